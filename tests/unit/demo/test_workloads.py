@@ -24,9 +24,7 @@ def deployment(name: str, namespace: str | None = None, env: dict[str, str] | No
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
-def service(
-    name: str, kind: str = "ClusterIP", port: int = 80, app: str | None = None, **fields: Any
-) -> dict[str, Any]:
+def service(own: str, kind: str = "ClusterIP", port: int = 80, app: str | None = None, **fields: Any) -> dict[str, Any]:
     spec = {"type": kind, "selector": {"app": app or own}, "ports": [{"port": port, **fields}]}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": own}, "spec": spec}
 
