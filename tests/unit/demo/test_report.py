@@ -66,7 +66,9 @@ def test_text_from_the_run_is_escaped() -> None:
 
 def test_nothing_is_fetched_and_no_script_runs() -> None:
     class Tags(HTMLParser):
-        seen: set[str] = set()
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: set[str] = set()
 
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             self.seen.add(tag)
