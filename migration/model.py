@@ -1,0 +1,172 @@
+"""The words of the domain as frozen values. Shares are basis points of green (0-10000); seconds are seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+WHOLE_BP = 10_000
+Side = Literal["blue", "green"]
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    BLOCKING = "blocking"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a check found. `status` fail: it is so; unknown: it could not be looked at; waived: known and accepted."""
+
+    code: str
+    severity: Severity
+    status: Literal["fail", "unknown", "waived"]
+    object: str
+    evidence: str
+    remedy: str
+    doc: str = ""
+
+
+# -- numbers ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counters since some start: they only grow (but `active`), and begin again at 0 when a proxy restarts.
+
+    `requests` are finished ones with any answer or none (a request that timed out or never connected is finished, with an error);
+    `errors` those of them with 5xx or no answer; `active` are begun and not finished.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    active: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.requests + other.requests, self.errors + other.errors, self.active + other.active)
+
+    def __sub__(self, other: Tally) -> Tally:
+        return Tally(self.requests - other.requests, self.errors - other.errors, self.active - other.active)
+
+
+@dataclass(frozen=True)
+class ServiceCounters:
+    """What one gateway counted for one service.
+
+    `local`: everything it sent to workloads of its own cluster, including what came in by the peer listener; `peer_in`: that part alone;
+    `forwarded`: what it sent to the other gateway.
+    """
+
+    local: Tally = field(default_factory=Tally)
+    forwarded: Tally = field(default_factory=Tally)
+    peer_in: Tally = field(default_factory=Tally)
+
+
+@dataclass(frozen=True)
+class GatewayCounters:
+    """One reading of one gateway (all its pods added up). `epoch` changes when a proxy started anew and counters began at 0."""
+
+    services: Mapping[str, ServiceCounters]
+    epoch: str = ""
+
+
+@dataclass(frozen=True)
+class WindowStats:
+    """What the metrics store says of one service on one side over a window. None: the store has no such data."""
+
+    requests: float
+    errors: float
+    latency_ms: float | None = None
+
+
+# -- verdicts --------------------------------------------------------------------------------------------------------------------
+
+
+class Verdict(StrEnum):
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"  # too few requests, no data: never a pass
+    ERROR = "error"  # the backend is down: says nothing of green
+
+
+@dataclass(frozen=True)
+class Judged:
+    verdict: Verdict
+    reason: str
+    green_rate: float | None = None
+    blue_rate: float | None = None
+    requests: int = 0
+
+
+# -- the state of a service --------------------------------------------------------------------------------------------------------
+
+
+class Phase(StrEnum):
+    WAITING = "waiting"  # enrolled, its batch has not come
+    MOVING = "moving"  # at a step, dwelling
+    ARRIVED = "arrived"  # at 100 %, baking
+    BAKED = "baked"  # its bake is over; analysis goes on while others move
+    RETURNED = "returned"  # taken back; stays until it is tried again
+    HELD = "held"  # by configuration: does not move
+    FROZEN = "frozen"  # somebody else changed it
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """`split_bp` is what is written; `in_effect_at` (monotonic) is None until both gateways serve it."""
+
+    phase: Phase = Phase.WAITING
+    split_bp: int = 0
+    in_effect_at: float | None = None
+    dwell_passed_seconds: float = 0.0  # of the present step, counted over ticks that passed
+    inconclusive_seconds: float = 0.0
+    fails: int = 0
+    errors: int = 0
+    last_tick: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RouteLive:
+    """A service's route as it is on one gateway. `split_bp` None: not a route that we would have written."""
+
+    split_bp: int | None
+    resource_version: str
+    fence: int
+    digest: str  # of the spec, to tell a foreign change from a touched annotation
+    manager: str = ""  # who wrote spec last, from managedFields
+    changed_at: str = ""
+    by_hand: bool = False
+
+
+@dataclass(frozen=True)
+class RouterState:
+    """What one gateway's cluster holds: the record of the edge and each enrolled route."""
+
+    generation: int | None
+    services: Mapping[str, int]
+    routes: Mapping[str, RouteLive]
+
+
+@dataclass(frozen=True)
+class Move:
+    """One write of one service's split. `back` moves need no lock, no window and no good word from anyone."""
+
+    service: str
+    to_bp: int
+    reason: str
+    back: bool = False
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How the other gateway reaches this one."""
+
+    address: str
+    port: int = 15088
+
+
+Object = dict[str, Any]

@@ -1,0 +1,126 @@
+"""What the steps need of the outside world. Clients implement these for real, tests/fakes for tests; nothing else is patched anywhere.
+
+All raise errors of errors.py only: Unreachable for "no answer, or not in time", never an empty result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from migration.kinds import Object, Resource
+from migration.model import GatewayCounters, RouterState, Side, WindowStats
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float: ...
+
+    def wall(self) -> float: ...  # seconds since the epoch; for the journal and windows, never for durations
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Counters(Protocol):
+    """One gateway's own counters. Read once a second; must answer well within that."""
+
+    async def read(self) -> GatewayCounters: ...
+
+
+class Metrics(Protocol):
+    """The metrics store: slower, with history."""
+
+    async def window(self, service: str, side: Side, seconds: float) -> WindowStats | None: ...
+
+
+class Router(Protocol):
+    """The routes of one gateway."""
+
+    cluster: str
+
+    async def read(self) -> RouterState: ...
+
+    async def write(
+        self, splits: Mapping[str, int], *, changed: Sequence[str], generation: int, fence: int, force: bool = False
+    ) -> None:
+        """Makes the routes of `changed` serve their splits, then writes the record of all `splits`.
+
+        Without `force`: ForeignWrite if a route is not as this router last read or wrote it, LostFence if its fence is higher than ours.
+        """
+        ...
+
+    async def raise_fence(self, fence: int) -> None:
+        """Marks every enrolled route, so that an earlier holder's next write is a conflict."""
+        ...
+
+    async def in_effect(self, service: str, split_bp: int) -> bool:
+        """Whether the data plane itself serves this split (not: whether it was accepted)."""
+        ...
+
+
+class Entry(Protocol):
+    """By which cluster's gateway requests come in."""
+
+    async def read(self) -> Mapping[str, int]: ...  # cluster -> share in basis points, as effective
+
+    async def write(self, shares_bp: Mapping[str, int], *, force: bool = False) -> str: ...  # a change's id
+
+    async def in_effect(self, change: str) -> bool: ...
+
+    async def ttl_seconds(self) -> int: ...
+
+
+class Kubernetes(Protocol):
+    """The part of clients/kubernetes.py that steps use."""
+
+    name: str
+
+    async def get(
+        self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None
+    ) -> Object: ...
+
+    async def find(self, resource: Resource, namespace: str | None, name: str) -> Object | None: ...
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+        metadata_only: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> Any: ...  # .items
+
+    async def apply(
+        self,
+        resource: Resource,
+        obj: Mapping[str, Any],
+        *,
+        manager: str,
+        force: bool = False,
+        dry_run: bool = False,
+        resource_version: str | None = None,
+        subresource: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Object: ...
+
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        manager: str,
+        timeout_seconds: float | None = None,
+    ) -> Object: ...
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        resource_version: str | None = None,
+        missing_ok: bool = True,
+    ) -> None: ...
