@@ -1,0 +1,500 @@
+"""Talks to one API server in raw JSON over kept connections.
+
+Typed clients decode every object twice and double the processor time of a large replication; this one hands
+dictionaries through. What it adds is what every caller needs: one answer per failure in the command's own errors,
+patience with a server that asks for it (429, 503 with Retry-After), lists in pages, and no more requests in flight than
+the server bears.
+
+No exception of the HTTP library leaves this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import orjson
+
+from migration.apiserver import Discovery, Listing
+from migration.clients.kubeconfig import Access, load, run_exec_plugin
+from migration.clients.limiter import Limiter
+from migration.errors import Conflict, Forbidden, NotFound, Rejected, Unreachable
+from migration.kinds import Object, Resource
+
+if TYPE_CHECKING:
+    import aiohttp
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+PATCHES = {"apply": APPLY, "merge": MERGE, "json": JSON_PATCH, "strategic": STRATEGIC}
+PatchKind = Literal["apply", "merge", "json", "strategic"]
+DISCOVERY = ",".join(
+    f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
+)
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+PAGE = 500
+RETRIED = frozenset({429, 502, 503, 504})
+LONGEST_WAIT_SECONDS = 10.0
+
+
+class Kubernetes:
+    """One API server. Open it with `async with`; every method may be called from many tasks at once."""
+
+    def __init__(
+        self, access: Access, *, timeout_seconds: float = 30.0, connections: int = 64, attempts: int = 6
+    ) -> None:
+        self.access = access
+        self.name = access.cluster
+        self.limiter = Limiter(most=connections)
+        self.requests: dict[str, int] = {}
+        self._timeout_seconds = timeout_seconds
+        self._connections = connections
+        self._attempts = attempts
+        self._session: aiohttp.ClientSession | None = None
+        self._authorization: str | None = None
+        self._expires = float("inf")
+        self._discovery: Discovery | None = None
+        self._opening = asyncio.Lock()
+
+    @classmethod
+    def from_kubeconfig(
+        cls,
+        kubeconfig: str | Path,
+        context: str | None = None,
+        *,
+        name: str | None = None,
+        timeout_seconds: float = 30.0,
+    ) -> Kubernetes:
+        """A client for a context of a kubeconfig (path, or JSON text as a stack output holds it)."""
+        return cls(load(kubeconfig, context, cluster=name), timeout_seconds=timeout_seconds)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # -- objects -------------------------------------------------------------------------------------------------------
+
+    async def get(
+        self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None
+    ) -> Object:
+        return await self.request("GET", resource.path(namespace, name), timeout_seconds=timeout_seconds)
+
+    async def find(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
+        """Like get, but None where there is no such object (or no such kind)."""
+        try:
+            return await self.get(resource, namespace, name)
+        except NotFound:
+            return None
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+        metadata_only: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> Listing:
+        """Every object of a kind, in pages; starts again where the server has forgotten the first page (410)."""
+        accept = METADATA if metadata_only else None
+        query = {"limit": str(PAGE)}
+        if labels:
+            query["labelSelector"] = labels
+        if fields:
+            query["fieldSelector"] = fields
+        for last_try in (False, False, True):
+            items: list[Object] = []
+            page_query = dict(query)
+            try:
+                while True:
+                    page = await self.request(
+                        "GET",
+                        resource.path(namespace),
+                        query=page_query,
+                        accept=accept,
+                        timeout_seconds=timeout_seconds,
+                    )
+                    items += _named(resource, page)
+                    token = page.get("metadata", {}).get("continue")
+                    if not token:
+                        return Listing(items, page.get("metadata", {}).get("resourceVersion", ""))
+                    page_query = {**query, "continue": token}
+            except Rejected as problem:
+                if problem.status != 410:
+                    raise
+                if last_try:  # a list that changes faster than it can be read in pages: once in one piece
+                    query.pop("limit")
+        page = await self.request(
+            "GET", resource.path(namespace), query=query, accept=accept, timeout_seconds=timeout_seconds
+        )
+        return Listing(_named(resource, page), page.get("metadata", {}).get("resourceVersion", ""))
+
+    async def apply(
+        self,
+        resource: Resource,
+        obj: Mapping[str, Any],
+        *,
+        manager: str,
+        force: bool = False,
+        dry_run: bool = False,
+        resource_version: str | None = None,
+        subresource: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Object:
+        """Server-side apply. `resource_version`: only if nothing has changed since then (Conflict without managers
+        otherwise).
+        """
+        meta = obj["metadata"]
+        body: Mapping[str, Any] = obj
+        if resource_version is not None:
+            body = {**obj, "metadata": {**meta, "resourceVersion": resource_version}}
+        return await self.request(
+            "PATCH",
+            resource.path(meta.get("namespace"), meta["name"]) + (f"/{subresource}" if subresource else ""),
+            query=_write_query(manager, dry_run, force),
+            body=body,
+            content_type=APPLY,
+            timeout_seconds=timeout_seconds,
+        )
+
+    async def create(
+        self, resource: Resource, obj: Mapping[str, Any], *, manager: str, dry_run: bool = False
+    ) -> Object:
+        path = resource.path(obj["metadata"].get("namespace"))
+        return await self.request("POST", path, query=_write_query(manager, dry_run), body=obj)
+
+    async def replace(
+        self, resource: Resource, obj: Mapping[str, Any], *, manager: str, dry_run: bool = False
+    ) -> Object:
+        meta = obj["metadata"]
+        path = resource.path(meta.get("namespace"), meta["name"])
+        return await self.request("PUT", path, query=_write_query(manager, dry_run), body=obj)
+
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        manager: str,
+        kind: PatchKind = "merge",
+        subresource: str | None = None,
+        dry_run: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> Object:
+        path = resource.path(namespace, name) + (f"/{subresource}" if subresource else "")
+        query = _write_query(manager, dry_run)
+        return await self.request(
+            "PATCH", path, query=query, body=body, content_type=PATCHES[kind], timeout_seconds=timeout_seconds
+        )
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        resource_version: str | None = None,
+        missing_ok: bool = True,
+    ) -> None:
+        body = {"preconditions": {"resourceVersion": resource_version}} if resource_version else None
+        try:
+            await self.request("DELETE", resource.path(namespace, name), body=body)
+        except NotFound:
+            if not missing_ok:
+                raise
+
+    # -- the server ----------------------------------------------------------------------------------------------------
+
+    async def version(self, *, timeout_seconds: float | None = None) -> dict[str, Any]:
+        return await self.request("GET", "/version", timeout_seconds=timeout_seconds)
+
+    async def minor(self) -> str:
+        """`1.34`: what the server serves, also where it emulates an older Kubernetes than the one it was built from."""
+        answer = await self.version()
+        major = answer.get("emulationMajor") or answer.get("major", "?")
+        return f"{major}.{str(answer.get('emulationMinor') or answer.get('minor', '?')).rstrip('+')}"
+
+    async def discover(self, *, fresh: bool = False) -> Discovery:
+        """What the server serves, in two requests (aggregated discovery); remembered until asked for afresh."""
+        if self._discovery is None or fresh:
+            core, groups = await asyncio.gather(
+                self.request("GET", "/api", accept=DISCOVERY), self.request("GET", "/apis", accept=DISCOVERY)
+            )
+            self._discovery = read_discovery([*core.get("items", ()), *groups.get("items", ())])
+        return self._discovery
+
+    # -- the wire ------------------------------------------------------------------------------------------------------
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str | None = None,
+        timeout_seconds: float | None = None,
+        parse: bool = True,
+    ) -> Object:
+        """One request, repeated where the server says so; the answer as it came, or one of the command's own errors.
+
+        Safe to repeat: reads, applies and deletes after a broken connection; anything after 429, which is told before
+        it is begun.
+        """
+        import aiohttp
+
+        data = orjson.dumps(body) if body is not None else None
+        where = f"{method} {path}"
+        limit = timeout_seconds or self._timeout_seconds
+        deadline = time.monotonic() + limit
+        repeatable = method in ("GET", "DELETE") or content_type == APPLY
+        attempt = 0
+        renewed = False
+        wait = 0.0
+        while True:
+            attempt += 1
+            if wait:
+                await asyncio.sleep(wait)
+            await self.limiter.enter()
+            began = time.monotonic()
+            wait = 0.0
+            pressed = False
+            try:
+                session = await self._open()
+                headers = {"Accept": accept or "application/json"}
+                if data is not None:
+                    headers["Content-Type"] = content_type
+                if self._authorization:
+                    headers["Authorization"] = self._authorization
+                self.requests[method] = self.requests.get(method, 0) + 1
+                async with session.request(
+                    method,
+                    self.access.server + path,
+                    params=query,
+                    data=data,
+                    headers=headers,
+                    timeout=aiohttp.ClientTimeout(total=max(deadline - began, 0.001), sock_connect=min(limit, 5.0)),
+                    proxy=self.access.proxy,
+                    server_hostname=self.access.tls_server_name,
+                ) as response:
+                    content = await response.read()
+                    status = response.status
+                    retry_after = response.headers.get("Retry-After")
+                if status < 300:
+                    answer: Object = orjson.loads(content) if content and parse else {}
+                    return answer
+                if status == 401 and self.access.exec_plugin and not renewed:
+                    renewed, self._authorization = True, None
+                    self._expires = 0.0
+                    continue
+                if status in RETRIED and (status == 429 or repeatable) and attempt < self._attempts:
+                    wait = _wait_seconds(retry_after, attempt)
+                    pressed = True
+                    if time.monotonic() + wait < deadline:
+                        continue
+                raise self._refusal(status, content, where)
+            except orjson.JSONDecodeError as problem:
+                raise self._unreachable(f"answered {where} with something that is not JSON", problem) from problem
+            except TimeoutError as problem:
+                pressed = True
+                raise self._unreachable(f"did not answer {where} within {limit:g} s", problem) from problem
+            except aiohttp.ServerDisconnectedError as problem:
+                if not repeatable or attempt >= min(3, self._attempts):
+                    raise self._unreachable("closed the connection", problem) from problem
+            except aiohttp.ClientConnectorCertificateError as problem:
+                raise self._unreachable(
+                    "has a certificate that is not trusted; check certificate-authority-data", problem
+                ) from problem
+            except aiohttp.ClientConnectorError as problem:
+                raise self._unreachable("cannot be connected to", problem) from problem
+            except (aiohttp.ClientError, OSError, ValueError) as problem:
+                if (
+                    isinstance(problem, (aiohttp.InvalidURL, ValueError))
+                    or not repeatable
+                    or attempt >= min(3, self._attempts)
+                ):
+                    raise self._unreachable(f"failed during {where}", problem) from problem
+            finally:
+                self.limiter.leave(time.monotonic() - began, pressed=pressed)
+
+    async def _open(self) -> aiohttp.ClientSession:
+        if self._session is not None and time.time() < self._expires:
+            return self._session
+        async with self._opening:
+            if self._session is None or time.time() >= self._expires:
+                await self._connect()
+            assert self._session is not None
+            return self._session
+
+    async def _connect(self) -> None:
+        import aiohttp
+
+        access = self.access
+        certificate = key = None
+        token = access.token
+        self._expires = float("inf")
+        if access.exec_plugin:
+            status = await run_exec_plugin(access)
+            token = status.get("token")
+            if status.get("clientCertificateData"):
+                certificate, key = status["clientCertificateData"].encode(), status.get("clientKeyData", "").encode()
+            if stamp := status.get("expirationTimestamp"):
+                from datetime import datetime
+
+                self._expires = datetime.fromisoformat(stamp).timestamp() - 60.0
+        elif not token and access.token_file:
+            try:
+                token = access.token_file.read_text().strip()
+            except OSError as problem:
+                raise self._unreachable(
+                    f"needs the token in {access.token_file}, which cannot be read", problem
+                ) from problem
+        if token:
+            self._authorization = f"Bearer {token}"
+        elif access.basic:
+            self._authorization = aiohttp.BasicAuth(*access.basic).encode()
+        if self._session is not None and certificate is None:
+            return  # a new token needs no new connections
+        context = access.tls(certificate, key)
+        if self._session is not None:
+            await self._session.close()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, ssl=context if context else False, keepalive_timeout=60
+            ),
+            auto_decompress=True,
+        )
+
+    # -- what went wrong -----------------------------------------------------------------------------------------------
+
+    def _unreachable(self, what: str, problem: BaseException | None) -> Unreachable:
+        detail = str(problem).strip() or type(problem).__name__
+        return Unreachable(
+            f"cluster {self.name}: {self.access.server} {what} ({detail[:300]})",
+            remedy=f"check that its API server is up and reachable from here; it was taken from {self.access.source}, "
+            f"context {self.access.context}",
+        )
+
+    def _refusal(self, status: int, content: bytes, where: str) -> Exception:
+        try:
+            answer = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            answer = {}
+        if not isinstance(answer, dict):
+            answer = {}
+        message = str(answer.get("message") or content[:300].decode(errors="replace") or "no reason given")[:1000]
+        reason = str(answer.get("reason", ""))
+        told = f"cluster {self.name}: {where}: {message}"
+        if status == 404:
+            return NotFound(told)
+        if status == 409:
+            managers, fields = conflict_details(answer)
+            return Conflict(told, managers=managers, fields=fields, exists=reason == "AlreadyExists")
+        if status in (401, 403):
+            return Forbidden(f"{told} (kubeconfig {self.access.source}, context {self.access.context})", status=status)
+        if status in RETRIED:
+            return Unreachable(f"{told} ({status}: overloaded or not ready)")
+        return Rejected(told, status=status, reason=reason, causes=tuple(_causes(answer)))
+
+
+def conflict_details(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Managers and fields that a refused server-side apply names; both empty for a resourceVersion that is not the
+    newest.
+    """
+    managers: list[str] = []
+    fields: list[str] = []
+    for cause in (answer.get("details") or {}).get("causes") or ():
+        if cause.get("reason") == "FieldManagerConflict":
+            parts = str(cause.get("message", "")).split('"')  # conflict with "kubectl" using apps/v1
+            manager = parts[1] if len(parts) > 2 else str(cause.get("message", ""))
+            if manager not in managers:
+                managers.append(manager)
+            fields.append(str(cause.get("field", "")))
+    return tuple(managers), tuple(fields)
+
+
+def _named(resource: Resource, page: Mapping[str, Any]) -> list[Object]:
+    # the items of a list carry neither apiVersion nor kind; with both in front an object reads as people expect
+    return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in page.get("items") or ()]
+
+
+def _causes(answer: Mapping[str, Any]) -> list[str]:
+    causes = (answer.get("details") or {}).get("causes") or ()
+    return [f"{cause.get('field', '')}: {cause.get('message', '')}".strip(": ") for cause in causes]
+
+
+def _write_query(manager: str, dry_run: bool, force: bool = False) -> dict[str, str]:
+    query = {"fieldManager": manager}
+    if dry_run:
+        query["dryRun"] = "All"
+    if force:
+        query["force"] = "true"
+    return query
+
+
+def _wait_seconds(retry_after: str | None, attempt: int) -> float:
+    try:
+        asked = float(retry_after) if retry_after else 0.0
+    except ValueError:
+        asked = 0.0
+    return min(LONGEST_WAIT_SECONDS, max(asked, 0.1 * float(1 << attempt)))
+
+
+def read_discovery(groups: Sequence[Mapping[str, Any]]) -> Discovery:
+    """Aggregated discovery documents -> resources. The first version of a group is the one the server prefers."""
+    resources: list[Resource] = []
+    served: dict[tuple[str, str], list[str]] = {}
+    stale: list[str] = []
+    for group in groups:
+        group_name = (group.get("metadata") or {}).get("name", "")
+        for version in group.get("versions") or ():
+            if version.get("freshness") == "Stale":
+                stale.append(f"{group_name}/{version['version']}")
+            for entry in version.get("resources") or ():
+                kind = (entry.get("responseKind") or {}).get("kind")
+                if not kind:
+                    continue
+                key = (group_name, kind)
+                if key not in served:
+                    resources.append(
+                        Resource(
+                            group_name,
+                            version["version"],
+                            kind,
+                            entry["resource"],
+                            entry.get("scope") == "Namespaced",
+                            frozenset(entry.get("verbs") or ()),
+                        )
+                    )
+                served.setdefault(key, []).append(version["version"])
+    return Discovery(tuple(resources), {key: tuple(versions) for key, versions in served.items()}, tuple(stale))
+
+
+@asynccontextmanager
+async def opened(*clients: Kubernetes) -> AsyncIterator[tuple[Kubernetes, ...]]:
+    """Several clients, all closed at the end."""
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            await client.close()
+
+
+__all__ = ["Discovery", "Kubernetes", "Listing", "conflict_details", "load", "opened", "read_discovery"]

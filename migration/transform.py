@@ -1,0 +1,379 @@
+"""Makes of an object read from blue the object to write to green: what belongs to one cluster is taken off, what is
+ours stays.
+
+Each rule is a function that changes a private copy in place and knows one thing; RULES says which kinds it is for. The
+whole is idempotent: a bundle that has been through it comes out unchanged, which the tests check on made-up objects.
+
+What an object says of its own past (managedFields, the last-applied annotation) decides between values that were chosen
+by people and those that blue's API server allotted, so those two go last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from migration.export import Bundle, Item
+from migration.kinds import DOMAIN, Object
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+ORIGINAL_REPLICAS = f"{DOMAIN}replicas"
+ORIGINAL_SUSPEND = f"{DOMAIN}suspend"
+FLOOR_BEFORE = f"{DOMAIN}floor-before"  # written by capacity on what it raised: the value that was there, or "none"
+
+METADATA_OF_ONE_CLUSTER = (
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "selfLink",
+    "managedFields",
+    "ownerReferences",
+    "generateName",
+)
+ANNOTATIONS_OF_ONE_CLUSTER = frozenset(
+    {
+        LAST_APPLIED,
+        "deployment.kubernetes.io/revision",
+        "deployment.kubernetes.io/revision-history",
+        "deployment.kubernetes.io/desired-replicas",
+        "deployment.kubernetes.io/max-replicas",
+        "deprecated.daemonset.template.generation",
+        "control-plane.alpha.kubernetes.io/leader",
+        "endpoints.kubernetes.io/last-change-trigger-time",
+        "endpoints.kubernetes.io/over-capacity",
+        "batch.kubernetes.io/job-tracking",
+        "autoscaling.alpha.kubernetes.io/conditions",
+        "autoscaling.alpha.kubernetes.io/current-metrics",
+        "kubernetes.io/service-account.uid",
+    }
+)
+VOLUME_ANNOTATIONS = frozenset(
+    {
+        "pv.kubernetes.io/bind-completed",
+        "pv.kubernetes.io/bound-by-controller",
+        "volume.beta.kubernetes.io/storage-provisioner",
+        "volume.kubernetes.io/storage-provisioner",
+        "volume.kubernetes.io/selected-node",
+    }
+)
+JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
+
+
+@dataclass(frozen=True)
+class TransformOptions:
+    """What a migration says about its objects. Names are `namespace/name`."""
+
+    singletons: frozenset[str] = frozenset()  # workloads that must never run twice: at 0 on green until handed over
+    suspend_jobs: bool = True
+    finalizers: frozenset[str] = frozenset()  # finalizers that green has somebody to take off
+    imported_volumes: frozenset[str] = frozenset()  # claims whose volume is imported on green, so that volumeName stays
+
+
+def transform(bundle: Bundle, *, options: TransformOptions | None = None) -> Bundle:
+    """Every object of the bundle as it is to be on green."""
+    options = options or TransformOptions()
+    return replace(bundle, items=[Item(item.resource, for_green(item.obj, options)) for item in bundle.items])
+
+
+def for_green(original: Mapping[str, Any], options: TransformOptions) -> Object:
+    obj: Object = orjson.loads(orjson.dumps(original))
+    kind = obj.get("kind", "")
+    for kinds, rule in RULES:
+        if kinds is None or kind in kinds:
+            rule(obj, options)
+    return obj
+
+
+# -- what the past of an object says -----------------------------------------------------------------------------------
+
+
+def last_applied(obj: Mapping[str, Any]) -> Object:
+    """What somebody wrote with `kubectl apply`, or nothing."""
+    text = (obj["metadata"].get("annotations") or {}).get(LAST_APPLIED)
+    try:
+        found = orjson.loads(text) if text else {}
+    except orjson.JSONDecodeError:
+        found = {}
+    return found if isinstance(found, dict) else {}
+
+
+def managers_of(obj: Mapping[str, Any], *path: str) -> set[str]:
+    """Who owns a field, by managedFields; a step of the path is a key of fieldsV1 or the start of one (`k:`: any list
+    item).
+    """
+    owners = set()
+    for entry in obj["metadata"].get("managedFields") or ():
+        nodes: list[Any] = [entry.get("fieldsV1") or {}]
+        for step in path:
+            nodes = [
+                child
+                for node in nodes
+                for key, child in node.items()
+                if (key.startswith(step) if step.endswith(":") else key == step)
+            ]
+        if nodes:
+            owners.add(str(entry.get("manager", "")))
+    return owners
+
+
+def is_live(obj: Mapping[str, Any]) -> bool:
+    """Read from an API server, and not yet transformed: only then do the values that it allotted have to be told from
+    chosen ones.
+    """
+    return "uid" in obj["metadata"]
+
+
+def _spec(obj: Mapping[str, Any]) -> Object:
+    found = obj.get("spec")
+    return found if isinstance(found, dict) else {}
+
+
+# -- rules -------------------------------------------------------------------------------------------------------------
+
+
+def service_addresses(obj: Object, _: TransformOptions) -> None:
+    """Addresses and ports that blue allotted mean nothing on green; those that somebody chose are kept."""
+    if not is_live(obj):
+        return
+    spec = _spec(obj)
+    if spec.get("clusterIP") != "None":
+        spec.pop("clusterIP", None)
+        spec.pop("clusterIPs", None)
+    applied = _spec(last_applied(obj))
+    for port in spec.get("ports") or ():
+        if "nodePort" not in port:
+            continue
+        key = f'k:{{"port":{port.get("port")},"protocol":"{port.get("protocol", "TCP")}"}}'
+        chosen = managers_of(obj, "f:spec", "f:ports", key, "f:nodePort") or any(
+            p.get("port") == port.get("port")
+            and p.get("protocol", "TCP") == port.get("protocol", "TCP")
+            and p.get("nodePort") == port["nodePort"]
+            for p in applied.get("ports") or ()
+        )
+        if not chosen:
+            del port["nodePort"]
+    for name in ("healthCheckNodePort", "ipFamilies"):
+        if name in spec and name not in applied and not managers_of(obj, "f:spec", f"f:{name}"):
+            del spec[name]
+
+
+def automatic_job_selector(obj: Object, _: TransformOptions) -> None:
+    """A Job's own selector is made from its uid; another cluster makes its own."""
+    spec = _spec(obj.get("spec", {}).get("jobTemplate") or {}) if obj["kind"] == "CronJob" else _spec(obj)
+    if spec.get("manualSelector"):
+        return
+    spec.pop("selector", None)
+    for meta in (obj["metadata"], (spec.get("template") or {}).get("metadata") or {}):
+        labels = meta.get("labels") or {}
+        for label in JOB_LABELS:
+            labels.pop(label, None)
+        if "labels" in meta and not labels:
+            del meta["labels"]
+
+
+def suspended_jobs(obj: Object, options: TransformOptions) -> None:
+    """No schedule may fire on two clusters; the value to go back to is kept beside it."""
+    spec = _spec(obj)
+    annotations = _annotations(obj)
+    if options.suspend_jobs and (is_live(obj) or ORIGINAL_SUSPEND not in annotations):
+        annotations[ORIGINAL_SUSPEND] = orjson.dumps(bool(spec.get("suspend", False))).decode()
+        spec["suspend"] = True
+
+
+def singleton_at_zero(obj: Object, options: TransformOptions) -> None:
+    """A singleton is on green, but not running, until it is handed over."""
+    meta = obj["metadata"]
+    annotations = _annotations(obj)
+    if f"{meta.get('namespace', '')}/{meta['name']}" in options.singletons and (
+        is_live(obj) or ORIGINAL_REPLICAS not in annotations
+    ):
+        spec = _spec(obj)
+        annotations[ORIGINAL_REPLICAS] = str(spec.get("replicas", 1))
+        spec["replicas"] = 0
+
+
+def without_floors(obj: Object, _: TransformOptions) -> None:
+    """Floors that capacity raised on blue are a state of the migration: what was there before is what is copied."""
+    annotations = obj["metadata"].get("annotations") or {}
+    before = annotations.get(FLOOR_BEFORE)
+    if before is None:
+        return
+    name = "minReplicas" if obj["kind"] == "HorizontalPodAutoscaler" else "replicas"
+    if before == "none":
+        _spec(obj).pop(name, None)
+    else:
+        _spec(obj)[name] = int(before)
+
+
+def account_tokens(obj: Object, _: TransformOptions) -> None:
+    """Token Secrets are minted by each cluster for itself."""
+    kept = [
+        s
+        for s in obj.get("secrets") or ()
+        if "-token-" not in s.get("name", "") and "-dockercfg-" not in s.get("name", "")
+    ]
+    if kept:
+        obj["secrets"] = kept
+    else:
+        obj.pop("secrets", None)
+
+
+def token_secret(obj: Object, _: TransformOptions) -> None:
+    """An asked-for token stays asked for; its content is blue's."""
+    if obj.get("type") == "kubernetes.io/service-account-token":
+        for key in ("token", "ca.crt", "namespace"):
+            (obj.get("data") or {}).pop(key, None)
+        if not obj.get("data"):
+            obj.pop("data", None)
+
+
+def claim_binding(obj: Object, options: TransformOptions) -> None:
+    """A claim is bound anew unless its volume is brought along."""
+    meta = obj["metadata"]
+    if f"{meta.get('namespace', '')}/{meta['name']}" not in options.imported_volumes:
+        _spec(obj).pop("volumeName", None)
+    for name in VOLUME_ANNOTATIONS:
+        (meta.get("annotations") or {}).pop(name, None)
+
+
+def volume_claim_reference(obj: Object, _: TransformOptions) -> None:
+    """A volume stays meant for its claim by name; the claim of blue is not green's."""
+    reference = _spec(obj).get("claimRef") or {}
+    reference.pop("uid", None)
+    reference.pop("resourceVersion", None)
+    for name in VOLUME_ANNOTATIONS:
+        (obj["metadata"].get("annotations") or {}).pop(name, None)
+
+
+def claim_templates(obj: Object, _: TransformOptions) -> None:
+    for claim in _spec(obj).get("volumeClaimTemplates") or ():
+        claim.pop("status", None)
+        (claim.get("metadata") or {}).pop("creationTimestamp", None)
+
+
+def injected_authority(obj: Object, _: TransformOptions) -> None:
+    """A CA that something put in for its own webhook server belongs to blue's copy of that server."""
+    meta = obj["metadata"]
+    asked = any(key.startswith("cert-manager.io/inject-ca-from") for key in meta.get("annotations") or {})
+    for client, path in _client_configs(obj):
+        if "caBundle" not in client:
+            continue
+        owners = managers_of(obj, *path, "f:caBundle")
+        others = managers_of(obj, *path, "f:service") | managers_of(obj, *path, "f:url")
+        if asked or (owners and others and owners.isdisjoint(others)):
+            del client["caBundle"]
+
+
+def _client_configs(obj: Object) -> Iterator[tuple[Object, tuple[str, ...]]]:
+    for hook in obj.get("webhooks") or ():
+        yield hook.get("clientConfig") or {}, ("f:webhooks", f'k:{{"name":"{hook.get("name", "")}"}}', "f:clientConfig")
+    if obj["kind"] == "APIService":
+        yield _spec(obj), ("f:spec",)
+    if obj["kind"] == "CustomResourceDefinition":
+        webhook = (_spec(obj).get("conversion") or {}).get("webhook") or {}
+        yield webhook.get("clientConfig") or {}, ("f:spec", "f:conversion", "f:webhook", "f:clientConfig")
+
+
+def namespace_itself(obj: Object, _: TransformOptions) -> None:
+    obj.pop("spec", None)
+    labels = obj["metadata"].get("labels") or {}
+    labels.pop("kubernetes.io/metadata.name", None)
+    if not labels:
+        obj["metadata"].pop("labels", None)
+
+
+def aggregated_role(obj: Object, _: TransformOptions) -> None:
+    """The rules of an aggregated role are gathered by each cluster."""
+    if obj.get("aggregationRule"):
+        obj.pop("rules", None)
+
+
+def placed_pod(obj: Object, _: TransformOptions) -> None:
+    """Where a pod ran and what admission put into it is made anew."""
+    spec = _spec(obj)
+    for name in ("nodeName", "priority", "preemptionPolicy", "ephemeralContainers", "serviceAccount"):
+        spec.pop(name, None)
+    injected = {v["name"] for v in spec.get("volumes") or () if v.get("name", "").startswith("kube-api-access-")}
+    if not injected:
+        return
+    spec["volumes"] = [v for v in spec["volumes"] if v.get("name") not in injected]
+    for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
+        mounts = [m for m in container.get("volumeMounts") or () if m.get("name") not in injected]
+        if mounts:
+            container["volumeMounts"] = mounts
+        else:
+            container.pop("volumeMounts", None)
+    if not spec["volumes"]:
+        del spec["volumes"]
+
+
+def pod_template(obj: Object, _: TransformOptions) -> None:
+    """`creationTimestamp: null`, which clients write into templates."""
+    spec = _spec(obj)
+    for template in (
+        spec.get("template"),
+        (spec.get("jobTemplate") or {}),
+        _spec(spec.get("jobTemplate") or {}).get("template"),
+    ):
+        meta = (template or {}).get("metadata")
+        if isinstance(meta, dict) and meta.get("creationTimestamp", "") is None:
+            del meta["creationTimestamp"]
+
+
+def of_one_cluster(obj: Object, options: TransformOptions) -> None:
+    """Identity, bookkeeping and status. Last, since the rules before read managedFields and last-applied."""
+    obj.pop("status", None)
+    meta = obj["metadata"]
+    for name in METADATA_OF_ONE_CLUSTER:
+        meta.pop(name, None)
+    finalizers = [f for f in meta.pop("finalizers", None) or () if f in options.finalizers]
+    if finalizers:
+        meta["finalizers"] = finalizers
+    ours = (ORIGINAL_REPLICAS, ORIGINAL_SUSPEND)  # put there by the rules above
+    for field_name in ("annotations", "labels"):
+        values = {
+            k: v
+            for k, v in (meta.pop(field_name, None) or {}).items()
+            if k not in ANNOTATIONS_OF_ONE_CLUSTER and (k in ours or not k.startswith(DOMAIN))
+        }
+        if values:
+            meta[field_name] = values
+
+
+def _annotations(obj: Object) -> dict[str, str]:
+    found: dict[str, str] = obj["metadata"].get("annotations") or {}
+    obj["metadata"]["annotations"] = found
+    return found
+
+
+Rule = Callable[[Object, TransformOptions], None]
+WORKLOADS = frozenset(
+    {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"}
+)
+HOOKS = frozenset(
+    {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService", "CustomResourceDefinition"}
+)
+RULES: tuple[tuple[frozenset[str] | None, Rule], ...] = (
+    (frozenset({"Service"}), service_addresses),
+    (frozenset({"Job", "CronJob"}), automatic_job_selector),
+    (frozenset({"Job", "CronJob"}), suspended_jobs),
+    (frozenset({"HorizontalPodAutoscaler", "Deployment", "StatefulSet"}), without_floors),
+    (frozenset({"Deployment", "StatefulSet"}), singleton_at_zero),
+    (frozenset({"ServiceAccount"}), account_tokens),
+    (frozenset({"Secret"}), token_secret),
+    (frozenset({"PersistentVolumeClaim"}), claim_binding),
+    (frozenset({"PersistentVolume"}), volume_claim_reference),
+    (frozenset({"StatefulSet"}), claim_templates),
+    (HOOKS, injected_authority),
+    (frozenset({"Namespace"}), namespace_itself),
+    (frozenset({"ClusterRole"}), aggregated_role),
+    (frozenset({"Pod"}), placed_pod),
+    (WORKLOADS, pod_template),
+    (None, of_one_cluster),
+)
