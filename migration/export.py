@@ -101,7 +101,8 @@ async def export(blue: ApiServer, *, options: ExportOptions | None = None) -> Bu
 
     pages = await asyncio.gather(*(listed(resource) for resource in chosen))
     seen = {obj["metadata"].get("uid") for page in pages for obj in page}
-    context = _Context(options, seen, _selectorless(chosen, pages), _newest_releases(chosen, pages))
+    pods = frozenset(_name(pod) for r, page in zip(chosen, pages, strict=True) if r.name == "pods" for pod in page)
+    context = _Context(options, seen, _selectorless(chosen, pages), _newest_releases(chosen, pages), pods)
     items: list[Item] = []
     for resource, page in zip(chosen, pages, strict=True):
         keep = []
@@ -140,6 +141,7 @@ class _Context:
     uids: set[str | None]
     selectorless: frozenset[str]
     newest_releases: frozenset[str]
+    pods: frozenset[str] = frozenset()
 
 
 def _selectorless(chosen: list[Resource], pages: list[list[Object]]) -> frozenset[str]:
@@ -263,7 +265,10 @@ def _by_controller(obj: Mapping[str, Any], resource: Resource, context: _Context
     ).endswith("controller.k8s.io"):
         return "made by its Service"
     if resource.name == "workloadentries.networking.istio.io" and (
-        "istio.io/autoRegistrationGroup" in annotations or f"lab.{kinds.DOMAIN}pod" in labels | annotations
+        "istio.io/autoRegistrationGroup" in annotations
+        or any(owner.get("kind") == "Pod" for owner in meta.get("ownerReferences") or ())
+        or any(key.startswith(f"lab.{kinds.DOMAIN}") for key in labels | annotations)
+        or _name(obj) in context.pods
     ):
         return "made for a running pod"
     if resource.name == "configmaps" and (

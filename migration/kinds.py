@@ -178,12 +178,12 @@ WAVES: tuple[tuple[str, str], ...] = (
     ),
 )
 _WAVE_OF = {name: number for number, (_, names) in enumerate(WAVES) for name in names.split()}
-_CUSTOM_WAVE = next(number for number, (title, _) in enumerate(WAVES) if title == "custom objects")
+CUSTOM_WAVE = next(number for number, (title, _) in enumerate(WAVES) if title == "custom objects")
 
 
 def wave(resource: Resource) -> int:
     """The number of the wave in which objects of this kind are written."""
-    return _WAVE_OF.get(resource.name, _CUSTOM_WAVE)
+    return _WAVE_OF.get(resource.name, CUSTOM_WAVE)
 
 
 def skipped_kind(resource: Resource) -> str | None:

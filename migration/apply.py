@@ -1,0 +1,247 @@
+"""Writes a plan to green: definitions and namespaces first, then wave by wave, within a wave as fast as the API server
+bears.
+
+One object that is refused does not stop the others: each failure is told with its object, the reason and what to do,
+and what failed for want of something that came later is tried once more at the end. Nothing that somebody else owns is
+taken over without `force`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from migration import kinds
+from migration.apiserver import ApiServer
+from migration.errors import BluegreenError, Conflict, Forbidden, NotFound, Rejected, Unreachable
+from migration.kinds import Object
+from migration.plan import Change, Plan
+
+ESTABLISHED_SECONDS = 60.0
+POLL_SECONDS = 0.1
+MANAGER = kinds.REPLICATE
+
+Progress = Callable[[int, int, str], None]  # done, of how many, what has just been written
+
+
+@dataclass(frozen=True)
+class Failure:
+    object: str
+    reason: str
+    remedy: str
+    temporary: bool = False
+
+
+@dataclass
+class Applied:
+    """What came of it. `writes` counts requests that wrote, so that "nothing to do" can be told from "done again"."""
+
+    cluster: str
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    writes: int = 0
+    fallbacks: list[str] = field(
+        default_factory=list
+    )  # objects that server-side apply refuses: written by create or replace
+    failures: list[Failure] = field(default_factory=list)
+    conflicts: list[Failure] = field(default_factory=list)
+    held: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return not self.failures
+
+    def as_json(self) -> dict[str, Any]:
+        told = {name: [vars(f) for f in getattr(self, name)] for name in ("failures", "conflicts", "held")}
+        return {
+            "cluster": self.cluster,
+            "created": self.created,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "writes": self.writes,
+            "fallbacks": self.fallbacks,
+            "seconds": round(self.seconds, 3),
+            **told,
+        }
+
+
+async def apply(plan: Plan, green: ApiServer, *, progress: Progress | None = None, force: bool = False) -> Applied:
+    """Does what the plan says. `force` takes over fields that others own (conflicts of the plan are then written as
+    well).
+    """
+    began = time.monotonic()
+    applied = Applied(plan.cluster)
+    todo: list[Change] = []
+    for change in plan.changes:
+        if change.action in ("create", "update") or (change.action == "conflict" and force):
+            todo.append(change)
+        elif change.action == "conflict":
+            remedy = "settle it on green, or run `bluegreen replicate --force` to take the fields over"
+            applied.conflicts.append(Failure(change.name, f"{change.reason}: {', '.join(change.paths[:6])}", remedy))
+        elif change.action == "held":
+            applied.held.append(Failure(change.name, change.reason, _held_remedy(change)))
+        else:
+            applied.unchanged += 1
+    done = 0
+
+    async def one(change: Change, last: bool) -> Change | None:
+        nonlocal done
+        try:
+            await _write(change, green, applied, force=force)
+        except Conflict as problem:
+            applied.conflicts.append(_failure(change, problem))
+        except BluegreenError as problem:
+            if not last and not isinstance(problem, Unreachable):
+                return change
+            applied.failures.append(_failure(change, problem))
+        else:
+            if change.action == "create":
+                applied.created += 1
+            else:
+                applied.updated += 1
+        done += 1
+        if progress is not None:
+            progress(done, len(todo), change.name)
+        return None
+
+    later: list[Change] = []
+    for number in range(len(kinds.WAVES)):
+        wave = [change for change in todo if kinds.wave(change.resource) == number]
+        if not wave:
+            continue
+        later += [c for c in await asyncio.gather(*(one(change, False) for change in wave)) if c is not None]
+        if number == 0:
+            await _definitions_established(wave, green)
+    # once more: an object may have been refused for want of one of a later wave (a webhook's server, a class, an
+    # account)
+    await asyncio.gather(*(one(change, True) for change in later))
+    for told in (applied.failures, applied.conflicts, applied.held):
+        told.sort(key=lambda f: f.object)
+    applied.fallbacks.sort()
+    applied.seconds = time.monotonic() - began
+    return applied
+
+
+async def _write(change: Change, green: ApiServer, applied: Applied, *, force: bool) -> None:
+    resource, obj = change.resource, change.obj
+    if kinds.wave(resource) == kinds.CUSTOM_WAVE:
+        # an API server serves a definition's objects a moment after it calls it established
+        await _until_served(lambda: _apply(change, green, applied, force=force))
+        return
+    try:
+        await _apply(change, green, applied, force=force)
+    except Conflict as problem:
+        # an object that had to be replaced before belongs to us under "Update"; that is not somebody else
+        if problem.managers and set(problem.managers) <= {MANAGER}:
+            applied.writes += 1
+            await green.apply(resource, obj, manager=MANAGER, force=True)
+            return
+        raise
+
+
+async def _apply(change: Change, green: ApiServer, applied: Applied, *, force: bool) -> None:
+    try:
+        applied.writes += 1
+        await green.apply(change.resource, change.obj, manager=MANAGER, force=force)
+    except Rejected as problem:
+        if not refused_by_typing(problem):
+            raise
+        applied.writes += 1
+        await _create_or_replace(change, green)
+        applied.fallbacks.append(change.name)
+
+
+def refused_by_typing(problem: Rejected) -> bool:
+    """Server-side apply cannot merge this object though it is legal: doubled keys in a keyed list, or fields its schema
+    lacks.
+    """
+    text = str(problem)
+    return "typed patch" in text or "duplicate entries for key" in text or "field not declared in schema" in text
+
+
+async def _create_or_replace(change: Change, green: ApiServer) -> None:
+    resource, obj = change.resource, change.obj
+    meta = obj["metadata"]
+    for _ in range(3):
+        live = await green.find(resource, meta.get("namespace"), meta["name"])
+        try:
+            if live is None:
+                await green.create(resource, obj, manager=MANAGER)
+            else:
+                await green.replace(resource, merged(obj, live), manager=MANAGER)
+            return
+        except Conflict:
+            continue  # made or changed by somebody meanwhile: read it again
+    raise Rejected(f"cluster {green.name}: {change.name} changes faster than it can be replaced")
+
+
+def merged(wanted: Object, live: Object) -> Object:
+    """A live object with our fields over it: what it was allotted (addresses, volume) stays."""
+    result = dict(live)
+    for key, value in wanted.items():
+        there = result.get(key)
+        result[key] = merged(value, there) if isinstance(value, dict) and isinstance(there, dict) else value
+    return result
+
+
+async def _until_served(write: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 10.0
+    while True:
+        try:
+            await write()
+            return
+        except NotFound:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _definitions_established(wave: list[Change], green: ApiServer) -> None:
+    """Waits until green serves the definitions just written; what does not come in time fails with its objects."""
+    waited = {change.obj["metadata"]["name"] for change in wave if change.resource.kind == kinds.CRD.kind}
+    deadline = time.monotonic() + ESTABLISHED_SECONDS
+    while waited and time.monotonic() < deadline:
+        found = await green.list(kinds.CRD)
+        for obj in found.items:
+            conditions = (obj.get("status") or {}).get("conditions") or ()
+            if any(c.get("type") == "Established" and c.get("status") == "True" for c in conditions):
+                waited.discard(obj["metadata"]["name"])
+        if waited:
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _failure(change: Change, problem: BluegreenError) -> Failure:
+    remedy = problem.remedy or ""
+    if isinstance(problem, Conflict):
+        remedy = remedy or "settle it on green, or run `bluegreen replicate --force` to take the fields over"
+        reason = (
+            f"owned by {', '.join(problem.managers)}: {', '.join(problem.fields[:6])}"
+            if problem.managers
+            else str(problem)
+        )
+        return Failure(change.name, reason, remedy)
+    if isinstance(problem, Rejected) and "immutable" in str(problem):
+        remedy = (
+            remedy or "delete it on green and run `bluegreen replicate` again: this kind cannot be changed in place"
+        )
+    elif isinstance(problem, Forbidden):
+        remedy = remedy or "let the user of green's kubeconfig write this kind, or leave its namespace out"
+    elif isinstance(problem, NotFound):
+        remedy = remedy or "its definition or namespace is not on green: see the failures above it"
+    return Failure(
+        change.name,
+        str(problem),
+        remedy or "mend the object on blue or on green and run `bluegreen replicate` again",
+        isinstance(problem, Unreachable),
+    )
+
+
+def _held_remedy(change: Change) -> str:
+    if "does not serve" in change.reason:
+        return "install what serves it on green, or convert the object; then run `bluegreen replicate` again"
+    return "nothing to do here" if "edge" in change.reason else "run `bluegreen replicate` again"
