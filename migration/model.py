@@ -116,12 +116,14 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class ServiceState:
-    """`split_bp` is what is written; `in_effect_at` (monotonic) is None until both gateways serve it."""
+    """`split_bp` is what is written; times are monotonic. `in_effect_at` is None until both gateways serve the split."""
 
     phase: Phase = Phase.WAITING
     split_bp: int = 0
     in_effect_at: float | None = None
-    dwell_passed_seconds: float = 0.0  # of the present step, counted over ticks that passed
+    dwell_seconds: float = 0.0  # of the present step (or of the bake): only time in effect and judged counts
+    dwell_done_at: float | None = None
+    slow_passed_at: float | None = None
     inconclusive_seconds: float = 0.0
     fails: int = 0
     errors: int = 0

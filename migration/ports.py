@@ -41,8 +41,9 @@ class Router(Protocol):
 
     async def write(
         self, splits: Mapping[str, int], *, changed: Sequence[str], generation: int, fence: int, force: bool = False
-    ) -> None:
-        """Makes the routes of `changed` serve their splits, then writes the record of all `splits`.
+    ) -> int:
+        """Makes the routes of `changed` serve their splits, then writes the record of all `splits`. Gives the
+        generation written: with `force` one above the live one where that is higher.
 
         Without `force`: ForeignWrite if a route is not as this router last read or wrote it, LostFence if its fence is higher than ours.
         """

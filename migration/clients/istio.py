@@ -1,0 +1,246 @@
+"""Routes of one gateway as Istio VirtualServices: reads the live splits, writes them, asks the data plane when they are in effect.
+
+Objects come from routing/, as in the edge stack's program, and go in by server-side apply with the same manager, so that the two are one owner.
+Every write of a public route carries the resourceVersion of our last read: whatever changed the object since makes it a conflict. Then the object is
+read again: a higher fence means that the lock was taken over, another spec that somebody else wrote it, neither that only something unimportant moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import routing
+from migration.errors import Conflict, ForeignWrite, LostFence, NotFound, Unreachable
+from migration.kinds import CONFIG_MAP, VIRTUAL_SERVICE, Object
+from migration.model import RouteLive, RouterState, Side
+from migration.ports import Kubernetes
+
+if TYPE_CHECKING:
+    import aiohttp
+
+MANAGER = "bluegreen-edge"
+LOCK_MANAGER = "bluegreen-lock"
+FENCE = "bluegreen.io/fence"
+RECORD = ("istio-system", "bluegreen-edge")
+READ_SECONDS = 3.0
+WRITE_SECONDS = 3.0
+PROBE_SECONDS = 1.0
+PROBE_HEADER = "x-bluegreen-probe"
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Names and entry as the edge's file has them, for the record."""
+
+    blue: str
+    green: str
+    entry: Mapping[str, int]
+
+
+class IstioRouter:
+    def __init__(
+        self,
+        kubernetes: Kubernetes,
+        side: Side,
+        other: routing.Peer,
+        probe: tuple[str, int],
+        originals: Mapping[str, Object],
+        sides: Sides,
+    ) -> None:
+        """`other`: how this gateway reaches the other one; `probe`: address and port of this gateway's own peer listener."""
+        self.cluster = kubernetes.name
+        self.kubernetes = kubernetes
+        self.side = side
+        self.other = other
+        self.probe = probe
+        self.originals = originals
+        self.sides = sides
+        self._known: dict[str, RouteLive] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def read(self) -> RouterState:
+        listing, record = await asyncio.gather(
+            self.kubernetes.list(VIRTUAL_SERVICE, timeout_seconds=READ_SECONDS), self._read_record()
+        )
+        routes = {}
+        for item in listing.items:
+            service = f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+            if service in self.originals:
+                routes[service] = self._live(service, item)
+        self._known.update(routes)
+        generation, services = record
+        return RouterState(generation, services, routes)
+
+    async def _read_record(self) -> tuple[int | None, dict[str, int]]:
+        try:
+            found = await self.kubernetes.get(CONFIG_MAP, *RECORD, timeout_seconds=READ_SECONDS)
+        except NotFound:
+            return None, {}
+        data = found.get("data") or {}
+        try:
+            return int(data.get("generation", "0")), {
+                k: int(v) for k, v in json.loads(data.get("services") or "{}").items()
+            }
+        except (ValueError, AttributeError, TypeError):
+            return None, {}  # not as we write it: as good as none, and the next write mends it
+
+    def _live(self, service: str, item: Object) -> RouteLive:
+        meta = item["metadata"]
+        manager, at = last_writer(meta.get("managedFields") or ())
+        try:
+            fence = int((meta.get("annotations") or {}).get(FENCE, "0"))
+        except ValueError:
+            fence = 0
+        return RouteLive(
+            split_bp=routing.live_split(item, self.originals[service], self.side),
+            resource_version=meta.get("resourceVersion", ""),
+            fence=fence,
+            digest=hashlib.sha256(json.dumps(item.get("spec"), sort_keys=True).encode()).hexdigest(),
+            manager=manager,
+            changed_at=at,
+        )
+
+    async def write(
+        self, splits: Mapping[str, int], *, changed: Sequence[str], generation: int, fence: int, force: bool = False
+    ) -> int:
+        # with force nobody has read the record yet; it is read while the routes are being written
+        reading = asyncio.ensure_future(self._read_record()) if force else None
+        results = await asyncio.gather(
+            *(self._write_route(service, splits[service], fence, force) for service in changed), return_exceptions=True
+        )
+        if reading is not None:
+            try:
+                generation = max(generation, ((await reading)[0] or 0) + 1)
+            except Unreachable:
+                pass
+        failed = [result for result in results if isinstance(result, BaseException)]
+        lost = [problem for problem in failed if isinstance(problem, LostFence)]
+        if lost:
+            raise lost[0]
+        good = {
+            service for service, result in zip(changed, results, strict=True) if not isinstance(result, BaseException)
+        }
+        if good:
+            await self._write_record({s: v for s, v in splits.items() if s in good or s not in changed}, generation)
+        if failed:
+            raise failed[0]
+        return generation
+
+    async def _write_route(self, service: str, split: int, fence: int, force: bool) -> None:
+        original = self.originals[service]
+        public = routing.public_route(original, split, self.side)
+        for last_try in (False, False, True):
+            known = self._known.get(service)
+            if known is None and not force:
+                known = await self._reread(service)
+            version = None if force or known is None else known.resource_version
+            try:
+                written = await self.kubernetes.apply(
+                    VIRTUAL_SERVICE,
+                    public,
+                    manager=MANAGER,
+                    force=True,
+                    resource_version=version,
+                    timeout_seconds=WRITE_SECONDS,
+                )
+                break
+            except Conflict:
+                if last_try:
+                    raise
+                now = await self._reread(service)
+                if now.fence > fence:
+                    raise LostFence(
+                        f"{service} on {self.cluster} carries fence {now.fence}, ours is {fence}: the lock was taken over",
+                        remedy="`bluegreen status` shows where things are",
+                    ) from None
+                if known is not None and now.digest != known.digest:
+                    raise ForeignWrite(
+                        f"{service}: its VirtualService on {self.cluster} was changed by {now.manager} at {now.changed_at}",
+                        target=service,
+                        who=now.manager,
+                        when=now.changed_at,
+                        remedy="look at it (kubectl get --show-managed-fields), put it right, then `bluegreen shift`",
+                    ) from None
+        self._known[service] = replace(self._live(service, written), split_bp=split)
+        # after the public route: istiod sees them in this order, so a probe that answers with the new split proves both
+        await self.kubernetes.apply(
+            VIRTUAL_SERVICE,
+            routing.peer_route(original, split),
+            manager=MANAGER,
+            force=True,
+            timeout_seconds=WRITE_SECONDS,
+        )
+
+    async def _reread(self, service: str) -> RouteLive:
+        namespace, name = service.split("/", 1)
+        found = await self.kubernetes.get(VIRTUAL_SERVICE, namespace, name, timeout_seconds=READ_SECONDS)
+        self._known[service] = self._live(service, found)
+        return self._known[service]
+
+    async def _write_record(self, splits: Mapping[str, int], generation: int) -> None:
+        intent = routing.Intent(
+            sides={"blue": self.sides.blue, "green": self.sides.green},
+            entry=self.sides.entry,
+            services=splits,
+            generation=generation,
+        )
+        await self.kubernetes.apply(
+            CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True, timeout_seconds=WRITE_SECONDS
+        )
+
+    async def raise_fence(self, fence: int) -> None:
+        async def one(service: str) -> None:
+            namespace, name = service.split("/", 1)
+            mark = {
+                "apiVersion": VIRTUAL_SERVICE.api_version,
+                "kind": VIRTUAL_SERVICE.kind,
+                "metadata": {"namespace": namespace, "name": name, "annotations": {FENCE: str(fence)}},
+            }
+            written = await self.kubernetes.apply(
+                VIRTUAL_SERVICE, mark, manager=LOCK_MANAGER, force=True, timeout_seconds=WRITE_SECONDS
+            )
+            now = self._live(service, written)
+            before = self._known.get(service)
+            if before is None or before.digest == now.digest:
+                self._known[service] = now
+            # else: changed between our read and our mark; the old version stays known, so that the next write is a conflict
+
+        await asyncio.gather(*(one(service) for service in self._known or self.originals))
+
+    async def in_effect(self, service: str, split_bp: int) -> bool:
+        import aiohttp
+
+        if self._session is None:
+            # a connection of its own each time: a kept one may be answered by a listener that is being drained
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+        address, port = self.probe
+        try:
+            async with self._session.get(
+                f"http://{address}:{port}/",
+                headers={PROBE_HEADER: service},
+                timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS),
+            ) as response:
+                return response.status == 200 and (await response.text()).strip() == str(split_bp)
+        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+            raise Unreachable(
+                f"the peer listener of {self.cluster} at {address}:{port} does not answer: {problem}"
+            ) from problem
+
+
+def last_writer(managed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Who wrote `spec` last besides ourselves, else we: (manager, time)."""
+    entries = [entry for entry in managed if "f:spec" in (entry.get("fieldsV1") or {})]
+    if not entries:
+        return "", ""
+    newest = max(entries, key=lambda entry: (str(entry.get("time", "")), entry.get("manager") != MANAGER))
+    return str(newest.get("manager", "")), str(newest.get("time", ""))

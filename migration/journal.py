@@ -1,0 +1,174 @@
+"""Why everything is as it is: an append-only file of JSON Lines in the store folder.
+
+    {"seq": 7, "time": "2026-08-24T10:00:00.123Z", "fence": 3, "kind": "intent" | "outcome" | "note", "id": "3-7", "of": "3-6" | null,
+     "op": "shift", "target": "shop/catalog", "before": 0, "after": 10, "reason": "..."}
+
+On the way to green an intent is on disk (fsync) before its side effect; its outcome names it in `of`. An intent without an outcome is open:
+whoever comes next looks at the live world. A last line that a crash tore is dropped when the file is opened; any other line that cannot be read
+is an error, because then something else wrote here.
+
+Operations: shift (a split), rollback, entry, enroll, unenroll: with intents. Notes: progress (dwell so far, `after` = {service: seconds}), effect,
+return, freeze, pause, resume, retry, start, stop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from migration.errors import ConfigError
+
+FILE = "journal.jsonl"
+Kind = Literal["intent", "outcome", "note"]
+
+
+@dataclass(frozen=True)
+class Event:
+    seq: int
+    time: str
+    fence: int
+    kind: Kind
+    id: str
+    of: str | None
+    op: str
+    target: str
+    before: Any = None
+    after: Any = None
+    reason: str = ""
+
+
+class Journal:
+    def __init__(self, store: Path, fence: int, wall: Callable[[], float]) -> None:
+        self.path = store / FILE
+        self.fence = fence
+        self._wall = wall
+        store.mkdir(parents=True, exist_ok=True)
+        self.events = read(self.path)
+        self._seq = self.events[-1].seq if self.events else 0
+        self._stream = self._open()
+
+    def _open(self) -> IO[bytes]:
+        stream = self.path.open("ab+")
+        stream.seek(0)
+        content = stream.read()
+        if content and not content.endswith(b"\n"):  # torn by a crash: it was never promised to be there
+            stream.truncate(content.rfind(b"\n") + 1)
+        stream.seek(0, os.SEEK_END)
+        return stream
+
+    def intents(self, op: str, changes: Iterable[tuple[str, Any, Any, str]]) -> dict[str, str]:
+        """(target, before, after, reason) each; all on disk when this returns. Gives the id by target."""
+        made = [self._make("intent", op, target, before, after, reason) for target, before, after, reason in changes]
+        self._append(made, sync=True)
+        return {event.target: event.id for event in made}
+
+    def outcomes(self, op: str, ids: Mapping[str, str], results: Mapping[str, tuple[Any, str]]) -> None:
+        made = [
+            self._make("outcome", op, target, None, after, why, ids.get(target))
+            for target, (after, why) in results.items()
+        ]
+        self._append(made, sync=True)
+
+    def note(self, op: str, target: str, after: Any = None, reason: str = "", *, before: Any = None) -> None:
+        self._append([self._make("note", op, target, before, after, reason)], sync=False)
+
+    def _make(
+        self, kind: str, op: str, target: str, before: Any, after: Any, reason: str, of: str | None = None
+    ) -> Event:
+        self._seq += 1
+        stamp = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return Event(
+            self._seq, stamp, self.fence, kind, f"{self.fence}-{self._seq}", of, op, target, before, after, reason
+        )
+
+    def _append(self, events: list[Event], *, sync: bool) -> None:
+        self._stream.write(
+            b"".join(json.dumps(asdict(event), separators=(",", ":")).encode() + b"\n" for event in events)
+        )
+        self._stream.flush()
+        if sync:
+            os.fsync(self._stream.fileno())
+        self.events.extend(events)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def read(path: Path) -> list[Event]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    events = []
+    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is empty or torn
+        try:
+            events.append(Event(**json.loads(line)))
+        except (ValueError, TypeError) as problem:
+            raise ConfigError(
+                f"{path}:{number}: not a line of a journal: {line[:80].decode(errors='replace')!r}",
+                remedy=f"restore {path} from a copy, or move it away: the live splits stay as they are",
+            ) from problem
+    return events
+
+
+def open_intents(events: Iterable[Event]) -> list[Event]:
+    """Intents that no outcome answers, newest last."""
+    waiting: dict[str, Event] = {}
+    for event in events:
+        if event.kind == "intent":
+            waiting[event.id] = event
+        elif event.kind == "outcome" and event.of:
+            waiting.pop(event.of, None)
+    return list(waiting.values())
+
+
+@dataclass
+class Remembered:
+    """What the journal tells of one service: where we left it, and why."""
+
+    split_bp: int | None = None
+    dwell_seconds: float = 0.0
+    state: str = ""  # "", returned, frozen, baked
+    reason: str = ""
+    open_values: tuple[int, ...] = ()  # splits an open intent may have left
+
+
+def remember(events: Iterable[Event]) -> dict[str, Remembered]:
+    """Plays the journal. Pure."""
+    known = list(events)
+    services: dict[str, Remembered] = {}
+
+    def of(service: str) -> Remembered:
+        return services.setdefault(service, Remembered())
+
+    for event in known:
+        if event.op in ("shift", "rollback") and event.kind == "outcome" and isinstance(event.after, int):
+            entry = of(event.target)
+            if entry.split_bp != event.after:
+                entry.dwell_seconds = 0.0
+                if entry.state == "baked":
+                    entry.state = ""
+            entry.split_bp = event.after
+        elif event.op == "progress" and isinstance(event.after, Mapping):
+            for service, seconds in event.after.items():
+                of(service).dwell_seconds = float(seconds)
+        elif event.op in ("return", "freeze", "bake") and event.kind == "note":
+            entry = of(event.target)
+            entry.state = {"return": "returned", "freeze": "frozen", "bake": "baked"}[event.op]
+            entry.reason = event.reason
+        elif event.op in ("retry", "thaw"):
+            entry = of(event.target)
+            entry.state, entry.reason, entry.dwell_seconds = "", "", 0.0
+        elif event.op == "unenroll" and event.kind == "outcome":
+            services.pop(event.target, None)
+    for event in open_intents(known):
+        if event.op in ("shift", "rollback"):
+            of(event.target).open_values += tuple(
+                value for value in (event.before, event.after) if isinstance(value, int)
+            )
+    return services

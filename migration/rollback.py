@@ -1,0 +1,149 @@
+"""Everything (or some services) back to blue, at once. Asks nobody, waits for no lock and for no green.
+
+Order: raise the fence (a running shift stops at its next look), write the routes of both gateways in parallel, then the file, then the journal,
+each as well as it can. Where requests come in by green's gateway and it cannot be told, the entry is moved back too; that takes as long as
+resolvers remember, and is said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from migration.errors import BluegreenError, Unreachable
+from migration.journal import Journal
+from migration.lock import Lock
+from migration.model import WHOLE_BP, Side
+from migration.ports import Clock, Entry, Router
+from migration.stackfile import Edge, StackFile
+
+log = logging.getLogger(__name__)
+WRITE_SECONDS = 10.0
+EFFECT_SECONDS = 10.0
+PROBE_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Rolled:
+    services: tuple[str, ...]
+    in_effect: Mapping[Side, bool]
+    problems: tuple[str, ...]  # what could not be done; each with its remedy
+    entry: str | None  # what became of the entry, in words
+    seconds: float  # until the gateways that users come in by served it
+
+    @property
+    def complete(self) -> bool:
+        """Whether no user reaches green any more, or will not once caches have run out."""
+        return self.in_effect.get("blue", False) and not self.problems
+
+
+async def rollback(
+    edge: Edge,
+    services: Sequence[str],
+    *,
+    routers: Mapping[Side, Router],
+    entry: Entry | None,
+    file: StackFile,
+    journal: Journal,
+    lock: Lock,
+    clock: Clock,
+    reason: str = "asked for",
+) -> Rolled:
+    began = clock.monotonic()
+    splits = {**edge.services, **dict.fromkeys(services, 0)}
+    generation = edge.generation + 1
+    wrote: dict[Side, int | BluegreenError] = {}
+
+    async def one(side: Side) -> None:
+        router = routers[side]
+        try:
+            wrote[side] = await asyncio.wait_for(
+                router.write(splits, changed=services, generation=generation, fence=lock.fence, force=True),
+                WRITE_SECONDS,
+            )
+        except TimeoutError:
+            wrote[side] = Unreachable(f"{router.cluster} did not take the write within {WRITE_SECONDS:g} s")
+        except BluegreenError as problem:
+            wrote[side] = problem
+
+    async def effect(side: Side) -> bool:
+        deadline = clock.monotonic() + EFFECT_SECONDS
+        left = list(services)
+        while left and clock.monotonic() < deadline:
+            try:
+                answers = await asyncio.gather(*(routers[side].in_effect(service, 0) for service in left))
+            except BluegreenError:
+                return False
+            left = [service for service, good in zip(left, answers, strict=True) if not good]
+            if left:
+                await clock.sleep(PROBE_SECONDS)
+        return not left
+
+    # blue is waited for; green gets the same time, in parallel, and is not waited for where it stays silent
+    green = asyncio.ensure_future(one("green")) if "green" in routers else None
+    await one("blue")
+    in_effect: dict[Side, bool] = {"blue": await effect("blue") if isinstance(wrote["blue"], int) else False}
+    seconds = clock.monotonic() - began
+    entry_told = None
+    green_entry = edge.green_entry_bp
+    if green is not None:
+        if green_entry == 0 and not green.done():
+            await asyncio.wait({green}, timeout=1.0)
+            if not green.done():
+                green.cancel()
+                wrote["green"] = Unreachable(f"{routers['green'].cluster} does not answer")
+        else:
+            await green
+        in_effect["green"] = await effect("green") if isinstance(wrote["green"], int) else False
+        if green_entry:
+            seconds = clock.monotonic() - began
+    problems = []
+    if isinstance(blue := wrote["blue"], BluegreenError):
+        problems.append(f"blue's gateway still forwards to green: {blue}; try `bluegreen rollback` again")
+    new_entry = None
+    if green_entry and set(services) >= {service for service, split in edge.services.items() if split > 0}:
+        new_entry = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
+        entry_told, problem = await _entry_back(entry, new_entry)
+        if problem:
+            problems.append(problem)
+            new_entry = None
+    elif green_entry and not in_effect.get("green"):
+        problems.append(
+            "requests still come in by green's gateway, which cannot be told; `bluegreen rollback` without a service moves the entry back"
+        )
+    if isinstance(silent := wrote.get("green"), BluegreenError):
+        log.warning("green's gateway keeps its last split: %s", silent)
+    written = [number for number in wrote.values() if isinstance(number, int)]
+    try:
+        file.write(
+            services=dict.fromkeys(services, 0),
+            entry=new_entry,
+            generation=max(written, default=generation),
+            force=True,
+        )
+    except (BluegreenError, OSError) as problem:
+        problems.append(
+            f"{file.path} could not be written: {problem}; set these services to 0 there before the next `pulumi up`"
+        )
+    try:
+        ids = journal.intents("rollback", [(service, edge.services.get(service), 0, reason) for service in services])
+        journal.outcomes("rollback", ids, {service: (0, reason) for service in services})
+        for service in services:
+            if edge.services.get(service, 0) > 0:
+                journal.note("return", service, reason=f"rollback {reason}")
+    except OSError as problem:
+        problems.append(f"{journal.path} could not be written: {problem}")
+    return Rolled(tuple(services), in_effect, tuple(problems), entry_told, seconds)
+
+
+async def _entry_back(entry: Entry | None, shares: Mapping[str, int]) -> tuple[str | None, str | None]:
+    if entry is None:
+        return None, "the entry is at green, and no zone is configured to move it back; do it by hand"
+    try:
+        await entry.write(shares, force=True)
+        ttl = await entry.ttl_seconds()
+    except BluegreenError as problem:
+        return None, f"the entry could not be moved back: {problem}"
+    return f"the entry goes back to blue: within {ttl} s (the records' TTL) plus what clients cache on their own", None

@@ -1,0 +1,510 @@
+"""Moves services to green, one loop for all of them: read, ask `decide`, write, record.
+
+A tick is one sample interval. Nothing in it waits for anything slow: the metrics store, probes and looks at the live routes run beside it and
+hand in what they found. Only writes are waited for, both gateways at once. Forward: intent on disk, file, gateways, outcome. Back: gateways first,
+file and journal after. A gateway that cannot be written is owed its write and gets it as soon as it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from migration import analysis
+from migration.decide import ON_GREEN, Decision, Observation, Order, decide
+from migration.errors import BluegreenError, ForeignWrite, LostFence, Unreachable
+from migration.journal import Journal, remember
+from migration.lock import Lock
+from migration.model import GatewayCounters, Judged, Move, Phase, RouterState, ServiceState, Side, Verdict
+from migration.policy import Policy
+from migration.ports import Clock, Counters, Metrics, Router
+from migration.recover import recover
+from migration.stackfile import StackFile
+
+log = logging.getLogger(__name__)
+SIDES: tuple[Side, Side] = ("blue", "green")
+WRITE_SECONDS = 5.0
+PROBE_SECONDS = 0.05
+LOOK_SECONDS = 2.0
+PROGRESS_SECONDS = 10.0
+UNPROVEN_SECONDS = 10.0
+
+
+@dataclass
+class World:
+    """Everything the loop touches."""
+
+    routers: Mapping[Side, Router]
+    counters: Mapping[Side, Counters]
+    metrics: Metrics | None
+    clock: Clock
+    file: StackFile
+    journal: Journal
+    lock: Lock
+
+
+@dataclass(frozen=True)
+class Rules:
+    order: Order
+    policy: Policy
+    policy_of: Callable[[str], Policy]
+    window_open: Callable[[float], bool] = lambda wall: True
+    paused: Callable[[], str | None] = lambda: None
+    held: frozenset[str] = frozenset()
+    reassert: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One tick, for whoever watches."""
+
+    at: float
+    services: Mapping[str, ServiceState]
+    fast: Mapping[str, Judged]
+    slow: Mapping[str, Judged]
+    paused: str | None
+    window_open: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    arrived: tuple[str, ...]
+    returned: Mapping[str, str]  # in this run, unasked
+    behind: Mapping[str, str]  # held, or went back before
+    frozen: Mapping[str, str]
+
+
+@dataclass
+class Shift:
+    world: World
+    rules: Rules
+    on_tick: Callable[[Shown], None] = lambda shown: None
+    state: dict[str, ServiceState] = field(default_factory=dict)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    returned: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._samples: dict[str, analysis.Samples] = {}
+        self._green_before: dict[str, int] = {}  # what green had answered when the step took effect
+        self._effect: dict[str, asyncio.Task[None]] = {}
+        self._slow_tasks: dict[str, asyncio.Task[None]] = {}
+        self._slow_new: dict[str, Judged] = {}
+        self._slow_last: dict[str, Judged] = {}
+        self._slow_at: dict[str, float] = {}
+        self._wants: frozenset[str] = frozenset()
+        self._owed: dict[Side, set[str]] = {side: set() for side in SIDES}
+        self._owed_task: dict[Side, asyncio.Task[None]] = {}
+        self._foreign: dict[str, str] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._looked_at = self._noted_at = float("-inf")
+        self._writes = 0
+        self._generation = 0
+        self._entry_sides: frozenset[Side] = frozenset({"blue"})
+        self._lost: LostFence | None = None
+
+    # -- the run -------------------------------------------------------------------------------------------------------------
+
+    async def run(self, retry: frozenset[str] = frozenset()) -> Result:
+        try:
+            await self.begin(retry)
+            start = self.world.clock.monotonic()
+            ticks = 0
+            while not await self.tick():
+                ticks += 1
+                if self.stop.is_set():
+                    self._note_progress()
+                    self.world.journal.note("stop", "shift", reason="interrupted")
+                    break
+                now = self.world.clock.monotonic()
+                interval = self.rules.policy.sample_interval_seconds
+                due = start + ticks * interval
+                if due < now - interval:  # fell behind (suspended): do not make up for lost ticks
+                    start, ticks, due = now, 0, now
+                await self._rest(max(0.0, due - now))
+            return self.result()
+        finally:
+            await self._end_tasks()
+
+    async def _rest(self, seconds: float) -> None:
+        sleeping = asyncio.ensure_future(self.world.clock.sleep(seconds))
+        stopping = asyncio.ensure_future(self.stop.wait())
+        await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (sleeping, stopping):
+            task.cancel()
+
+    async def begin(self, retry: frozenset[str]) -> None:
+        """Reads the world as it is and settles what a crash left between two writes."""
+        world = self.world
+        edge = world.file.read()
+        self._entry_sides = frozenset(
+            side for side in SIDES if edge.entry.get(edge.blue if side == "blue" else edge.green or "", 0) > 0
+        ) or frozenset({"blue"})
+        live: dict[Side, RouterState] = dict(
+            zip(SIDES, await asyncio.gather(*(world.routers[s].read() for s in SIDES)), strict=True)
+        )
+        self._generation = max(edge.generation, *(state.generation or 0 for state in live.values()))
+        memory = remember(world.journal.events)
+        moves = []
+        for service, split in edge.services.items():
+            start = recover(
+                service,
+                split,
+                {side: live[side].routes.get(service) for side in SIDES},
+                memory.get(service),
+                hold=service in self.rules.held,
+                retry=service in retry,
+                reassert=self.rules.reassert,
+            )
+            self.state[service] = start.state
+            self._samples[service] = analysis.Samples()
+            if start.note:
+                world.journal.note(start.note[0], service, reason=start.note[1])
+            if start.write and start.state.phase is not Phase.FROZEN:
+                back = start.state.split_bp < max(
+                    split, *(r.split_bp or 0 for s in SIDES if (r := live[s].routes.get(service)))
+                )
+                moves.append(Move(service, start.state.split_bp, "as it was left", back=back))
+        world.journal.note("start", "shift", after={service: there.split_bp for service, there in self.state.items()})
+        await asyncio.gather(*(world.routers[side].raise_fence(world.lock.fence) for side in SIDES))
+        if moves:
+            await self._write(moves, forward=False)
+        world.journal.settle({s: there.split_bp for s, there in self.state.items()}, "as found after a restart")
+        for service, there in self.state.items():
+            if there.phase in ON_GREEN:
+                self._watch_effect(service)
+
+    async def tick(self) -> bool:
+        """One sample interval; whether all is done."""
+        world, rules = self.world, self.rules
+        world.lock.check()
+        if self._lost:
+            raise self._lost
+        readings, problem = await self._read_counters()
+        now = world.clock.monotonic()
+        for service, samples in self._samples.items():
+            samples.add(now, readings, service)
+        fast = {
+            service: self._judge(service, problem) for service, there in self.state.items() if there.phase in ON_GREEN
+        }
+        self._look(now)
+        slow, self._slow_new = self._slow_new, {}
+        seen = Observation(
+            fast=fast,
+            slow=slow,
+            requests={s: self._samples[s].green_total() - self._green_before.get(s, 0) for s in self.state},
+            foreign=self._foreign_now(),
+            window_open=rules.window_open(world.clock.wall()),
+            paused=rules.paused(),
+            metrics=world.metrics is not None,
+        )
+        decision = decide(rules.order, self.state, seen, rules.policy_of, now)
+        await self._act(decision)
+        self._ask_slow(now)
+        self._pay_owed()
+        if now - self._noted_at >= PROGRESS_SECONDS:
+            self._note_progress()
+            self._noted_at = now
+        self.on_tick(Shown(now, dict(self.state), fast, dict(self._slow_last), seen.paused, seen.window_open))
+        return decision.done and not any(self._owed[side] for side in self._entry_sides)
+
+    async def _act(self, decision: Decision) -> None:
+        before = self.state
+        self.state = dict(decision.state)
+        self._wants = decision.wants_slow
+        back = [move for move in decision.moves if move.back]
+        forward = [move for move in decision.moves if not move.back]
+        if back:
+            await self._write(back, forward=False, before=before)
+        for note in decision.notes:
+            self.world.journal.note(note.op, note.service, reason=note.reason)
+            if note.op == "return":
+                self.returned[note.service] = note.reason
+            log.log(
+                logging.WARNING if note.op in ("return", "freeze") else logging.INFO,
+                "%s: %s: %s",
+                note.service,
+                note.op,
+                note.reason,
+            )
+        if forward:
+            try:
+                await self._write(forward, forward=True, before=before)
+            except ForeignWrite as problem:  # the file: nothing was written
+                for move in forward:
+                    self.state[move.service] = before[move.service]
+                self._freeze_all(problem)
+
+    # -- writing -------------------------------------------------------------------------------------------------------------
+
+    async def _write(
+        self, moves: Sequence[Move], *, forward: bool, before: Mapping[str, ServiceState] | None = None
+    ) -> None:
+        world = self.world
+        before = before or self.state
+        changes = [(move.service, before[move.service].split_bp, move.to_bp, move.reason) for move in moves]
+        targets = {move.service: move.to_bp for move in moves}
+        ids: dict[str, str] = {}
+        for service, split in targets.items():
+            if before[service].split_bp == 0 and split > 0:
+                self._samples[service].forget()
+        if forward:
+            ids = world.journal.intents("shift", changes)
+            try:
+                self._generation = world.file.write(services=targets, generation=self._generation + 1).generation
+            except ForeignWrite as problem:
+                world.journal.outcomes("shift", ids, {s: (b, f"not done: {problem}") for s, b, _, _ in changes})
+                raise
+        else:
+            self._generation += 1
+        self._writes += 1
+        await self._write_gateways(list(targets))
+        self._writes += 1
+        if not forward:
+            try:
+                self._generation = world.file.write(services=targets, generation=self._generation).generation
+            except ForeignWrite as problem:
+                self._freeze_all(problem)
+            ids = world.journal.intents("shift", changes)
+        world.journal.outcomes(
+            "shift",
+            ids,
+            {move.service: (move.to_bp, move.reason) for move in moves if move.service not in self._foreign},
+        )
+        for move in moves:
+            log.info("%s: %g %%: %s", move.service, move.to_bp / 100, move.reason)
+            self._watch_effect(move.service)
+
+    async def _write_gateways(self, changed: Sequence[str]) -> None:
+        """Both at once. One that does not answer is owed its write; the other is not kept waiting by it."""
+        results = await asyncio.gather(*(self._write_one(side, changed) for side in SIDES))
+        for side, problem in zip(SIDES, results, strict=True):
+            if problem is None:
+                self._owed[side] -= set(changed)
+            elif isinstance(problem, ForeignWrite):
+                self._foreign[problem.target] = (
+                    f"{problem.who} wrote its route on {side}{' at ' + problem.when if problem.when else ''}"
+                )
+            elif isinstance(problem, LostFence):
+                raise problem
+            else:
+                self._owed[side] |= set(changed)
+                log.warning("%s's gateway could not be written: %s", side, problem)
+
+    async def _write_one(self, side: Side, changed: Sequence[str]) -> BluegreenError | None:
+        splits = {service: there.split_bp for service, there in self.state.items()}
+        router = self.world.routers[side]
+        try:
+            await asyncio.wait_for(
+                router.write(
+                    splits,
+                    changed=changed,
+                    generation=self._generation,
+                    fence=self.world.lock.fence,
+                    force=self.rules.reassert,
+                ),
+                WRITE_SECONDS,
+            )
+        except TimeoutError:
+            return Unreachable(f"{router.cluster} did not take the write within {WRITE_SECONDS:g} s")
+        except BluegreenError as problem:
+            return problem
+        return None
+
+    def _pay_owed(self) -> None:
+        for side in SIDES:
+            task = self._owed_task.get(side)
+            if self._owed[side] and (task is None or task.done()):
+                self._owed_task[side] = asyncio.ensure_future(self._pay(side, sorted(self._owed[side])))
+
+    async def _pay(self, side: Side, services: Sequence[str]) -> None:
+        problem = await self._write_one(side, services)
+        if isinstance(problem, LostFence):
+            self._lost = problem
+        elif isinstance(problem, ForeignWrite):
+            self._foreign[problem.target] = f"{problem.who} wrote its route on {side}"
+            self._owed[side].discard(problem.target)
+        elif problem is None:
+            self._owed[side] -= set(services)
+            for service in services:
+                self._watch_effect(service)
+        else:
+            await self.world.clock.sleep(1.0)
+
+    def _watch_effect(self, service: str) -> None:
+        if (task := self._effect.pop(service, None)) is not None:
+            task.cancel()
+        self._effect[service] = asyncio.ensure_future(self._await_effect(service, self.state[service].split_bp))
+
+    async def _await_effect(self, service: str, split: int) -> None:
+        """Marks when every gateway itself serves the split. A probe that cannot be sent from here proves nothing; then time must do."""
+        clock = self.world.clock
+        asked_at = clock.monotonic()
+        while True:
+            results = await asyncio.gather(*(self._probe(side, service, split) for side in SIDES))
+            unproven = clock.monotonic() - asked_at > UNPROVEN_SECONDS and not any(
+                service in self._owed[side] for side in SIDES
+            )
+            if all(result or (result is None and unproven) for result in results):
+                break
+            await clock.sleep(PROBE_SECONDS)
+        there = self.state[service]
+        if there.split_bp == split and there.in_effect_at is None:
+            self.state[service] = replace(there, in_effect_at=clock.monotonic())
+            self._green_before[service] = self._samples[service].green_total()
+            proof = "in effect" if all(results) else "accepted, not proven"
+            self.world.journal.note("effect", service, after=split, reason=proof)
+
+    async def _probe(self, side: Side, service: str, split: int) -> bool | None:
+        try:
+            return await self.world.routers[side].in_effect(service, split)
+        except BluegreenError:
+            return None
+
+    # -- seeing --------------------------------------------------------------------------------------------------------------
+
+    async def _read_counters(self) -> tuple[dict[Side, GatewayCounters], str | None]:
+        """What answered in time, and what is wrong with a gateway that users come in by."""
+        limit = max(0.25, 0.8 * self.rules.policy.sample_interval_seconds)
+
+        async def one(side: Side) -> GatewayCounters | BluegreenError:
+            try:
+                return await asyncio.wait_for(self.world.counters[side].read(), limit)
+            except TimeoutError:
+                return Unreachable(f"the counters of {side}'s gateway did not answer within {limit:g} s")
+            except BluegreenError as problem:
+                return problem
+
+        present = [side for side in SIDES if side in self.world.counters]
+        answers = dict(zip(present, await asyncio.gather(*(one(side) for side in present)), strict=True))
+        readings = {side: answer for side, answer in answers.items() if isinstance(answer, GatewayCounters)}
+        problems = [
+            str(answer)
+            for side, answer in answers.items()
+            if isinstance(answer, BluegreenError) and side in self._entry_sides
+        ]
+        return readings, problems[0] if problems else None
+
+    def _judge(self, service: str, problem: str | None) -> Judged:
+        if problem:
+            return Judged(Verdict.ERROR, problem)
+        return analysis.fast(self._samples[service], self.rules.policy_of(service))
+
+    def _ask_slow(self, now: float) -> None:
+        if self.world.metrics is None:
+            return
+        for service, there in self.state.items():
+            policy = self.rules.policy_of(service)
+            task = self._slow_tasks.get(service)
+            if there.phase not in ON_GREEN or there.in_effect_at is None or (task and not task.done()):
+                continue
+            gap = 1.0 if service in self._wants else policy.analysis_interval_seconds
+            if now - self._slow_at.get(service, float("-inf")) < gap - 1e-6:
+                continue
+            self._slow_at[service] = now
+            seconds = max(2.0, min(policy.analysis_window_seconds, now - there.in_effect_at))
+            self._slow_tasks[service] = asyncio.ensure_future(self._ask_store(service, seconds, policy, there.split_bp))
+
+    async def _ask_store(self, service: str, seconds: float, policy: Policy, split: int) -> None:
+        assert self.world.metrics is not None
+        asked_at = self.world.clock.monotonic()
+        try:
+            green, blue = await asyncio.gather(
+                self.world.metrics.window(service, "green", seconds),
+                self.world.metrics.window(service, "blue", seconds),
+            )
+            judged = analysis.slow(green, blue, policy)
+        except BluegreenError as problem:
+            judged = Judged(Verdict.ERROR, str(problem))
+        there = self.state[service]
+        if there.split_bp != split:
+            return
+        self._slow_last[service] = judged
+        done_at = there.dwell_done_at
+        if judged.verdict is Verdict.PASS and done_at is not None and asked_at < done_at:
+            return  # asked before the dwell was over: it says nothing of its end
+        self._slow_new[service] = judged
+
+    def _look(self, now: float) -> None:
+        if (self._looking is None or self._looking.done()) and now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            self._looking = asyncio.ensure_future(self._look_at_routes())
+
+    async def _look_at_routes(self) -> None:
+        writes = self._writes
+        for side in SIDES:
+            try:
+                live = await self.world.routers[side].read()
+            except BluegreenError:
+                continue  # a dead API server changes nothing; writes will tell
+            if writes != self._writes:
+                return  # we wrote meanwhile: what was read may be older
+            for service, there in self.state.items():
+                route = live.routes.get(service)
+                if (
+                    there.phase is Phase.FROZEN
+                    or service in self._owed[side]
+                    or (route and route.split_bp == there.split_bp)
+                ):
+                    continue
+                if route and route.fence > self.world.lock.fence:
+                    self._lost = LostFence(
+                        f"{service} on {side} carries fence {route.fence}, ours is {self.world.lock.fence}"
+                    )
+                    return
+                what = "removed it" if route is None else f"changed it at {route.changed_at}"
+                self._foreign[service] = f"{route.manager if route else 'somebody'} {what} on {side}"
+
+    def _foreign_now(self) -> dict[str, str]:
+        """Foreign changes not yet known to the state; by policy written over instead."""
+        try:
+            change = self.world.file.changed_by_others()
+        except BluegreenError as problem:
+            change = str(problem)
+        if change and not self.rules.reassert:
+            self._freeze_all_as(f"{self.world.file.path} was changed: {change}")
+        if self.rules.reassert and self._foreign:
+            for service, who in self._foreign.items():
+                self.world.journal.note("reassert", service, after=self.state[service].split_bp, reason=who)
+                for side in SIDES:
+                    self._owed[side].add(service)
+            self._foreign = {}
+        return {
+            s: who for s, who in self._foreign.items() if s in self.state and self.state[s].phase is not Phase.FROZEN
+        }
+
+    def _freeze_all(self, problem: ForeignWrite) -> None:
+        self._freeze_all_as(str(problem))
+
+    def _freeze_all_as(self, why: str) -> None:
+        for service, there in self.state.items():
+            if there.phase not in (Phase.RETURNED, Phase.HELD, Phase.FROZEN):
+                self._foreign.setdefault(service, why)
+
+    def _note_progress(self) -> None:
+        dwell = {s: round(there.dwell_seconds, 3) for s, there in self.state.items() if there.phase in ON_GREEN}
+        if dwell:
+            self.world.journal.note("progress", "shift", after=dwell)
+
+    def result(self) -> Result:
+        def those(*phases: Phase) -> dict[str, str]:
+            return {service: there.reason for service, there in self.state.items() if there.phase in phases}
+
+        behind = {
+            s: why
+            for s, why in those(Phase.RETURNED, Phase.HELD, Phase.WAITING, Phase.MOVING).items()
+            if s not in self.returned
+        }
+        return Result(tuple(those(Phase.ARRIVED, Phase.BAKED)), dict(self.returned), behind, those(Phase.FROZEN))
+
+    async def _end_tasks(self) -> None:
+        tasks = [
+            *self._effect.values(),
+            *self._slow_tasks.values(),
+            *self._owed_task.values(),
+            *([self._looking] if self._looking else []),
+        ]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
