@@ -5,7 +5,7 @@ The real thing is `clients.kubernetes.Kubernetes`; the fake of the tests keeps o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,3 +74,13 @@ class ApiServer(Protocol):
     async def create(self, resource: Resource, obj: Mapping[str, Any], *, manager: str) -> Object: ...
 
     async def replace(self, resource: Resource, obj: Mapping[str, Any], *, manager: str) -> Object: ...
+
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        manager: str,
+    ) -> Object: ...

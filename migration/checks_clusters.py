@@ -1,0 +1,236 @@
+"""Checks of the clusters themselves: the APIs they serve (BG0xx), what both must have (1xx), room on green (2xx). All
+pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from migration import kinds
+from migration.findings import Found, Scope, View, finding, full_name, gateways_of, pod_spec, spec_of, workloads
+from migration.kinds import Object
+from migration.model import Severity
+
+# -- 0xx APIs ----------------------------------------------------------------------------------------------------------
+
+
+def written_versions(obj: Mapping[str, Any]) -> dict[str, str]:
+    """apiVersion -> who wrote in it last; the cluster's own controllers do not count, they go with the cluster."""
+    found: dict[str, str] = {}
+    for entry in obj["metadata"].get("managedFields") or ():
+        manager = str(entry.get("manager", ""))
+        if not manager.startswith(("kube-", "k3s", "bluegreen-")) and entry.get("apiVersion"):
+            found[entry["apiVersion"]] = f"{manager} at {entry.get('time', 'an unknown time')}"
+    text = (obj["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/last-applied-configuration")
+    if text:
+        try:
+            version = orjson.loads(text).get("apiVersion")
+        except (orjson.JSONDecodeError, AttributeError):
+            version = None
+        if version:
+            found.setdefault(version, "kubectl apply")
+    return found
+
+
+def removed_versions(blue: View, green: View, scope: Scope) -> Found:
+    users: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for name in sorted(blue.objects):
+        for obj in blue.objects[name]:
+            if not scope.moves(obj):
+                continue
+            for api_version, who in written_versions(obj).items():
+                group, _, version = api_version.rpartition("/")
+                there = green.discovery.served.get((group, obj["kind"]))
+                if there and version not in there:
+                    users[api_version, obj["kind"]].append((kinds.name_of(obj), who))
+    for (api_version, kind), found in sorted(users.items()):
+        group = api_version.rpartition("/")[0]
+        served = ", ".join(green.discovery.served[group, kind])
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        yield finding(
+            "BG001",
+            Severity.BLOCKING,
+            f"{api_version} {kind}",
+            f"{found[0][0]} was written in it by {found[0][1]}{more}; green serves {served}",
+            f"change the manifests or client to {group + '/' if group else ''}{green.discovery.served[group, kind][0]}",
+        )
+
+
+# -- 1xx parity --------------------------------------------------------------------------------------------------------
+
+
+def missing_kinds(blue: View, green: View, scope: Scope) -> Found:
+    defined = {
+        (spec_of(crd).get("group"), (spec_of(crd).get("names") or {}).get("kind"))
+        for crd in blue.of(kinds.CRD.name)
+        if not str(spec_of(crd).get("group", "")).endswith("istio.io")
+    }
+    for resource in blue.discovery.resources:
+        key = (resource.group, resource.kind)
+        objects = [obj for obj in blue.of(resource.name) if scope.moves(obj)]
+        if not objects or key in green.discovery.served or key in defined or kinds.skipped_kind(resource):
+            continue
+        istio = resource.group.endswith("istio.io")
+        yield finding(
+            "BG102" if istio else "BG101",
+            Severity.BLOCKING,
+            f"{resource.api_version} {resource.kind}",
+            f"{len(objects)} on blue, first {full_name(objects[0])}; green does not serve the kind",
+            "install Istio on green" if istio else "install what serves it on green, or remove the objects from blue",
+        )
+
+
+def _class_users(view: View, scope: Scope) -> Iterator[tuple[str, str, Object]]:
+    """(resource name of the class, its name, who names it)"""
+    for claim in view.of("persistentvolumeclaims"):
+        if scope.moves(claim) and spec_of(claim).get("storageClassName"):
+            yield "storageclasses.storage.k8s.io", spec_of(claim)["storageClassName"], claim
+    for workload in view.of("statefulsets.apps"):
+        for template in spec_of(workload).get("volumeClaimTemplates") or ():
+            if scope.moves(workload) and spec_of(template).get("storageClassName"):
+                yield "storageclasses.storage.k8s.io", spec_of(template)["storageClassName"], workload
+    for ingress in view.of("ingresses.networking.k8s.io"):
+        if scope.moves(ingress) and spec_of(ingress).get("ingressClassName"):
+            yield "ingressclasses.networking.k8s.io", spec_of(ingress)["ingressClassName"], ingress
+    for workload in workloads(view, scope):
+        if name := pod_spec(workload).get("priorityClassName"):
+            yield "priorityclasses.scheduling.k8s.io", name, workload
+
+
+def dangling_classes(blue: View, green: View, scope: Scope) -> Found:
+    told = set()
+    for resource_name, name, user in _class_users(blue, scope):
+        there = any(c["metadata"]["name"] == name for view in (blue, green) for c in view.of(resource_name))
+        if not there and (resource_name, name) not in told:
+            told.add((resource_name, name))
+            kind = resource_name.partition(".")[0]
+            evidence = f"{kinds.name_of(user)} names it; neither cluster has it"
+            remedy = f"create it on green or name one of: {_names(green, resource_name)}"
+            yield finding("BG110", Severity.WARNING, f"{kind}/{name}", evidence, remedy)
+
+
+def _names(view: View, resource_name: str) -> str:
+    return ", ".join(sorted(c["metadata"]["name"] for c in view.of(resource_name))) or "none there"
+
+
+def differing_classes(blue: View, green: View, _: Scope) -> Found:
+    compared = {
+        "storageclasses.storage.k8s.io": ("provisioner", "parameters", "volumeBindingMode", "reclaimPolicy"),
+        "priorityclasses.scheduling.k8s.io": ("value", "preemptionPolicy"),
+        "ingressclasses.networking.k8s.io": ("spec",),
+    }
+    for resource_name, fields in compared.items():
+        there = {c["metadata"]["name"]: c for c in green.of(resource_name)}
+        for mine in blue.of(resource_name):
+            other = there.get(mine["metadata"]["name"])
+            differing = [f for f in fields if other is not None and mine.get(f) != other.get(f)]
+            if other is not None and differing:
+                evidence = "; ".join(
+                    f"{f}: blue {_short(mine.get(f))}, green {_short(other.get(f))}" for f in differing
+                )
+                yield finding("BG111", Severity.WARNING, mine, evidence, "make them alike, or rename one of the two")
+
+
+def _short(value: Any) -> str:
+    return orjson.dumps(value).decode()[:80]
+
+
+def missing_gateways(blue: View, green: View, scope: Scope) -> Found:
+    there = {full_name(g) for g in green.of(kinds.GATEWAY.name)}
+    coming = {full_name(g) for g in blue.of(kinds.GATEWAY.name) if scope.moves(g)}
+    for route in blue.of(kinds.VIRTUAL_SERVICE.name):
+        if not scope.moves(route):
+            continue
+        for gateway in gateways_of(route):
+            if gateway not in there and gateway not in coming:
+                evidence = f"names Gateway {gateway}; green has {', '.join(sorted(there)) or 'none'}"
+                remedy = f"make Gateway {gateway} on green (it is in a namespace that is not copied)"
+                yield finding("BG120", Severity.BLOCKING, route, evidence, remedy)
+
+
+# -- 2xx capacity ------------------------------------------------------------------------------------------------------
+
+_SUFFIX = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+_SUFFIX |= {f"{letter}i": 1024.0**power for power, letter in enumerate("KMGTPE", 1)}
+
+
+def quantity(text: Any) -> float:
+    """`250m` -> 0.25, `1Gi` -> 1073741824. What is not a quantity counts as nothing."""
+    match = re.fullmatch(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]?|[KMGTPE]i)", str(text))
+    return float(match[1]) * _SUFFIX[match[2]] if match else 0.0
+
+
+def requested(pod: Mapping[str, Any]) -> dict[str, float]:
+    """What the scheduler sets aside for a pod: containers together, or one init container if that is more."""
+    spec = spec_of(pod)
+    total = {"cpu": 0.0, "memory": 0.0}
+    for name in total:
+        at_once = 0.0
+        largest_init = 0.0
+        for container in spec.get("containers") or ():
+            at_once += quantity(((container.get("resources") or {}).get("requests") or {}).get(name, 0))
+        for container in spec.get("initContainers") or ():
+            asked = quantity(((container.get("resources") or {}).get("requests") or {}).get(name, 0))
+            if container.get("restartPolicy") == "Always":
+                at_once += asked
+            else:
+                largest_init = max(largest_init, asked)
+        total[name] = max(at_once, largest_init) + quantity((spec.get("overhead") or {}).get(name, 0))
+    return total
+
+
+def _running(view: View, pick: Callable[[Object], bool]) -> list[Object]:
+    ended = ("Succeeded", "Failed")
+    return [p for p in view.of("pods") if (p.get("status") or {}).get("phase") not in ended and pick(p)]
+
+
+def _of_daemon_set(pod: Mapping[str, Any]) -> bool:
+    return any(o.get("kind") == "DaemonSet" for o in pod["metadata"].get("ownerReferences") or ())
+
+
+def node_capacity(blue: View, green: View, scope: Scope) -> Found:
+    coming = _running(blue, lambda p: scope.moves(p) and not _of_daemon_set(p))
+    taken = _running(green, lambda p: not scope.moves(p) or _of_daemon_set(p))
+    nodes = [n for n in green.of("nodes") if not spec_of(n).get("unschedulable")]
+    if coming and not nodes:
+        yield finding(
+            "BG201",
+            Severity.BLOCKING,
+            f"cluster {green.name}",
+            f"no schedulable node; blue runs {len(coming)} pods",
+            "add nodes to green",
+        )
+        return
+    for name, unit, scale in (("cpu", "cores", 1.0), ("memory", "GiB", 1024.0**3), ("pods", "pods", 1.0)):
+        room = sum(quantity(((n.get("status") or {}).get("allocatable") or {}).get(name, 0)) for n in nodes)
+        if name == "pods":
+            need, used = float(len(coming)), float(len(taken))
+        else:
+            need = sum(requested(p)[name] for p in coming)
+            used = sum(requested(p)[name] for p in taken)
+        if need > room - used:
+            yield finding(
+                "BG201",
+                Severity.BLOCKING,
+                f"cluster {green.name}: {name}",
+                f"blue's pods ask for {need / scale:.1f} {unit}; green's {len(nodes)} nodes have {room / scale:.1f}, "
+                f"of which {used / scale:.1f} are taken",
+                "add nodes to green, or let its autoscaler bring them before the floors are raised",
+            )
+
+
+def unmatched_selectors(blue: View, green: View, scope: Scope) -> Found:
+    nodes = [n["metadata"].get("labels") or {} for n in green.of("nodes")]
+    if not nodes:
+        return  # told by BG201
+    for workload in workloads(blue, scope):
+        selector = pod_spec(workload).get("nodeSelector") or {}
+        if selector and not any(selector.items() <= labels.items() for labels in nodes):
+            wanted = ", ".join(f"{k}={v}" for k, v in sorted(selector.items()))
+            remedy = "label nodes of green, or give it a node group with these labels"
+            yield finding("BG202", Severity.WARNING, workload, f"selects nodes with {wanted}", remedy)

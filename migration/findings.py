@@ -1,0 +1,118 @@
+"""The checks of preflight: what can be wrong, what it looks like, what to do. Each is pure and declares the kinds that
+it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from migration import kinds
+from migration.apiserver import Discovery
+from migration.kinds import Object
+from migration.model import Finding, Severity
+
+DOCS = {
+    "BG001": "Somebody still writes these objects in a version that green does not serve: it will fail on green.",
+    "BG003": "An aggregated API whose server is away hides its objects from every check.",
+    "BG101": "Objects of this kind exist on blue, green does not serve it and its definition does not come along.",
+    "BG102": "Istio's routes are how services are moved; green must serve them.",
+    "BG110": "Named by workloads, but neither cluster has it.",
+    "BG111": "A class with the same name means something else on green.",
+    "BG120": "A route names a Gateway that green lacks and that does not come along: it would serve nothing there.",
+    "BG201": "Green's nodes must bear what blue's pods ask for.",
+    "BG202": "No node of green has the labels that this workload selects.",
+    "BG301": "One replica behind a route: every restart is an outage, and a bad pod is the whole service.",
+    "BG302": "A budget that allows no disruption blocks draining a node.",
+    "BG303": "Without a readiness probe a pod gets requests before it can answer them.",
+    "BG304": "A route that cannot be split stays where it is until the entry moves.",
+    "BG401": "The volume and its data stay with blue; green makes a new, empty one.",
+    "BG402": "A StatefulSet keeps data by ordinal; two of them do not share it.",
+    "BG501": "A leader is elected within one cluster: on two clusters there are two.",
+    "BG502": "Schedules are suspended on green so that no run happens twice; they are handed over.",
+    "BG503": "One replica that is never run beside its successor: probably must never run twice.",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """What was read of one cluster: objects by `plural.group`; `problems`: kinds that could not be listed, and why."""
+
+    name: str
+    discovery: Discovery
+    objects: Mapping[str, list[Object]]
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, resource_name: str) -> list[Object]:
+        return self.objects.get(resource_name, [])
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the migration leaves out or has decided."""
+
+    baseline_namespaces: tuple[str, ...] = kinds.BASELINE_NAMESPACES
+    singletons: frozenset[str] = frozenset()
+
+    def moves(self, obj: Mapping[str, Any]) -> bool:
+        return obj["metadata"].get("namespace") not in self.baseline_namespaces
+
+
+Found = Iterator[Finding]
+
+
+@dataclass(frozen=True)
+class Check:
+    """`blue` and `green`: the kinds read whole; `*`: the metadata of every kind that could be copied."""
+
+    code: str
+    severity: Severity
+    run: Callable[[View, View, Scope], Found]
+    blue: tuple[str, ...] = ()
+    green: tuple[str, ...] = ()
+
+
+def finding(code: str, severity: Severity, obj: Mapping[str, Any] | str, evidence: str, remedy: str) -> Finding:
+    name = obj if isinstance(obj, str) else kinds.name_of(obj)
+    return Finding(code, severity, "fail", name, evidence, remedy, DOCS[code])
+
+
+def spec_of(obj: Mapping[str, Any]) -> Object:
+    return obj.get("spec") or {}
+
+
+def full_name(obj: Mapping[str, Any]) -> str:
+    return f"{obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}"
+
+
+def gateways_of(route: Mapping[str, Any]) -> list[str]:
+    """`namespace/name` of each gateway that a route is bound to, without the mesh."""
+    namespace = route["metadata"].get("namespace", "")
+    named = [g for g in spec_of(route).get("gateways") or () if g != "mesh"]
+    return [g if "/" in g else f"{namespace}/{g}" for g in named]
+
+
+def workloads(view: View, scope: Scope) -> list[Object]:
+    names = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
+    return [w for name in names for w in view.of(name) if scope.moves(w)]
+
+
+def pod_spec(workload: Mapping[str, Any]) -> Object:
+    return (spec_of(workload).get("template") or {}).get("spec") or {}
+
+
+def routed_services(route: Mapping[str, Any]) -> set[str]:
+    """`namespace/name` of the cluster's Services that a route sends to."""
+    found = set()
+    namespace = route["metadata"].get("namespace", "")
+    for protocol in ("http", "tls", "tcp"):
+        for rule in spec_of(route).get(protocol) or ():
+            for destination in rule.get("route") or ():
+                host = str((destination.get("destination") or {}).get("host", ""))
+                parts = host.split(".")
+                if len(parts) == 1 and host:
+                    found.add(f"{namespace}/{host}")
+                elif len(parts) == 2 or (len(parts) > 2 and parts[2] == "svc"):
+                    found.add(f"{parts[1]}/{parts[0]}")
+    return found

@@ -1,0 +1,152 @@
+"""Looks at both clusters before anything is moved and tells what would go wrong.
+
+Each check is a function over what was read, with the kinds it needs declared beside it: a kind that could not be listed
+makes the check's answer `unknown`, never a pass. Findings are data (`model.Finding`); what is known and accepted is
+waived by `ignore` in migration.yaml, by code (`BG301`) or by code and object (`BG301:Deployment shop/catalog`), and
+stays visible.
+
+BG0xx APIs, 1xx parity of the two clusters, 2xx capacity, 3xx workloads and routes, 4xx volumes, 5xx what must not run
+twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from migration import checks_clusters as clusters
+from migration import checks_workloads as workloads
+from migration import findings, kinds
+from migration.apiserver import ApiServer
+from migration.errors import BluegreenError, NotFound
+from migration.findings import Check, Scope, View
+from migration.kinds import Object
+from migration.model import Finding, Severity
+
+_WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
+_ROUTED = ("services", kinds.VIRTUAL_SERVICE.name, *_WORKLOADS)
+_CLASSES = ("storageclasses.storage.k8s.io", "ingressclasses.networking.k8s.io", "priorityclasses.scheduling.k8s.io")
+_CLASSED = (*_CLASSES, "persistentvolumeclaims", "ingresses.networking.k8s.io", *_WORKLOADS)
+CHECKS: tuple[Check, ...] = (
+    Check("BG001", Severity.BLOCKING, clusters.removed_versions, ("*",)),
+    Check("BG101", Severity.BLOCKING, clusters.missing_kinds, ("*", kinds.CRD.name)),
+    Check("BG110", Severity.WARNING, clusters.dangling_classes, _CLASSED, _CLASSES),
+    Check("BG111", Severity.WARNING, clusters.differing_classes, _CLASSES, _CLASSES),
+    Check(
+        "BG120",
+        Severity.BLOCKING,
+        clusters.missing_gateways,
+        (kinds.GATEWAY.name, kinds.VIRTUAL_SERVICE.name),
+        (kinds.GATEWAY.name,),
+    ),
+    Check("BG201", Severity.BLOCKING, clusters.node_capacity, ("pods",), ("pods", "nodes")),
+    Check("BG202", Severity.WARNING, clusters.unmatched_selectors, _WORKLOADS, ("nodes",)),
+    Check("BG301", Severity.WARNING, workloads.single_replicas, (*_ROUTED, "horizontalpodautoscalers.autoscaling")),
+    Check("BG302", Severity.WARNING, workloads.blocking_budgets, ("poddisruptionbudgets.policy",)),
+    Check("BG303", Severity.WARNING, workloads.missing_probes, _ROUTED),
+    Check("BG304", Severity.WARNING, workloads.unmovable_routes, (kinds.VIRTUAL_SERVICE.name,)),
+    Check("BG401", Severity.WARNING, workloads.bound_volumes, ("persistentvolumeclaims",)),
+    Check("BG402", Severity.WARNING, workloads.stateful_sets, ("statefulsets.apps",)),
+    Check("BG501", Severity.WARNING, workloads.leaders, ("leases.coordination.k8s.io",)),
+    Check("BG502", Severity.INFO, workloads.schedules, ("cronjobs.batch",)),
+    Check("BG503", Severity.WARNING, workloads.recreated, ("deployments.apps",)),
+)
+
+
+async def preflight(
+    blue: ApiServer,
+    green: ApiServer,
+    *,
+    ignore: Iterable[str] = (),
+    baseline_namespaces: Sequence[str] = kinds.BASELINE_NAMESPACES,
+    singletons: Iterable[str] = (),
+) -> list[Finding]:
+    """Findings of every check, worst first; empty only where everything could be read and nothing was found."""
+    checks = CHECKS
+    scope = Scope(tuple(baseline_namespaces), frozenset(singletons))
+    wanted_blue = {name for check in checks for name in check.blue}
+    wanted_green = {name for check in checks for name in check.green}
+    seen_blue, seen_green = await asyncio.gather(look(blue, wanted_blue, everything=True), look(green, wanted_green))
+    return judged(seen_blue, seen_green, scope, checks, ignore)
+
+
+def judged(blue: View, green: View, scope: Scope, checks: Sequence[Check], ignore: Iterable[str] = ()) -> list[Finding]:
+    """Pure: the checks over what was read, with waivers."""
+    found: list[Finding] = []
+    for check in checks:
+        unread = _unread(check, blue, green)
+        found += unread
+        if not unread:
+            found += check.run(blue, green, scope)
+    for view in (blue, green):
+        for group in view.discovery.stale:
+            found.append(
+                Finding(
+                    "BG003",
+                    Severity.BLOCKING,
+                    "unknown",
+                    f"APIService {group}",
+                    f"cluster {view.name}: its server does not answer, so its objects cannot be read",
+                    "bring the server behind the APIService up, or delete the APIService",
+                    findings.DOCS["BG003"],
+                )
+            )
+    ignored = frozenset(ignore)
+    order = {Severity.BLOCKING: 0, Severity.WARNING: 1, Severity.INFO: 2}
+    states = {"fail": 0, "unknown": 0, "waived": 1}
+    told = [_waived(finding, ignored) for finding in found]
+    return sorted(told, key=lambda f: (states[f.status], order[f.severity], f.code, f.object))
+
+
+def _waived(finding: Finding, ignored: frozenset[str]) -> Finding:
+    if finding.code in ignored or f"{finding.code}:{finding.object}" in ignored:
+        return replace(finding, status="waived")
+    return finding
+
+
+def _unread(check: Check, blue: View, green: View) -> list[Finding]:
+    told = []
+    for view, names in ((blue, check.blue), (green, check.green)):
+        problems = view.problems if "*" in names else {n: view.problems[n] for n in names if n in view.problems}
+        for name, reason in sorted(problems.items()):
+            told.append(
+                Finding(
+                    check.code,
+                    check.severity,
+                    "unknown",
+                    name,
+                    f"cluster {view.name}: could not be listed: {reason}",
+                    "let the user of this kubeconfig list it, then run `bluegreen preflight` again",
+                    findings.DOCS[check.code],
+                )
+            )
+    return told
+
+
+async def look(server: ApiServer, wanted: set[str], *, everything: bool = False) -> View:
+    """Reads the wanted kinds whole and, where everything is asked for, the metadata of all others that could be copied.
+    """
+    discovery = await server.discover()
+    objects: dict[str, list[Object]] = {}
+    problems: dict[str, str] = {}
+
+    async def one(resource: kinds.Resource, whole: bool) -> None:
+        try:
+            listing = await server.list(resource, metadata_only=not whole)
+        except NotFound:
+            objects[resource.name] = []
+        except BluegreenError as problem:
+            problems[resource.name] = str(problem)
+        else:
+            objects[resource.name] = listing.items
+
+    tasks = []
+    for resource in discovery.resources:
+        if "list" not in resource.verbs:
+            continue
+        whole = resource.name in wanted
+        if whole or (everything and kinds.skipped_kind(resource) is None):
+            tasks.append(one(resource, whole))
+    await asyncio.gather(*tasks)
+    return View(server.name, discovery, objects, problems)
