@@ -1,4 +1,7 @@
-"""Security groups and the SDK's three ways to write rules: inline, an object per list of sources, an object per source."""
+"""Security groups and the SDK's three ways to write rules.
+
+Inline, an object per list of sources, an object per source.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,7 @@ def _flat(permissions: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
 
 
 def _inline(permissions: list[dict[str, Any]], wanted: list[Properties], group: str) -> list[Properties]:
-    """Live rules in the words of the inputs: equal when they grant the same, else one rule per permission as AWS tells it."""
+    """Live rules in the inputs' words: equal when they grant the same, else a rule per permission as AWS tells it."""
     if _flat(permissions) == _flat([_permission(rule, group) for rule in wanted]):
         return wanted
     rules = []

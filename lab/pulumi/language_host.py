@@ -1,8 +1,8 @@
 """Pulumi's language host for Python: runs a program's `__main__.py` against the engine.
 
 The engine of this lab is built without its own Python host. This one runs the program in its own process and the
-interpreter it was started with: no virtual environment is made or chosen, the lab's is on PATH. Errors of the program come
-as one diagnostic with the program's own frames, without those of the SDK.
+interpreter it was started with: no virtual environment is made or chosen, the lab's is on PATH. Errors of the program
+come as one diagnostic with the program's own frames, without those of the SDK.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What every resource plugin shares: the gRPC service the engine calls, in terms of plain dictionaries.
 
-A plugin maps a type token to a `Resource`; this module turns the engine's requests into calls of it and its answers and
-exceptions back into messages. In a preview nothing is written: planned outputs are the inputs, with what is not known yet
-marked so.
+A plugin maps a type token to a `Resource`; this module turns the engine's requests into calls of it and its answers
+and exceptions back into messages. In a preview nothing is written: planned outputs are the inputs, with what is not
+known yet marked so.
 """
 
 from __future__ import annotations

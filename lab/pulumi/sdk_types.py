@@ -1,7 +1,7 @@
 """What an SDK says of its resource types: names of inputs and outputs, read from the package's source text.
 
-Importing pulumi_aws costs most of a second and its modules more; the generated files are regular enough to be read with a
-few patterns, one file per type that is used, and that keeps the plugins' start short.
+Importing pulumi_aws costs most of a second and its modules more; the generated files are regular enough to be read
+with a few patterns, one file per type that is used, and that keeps the plugins' start short.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Property values between the engine's protobuf structs and plain Python.
 
-Unknown values of a preview stay the engine's own marker string, so that they pass through every transformation unharmed.
-Secrets never arrive: these plugins tell the engine not to send any, and the engine marks outputs as secret wherever their
-input was.
+Unknown values of a preview stay the engine's own marker string, so that they pass through every transformation
+unharmed. Secrets never arrive: these plugins tell the engine not to send any, and the engine marks outputs as secret
+wherever their input was.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def join(path: str, key: str) -> str:
 
 
 def like(live: Any, shape: Any) -> Any:
-    """Cut a live value down to what `shape` speaks of: maps to its keys, also in lists of equal length; the rest whole."""
+    """Cut a live value down to what `shape` speaks of: maps to its keys, also in lists of equal length."""
     if isinstance(live, dict) and isinstance(shape, dict):
         return {key: like(live[key], item) for key, item in shape.items() if key in live}
     if isinstance(live, list) and isinstance(shape, list) and len(live) == len(shape):

@@ -1,0 +1,117 @@
+"""Live objects in the words of their inputs, so that a refresh tells what somebody changed and nothing else.
+
+An API server adds defaults, drops empty values, writes quantities its own way and lets other managers add to keyed
+lists. None of that is drift. A field of the inputs that is gone or has another value is.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from decimal import Decimal
+from typing import Any
+
+Object = dict[str, Any]
+
+# Lists that the API merges by a key: what others put beside ours is theirs. All others are one value.
+_KEYS = {
+    "containers": "name",
+    "initContainers": "name",
+    "volumes": "name",
+    "env": "name",
+    "imagePullSecrets": "name",
+    "volumeMounts": "mountPath",
+    "ownerReferences": "uid",
+}
+_SERVERS_OWN = ("managedFields", "uid", "resourceVersion", "generation", "creationTimestamp", "selfLink")
+_QUANTITY = re.compile(r"^([+-]?\d+(?:\.\d*)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|n|u|)$")
+_SUFFIX = {
+    "": Decimal(1),
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("0.001"),
+    "k": Decimal(1000),
+    "M": Decimal(10) ** 6,
+    "G": Decimal(10) ** 9,
+    "T": Decimal(10) ** 12,
+    "P": Decimal(10) ** 15,
+    "Ki": Decimal(2) ** 10,
+    "Mi": Decimal(2) ** 20,
+    "Gi": Decimal(2) ** 30,
+    "Ti": Decimal(2) ** 40,
+    "Pi": Decimal(2) ** 50,
+}
+
+
+def as_inputs(live: Object, wanted: Object) -> Object:
+    shaped: Object = {}
+    for name, value in wanted.items():
+        if name == "stringData":  # written into data, never given back
+            shaped |= _string_data(live, value)
+        elif name in live:
+            shaped[name] = _like(live[name], value, name)
+        elif _empty(value):
+            shaped[name] = value
+    return shaped
+
+
+def _string_data(live: Object, wanted: dict[str, Any]) -> Object:
+    data = live.get("data") or {}
+    kept = {key: text for key, text in wanted.items() if data.get(key) == b64encode(str(text).encode()).decode()}
+    return {"stringData": kept} if kept else {}
+
+
+def _like(live: Any, wanted: Any, name: str) -> Any:
+    if isinstance(live, dict) and isinstance(wanted, dict):
+        shaped = {}
+        for key, value in wanted.items():
+            if key in live:
+                shaped[key] = _like(live[key], value, key)
+            elif _empty(value):
+                shaped[key] = value
+        return shaped
+    if isinstance(live, list) and isinstance(wanted, list):
+        return _like_list(live, wanted, name)
+    return wanted if _same(live, wanted) else live
+
+
+def _like_list(live: list[Any], wanted: list[Any], name: str) -> list[Any]:
+    key = _KEYS.get(name)
+    if key and all(isinstance(item, dict) and key in item for item in (*live, *wanted)):
+        there = {item[key]: item for item in live}
+        return [_like(there[item[key]], item, name) for item in wanted if item[key] in there]
+    if len(live) != len(wanted):
+        return live
+    return [_like(one, item, name) for one, item in zip(live, wanted, strict=True)]
+
+
+def _empty(value: Any) -> bool:
+    """What the API leaves out when it writes an object: absent and empty are the same there."""
+    return value in ({}, [], "", False) or value == 0 or (isinstance(value, dict) and all(map(_empty, value.values())))
+
+
+def _same(live: Any, wanted: Any) -> bool:
+    if type(live) is type(wanted) and live == wanted:
+        return True
+    if isinstance(live, bool) or isinstance(wanted, bool):
+        return False
+    one, other = _quantity(live), _quantity(wanted)
+    return one is not None and one == other and not (isinstance(live, int) and isinstance(wanted, int))
+
+
+def _quantity(value: Any) -> Decimal | None:
+    found = _QUANTITY.match(str(value)) if isinstance(value, (str, int, float)) else None
+    return Decimal(found[1]) * _SUFFIX[found[2]] if found else None
+
+
+def imported(live: Object) -> Object:
+    """What a program would write to get this object: all but what the server itself put there."""
+    inputs = {name: value for name, value in live.items() if name != "status"}
+    inputs["metadata"] = {name: value for name, value in live["metadata"].items() if name not in _SERVERS_OWN}
+    return inputs
+
+
+def outputs(live: Object) -> Object:
+    """The object as the program sees it."""
+    metadata = {name: value for name, value in live.get("metadata", {}).items() if name != "managedFields"}
+    return live | {"metadata": metadata}
