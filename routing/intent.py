@@ -1,0 +1,127 @@
+"""What is wanted of one migration's edge, and everything that follows from it on one gateway.
+
+The record (ConfigMap istio-system/bluegreen-edge, the same on both clusters) keeps what was last wanted:
+`generation` (decimal), `services` and `entry` (JSON objects of basis points).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from routing.route import (
+    EDGE_NAMESPACE,
+    Object,
+    Peer,
+    Side,
+    destinations,
+    edge_objects,
+    peer_route,
+    public_route,
+)
+
+RECORD_NAME = "bluegreen-edge"
+
+
+@dataclass(frozen=True)
+class Intent:
+    """The stack file's words: sides and entry by cluster name, services by `namespace/name`; shares in basis points."""
+
+    sides: Mapping[str, str]
+    entry: Mapping[str, int]
+    services: Mapping[str, int]
+    generation: int
+
+
+@dataclass(frozen=True)
+class Objects:
+    """All of one gateway, in the order in which it is written; taken away in the opposite order."""
+
+    destinations: tuple[Object, ...] = ()
+    peer_routes: tuple[Object, ...] = ()
+    routes: tuple[Object, ...] = ()
+    record: Object = field(default_factory=dict)
+
+    def in_order(self) -> list[Object]:
+        return [*self.destinations, *self.peer_routes, *self.routes, self.record]
+
+
+def objects(intent: Intent, routes: Mapping[str, Mapping[str, Any]], side: Side, peer: Peer) -> Objects:
+    """What the gateway of `side` holds. `routes` are the originals by service; a service without a split stays at 0."""
+    ordered = sorted(routes.items())
+    return Objects(
+        destinations=tuple(edge_objects() + [each for _, route in ordered for each in destinations(route, peer)]),
+        peer_routes=tuple(peer_route(route, intent.services.get(service, 0)) for service, route in ordered),
+        routes=tuple(public_route(route, intent.services.get(service, 0), side) for service, route in ordered),
+        record=record(intent),
+    )
+
+
+def record(intent: Intent) -> Object:
+    """The ConfigMap that tells, on each cluster, what was last wanted."""
+    data = {
+        "generation": str(intent.generation),
+        "services": json.dumps(dict(intent.services), sort_keys=True),
+        "entry": json.dumps(dict(intent.entry), sort_keys=True),
+    }
+    metadata = {"name": RECORD_NAME, "namespace": EDGE_NAMESPACE}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def read_record(config_map: Mapping[str, Any]) -> tuple[int, dict[str, int], dict[str, int]]:
+    """Generation, services and entry of a record.
+
+    Raises:
+        ValueError: it is not one that `record` makes.
+    """
+    data = config_map.get("data") or {}
+    try:
+        services, entry = (json.loads(data.get(key) or "{}") for key in ("services", "entry"))
+        return (
+            int(data["generation"]),
+            {str(name): int(share) for name, share in services.items()},
+            {str(name): int(share) for name, share in entry.items()},
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"ConfigMap {EDGE_NAMESPACE}/{RECORD_NAME} is not a record of the edge: {error!r}") from error
+
+
+def admissible(
+    file: Intent,
+    live_generation: int | None,
+    live_services: Mapping[str, int],
+    force: bool = False,
+    live_entry: Mapping[str, int] | None = None,
+) -> tuple[Intent, list[str]]:
+    """What of a file may be carried out, and what was not let through.
+
+    A file older than the record may take users back, never send them to green: each share of green is at most the live
+    one. The record's generation stays, so that a second old file is still seen as old.
+    """
+    if force or live_generation is None or file.generation >= live_generation:
+        return file, []
+    said: list[str] = []
+    services = {
+        name: _at_most(f"service {name}", share, live_services.get(name, 0), file.generation, live_generation, said)
+        for name, share in file.services.items()
+    }
+    entry = dict(file.entry)
+    green = file.sides.get("green")
+    if green in entry and len(entry) == 2:
+        live = 0 if live_entry is None else live_entry.get(green, 0)
+        share = _at_most(f"entry {green}", entry[green], live, file.generation, live_generation, said)
+        other = next(name for name in entry if name != green)
+        entry |= {green: share, other: sum(file.entry.values()) - share}
+    return replace(file, services=services, entry=entry, generation=live_generation), said
+
+
+def _at_most(what: str, share: int, live: int, generation: int, live_generation: int, said: list[str]) -> int:
+    if share <= live:
+        return share
+    said.append(
+        f"{what}: the file (generation {generation}) asks for {share} basis points at green, but it is older than what "
+        f"is live (generation {live_generation}, {live}); it stays at {live}"
+    )
+    return live

@@ -1,0 +1,242 @@
+"""One service's route on both gateways, made from its original and one number.
+
+The public route of a gateway serves its share locally and forwards the rest to the other gateway's peer listener, which
+knows local destinations alone. What the original does to a request (match, rewrite, headers, mirror, fault, time-out,
+retries) the first gateway does; the peer route only picks the destination, by a rule id in a header.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import gcd
+from typing import Any, Literal
+
+Object = dict[str, Any]
+Side = Literal["blue", "green"]
+
+WHOLE_BP = 10_000
+API_VERSION = "networking.istio.io/v1"
+EDGE_NAMESPACE = "istio-system"
+PEER_GATEWAY = f"{EDGE_NAMESPACE}/bluegreen-peer"
+PEER_PORT = 15088
+RULE_HEADER = "x-bluegreen-rule"
+PROBE_HEADER = "x-bluegreen-probe"
+SERVICE_ANNOTATION = "bluegreen.io/service"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How one gateway reaches the other's peer listener: an IP address or a host name, and a port."""
+
+    address: str
+    port: int = PEER_PORT
+
+
+def service_of(route: Mapping[str, Any]) -> str:
+    """`namespace/name` of a VirtualService."""
+    metadata = route["metadata"]
+    return f"{metadata.get('namespace') or 'default'}/{metadata['name']}"
+
+
+def refusals(original: Mapping[str, Any]) -> list[str]:
+    """Why this VirtualService cannot be shifted, each with what would help; empty when it can."""
+    spec = original.get("spec") or {}
+    gateways = spec.get("gateways") or ["mesh"]
+    found: list[str] = []
+    if gateways == ["mesh"]:
+        return ["bound to no gateway, only to the mesh: users do not come in by it"]
+    if "mesh" in gateways:
+        found.append(
+            "bound to the mesh beside a gateway: calls inside the cluster would move too; make two routes of it"
+        )
+    found.extend(
+        f"has {kind} routes: connections cannot be split by request; make a route of their own of them"
+        for kind in ("tcp", "tls")
+        if spec.get(kind)
+    )
+    rules = spec.get("http") or []
+    if not any(rule.get("route") for rule in rules):
+        found.append("has no http rule with a destination: there is nothing to move")
+    for index, rule in enumerate(rules):
+        if rule.get("delegate"):
+            found.append(
+                f"http[{index}] delegates to {rule['delegate'].get('name', '?')}: put the delegate's rules here"
+            )
+        weights = _weights(rule)
+        if rule.get("route") and (sum(weights) <= 0 or min(weights) < 0):
+            found.append(f"http[{index}] has weights {weights}: their sum must be above 0")
+        if sum(weights) * WHOLE_BP >= 2**31:
+            found.append(
+                f"http[{index}] has weights that add up to {sum(weights)}: Istio takes at most {2**31 // WHOLE_BP}"
+            )
+    return found
+
+
+def peer_host(service: str) -> str:
+    """By which host one gateway knows the service on the other: shop/cart -> cart.shop.peer.bluegreen.internal."""
+    namespace, _, name = service.partition("/")
+    return f"{name}.{namespace}.peer.bluegreen.internal"
+
+
+def local_share_bp(green_bp: int, side: Side) -> int:
+    """What the gateway of that side serves itself."""
+    if not 0 <= green_bp <= WHOLE_BP:
+        raise ValueError(f"split {green_bp}: must be 0 to {WHOLE_BP} basis points")
+    return green_bp if side == "green" else WHOLE_BP - green_bp
+
+
+def rule_id(service: str, index: int) -> str:
+    """Names one rule of one route; unique across services, for `/` is in no Kubernetes name."""
+    return f"{service}/{index}"
+
+
+def public_route(original: Mapping[str, Any], green_bp: int, side: Side) -> Object:
+    """The VirtualService of that side's public gateway; its spec is the original's where everything is served here."""
+    local_bp = local_share_bp(green_bp, side)
+    route = _like(original, original["metadata"]["name"])
+    route["spec"] = copy.deepcopy(dict(original["spec"]))
+    if local_bp < WHOLE_BP:
+        service = service_of(original)
+        # New rules, not changed ones: YAML anchors make one object of two rules that are written alike.
+        route["spec"]["http"] = [
+            rule | {"route": _shared(rule, service, index, local_bp)} if rule.get("route") else rule
+            for index, rule in enumerate(route["spec"]["http"])
+        ]
+    return route
+
+
+def _shared(rule: Mapping[str, Any], service: str, index: int, local_bp: int) -> list[Object]:
+    weights = _weights(rule)
+    here, there = [weight * local_bp for weight in weights], sum(weights) * (WHOLE_BP - local_bp)
+    common = gcd(*here, there)
+    forward: Object = {
+        "destination": {"host": peer_host(service), "port": {"number": 80}},
+        "headers": {"request": {"set": {RULE_HEADER: rule_id(service, index)}}},
+    }
+    if local_bp == 0:
+        return [forward]
+    kept = [_stripped(each) | {"weight": weight // common} for each, weight in zip(rule["route"], here, strict=True)]
+    return [*kept, forward | {"weight": there // common}]
+
+
+def _stripped(destination: Mapping[str, Any]) -> Object:
+    """The destination, taking our header off: what a client sends in it steers nothing and reaches no workload."""
+    kept = copy.deepcopy(dict(destination))
+    request = kept.setdefault("headers", {}).setdefault("request", {})
+    request["remove"] = [*request.get("remove", []), RULE_HEADER]
+    return kept
+
+
+def _weights(rule: Mapping[str, Any]) -> list[int]:
+    """Istio's reading of weights: one destination takes all, among several a missing weight is 0."""
+    destinations = rule.get("route") or []
+    if len(destinations) == 1:
+        return [1]
+    return [int(each.get("weight") or 0) for each in destinations]
+
+
+def peer_route(original: Mapping[str, Any], green_bp: int) -> Object:
+    """What the peer listener serves of this service: local destinations by rule id, and a probe telling the split."""
+    service = service_of(original)
+    route = _like(original, f"{original['metadata']['name']}-bluegreen-peer")
+    probe: Object = {
+        "name": "bluegreen-probe",
+        "match": [{"headers": {PROBE_HEADER: {"exact": service}}}],
+        "directResponse": {"status": 200, "body": {"string": str(green_bp)}},
+    }
+    rules = [
+        {
+            "name": f"bluegreen-{index}",
+            "match": [{"headers": {RULE_HEADER: {"exact": rule_id(service, index)}}}],
+            "route": [_stripped(each) for each in rule["route"]],
+            "retries": {"attempts": 0},
+        }
+        for index, rule in enumerate(original["spec"].get("http") or [])
+        if rule.get("route")
+    ]
+    spec: Object = {"hosts": ["*"], "gateways": [PEER_GATEWAY], "http": [probe, *rules]}
+    if "exportTo" in original["spec"]:
+        spec["exportTo"] = copy.deepcopy(original["spec"]["exportTo"])
+    return route | {"spec": spec}
+
+
+def destinations(original: Mapping[str, Any], peer: Peer) -> list[Object]:
+    """What must be in effect before a route forwards: the other gateway's peer listener under the service's own name.
+
+    A name per service lets the gateway's counters tell services apart, also for requests that never got there.
+    """
+    service = service_of(original)
+    entry = _like(original, f"{original['metadata']['name']}-bluegreen-peer") | {"kind": "ServiceEntry"}
+    entry["spec"] = {
+        "hosts": [peer_host(service)],
+        "location": "MESH_EXTERNAL",
+        "resolution": "STATIC" if _is_address(peer.address) else "DNS",
+        "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+        "endpoints": [{"address": peer.address, "ports": {"http": peer.port}}],
+    }
+    return [entry]
+
+
+def edge_objects() -> list[Object]:
+    """The private listener by which the other gateway's forwards come in."""
+    server = {"port": {"number": PEER_PORT, "name": "http-bluegreen-peer", "protocol": "HTTP"}, "hosts": ["*"]}
+    namespace, name = PEER_GATEWAY.split("/")
+    return [
+        {
+            "apiVersion": API_VERSION,
+            "kind": "Gateway",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"selector": {"istio": "ingressgateway"}, "servers": [server]},
+        }
+    ]
+
+
+def live_split(live: Mapping[str, Any], original: Mapping[str, Any], side: Side) -> int | None:
+    """The split that a live VirtualService holds; None when it is not one that `public_route` makes."""
+    for green_bp in _candidates(live, original, side):
+        if canonical(public_route(original, green_bp, side)["spec"]) == canonical(live.get("spec")):
+            return green_bp
+    return None
+
+
+def _candidates(live: Mapping[str, Any], original: Mapping[str, Any], side: Side) -> Iterator[int]:
+    host = peer_host(service_of(original))
+    for rule in (live.get("spec") or {}).get("http") or []:
+        weights = _weights(rule)
+        hosts = [(each.get("destination") or {}).get("host") for each in rule.get("route") or []]
+        if host in hosts and sum(weights) > 0:
+            away = sum(weight for weight, each in zip(weights, hosts, strict=True) if each == host)
+            local_bp = WHOLE_BP - round(WHOLE_BP * away / sum(weights))
+            yield local_bp if side == "green" else WHOLE_BP - local_bp
+            return
+    yield WHOLE_BP if side == "green" else 0
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys: two specs are equal when their canonical forms are."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _like(original: Mapping[str, Any], name: str) -> Object:
+    namespace = original["metadata"].get("namespace") or "default"
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "VirtualService",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "annotations": {SERVICE_ANNOTATION: service_of(original)},
+        },
+    }
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
