@@ -6,7 +6,7 @@
      "targets": [{"name": "catalog.shop.test", "host": "catalog.shop.test", "path": "/", "weight": 1}]}
 
 `rate` is requests per second over all targets, `name` what is resolved, `host` what is sent as Host. Each request is
-one line of `output`: t (seconds since the epoch, when it was sent), ms, host, path, status (0: no answer), error, address,
+one line of `output`: t (seconds since the epoch, when sent), ms, host, path, status (0: no answer), error, address,
 and what the answer says of itself: cluster, pod, workload, injected (a fault of the lab made it).
 """
 
