@@ -33,6 +33,7 @@ from lab.pulumi.sdk_types import package_version
 from lab.pulumi.values import UNKNOWN, Properties, has_unknown
 
 MANAGER = "pulumi-kubernetes"
+LAB_MANAGER = "bluegreen-lab"
 READY_SECONDS = 300.0
 KIND_SECONDS = 20.0  # how long a kind may be unknown: its definition may have been made a moment ago
 
@@ -137,6 +138,11 @@ class KubernetesPlugin(Plugin):
         if kind.endswith("Patch"):
             return ObjectPatch(self._settings)
         return KubernetesObject(self._settings)
+
+
+def _is_labs_own(live: Properties) -> bool:
+    """What the lab puts into a cluster so that its parts run (Istio's namespace, say) a real one would not have yet."""
+    return any(entry.get("manager") == LAB_MANAGER for entry in live["metadata"].get("managedFields", []))
 
 
 def _server(config: Properties) -> str | None:
@@ -254,7 +260,7 @@ class KubernetesObject:
         if self._settings.flag("upsertExistingObjects"):
             return
         there = api.get(path)
-        if there is not None and not there["metadata"].get("deletionTimestamp"):
+        if there is not None and not there["metadata"].get("deletionTimestamp") and not _is_labs_own(there):
             what = f"{request.inputs['kind']} {request.inputs['metadata']['name']!r}"
             raise PluginError(
                 f"{what} already exists in the cluster and is not in this stack's state: import it, or set "

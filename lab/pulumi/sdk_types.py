@@ -121,6 +121,15 @@ def find_type(package: str, token: str) -> SdkType | None:
 
 
 @cache
+def component_inputs(package: str, token: str) -> frozenset[str]:
+    """Names of a component's inputs: its Args class, by the SDK's own rule of one file per class."""
+    name = token.rsplit(":", 1)[-1]
+    file = package_folder(package) / f"{_snake(name)}.py"
+    body = _class_body(file.read_text(encoding="utf-8"), f"class {name}Args:")
+    return frozenset(_properties(body)) if body else frozenset()
+
+
+@cache
 def _inputs_text(folder: Path) -> str:
     file = folder / "_inputs.py"
     return file.read_text(encoding="utf-8") if file.is_file() else ""

@@ -1,8 +1,8 @@
 """Property values between the engine's protobuf structs and plain Python.
 
 Unknown values of a preview stay the engine's own marker string, so that they pass through every transformation
-unharmed. Secrets never arrive: these plugins tell the engine not to send any, and the engine marks outputs as secret
-wherever their input was.
+unharmed. Secrets arrive in a provider's configuration only, wrapped: these plugins tell the engine to send none
+elsewhere, and the engine marks outputs as secret wherever their input was.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
+_SIGNATURE, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 Properties = dict[str, Any]
@@ -25,7 +26,8 @@ def from_struct(struct: struct_pb2.Struct) -> Properties:
 def from_value(value: struct_pb2.Value) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
-        return from_struct(value.struct_value)
+        plain = from_struct(value.struct_value)
+        return plain.get("value") if plain.get(_SIGNATURE) == _SECRET else plain
     if kind == "list_value":
         return [from_value(item) for item in value.list_value.values]
     if kind == "number_value":
