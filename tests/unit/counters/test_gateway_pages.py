@@ -1,0 +1,199 @@
+# ruff: noqa: E501 - lines of a page are as they are
+"""What a gateway's page and the metrics store say of a service; a real HTTP server on loopback speaks for both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pytest
+from aiohttp import web
+
+from migration.analysis import sides
+from migration.clients import counters, prometheus
+from migration.clients.counters import PageCounters
+from migration.clients.prometheus import PrometheusMetrics
+from migration.errors import Permanent, Unreachable
+from migration.model import ServiceCounters, Tally, WindowStats
+
+T = TypeVar("T")
+ORIGINAL: dict[str, Any] = {
+    "metadata": {"name": "catalog", "namespace": "shop"},
+    "spec": {
+        "http": [
+            {
+                "route": [
+                    {"destination": {"host": "catalog"}},
+                    {"destination": {"host": "old.legacy.svc.cluster.local"}},
+                ]
+            },
+            {"redirect": {"uri": "/"}, "mirror": {"host": "shadow"}},
+        ]
+    },
+}
+LOCAL = "outbound|80||catalog.shop.svc.cluster.local"
+PEER = "outbound|80||catalog.shop.peer.bluegreen.internal"
+PAGE = f"""# TYPE envoy_cluster_upstream_rq_xx counter
+envoy_cluster_upstream_rq_xx{{response_code_class="2xx",cluster_name="{LOCAL}"}} 90
+envoy_cluster_upstream_rq_xx{{response_code_class="5xx",cluster_name="{LOCAL};"}} 10
+envoy_cluster_upstream_rq_xx{{envoy_response_code_class="2",envoy_cluster_name="outbound|80|v2|old.legacy.svc.cluster.local"}} 3
+envoy_cluster_upstream_rq_xx{{response_code_class="5xx",cluster_name="{PEER}"}} 7
+envoy_cluster_upstream_rq_xx{{response_code_class="2xx",cluster_name="outbound|80||shadow.shop.svc.cluster.local"}} 55
+envoy_cluster_upstream_rq_xx{{response_code_class="2xx",cluster_name="inbound|80||"}} 99
+envoy_cluster_upstream_rq_active{{cluster_name="{PEER}"}} 4
+envoy_cluster_upstream_rq_cancelled{{cluster_name="{PEER}"}} 1000
+envoy_cluster_upstream_rq_xx{{response_code_class="2xx",cluster_name="{LOCAL}"}} NaN
+envoy_cluster_upstream_rq_xx{{response_code_class="2xx",clus
+envoy_server_uptime{{}} 20
+"""
+ISTIO = """istio_requests_total{reporter="source",response_code="200",destination_service="catalog.shop.svc.cluster.local"} 8
+istio_requests_total{reporter="source",response_code="503",destination_service="catalog.shop.svc.cluster.local"} 1
+istio_requests_total{reporter="source",response_code="0",destination_service="catalog.shop.peer.bluegreen.internal"} 2
+istio_requests_total{reporter="destination",response_code="200",destination_service="catalog.shop.svc.cluster.local"} 9
+"""
+
+
+def served(answer: Callable[[web.Request], web.Response], use: Callable[[str], Awaitable[T]]) -> T:
+    """Runs `use` with the URL of a server on loopback that answers so."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return answer(request)
+
+    async def run() -> T:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", handle)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return await use(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        finally:
+            await runner.cleanup()
+
+    return asyncio.run(run())
+
+
+async def read(url: str, dialect: counters.Dialect = "envoy", times: int = 1) -> Any:
+    client = PageCounters([url], dialect, {"shop/catalog": ORIGINAL})
+    try:
+        return [await client.read() for _ in range(times)]
+    finally:
+        await client.close()
+
+
+def test_an_envoy_page_tells_what_was_served_here_and_what_was_forwarded() -> None:
+    (got,) = served(lambda _: web.Response(text=PAGE), read)
+    assert got.services["shop/catalog"] == ServiceCounters(local=Tally(103, 10, 0), forwarded=Tally(7, 7, 4))
+
+
+def test_an_istio_page_tells_the_same_and_counts_requests_without_an_answer_as_errors() -> None:
+    (got,) = served(lambda _: web.Response(text=ISTIO), lambda url: read(url, "istio"))
+    assert got.services["shop/catalog"] == ServiceCounters(local=Tally(9, 1, 0), forwarded=Tally(2, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("second", "anew"),
+    [
+        (PAGE, False),
+        (PAGE.replace("uptime{} 20", "uptime{} 1"), True),
+        (PAGE.replace("} 90", "} 20"), True),
+    ],
+    ids=["the same proxy", "a younger one", "one that counted less"],
+)
+def test_a_proxy_that_started_anew_is_another_epoch(second: str, anew: bool) -> None:
+    pages = iter([PAGE, second])
+    before, after = served(lambda _: web.Response(text=next(pages)), lambda url: read(url, times=2))
+    assert (before.epoch != after.epoch) is anew
+
+
+@pytest.mark.parametrize(("status", "error"), [(503, Unreachable), (404, Permanent)])
+def test_a_page_that_is_not_there_is_an_error_and_no_zero(status: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        served(lambda _: web.Response(status=status), read)
+
+
+def test_a_gateway_that_does_not_listen_is_unreachable() -> None:
+    with pytest.raises(Unreachable, match="do not answer"):
+        asyncio.run(read("http://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize(
+    ("blue", "green", "expected"),
+    [
+        ((Tally(90), Tally(10, 1)), (Tally(10, 1), Tally()), (Tally(90), Tally(10, 1))),
+        ((Tally(90), Tally(10, 10)), (Tally(), Tally()), (Tally(90), Tally(10, 10))),
+        ((Tally(45), Tally(5, 1)), (Tally(10, 2), Tally(40)), (Tally(45), Tally(10, 2))),
+        ((Tally(), Tally(0, 0, 9)), (Tally(0, 0, 9), Tally()), (Tally(), Tally(0, 0, 9))),
+    ],
+    ids=["all by blue", "none arrived", "by both", "open ones"],
+)
+def test_a_sides_sample_counts_every_request_once(
+    blue: tuple[Tally, Tally], green: tuple[Tally, Tally], expected: tuple[Tally, Tally]
+) -> None:
+    got = sides(ServiceCounters(*blue), ServiceCounters(*green))
+    assert got == expected
+
+
+def answers(**values: str | None) -> Callable[[web.Request], web.Response]:
+    """The store's answers by what a query has in it; the first that fits."""
+
+    def answer(request: web.Request) -> web.Response:
+        query = request.query["query"]
+        kind = "latency" if "quantile" in query else "errors" if "5" in query.split("cluster_name")[0] else "requests"
+        cluster = "fern" if 'cluster="fern"' in query else "plum"
+        found = values.get(f"{kind}_{cluster}")
+        result = [] if found is None else [{"metric": {}, "value": [0, found]}]
+        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+    return answer
+
+
+async def window(url: str) -> WindowStats | None:
+    client = PrometheusMetrics(url, "envoy", {"blue": "plum", "green": "fern"}, {"shop/catalog": ORIGINAL})
+    try:
+        return await client.window("shop/catalog", "green", 60)
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, None),
+        ({"requests_fern": "NaN"}, None),
+        ({"requests_fern": "0"}, WindowStats(0.0, 0.0, None)),
+        ({"requests_fern": "30", "requests_plum": "20", "errors_fern": "3"}, WindowStats(30.0, 3.0, None)),
+        ({"requests_plum": "20", "errors_plum": "20", "latency_fern": "12.5"}, WindowStats(20.0, 20.0, 12.5)),
+        ({"requests_fern": "9", "latency_fern": "NaN"}, WindowStats(9.0, 0.0, None)),
+    ],
+    ids=["no series", "NaN", "zero is data", "served there", "forwarded and never arrived", "no latency"],
+)
+def test_no_data_is_not_zero(values: dict[str, str], expected: WindowStats | None) -> None:
+    assert served(answers(**values), window) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (lambda: web.Response(status=503), Unreachable),
+        (lambda: web.Response(status=422, text="bad query"), Permanent),
+        (lambda: web.Response(text="<html>"), Permanent),
+        (lambda: web.json_response({"data": {}}), Permanent),
+    ],
+    ids=["down", "refused", "no store", "no vector"],
+)
+def test_a_store_that_fails_is_an_error_and_not_no_data(
+    response: Callable[[], web.Response], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        served(lambda _: response(), window)
+
+
+def test_a_store_that_does_not_listen_is_unreachable() -> None:
+    with pytest.raises(Unreachable):
+        asyncio.run(window("http://127.0.0.1:1"))
+
+
+def test_a_hosts_dots_stand_for_themselves_in_a_query() -> None:
+    assert "catalog[.]shop" in prometheus.fill("{hosts}", "fern", ["catalog.shop"], 1)
