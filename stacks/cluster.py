@@ -243,7 +243,7 @@ def _baseline(
     istio = Istio(
         f"{config.name}-istio",
         IstioArgs(charts["istio"], plane),
-        pulumi.ResourceOptions(providers=providers, depends_on=before),
+        pulumi.ResourceOptions(providers=providers, depends_on=cluster.ready),
     )
     before.append(istio)
     if chart := charts.get("load-balancer-controller"):
@@ -257,7 +257,7 @@ def _baseline(
             # Only the version is Istio's: values in the file are istiod's.
             chart=Chart(charts["istio"].version),
             cluster=plane,
-            after=before,
+            after=[*before],
             peer_sources=[network.require_output("cidr")],
             minimum=config.gateway_minimum,
             maximum=config.gateway_maximum,

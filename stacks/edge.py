@@ -251,8 +251,8 @@ def project_root() -> Path:
     return Path(pulumi.get_root_directory())
 
 
-def build(source: Source) -> None:
-    config = parse(source, project_root(), pulumi.get_stack())
+def build(source: Source, root: Path | None = None) -> None:
+    config = parse(source, root or project_root(), pulumi.get_stack())
     provider = aws_provider(config.region)
     endpoints = {name: endpoint(name, config.clusters[name]) for name in config.sides.values()}
     # Nothing of the kubeconfigs is in the answer: shares must stay readable in every preview.

@@ -96,8 +96,9 @@ def test_a_wrong_network_file_is_refused(change: dict[str, Any], told: str) -> N
             id="nodes of another minor",
         ),
         pytest.param(
-            {"nodeGroups": {"a": CLUSTER["nodeGroups"]["general"] | {"maximum": 0}}}, "from 1 to", id="maximum below
-            minimum"
+            {"nodeGroups": {"a": CLUSTER["nodeGroups"]["general"] | {"maximum": 0}}},
+            "from 1 to",
+            id="maximum below minimum",
         ),
         pytest.param({"publicCidrs": ["0.0.0.0/0"]}, "the whole internet is refused", id="open to everybody"),
         pytest.param({"access": {"me": {"principal": "me"}}}, "access.me.principal", id="no ARN"),
@@ -115,10 +116,13 @@ def test_a_wrong_cluster_file_is_refused(change: dict[str, Any], told: str) -> N
     ("change", "told"),
     [
         pytest.param({"sides": {"green": "fern"}}, "sides.blue is not set", id="no blue"),
-        pytest.param({"sides": {"blue": "plum", "green": "plum"}}, "two different clusters", id="one cluster on both
-        sides"), pytest.param(
-            {"clusters": {"plum": {"stack": "plum"}, "fern": {"stack": "plum"}}}, "they are the same", id="one stack
-            twice"
+        pytest.param(
+            {"sides": {"blue": "plum", "green": "plum"}}, "two different clusters", id="one cluster on both sides"
+        ),
+        pytest.param(
+            {"clusters": {"plum": {"stack": "plum"}, "fern": {"stack": "plum"}}},
+            "they are the same",
+            id="one stack twice",
         ),
         pytest.param({"clusters": {"fern": {"stack": "fern"}}}, "blue must exist", id="blue is not there"),
         pytest.param(
@@ -134,8 +138,9 @@ def test_a_wrong_cluster_file_is_refused(change: dict[str, Any], told: str) -> N
         pytest.param({"entry": {"plum": 10001, "fern": -1}}, "0 to 10000", id="a share out of range"),
         pytest.param({"entry": {"kiwi": 10000}}, "entry.kiwi", id="entry at a stranger"),
         pytest.param(
-            {"clusters": {"plum": {"stack": "plum"}}, "entry": {"plum": 5000, "fern": 5000}}, "entry.fern", id="entry
-            too early"
+            {"clusters": {"plum": {"stack": "plum"}}, "entry": {"plum": 5000, "fern": 5000}},
+            "entry.fern",
+            id="entry too early",
         ),
         pytest.param({"services": {"shop/catalog": 12000}}, "services.shop/catalog", id="a split out of range"),
         pytest.param({"services": {"catalog": 0}}, "NAMESPACE/NAME", id="no namespace"),
@@ -171,10 +176,13 @@ def write_route(root: Path, text: str) -> None:
     [
         pytest.param("a: [", "not YAML", id="broken YAML"),
         pytest.param("[]", "not a VirtualService", id="a list"),
-        pytest.param(yaml.safe_dump(ROUTE | {"metadata": {"name": "x", "namespace": "y"}}), "is y/x", id="another
-        route"), pytest.param(
-            yaml.safe_dump(ROUTE | {"spec": {"hosts": ["a"], "gateways": ["mesh"], "http": []}}), "cannot be shifted",
-            id="mesh"
+        pytest.param(
+            yaml.safe_dump(ROUTE | {"metadata": {"name": "x", "namespace": "y"}}), "is y/x", id="another route"
+        ),
+        pytest.param(
+            yaml.safe_dump(ROUTE | {"spec": {"hosts": ["a"], "gateways": ["mesh"], "http": []}}),
+            "cannot be shifted",
+            id="mesh",
         ),
     ],
 )

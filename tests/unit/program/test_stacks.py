@@ -1,0 +1,235 @@
+"""What the stacks ask the engine for. `eks.Cluster` is remote and has no children here: tests on the engine cover it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+import pytest
+import yaml
+
+import routing
+from stacks import cluster, edge, network
+from tests.unit.program.test_config import CLUSTER, EDGE, NETWORK, ROUTE, source, write_route
+from tests.unit.program.test_live import kubeconfig, server
+
+DEAD = kubeconfig("http://127.0.0.1:1", {})
+# How the engine hands a resource over as a value.
+RESOURCE, REFERENCE = "4dabf18193072939515e22adb298388d", "5cf8f73096256a8f31e491e813e4eb8e"
+CONTROL_PLANE = "urn:pulumi:fern::bluegreen::pulumi:pulumi:Stack$aws:eks/cluster:Cluster::control-plane"
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "network": {
+        "vpcId": "vpc-1",
+        "cidr": "10.0.0.0/16",
+        "privateSubnetIds": ["subnet-1"],
+        "publicSubnetIds": ["subnet-2"],
+    },
+    "plum": {"kubeconfig": DEAD, "clusterArn": "arn:plum", "gatewayAddress": "127.1.0.10", "peerAddress": "127.1.0.11"},
+    "fern": {"kubeconfig": DEAD, "clusterArn": "arn:fern", "gatewayAddress": "127.2.0.10", "peerAddress": "127.2.0.11"},
+}
+
+
+@dataclass
+class Recorder(pulumi.runtime.Mocks):
+    stacks: Mapping[str, Mapping[str, Any]]
+    made: dict[tuple[str, str], pulumi.runtime.MockResourceArgs] = field(default_factory=dict)
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        self.made[args.typ, args.name] = args
+        if args.typ == "pulumi:pulumi:StackReference":
+            return args.name, {"name": args.name, "outputs": {"peerPort": 15088.0, **self.stacks[args.name]}}
+        outputs = dict(args.inputs)
+        if args.typ == "kubernetes:core/v1:Service":
+            outputs["status"] = {"loadBalancer": {"ingress": [{"hostname": f"{args.name}.elb.example.com"}]}}
+        if args.typ == "eks:index:Cluster":
+            outputs |= {"kubeconfigJson": DEAD, "oidcIssuer": "https://issuer"}
+            outputs["eksCluster"] = {RESOURCE: REFERENCE, "urn": CONTROL_PLANE, "id": "fern"}
+        if args.typ == "aws:eks/cluster:Cluster":
+            outputs["arn"] = "arn:eks"
+        return f"{args.name}-id", outputs
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        assert args.token == "aws:lb/getHostedZoneId:getHostedZoneId"
+        return {"id": "ZNLB", "region": "eu-west-1"}
+
+    def inputs(self, typ: str, name: str) -> dict[str, Any]:
+        return dict(self.made[typ, name].inputs)
+
+    def of(self, typ: str) -> list[dict[str, Any]]:
+        return [dict(args.inputs) for (kind, _), args in self.made.items() if kind == typ]
+
+
+@pytest.fixture
+def deploy() -> Callable[..., Recorder]:
+    def run(
+        build: Callable[[], None], stack: str = "test", stacks: Mapping[str, Mapping[str, Any]] = OUTPUTS
+    ) -> Recorder:
+        recorder = Recorder(stacks)
+        pulumi.runtime.set_mocks(recorder, project="bluegreen", stack=stack, preview=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pulumi's test runtime itself
+            pulumi.runtime.test(build)()
+        return recorder
+
+    return run
+
+
+def test_every_zone_has_a_private_and_a_public_subnet_with_the_tags_load_balancers_look_for(
+    deploy: Callable[..., Recorder],
+) -> None:
+    made = deploy(lambda: network.build(source(NETWORK)))
+    subnets = made.of("aws:ec2/subnet:Subnet")
+    roles = sorted(
+        (subnet["availabilityZone"], *[tag for tag in subnet["tags"] if tag.startswith("kubernetes.io")])
+        for subnet in subnets
+    )
+    assert roles == [
+        (f"eu-west-1{zone}", f"kubernetes.io/role/{role}") for zone in "abc" for role in ("elb", "internal-elb")
+    ]
+    assert len({subnet["cidrBlock"] for subnet in subnets}) == 6
+
+
+@pytest.mark.parametrize(("nat", "count"), [("one", 1), ("per-zone", 3), ("none", 0)])
+def test_nat_gateways_are_as_many_as_the_file_says(deploy: Callable[..., Recorder], nat: str, count: int) -> None:
+    made = deploy(lambda: network.build(source(NETWORK | {"nat": nat})))
+    assert len(made.of("aws:ec2/natGateway:NatGateway")) == count
+    private = [r for r in made.of("aws:ec2/route:Route") if "natGatewayId" in r]
+    assert len(private) == (3 if count else 0)
+
+
+def build_cluster() -> None:
+    """The remote component's child that the program reads is made by hand: there is no component here to make it."""
+    vpc = aws.eks.ClusterVpcConfigArgs(subnet_ids=[])
+    aws.eks.Cluster("control-plane", name="fern", role_arn="arn:role", vpc_config=vpc)
+    cluster.build(source(CLUSTER))
+
+
+def test_a_cluster_is_built_with_nothing_left_to_defaults(deploy: Callable[..., Recorder]) -> None:
+    made = deploy(build_cluster, "fern")
+    control = made.inputs("eks:index:Cluster", "fern")
+    assert control["authenticationMode"] == "API"
+    assert control["endpointPrivateAccess"] is True
+    assert control["endpointPublicAccess"] is False
+    assert control["skipDefaultNodeGroup"] is True
+    assert control["bootstrapSelfManagedAddons"] is False
+    assert control["deletionProtection"] is True
+    assert control["enabledClusterLogTypes"] == ["api", "audit", "authenticator"]
+    addons = {addon["addonName"]: addon["addonVersion"] for addon in made.of("aws:eks/addon:Addon")}
+    assert addons == CLUSTER["addons"]
+    assert {group["releaseVersion"] for group in made.of("aws:eks/nodeGroup:NodeGroup")} == {"1.36.1-20260801"}
+    provider = made.inputs("pulumi:providers:kubernetes", "fern-kubernetes")
+    assert provider["clusterIdentifier"] == "arn:eks"
+    assert provider["skipUpdateUnreachable"] == "true"
+
+
+def test_the_peer_way_in_is_internal_and_only_for_the_network(deploy: Callable[..., Recorder]) -> None:
+    made = deploy(build_cluster, "fern")
+    peer = made.inputs("kubernetes:core/v1:Service", "istio-ingressgateway-peer")
+    public = made.inputs("kubernetes:core/v1:Service", "istio-ingressgateway")
+    scheme = "service.beta.kubernetes.io/aws-load-balancer-scheme"
+    assert peer["metadata"]["annotations"][scheme] == "internal"
+    assert peer["spec"]["loadBalancerSourceRanges"] == ["10.0.0.0/16"]
+    assert [port["port"] for port in peer["spec"]["ports"]] == [15088]
+    assert public["metadata"]["annotations"][scheme] == "internet-facing"
+    assert 15088 not in [port["port"] for port in public["spec"]["ports"]]
+
+
+def edge_of(tmp_path: Path, **values: Any) -> Callable[[], None]:
+    write_route(tmp_path, yaml.safe_dump(ROUTE))
+    return lambda: edge.build(source(EDGE | values), tmp_path)
+
+
+RECORD = "aws:route53/record:Record"
+PATCH = "kubernetes:networking.istio.io/v1:VirtualServicePatch"
+
+
+def test_each_cluster_has_a_weighted_record_per_host(deploy: Callable[..., Recorder], tmp_path: Path) -> None:
+    made = deploy(
+        edge_of(tmp_path, entry={"plum": 7500, "fern": 2500}, hosts=["shop.test", "*.shop.test"], ttl=5), "edge"
+    )
+    records = made.of(RECORD)
+    assert sorted((r["name"], r["setIdentifier"], r["weightedRoutingPolicies"][0]["weight"]) for r in records) == [
+        (host, name, weight) for host in ("*.shop.test", "shop.test") for name, weight in (("fern", 1), ("plum", 3))
+    ]
+    assert {(r["type"], tuple(r["records"]), r["ttl"]) for r in records} == {
+        ("A", ("127.1.0.10",), 5),
+        ("A", ("127.2.0.10",), 5),
+    }
+
+
+def test_a_load_balancer_with_a_name_gets_an_alias(deploy: Callable[..., Recorder], tmp_path: Path) -> None:
+    stacks = OUTPUTS | {"plum": OUTPUTS["plum"] | {"gatewayAddress": "nlb.elb.example.com"}}
+    made = deploy(edge_of(tmp_path), "edge", stacks)
+    record = made.inputs(RECORD, "shop.test-plum")
+    assert record["aliases"] == [{"name": "nlb.elb.example.com", "zoneId": "ZNLB", "evaluateTargetHealth": False}]
+    assert record.get("ttl") is None
+    assert record.get("records") is None
+
+
+def test_before_green_exists_only_the_entry_is_made(deploy: Callable[..., Recorder], tmp_path: Path) -> None:
+    made = deploy(edge_of(tmp_path, clusters={"plum": {"stack": "plum"}}), "edge")
+    assert [record["setIdentifier"] for record in made.of(RECORD)] == ["plum"]
+    assert not [typ for typ, _ in made.made if typ.startswith("kubernetes:")]
+
+
+def test_both_gateways_hold_what_routing_says(deploy: Callable[..., Recorder], tmp_path: Path) -> None:
+    made = deploy(edge_of(tmp_path, services={"shop/catalog": 250}, generation=3), "edge")
+    intent = routing.Intent(EDGE["sides"], EDGE["entry"], {"shop/catalog": 250}, 3)
+    written = written_objects(made)
+    sides: list[tuple[routing.Side, str, str]] = [("blue", "plum", "127.2.0.11"), ("green", "fern", "127.1.0.11")]
+    for side, name, peer in sides:
+        wanted = routing.objects(intent, {"shop/catalog": ROUTE}, side, routing.Peer(peer))
+        for item in wanted.in_order():
+            key = (name, item["kind"], item["metadata"]["name"])
+            body = item.get("spec") or item["data"]
+            assert written.pop(key) == body
+    assert not written
+
+
+def written_objects(made: Recorder) -> dict[tuple[str, str, str], Any]:
+    found = {}
+    for (typ, name), args in made.made.items():
+        if typ.startswith("kubernetes:"):
+            inputs = args.inputs
+            body = inputs.get("spec") or inputs.get("data")
+            found[name.split("-")[0], inputs["kind"], inputs["metadata"]["name"]] = body
+    return found
+
+
+def test_every_object_is_written_by_the_commands_field_manager(deploy: Callable[..., Recorder], tmp_path: Path) -> None:
+    made = deploy(edge_of(tmp_path, services={"shop/catalog": 0}), "edge")
+    objects = [args.inputs for (typ, _), args in made.made.items() if typ.startswith("kubernetes:")]
+    assert objects
+    assert {o["metadata"]["annotations"]["pulumi.com/patchFieldManager"] for o in objects} == {routing.FIELD_MANAGER}
+
+
+def test_an_old_file_does_not_raise_what_green_serves(deploy: Callable[..., Recorder], tmp_path: Path) -> None:
+    """Also when only one of the clusters can still say what is live."""
+    live = routing.record(routing.Intent(EDGE["sides"], EDGE["entry"], {"shop/catalog": 100}, 9))
+    with server(200, json.dumps(live).encode()) as (url, _):
+        stacks = OUTPUTS | {"plum": OUTPUTS["plum"] | {"kubeconfig": kubeconfig(url, {})}}
+        made = deploy(
+            edge_of(tmp_path, services={"shop/catalog": 5000}, generation=8, entry={"plum": 0, "fern": 10000}),
+            "edge",
+            stacks,
+        )
+    record = written_objects(made)["plum", "ConfigMap", "bluegreen-edge"]
+    assert json.loads(record["services"]) == {"shop/catalog": 100}
+    assert record["generation"] == "9"
+    weights = {r["setIdentifier"]: r["weightedRoutingPolicies"][0]["weight"] for r in made.of(RECORD)}
+    assert weights["fern"] == 0
+
+
+def test_an_old_file_does_it_with_force(deploy: Callable[..., Recorder], tmp_path: Path) -> None:
+    live = routing.record(routing.Intent(EDGE["sides"], EDGE["entry"], {"shop/catalog": 100}, 9))
+    with server(200, json.dumps(live).encode()) as (url, _):
+        stacks = OUTPUTS | {"plum": OUTPUTS["plum"] | {"kubeconfig": kubeconfig(url, {})}}
+        made = deploy(edge_of(tmp_path, services={"shop/catalog": 5000}, generation=8, force=True), "edge", stacks)
+    record = written_objects(made)["fern", "ConfigMap", "bluegreen-edge"]
+    assert json.loads(record["services"]) == {"shop/catalog": 5000}
