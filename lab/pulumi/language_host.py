@@ -21,6 +21,7 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.automation._server import LanguageServer
 from pulumi.errors import RunError
+from pulumi.runtime import settings
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 
@@ -68,6 +69,8 @@ class LanguageHost(LanguageServer):
         request.args.append(self._engine)
 
         def program() -> None:
+            # The library's host does not pass it on, and programs find their project's files by it.
+            settings.SETTINGS.root_directory = request.info.root_directory or str(folder)
             if not main.is_file():
                 raise RunError(f"no __main__.py in {main.parent}")
             try:
