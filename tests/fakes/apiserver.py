@@ -1,4 +1,6 @@
-"""An API server in a dictionary: enough of apply, lists and discovery to test steps against. It writes down every request."""
+"""An API server in a dictionary: enough of apply, lists and discovery to test steps against. It notes every request."""
+request.
+"""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def test_definitions_come_first_and_webhooks_last() -> None:
     widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "n"}}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
     green = FakeApiServer("fern")
-    made, done = replicate(green, deployment(), scaler(), widget, crd, config({}), namespace)
+    _made, done = replicate(green, deployment(), scaler(), widget, crd, config({}), namespace)
     assert not done.failures
     order = [what for verb, what in green.requests if verb == "apply"]
     assert order[:2] == ["CustomResourceDefinition w", "Namespace n"] or order[:2] == [
@@ -237,7 +237,7 @@ def test_a_refused_object_does_not_stop_the_others_and_is_told() -> None:
         if verb == "apply" and resource.kind == "ConfigMap":
             raise Rejected("data: field is immutable", status=422)
 
-    made, done = replicate(FakeApiServer("fern", trouble=trouble), config({"a": "1"}), deployment())
+    _made, done = replicate(FakeApiServer("fern", trouble=trouble), config({"a": "1"}), deployment())
     assert done.created == 1
     assert [(f.object, "delete it on green" in f.remedy) for f in done.failures] == [("ConfigMap n/c", True)]
 

@@ -1,0 +1,286 @@
+"""The API server's client against a server that misbehaves in every way; nothing but the command's own errors comes
+out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from migration.clients import kubeconfig
+from migration.clients.kubernetes import Kubernetes
+from migration.clients.limiter import LEAST, Limiter
+from migration.errors import BluegreenError, ConfigError, Conflict, Forbidden, NotFound, Rejected, Unreachable
+from migration.kinds import CONFIG_MAP
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def against(handler: Handler, ask: Callable[[Kubernetes], Awaitable[Any]], **options: Any) -> Any:
+    """Runs a server with this handler and asks it."""
+
+    async def run() -> Any:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        try:
+            port = runner.addresses[0][1]
+            access = kubeconfig.Access("plum", f"http://127.0.0.1:{port}", "the-file", "ctx", token="t")
+            async with Kubernetes(access, **options) as client:
+                return await ask(client)
+        finally:
+            await runner.cleanup()
+
+    return asyncio.run(run())
+
+
+def status(code: int, **body: Any) -> Handler:
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response({"kind": "Status", "code": code, **body}, status=code)
+
+    return handler
+
+
+def get(client: Kubernetes) -> Awaitable[Any]:
+    return client.get(CONFIG_MAP, "n", "x")
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (400, Rejected),
+        (401, Forbidden),
+        (403, Forbidden),
+        (404, NotFound),
+        (409, Conflict),
+        (410, Rejected),
+        (422, Rejected),
+        (429, Unreachable),
+        (500, Rejected),
+        (503, Unreachable),
+    ],
+)
+def test_each_status_is_an_error_of_ours(code: int, error: type[BluegreenError]) -> None:
+    with pytest.raises(error, match=r"plum.*GET /api/v1/namespaces/n/configmaps/x.*because"):
+        against(status(code, message="because"), get, attempts=1)
+
+
+def test_a_conflict_names_managers_and_fields() -> None:
+    causes = [
+        {
+            "reason": "FieldManagerConflict",
+            "message": 'conflict with "kubectl" using apps/v1',
+            "field": ".spec.replicas",
+        }
+    ]
+    with pytest.raises(Conflict) as caught:
+        against(status(409, message="m", reason="Conflict", details={"causes": causes}), get)
+    assert (caught.value.managers, caught.value.fields) == (("kubectl",), (".spec.replicas",))
+
+
+@pytest.mark.parametrize("how", ["closes", "hangs", "no json", "half an answer"])
+def test_a_broken_server_is_unreachable(how: str) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if how == "hangs":
+            await asyncio.sleep(30)
+        if how == "closes":
+            assert request.transport is not None
+            request.transport.abort()
+        if how == "half an answer":
+            response = web.StreamResponse(headers={"Content-Length": "1000"})
+            await response.prepare(request)
+            await response.write(b"{")
+            assert request.transport is not None
+            request.transport.abort()
+            return response
+        return web.Response(text="<html>")
+
+    with pytest.raises(Unreachable, match="plum"):
+        against(handler, get, timeout_seconds=1.0)
+
+
+def test_nobody_there_names_cluster_server_file_and_remedy() -> None:
+    async def run() -> None:
+        async with Kubernetes(kubeconfig.Access("plum", "http://127.0.0.1:9", "the-file", "ctx")) as client:
+            await client.minor()
+
+    with pytest.raises(Unreachable, match=r"cluster plum: http://127.0.0.1:9") as caught:
+        asyncio.run(run())
+    assert caught.value.remedy is not None
+    assert "the-file" in caught.value.remedy
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_server_that_asks_for_patience_gets_it(code: int) -> None:
+    seen = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.method)
+        if len(seen) < 3:
+            return web.json_response({}, status=code, headers={"Retry-After": "0"})
+        return web.json_response({"metadata": {"name": "x"}})
+
+    assert against(handler, get)["metadata"]["name"] == "x"
+    assert len(seen) == 3
+
+
+def test_a_create_is_not_repeated_after_503() -> None:
+    seen = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.method)
+        return web.json_response({"message": "m"}, status=503)
+
+    body = {"metadata": {"name": "x", "namespace": "n"}}
+    with pytest.raises(Unreachable):
+        against(handler, lambda client: client.create(CONFIG_MAP, body, manager="m"))
+    assert seen == ["POST"]
+
+
+def test_a_list_is_read_in_pages_and_begun_again_after_410() -> None:
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        token = request.query.get("continue", "")
+        asked.append(token)
+        if token and asked.count(token) == 1:
+            return web.json_response({"message": "too old"}, status=410)
+        page = [{"metadata": {"name": token or "first"}}]
+        meta = {"resourceVersion": "7"} if token else {"continue": "second", "resourceVersion": "7"}
+        return web.json_response({"items": page, "metadata": meta})
+
+    found = against(handler, lambda client: client.list(CONFIG_MAP))
+    assert asked == ["", "second", "", "second"]
+    assert [(i["kind"], i["metadata"]["name"]) for i in found.items] == [
+        ("ConfigMap", "first"),
+        ("ConfigMap", "second"),
+    ]
+
+
+def test_an_apply_says_who_and_under_which_version() -> None:
+    seen: dict[str, Any] = {}
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.update(query=dict(request.query), body=await request.json(), type=request.content_type)
+        seen["authorization"] = request.headers["Authorization"]
+        return web.json_response({})
+
+    body = {"metadata": {"name": "x", "namespace": "n"}}
+    against(handler, lambda c: c.apply(CONFIG_MAP, body, manager="m", force=True, dry_run=True, resource_version="7"))
+    assert seen["query"] == {"fieldManager": "m", "force": "true", "dryRun": "All"}
+    assert seen["body"]["metadata"]["resourceVersion"] == "7"
+    assert (seen["type"], seen["authorization"]) == ("application/apply-patch+yaml", "Bearer t")
+
+
+def test_the_limiter_grows_while_answered_and_halves_when_pressed() -> None:
+    async def run() -> None:
+        limiter = Limiter(start=4, most=8)
+        for _ in range(200):
+            for _ in range(int(limiter.limit)):
+                await limiter.enter()
+            while limiter.in_flight:
+                limiter.leave(0.01, pressed=False)
+        assert limiter.limit == 8
+        await limiter.enter()
+        limiter.leave(0.01, pressed=True)
+        assert limiter.limit == 4
+        assert limiter.limit >= LEAST
+
+    asyncio.run(run())
+
+
+def test_the_limiter_serves_in_order_and_loses_no_place_to_a_cancelled_waiter() -> None:
+    async def run() -> None:
+        limiter = Limiter(start=1, most=1)
+        await limiter.enter()
+        order: list[str] = []
+
+        async def wait(name: str) -> None:
+            await limiter.enter()
+            order.append(name)
+            limiter.leave(0.01, pressed=False)
+
+        tasks = [asyncio.create_task(wait(name)) for name in "abc"]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        await asyncio.sleep(0)
+        limiter.leave(0.01, pressed=False)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert order == ["b", "c"]
+        assert limiter.in_flight == 0
+
+    asyncio.run(run())
+
+
+def write(folder: Path, document: Any) -> Path:
+    path = folder / "config"
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return path
+
+
+CONFIG = {
+    "contexts": [
+        {"name": "a", "context": {"cluster": "c", "user": "u"}},
+        {"name": "b", "context": {"cluster": "gone"}},
+    ],
+    "clusters": [{"name": "c", "cluster": {"server": "https://x:6443/", "certificate-authority-data": "Q0E="}}],
+    "users": [{"name": "u", "user": {"token": "t"}}],
+}
+
+
+def test_a_kubeconfig_is_read_by_context(tmp_path: Path) -> None:
+    access = kubeconfig.load(write(tmp_path, CONFIG), "a", cluster="plum")
+    assert (access.cluster, access.server, access.ca, access.token) == ("plum", "https://x:6443", "CA", "t")
+    assert "t'" not in repr(access), "no secret in what may be printed"
+    assert kubeconfig.load(json.dumps(CONFIG), "a").server == "https://x:6443"
+
+
+@pytest.mark.parametrize(
+    ("document", "context", "told"),
+    [
+        pytest.param(CONFIG, "nope", "no context 'nope'; contexts there: a, b", id="unknown context"),
+        pytest.param(CONFIG, None, "no current-context", id="none chosen"),
+        pytest.param(
+            CONFIG, "b", "names cluster 'gone', which has no server; clusters there: c", id="dangling cluster"
+        ),
+        pytest.param("{a: [", None, "its YAML is broken", id="broken YAML"),
+        pytest.param("- a", None, "a mapping", id="not a mapping"),
+    ],
+)
+def test_a_wrong_kubeconfig_names_the_file_and_what_is_there(
+    tmp_path: Path, document: Any, context: str | None, told: str
+) -> None:
+    path = write(tmp_path, document)
+    with pytest.raises(ConfigError) as caught:
+        kubeconfig.load(path, context)
+    assert told in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_kubeconfig_is_one_clear_message(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="kubeconfig of plum cannot be read"):
+        kubeconfig.load(tmp_path / "none", cluster="plum")
+
+
+def test_a_credential_program_is_asked_and_its_token_used(tmp_path: Path) -> None:
+    answer = json.dumps({"kind": "ExecCredential", "status": {"token": "from-program"}})
+    plugin = {"command": "sh", "args": ["-c", f"echo '{answer}'"], "apiVersion": "client.authentication.k8s.io/v1"}
+    access = kubeconfig.Access("plum", "http://127.0.0.1:9", "f", exec_plugin=plugin)
+    assert asyncio.run(kubeconfig.run_exec_plugin(access)) == {"token": "from-program"}
+    failing = kubeconfig.Access(
+        "plum", "http://127.0.0.1:9", "f", exec_plugin={"command": "sh", "args": ["-c", "echo no >&2; exit 3"]}
+    )
+    with pytest.raises(ConfigError, match="failed with 3: no"):
+        asyncio.run(kubeconfig.run_exec_plugin(failing))
+    missing = kubeconfig.Access("plum", "http://127.0.0.1:9", "f", exec_plugin={"command": "no-such-program"})
+    with pytest.raises(ConfigError, match="cannot be run"):
+        asyncio.run(kubeconfig.run_exec_plugin(missing))

@@ -1,0 +1,163 @@
+"""What is left on blue, with the reason."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from migration.errors import Forbidden
+from migration.export import Bundle, ExportOptions, export
+from migration.kinds import WELL_KNOWN, Resource
+from tests.fakes.apiserver import FakeApiServer
+
+SECRET = Resource("", "v1", "Secret", "secrets", True)
+ACCOUNT = Resource("", "v1", "ServiceAccount", "serviceaccounts", True)
+ENDPOINTS = Resource("", "v1", "Endpoints", "endpoints", True)
+JOB = Resource("batch", "v1", "Job", "jobs", True)
+REPLICA_SET = Resource("apps", "v1", "ReplicaSet", "replicasets", True)
+ROLE = Resource("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", False)
+LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases", True)
+VOLUME = Resource("", "v1", "PersistentVolume", "persistentvolumes", False)
+ALL = (*WELL_KNOWN.values(), SECRET, ACCOUNT, ENDPOINTS, JOB, REPLICA_SET, ROLE, LEASE, VOLUME)
+
+
+def one(kind: str, name: str = "x", version: str = "v1", namespace: str = "n", **rest: Any) -> dict[str, Any]:
+    meta = {"name": name, **({"namespace": namespace} if namespace else {}), **rest.pop("metadata", {})}
+    return {"apiVersion": version, "kind": kind, "metadata": meta, **rest}
+
+
+def run(*objects: dict[str, Any], options: ExportOptions | None = None, **fake: Any) -> Bundle:
+    return asyncio.run(export(FakeApiServer("plum", objects, resources=ALL, **fake), options=options))
+
+
+@pytest.mark.parametrize(
+    ("obj", "reason"),
+    [
+        pytest.param(one("ConfigMap", "kube-root-ca.crt"), "made by every cluster", id="root CA"),
+        pytest.param(one("ServiceAccount", "default"), "made by every cluster", id="bare default account"),
+        pytest.param(
+            one("Service", "kubernetes", namespace="default"), "made by every cluster", id="the API's own service"
+        ),
+        pytest.param(
+            one("ConfigMap", namespace="kube-system"), "namespace kube-system belongs", id="baseline namespace"
+        ),
+        pytest.param(
+            one("Namespace", "istio-system", namespace=""), "namespace istio-system belongs", id="the namespace itself"
+        ),
+        pytest.param(
+            one("ClusterRole", "system:node", "rbac.authorization.k8s.io/v1", ""), "made by every", id="system role"
+        ),
+        pytest.param(
+            one("ConfigMap", metadata={"managedFields": [{"manager": "eks"}]}), "managed by EKS", id="manager eks"
+        ),
+        pytest.param(
+            one("ConfigMap", metadata={"managedFields": [{"manager": "bluegreen-edge"}]}),
+            "written by the edge",
+            id="edge",
+        ),
+        pytest.param(
+            one("Deployment", version="apps/v1", metadata={"labels": {"kustomize.toolkit.fluxcd.io/name": "a"}}),
+            "deployed by Flux",
+            id="Flux",
+        ),
+        pytest.param(
+            one("Deployment", version="apps/v1", metadata={"annotations": {"argocd.argoproj.io/tracking-id": "a"}}),
+            "deployed by Argo CD",
+            id="Argo CD",
+        ),
+        pytest.param(one("Endpoints"), "made by its Service", id="endpoints of a service with a selector"),
+        pytest.param(
+            one("Job", version="batch/v1", status={"conditions": [{"type": "Complete", "status": "True"}]}),
+            "has ended",
+            id="ended job",
+        ),
+        pytest.param(
+            one("PersistentVolume", namespace="", metadata={"annotations": {"pv.kubernetes.io/provisioned-by": "ebs"}}),
+            "a volume made for its claim",
+            id="a provisioned volume",
+        ),
+        pytest.param(
+            one("WorkloadEntry", version="networking.istio.io/v1", metadata={"ownerReferences": [{"kind": "Pod"}]}),
+            "made for a running pod",
+            id="entry of a pod",
+        ),
+        pytest.param(one("ConfigMap", metadata={"deletionTimestamp": "t"}), "being deleted", id="going"),
+        pytest.param(one("ConfigMap", "aws-auth"), "managed by EKS", id="aws-auth"),
+    ],
+)
+def test_left_out_with_the_reason(obj: dict[str, Any], reason: str) -> None:
+    bundle = run(obj)
+    assert bundle.items == []
+    told = [s.reason for s in bundle.skipped if s.object.endswith(obj["metadata"]["name"])]
+    assert [reason in text for text in told] == [True]
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        pytest.param(
+            one("ServiceAccount", "default", imagePullSecrets=[{"name": "a"}]), id="default account with a pull secret"
+        ),
+        pytest.param(
+            one("ServiceAccount", "default", metadata={"annotations": {"eks.amazonaws.com/role-arn": "a"}}),
+            id="with IRSA",
+        ),
+        pytest.param(one("Deployment", version="apps/v1"), id="a workload"),
+        pytest.param(one("Pod"), id="a pod of nobody"),
+        pytest.param(one("Secret", type="kubernetes.io/tls"), id="a certificate"),
+        pytest.param(one("WorkloadEntry", version="networking.istio.io/v1"), id="a machine in the mesh"),
+        pytest.param(one("PersistentVolume", namespace=""), id="a volume by hand"),
+        pytest.param(one("Job", version="batch/v1"), id="a job that has not ended"),
+    ],
+)
+def test_copied(obj: dict[str, Any]) -> None:
+    assert [item.obj["kind"] for item in run(obj).items] == [obj["kind"]]
+
+
+def test_what_a_controller_made_goes_with_it_and_orphans_stay() -> None:
+    owner = one("Deployment", "d", "apps/v1", metadata={"uid": "u1"})
+    child = one(
+        "ReplicaSet",
+        "d-1",
+        "apps/v1",
+        metadata={"ownerReferences": [{"kind": "Deployment", "uid": "u1", "controller": True}]},
+    )
+    orphan = one(
+        "ReplicaSet",
+        "o",
+        "apps/v1",
+        metadata={"ownerReferences": [{"kind": "Deployment", "uid": "gone", "controller": True}]},
+    )
+    bundle = run(owner, child, orphan)
+    assert sorted(item.obj["metadata"]["name"] for item in bundle.items) == ["d", "o"]
+    assert "made by its Deployment" in bundle.skipped_by_reason()
+
+
+def test_endpoints_by_hand_and_the_newest_helm_release_come_along() -> None:
+    releases = [
+        one("Secret", f"r.v{v}", type="helm.sh/release.v1", metadata={"labels": {"name": "r", "version": str(v)}})
+        for v in (2, 10, 9)
+    ]
+    bundle = run(one("Service", spec={}), one("Endpoints"), *releases)
+    assert sorted(f"{i.obj['kind']} {i.obj['metadata']['name']}" for i in bundle.items) == [
+        "Endpoints x",
+        "Secret r.v10",
+        "Service x",
+    ]
+
+
+def test_a_kind_that_may_not_be_listed_is_unknown() -> None:
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if resource.kind == "Secret":
+            raise Forbidden("secrets is forbidden")
+
+    assert run(one("ConfigMap"), trouble=trouble).unknown == ["secrets: secrets is forbidden"]
+
+
+def test_enrolled_routes_and_unasked_namespaces_are_left_out() -> None:
+    route = one("VirtualService", version="networking.istio.io/v1")
+    assert run(route, options=ExportOptions(enrolled=frozenset({"n/x"}))).items == []
+    assert run(route, options=ExportOptions(namespaces=("other",))).items == []
+    assert len(run(route).items) == 1
