@@ -1,6 +1,4 @@
 """An API server in a dictionary: enough of apply, lists and discovery to test steps against. It notes every request."""
-request.
-"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Two bare control planes, 1.34 and 1.36: API server, store, controllers; no nodes, of Istio only its definitions."""
-"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """A second run after both clusters changed: changes of blue go over, those of green are conflicts, floors stay."""
-"""
 
 from __future__ import annotations
 

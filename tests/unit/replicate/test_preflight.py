@@ -1,0 +1,201 @@
+"""Each check finds what it is for and nothing on healthy clusters; what cannot be read is unknown; waivers stay
+visible.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from migration import kinds
+from migration.checks_clusters import quantity, requested
+from migration.errors import Forbidden
+from migration.findings import DOCS
+from migration.kinds import Resource
+from migration.model import Finding
+from migration.preflight import CHECKS, preflight
+from tests.fakes.apiserver import FakeApiServer
+
+LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases", True)
+CRON = Resource("batch", "v1", "CronJob", "cronjobs", True)
+WIDGET = Resource("example.com", "v1", "Widget", "widgets", True)
+OLD_WIDGET = Resource("example.com", "v1beta1", "Widget", "widgets", True)
+ALL = (*kinds.WELL_KNOWN.values(), LEASE, CRON, WIDGET)
+LABELS = {"app": "web"}
+
+
+def one(
+    resource: Resource, name: str = "web", spec: Any = None, namespace: str = "shop", **rest: Any
+) -> dict[str, Any]:
+    meta = {"name": name, **({"namespace": namespace} if resource.namespaced else {}), **rest.pop("metadata", {})}
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta, "spec": spec or {}, **rest}
+
+
+def workload(replicas: int = 2, probe: bool = True, **pod: Any) -> dict[str, Any]:
+    container = {"name": "main", **({"readinessProbe": {}} if probe else {})}
+    template = {"metadata": {"labels": LABELS}, "spec": {"containers": [container], **pod}}
+    return one(kinds.DEPLOYMENT, spec={"replicas": replicas, "template": template})
+
+
+def route(gateway: str = "istio-system/public", **spec: Any) -> dict[str, Any]:
+    rule = {"http": [{"route": [{"destination": {"host": "web"}}]}], **spec}
+    return one(kinds.VIRTUAL_SERVICE, spec={"hosts": ["web.example.com"], "gateways": [gateway], **rule})
+
+
+def pod(cpu: str) -> dict[str, Any]:
+    return one(kinds.POD, "web-1", {"containers": [{"name": "a", "resources": {"requests": {"cpu": cpu}}}]})
+
+
+SERVICE = one(kinds.SERVICE, spec={"selector": LABELS})
+PUBLIC = one(kinds.GATEWAY, "public", namespace="istio-system")
+NODE = one(
+    kinds.NODE,
+    "n1",
+    metadata={"labels": {"disk": "slow"}},
+    status={"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"}},
+)
+HEALTHY = [workload(), SERVICE, route(), pod("500m"), PUBLIC]
+
+
+def look(
+    blue: list[dict[str, Any]],
+    green: list[dict[str, Any]] | None = None,
+    *,
+    green_serves: tuple[Resource, ...] = ALL,
+    ignore: tuple[str, ...] = (),
+    **fake: Any,
+) -> list[Finding]:
+    one_side = FakeApiServer("plum", blue, resources=ALL, **fake)
+    other = FakeApiServer("fern", [NODE, PUBLIC] if green is None else green, resources=green_serves)
+    return asyncio.run(preflight(one_side, other, ignore=ignore))
+
+
+def test_healthy_clusters_have_no_findings() -> None:
+    assert look(HEALTHY) == []
+
+
+WRITTEN = {"managedFields": [{"manager": "helm", "apiVersion": "example.com/v1beta1", "time": "2026-01-01T00:00:00Z"}]}
+CLASS = one(kinds.STORAGE_CLASS, "disk", provisioner="a", metadata={})
+
+
+@pytest.mark.parametrize(
+    ("code", "blue", "green", "serves", "evidence"),
+    [
+        pytest.param(
+            "BG001", [one(WIDGET, metadata=WRITTEN)], None, ALL, "written in it by helm", id="a version that is gone"
+        ),
+        pytest.param(
+            "BG101", [one(WIDGET)], None, ALL[:-1], "green does not serve the kind", id="a kind that is missing"
+        ),
+        pytest.param(
+            "BG102",
+            [route()],
+            [NODE],
+            tuple(r for r in ALL if r.kind != "VirtualService"),
+            "green does not serve",
+            id="no Istio on green",
+        ),
+        pytest.param(
+            "BG110", [one(kinds.PVC, spec={"storageClassName": "gone"})], None, ALL, "neither", id="a class of nobody"
+        ),
+        pytest.param(
+            "BG111", [CLASS], [NODE, {**CLASS, "provisioner": "b"}], ALL, "provisioner", id="a class that differs"
+        ),
+        pytest.param("BG120", [route(), PUBLIC], [NODE], ALL, "green has none", id="a gateway that green lacks"),
+        pytest.param("BG201", [pod("9")], None, ALL, "ask for 9.0 cores", id="no room"),
+        pytest.param("BG201", [pod("1")], [PUBLIC], ALL, "no schedulable node", id="no node"),
+        pytest.param(
+            "BG202", [workload(nodeSelector={"disk": "fast"})], None, ALL, "disk=fast", id="labels that no node has"
+        ),
+        pytest.param("BG301", [workload(1), SERVICE, route()], None, ALL, "1 replica", id="one replica behind a route"),
+        pytest.param(
+            "BG302",
+            [one(kinds.PDB, status={"expectedPods": 1, "disruptionsAllowed": 0})],
+            None,
+            ALL,
+            "0 disruptions",
+            id="a blocking budget",
+        ),
+        pytest.param(
+            "BG303", [workload(probe=False), SERVICE, route()], None, ALL, "no readiness probe", id="no probe"
+        ),
+        pytest.param(
+            "BG304", [route(http=None, tcp=[{"route": []}])], None, ALL, "", id="a route that cannot be split"
+        ),
+        pytest.param(
+            "BG401",
+            [one(kinds.PVC, spec={"accessModes": ["ReadWriteOnce"]})],
+            None,
+            ALL,
+            "ReadWriteOnce",
+            id="a volume",
+        ),
+        pytest.param(
+            "BG402", [one(kinds.STATEFUL_SET, spec={"volumeClaimTemplates": [{}]})], None, ALL, "claims", id="a set"
+        ),
+        pytest.param(
+            "BG501", [one(LEASE, spec={"holderIdentity": "web-1"})], None, ALL, "held by web-1", id="a leader"
+        ),
+        pytest.param("BG502", [one(CRON, spec={"schedule": "@daily"})], None, ALL, "@daily", id="a schedule"),
+        pytest.param(
+            "BG503",
+            [one(kinds.DEPLOYMENT, spec={"replicas": 1, "strategy": {"type": "Recreate"}})],
+            None,
+            ALL,
+            "Recreate",
+            id="one that never runs twice",
+        ),
+    ],
+)
+def test_each_check_can_fail(code: str, blue: Any, green: Any, serves: Any, evidence: str) -> None:
+    found = [f for f in look(blue, green, green_serves=serves) if f.code == code]
+    assert found, f"{code} was not found"
+    assert (found[0].status, evidence in found[0].evidence) == ("fail", True)
+    assert found[0].remedy
+    assert found[0].doc == DOCS[code]
+
+
+def test_what_may_not_be_listed_is_unknown_for_each_check_that_needs_it() -> None:
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if resource.kind == "VirtualService":
+            raise Forbidden("virtualservices is forbidden")
+
+    found = look(HEALTHY, trouble=trouble)
+    assert {f.status for f in found} == {"unknown"}
+    assert {f.code for f in found} == {"BG001", "BG101", "BG120", "BG301", "BG303", "BG304"}
+
+
+@pytest.mark.parametrize("waiver", ["BG401", "BG401:PersistentVolumeClaim shop/web"], ids=["code", "code and object"])
+def test_a_waiver_is_kept_visible(waiver: str) -> None:
+    claim = one(kinds.PVC, spec={"accessModes": ["ReadWriteOnce"]})
+    assert [(f.code, f.status) for f in look([claim], ignore=(waiver,))] == [("BG401", "waived")]
+    assert [(f.code, f.status) for f in look([claim], ignore=("BG401:PersistentVolumeClaim shop/other",))] == [
+        ("BG401", "fail")
+    ]
+
+
+def test_the_worst_comes_first_and_every_code_is_explained() -> None:
+    found = look([one(kinds.PVC, spec={"accessModes": ["ReadWriteOnce"]}), pod("9"), one(CRON)])
+    assert [f.code for f in found] == ["BG201", "BG401", "BG502"]
+    assert {check.code for check in CHECKS} <= DOCS.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("250m", 0.25), ("1Gi", 2.0**30), ("1e3", 1000.0), (2, 2.0), ("0.5", 0.5), ("1500M", 1.5e9), ("?", 0.0)],
+)
+def test_quantities(text: Any, value: float) -> None:
+    assert quantity(text) == pytest.approx(value)
+
+
+def test_a_pods_request_counts_sidecars_and_the_largest_init_container() -> None:
+    def asks(cpu: str, **rest: Any) -> dict[str, Any]:
+        return {"resources": {"requests": {"cpu": cpu}}, **rest}
+
+    spec = {
+        "containers": [asks("1"), asks("500m")],
+        "initContainers": [asks("4"), asks("250m", restartPolicy="Always")],
+    }
+    assert requested({"spec": spec})["cpu"] == 4.0

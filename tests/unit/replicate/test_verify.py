@@ -1,0 +1,153 @@
+"""A service passes only where its workloads are there and answer on green as they do on blue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from migration import kinds
+from migration.answers import Answer
+from migration.errors import Unreachable
+from migration.verify import Check, ServiceVerdict, request_for, verify
+from tests.fakes.apiserver import FakeApiServer
+from tests.unit.replicate.test_preflight import LABELS, PUBLIC, SERVICE, one, route, workload
+
+
+@dataclass(frozen=True)
+class At:
+    address: str
+    port: int = 80
+
+
+FROM_WORKLOAD = {"server": "envoy", "x-envoy-upstream-service-time": "1"}
+BY_ITSELF = {"server": "envoy"}
+OK = Answer(200, FROM_WORKLOAD)
+
+
+class Gateways:
+    def __init__(self, green: Answer | Exception, blue: Answer | Exception = OK) -> None:
+        self.answers = {"green": green, "blue": blue}
+        self.asked: list[tuple[str, str, str]] = []
+
+    async def __call__(
+        self,
+        address: str,
+        port: int,
+        host: str,
+        path: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float = 5.0,
+    ) -> Answer:
+        self.asked.append((address, host, path))
+        answer = self.answers[address]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def ready(replicas: int = 2, available: int = 2) -> dict[str, Any]:
+    return {**workload(replicas), "status": {"availableReplicas": available}}
+
+
+ENTRY = one(kinds.WORKLOAD_ENTRY, "web-1", {"labels": LABELS, "address": "192.0.2.1"})
+SLICE = {
+    **one(kinds.ENDPOINT_SLICE, "web-abc", metadata={"labels": {"kubernetes.io/service-name": "web"}}),
+    "endpoints": [{"addresses": ["192.0.2.1"], "conditions": {"ready": True}}],
+}
+GOOD = [ready(), SERVICE, route(), PUBLIC, ENTRY]
+
+
+def ask(green: list[dict[str, Any]], gateways: Gateways, **options: Any) -> ServiceVerdict:
+    blue = FakeApiServer("plum", [route()])
+    (verdict,) = asyncio.run(
+        verify(
+            ["shop/web"],
+            At("blue"),
+            At("green"),
+            blue,
+            FakeApiServer("fern", green),
+            probe=gateways,
+            patience_seconds=0,
+            **options,
+        )
+    )
+    return verdict
+
+
+@pytest.mark.parametrize("addresses", [ENTRY, SLICE], ids=["workload entries", "endpoint slices"])
+def test_a_good_service_passes_with_evidence(addresses: dict[str, Any]) -> None:
+    gateways = Gateways(OK)
+    verdict = ask([ready(), SERVICE, route(), PUBLIC, addresses], gateways)
+    assert verdict.problems == ()
+    assert verdict.ok
+    assert (verdict.green_status, verdict.blue_status) == (200, 200)
+    assert "Deployment shop/web: 2 of 2 available" in verdict.evidence
+    assert ("green", "web.example.com", "/") in gateways.asked
+
+
+@pytest.mark.parametrize(
+    ("objects", "green", "blue", "problem"),
+    [
+        pytest.param([], OK, OK, "green has no VirtualService shop/web", id="no route"),
+        pytest.param([ready(), route(), PUBLIC], OK, OK, "green has no Service shop/web", id="no service"),
+        pytest.param([ready(2, 1), SERVICE, route(), ENTRY], OK, OK, "1 of 2 available", id="too few available"),
+        pytest.param([ready(), SERVICE, route()], OK, OK, "0 ready endpoints", id="no address"),
+        pytest.param(GOOD, Answer(503, BY_ITSELF), OK, "no workload to send to", id="the gateway has nobody"),
+        pytest.param(
+            GOOD, Answer(404, BY_ITSELF), Answer(404, BY_ITSELF), "no route takes it", id="no route, on both alike"
+        ),
+        pytest.param(GOOD, Answer(500, FROM_WORKLOAD), OK, "green answers 500", id="errors"),
+        pytest.param(GOOD, Answer(404, FROM_WORKLOAD), OK, "where blue answers 200", id="another class of answer"),
+        pytest.param(GOOD, Unreachable("no answer"), OK, "no answer", id="no answer"),
+    ],
+)
+def test_a_bad_service_does_not_pass(objects: Any, green: Any, blue: Any, problem: str) -> None:
+    verdict = ask(objects, Gateways(green, blue))
+    assert not verdict.ok
+    assert any(problem in text for text in verdict.problems), verdict.problems
+
+
+def test_a_service_that_answers_404_on_both_sides_is_alike() -> None:
+    assert ask(GOOD, Gateways(Answer(404, FROM_WORKLOAD), Answer(404, FROM_WORKLOAD))).ok
+
+
+def test_a_configured_check_is_what_is_asked() -> None:
+    gateways = Gateways(Answer(204, FROM_WORKLOAD))
+    check = Check(path="/health", host="other.example.com", status=204)
+    assert ask(GOOD, gateways, checks={"shop/web": check}).ok
+    assert ("green", "other.example.com", "/health") in gateways.asked
+    assert not ask(GOOD, Gateways(OK), checks={"shop/web": check}).ok
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param({"hosts": ["*", "a.example.com"]}, "GET a.example.com/", id="the first host that is a name"),
+        pytest.param({"hosts": ["*.example.com"]}, "GET bluegreen-check.example.com/", id="a wildcard made concrete"),
+        pytest.param({"hosts": ["*"]}, "GET bluegreen-check.internal/", id="any host"),
+        pytest.param(
+            {"hosts": ["a"], "http": [{"match": [{"uri": {"exact": "/productpage"}}], "route": [{}]}]},
+            "GET a/productpage",
+            id="the path of its first rule",
+        ),
+        pytest.param(
+            {
+                "hosts": ["a"],
+                "http": [
+                    {"match": [{"uri": {"prefix": "/beta"}, "headers": {"x": {"exact": "1"}}}], "route": [{}]},
+                    {"match": [{"uri": {"prefix": "/all"}}], "route": [{}]},
+                ],
+            },
+            "GET a/all",
+            id="the rule that asks for least",
+        ),
+    ],
+)
+def test_the_request_is_one_that_the_route_takes(spec: Any, expected: str) -> None:
+    assert str(request_for(one(kinds.VIRTUAL_SERVICE, spec=spec), {}, Check())) == expected
