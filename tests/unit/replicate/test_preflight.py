@@ -34,7 +34,7 @@ def one(
 
 
 def workload(replicas: int = 2, probe: bool = True, **pod: Any) -> dict[str, Any]:
-    container = {"name": "main", **({"readinessProbe": {}} if probe else {})}
+    container = {"name": "main", **({"readinessProbe": {"httpGet": {"port": 80}}} if probe else {})}
     template = {"metadata": {"labels": LABELS}, "spec": {"containers": [container], **pod}}
     return one(kinds.DEPLOYMENT, spec={"replicas": replicas, "template": template})
 
