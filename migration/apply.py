@@ -44,9 +44,8 @@ class Applied:
     updated: int = 0
     unchanged: int = 0
     writes: int = 0
-    fallbacks: list[str] = field(
-        default_factory=list
-    )  # objects that server-side apply refuses: written by create or replace
+    applied: list[str] = field(default_factory=list)  # what was written, in the order of writing
+    fallbacks: list[str] = field(default_factory=list)  # objects that server-side apply refuses: written by create or replace
     failures: list[Failure] = field(default_factory=list)
     conflicts: list[Failure] = field(default_factory=list)
     held: list[Failure] = field(default_factory=list)
@@ -64,6 +63,7 @@ class Applied:
             "updated": self.updated,
             "unchanged": self.unchanged,
             "writes": self.writes,
+            "applied": self.applied,
             "fallbacks": self.fallbacks,
             "seconds": round(self.seconds, 3),
             **told,
@@ -100,6 +100,7 @@ async def apply(plan: Plan, green: ApiServer, *, progress: Progress | None = Non
                 return change
             applied.failures.append(_failure(change, problem))
         else:
+            applied.applied.append(change.name)
             if change.action == "create":
                 applied.created += 1
             else:
@@ -220,15 +221,11 @@ def _failure(change: Change, problem: BluegreenError) -> Failure:
     if isinstance(problem, Conflict):
         remedy = remedy or "settle it on green, or run `bluegreen replicate --force` to take the fields over"
         reason = (
-            f"owned by {', '.join(problem.managers)}: {', '.join(problem.fields[:6])}"
-            if problem.managers
-            else str(problem)
+            f"owned by {', '.join(problem.managers)}: {', '.join(problem.fields[:6])}" if problem.managers else str(problem)
         )
         return Failure(change.name, reason, remedy)
     if isinstance(problem, Rejected) and "immutable" in str(problem):
-        remedy = (
-            remedy or "delete it on green and run `bluegreen replicate` again: this kind cannot be changed in place"
-        )
+        remedy = remedy or "delete it on green and run `bluegreen replicate` again: this kind cannot be changed in place"
     elif isinstance(problem, Forbidden):
         remedy = remedy or "let the user of green's kubeconfig write this kind, or leave its namespace out"
     elif isinstance(problem, NotFound):

@@ -17,6 +17,7 @@ from migration.apiserver import ApiServer, Discovery
 from migration.errors import BluegreenError, NotFound
 from migration.kinds import Object, Resource
 
+KIND_LEFT_OUT = "kind left out"
 GITOPS_LABELS = {
     "kustomize.toolkit.fluxcd.io/name": "Flux",
     "helm.toolkit.fluxcd.io/name": "Flux",
@@ -82,7 +83,7 @@ async def export(blue: ApiServer, *, options: ExportOptions | None = None) -> Bu
     chosen: list[Resource] = []
     for resource in discovery.resources:
         if reason := kinds.skipped_kind(resource):
-            skipped.append(Skipped(resource.name, f"kind left out: {reason}"))
+            skipped.append(Skipped(resource.name, f"{KIND_LEFT_OUT}: {reason}"))
         elif resource.name == "endpoints" or (resource.group, resource.kind) == ("extensions", "Ingress"):
             if resource.name == "endpoints":
                 chosen.append(resource)
@@ -214,10 +215,7 @@ def _bootstrap(obj: Mapping[str, Any], resource: Resource, options: ExportOption
         )
     ):
         return "made by every cluster"
-    if (
-        resource.name in ("services", "endpoints", "endpointslices.discovery.k8s.io")
-        and _name(obj) == "default/kubernetes"
-    ):
+    if resource.name in ("services", "endpoints", "endpointslices.discovery.k8s.io") and _name(obj) == "default/kubernetes":
         return "made by every cluster"
     if (
         resource.name == "namespaces"
@@ -246,9 +244,7 @@ def _bootstrap(obj: Mapping[str, Any], resource: Resource, options: ExportOption
         k.endswith("operator.istio.io/owning-resource") for k in labels
     ):
         return "belongs to the baseline"
-    if name == "aws-auth" or (
-        not meta.get("namespace") and name.startswith(("eks-", "eks:", "aws-node", "vpc-resource-"))
-    ):
+    if name == "aws-auth" or (not meta.get("namespace") and name.startswith(("eks-", "eks:", "aws-node", "vpc-resource-"))):
         return "managed by EKS"
     return None
 
@@ -260,9 +256,9 @@ def _by_controller(obj: Mapping[str, Any], resource: Resource, context: _Context
         return "made by its Node"
     if resource.name == "endpoints" and _name(obj) not in context.selectorless:
         return "made by its Service"
-    if resource.name == "endpointslices.discovery.k8s.io" and labels.get(
-        "endpointslice.kubernetes.io/managed-by", ""
-    ).endswith("controller.k8s.io"):
+    if resource.name == "endpointslices.discovery.k8s.io" and labels.get("endpointslice.kubernetes.io/managed-by", "").endswith(
+        "controller.k8s.io"
+    ):
         return "made by its Service"
     if resource.name == "workloadentries.networking.istio.io" and (
         "istio.io/autoRegistrationGroup" in annotations
@@ -272,8 +268,7 @@ def _by_controller(obj: Mapping[str, Any], resource: Resource, context: _Context
     ):
         return "made for a running pod"
     if resource.name == "configmaps" and (
-        meta["name"] in ("istio-ca-root-cert", "istio-ca-crl")
-        or "control-plane.alpha.kubernetes.io/leader" in annotations
+        meta["name"] in ("istio-ca-root-cert", "istio-ca-crl") or "control-plane.alpha.kubernetes.io/leader" in annotations
     ):
         return "written by a controller"
     if resource.name == "secrets":

@@ -24,7 +24,7 @@ from migration import kinds
 from migration.apiserver import ApiServer, Discovery
 from migration.difference import Path, differences, fields_of, owners, readable, surplus
 from migration.errors import BluegreenError, NotFound
-from migration.export import Bundle, Item, Skipped
+from migration.export import KIND_LEFT_OUT, Bundle, Item, Skipped
 from migration.kinds import Object, Resource
 
 APPLIED = f"{kinds.DOMAIN}applied"
@@ -96,7 +96,11 @@ class Plan:
             told.append(f"  {marks[change.action]} {change.name}: {change.reason or change.action}{what}")
         if len(shown) > most:
             told.append(f"  ... and {len(shown) - most} more")
-        told += [f"  left out: {count} ({reason})" for reason, count in self.skipped_by_reason().items()]
+        reasons = self.skipped_by_reason()
+        of_kinds = [reason for reason in reasons if reason.startswith(KIND_LEFT_OUT)]
+        told += [f"  left out: {count} ({reason})" for reason, count in reasons.items() if reason not in of_kinds]
+        if of_kinds:
+            told.append(f"  left out: {sum(reasons[r] for r in of_kinds)} kinds that describe one cluster")
         told += [f"  UNKNOWN {text}" for text in self.unknown]
         return told
 
@@ -266,9 +270,7 @@ def _yielded(path: Path, entries: list[tuple[str, str, Mapping[str, Any]]]) -> b
     """
     if any(manager.startswith(YIELDED_PREFIX) and manager != kinds.REPLICATE for manager in owners(path, entries)):
         return True
-    return path == REPLICAS and any(
-        sub == "scale" for _, sub, fields in entries if "f:replicas" in fields.get("f:spec", {})
-    )
+    return path == REPLICAS and any(sub == "scale" for _, sub, fields in entries if "f:replicas" in fields.get("f:spec", {}))
 
 
 def _ready(obj: Object, live: Object, entries: list[tuple[str, str, Mapping[str, Any]]], autoscaled: bool) -> Object:
