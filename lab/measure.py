@@ -21,6 +21,17 @@ def read(file: Path) -> list[dict[str, Any]]:
     return sorted((json.loads(line) for line in whole.split(b"\n") if line), key=lambda record: record["t"])
 
 
+def read_tail(file: Path, size: int = 400_000) -> list[dict[str, Any]]:
+    """The last whole records of a file that grows, at most `size` bytes of them."""
+    if not file.exists():
+        return []
+    with file.open("rb") as source:
+        end = source.seek(0, 2)
+        source.seek(max(end - size, 0))
+        lines = source.read().split(b"\n")[1 if end > size else 0 : -1]
+    return [json.loads(line) for line in lines]
+
+
 def failed(record: Record) -> bool:
     return bool(record["status"] == 0 or record["status"] >= 500)
 
@@ -40,9 +51,17 @@ def requests(records: Iterable[Record]) -> dict[str, int]:
 
 
 def series(
-    records: Iterable[Record], service: str, host: str, *, blue: str, green: str, start: float, seconds: int
+    records: Iterable[Record],
+    service: str,
+    host: str,
+    *,
+    blue: str,
+    green: str,
+    start: float,
+    seconds: int,
+    splits: Sequence[tuple[float, int]] = (),
 ) -> Series:
-    """One service's seconds since `start`."""
+    """One service's seconds since `start`, beside the splits that were set."""
     counts: dict[str, list[int]] = {name: [0] * seconds for name in ("blue", "green", "injected", "failed")}
     for record in records:
         second = int(record["t"] - start)
@@ -52,7 +71,7 @@ def series(
             counts["blue" if record["cluster"] == blue else "green"][second] += 1
         if failed(record):
             counts["injected" if record.get("injected") else "failed"][second] += 1
-    return Series(service, counts["blue"], counts["green"], counts["injected"], counts["failed"])
+    return Series(service, counts["blue"], counts["green"], counts["injected"], counts["failed"], splits)
 
 
 def entered(records: Iterable[Record], address: str, *, start: float, seconds: int) -> list[float]:

@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from lab.faults import KUBECTL
+
 Object = dict[str, Any]
 PUBLIC_GATEWAY = "istio-system/public"
 WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob", "Rollout")
@@ -61,9 +63,7 @@ def read(source: Path) -> list[Object]:
     """
     if not source.exists():
         raise WorkloadsError(f"WORKLOADS={source}: no such file or folder; name one with Kubernetes manifests in it")
-    files = (
-        sorted(p for p in source.rglob("*") if p.suffix in (".yaml", ".yml", ".json")) if source.is_dir() else [source]
-    )
+    files = sorted(p for p in source.rglob("*") if p.suffix in (".yaml", ".yml", ".json")) if source.is_dir() else [source]
     objects = [each for file in files for each in _read_file(file)]
     if not objects:
         raise WorkloadsError(f"WORKLOADS={source}: no Kubernetes object in {len(files)} file(s)")
@@ -130,9 +130,7 @@ def prepare(objects: Iterable[Object], zone: str = "lab.test") -> Workloads:
     missing_namespaces = [name for name in missing_namespaces if name != "istio-system"]
     kept[:0] = [_namespace_object(name) for name in missing_namespaces]
     notes.extend(f"namespace {name} is used but not there: made" for name in missing_namespaces)
-    namespaces = sorted(
-        {_namespace(each) for each in kept if _is_workload(each)} | {f.service.split("/")[0] for f in fronts}
-    )
+    namespaces = sorted({_namespace(each) for each in kept if _is_workload(each)} | {f.service.split("/")[0] for f in fronts})
     return Workloads(tuple(kept), tuple(fronts), tuple(held), tuple(notes), zone, tuple(namespaces))
 
 
@@ -152,10 +150,7 @@ def _held(each: Object, held: list[tuple[str, str]]) -> bool:
 
 def _adapt(each: Object, notes: list[str]) -> None:
     """Changes the few fields that cannot work in the lab, and says so."""
-    if (
-        each["kind"] == "CustomResourceDefinition"
-        and (each["spec"].get("conversion") or {}).get("strategy") == "Webhook"
-    ):
+    if each["kind"] == "CustomResourceDefinition" and (each["spec"].get("conversion") or {}).get("strategy") == "Webhook":
         each["spec"]["conversion"] = {"strategy": "None"}
         notes.append(f"CRD {_name(each)}: conversion by a webhook in a pod, applied without")
     if _is(each, "Gateway", "networking.istio.io") and "selector" in each.get("spec", {}):
@@ -165,9 +160,7 @@ def _adapt(each: Object, notes: list[str]) -> None:
         for server in each["spec"].get("servers") or []:
             port = server.get("port") or {}
             if port.get("protocol") in ("HTTP", "HTTP2") and port.get("number") != 80:
-                notes.append(
-                    f"Gateway {_id(each)}: port {port.get('number')} is served as port 80, the lab's public one"
-                )
+                notes.append(f"Gateway {_id(each)}: port {port.get('number')} is served as port 80, the lab's public one")
                 port["number"] = 80
             if (server.get("tls") or {}).get("httpsRedirect"):
                 del server["tls"]["httpsRedirect"]
@@ -208,9 +201,7 @@ def _front_ends(objects: list[Object], routed: set[tuple[str, str]]) -> Iterator
     """Services that users reach although no VirtualService says so: (service, port, why), one per set of pods."""
     workloads = [each for each in objects if _is_workload(each)]
     backends = set(_backends(objects))
-    served = {
-        _selector(each) for each in objects if each["kind"] == "Service" and (_namespace(each), _name(each)) in routed
-    }
+    served = {_selector(each) for each in objects if each["kind"] == "Service" and (_namespace(each), _name(each)) in routed}
     candidates: list[tuple[int, Object, str]] = []
     for service in (each for each in objects if each["kind"] == "Service" and each["apiVersion"] == "v1"):
         key, kind = (_namespace(service), _name(service)), (service.get("spec") or {}).get("type", "ClusterIP")
@@ -276,9 +267,7 @@ def _http_port(service: Object) -> int | None:
 
 def _route(service: Object, port: int, zone: str, objects: list[Object]) -> Object:
     namespace, name = _namespace(service), _name(service)
-    taken = {
-        _name(e) for e in objects if _is(e, "VirtualService", "networking.istio.io") and _namespace(e) == namespace
-    }
+    taken = {_name(e) for e in objects if _is(e, "VirtualService", "networking.istio.io") and _namespace(e) == namespace}
     own = name if name not in taken else f"{name}-public"
     destination = {"host": name, "port": {"number": port}}
     return {
@@ -375,5 +364,5 @@ def _apply(kubeconfig: Path, objects: list[Object]) -> list[tuple[str, str]]:
 
 
 def _kubectl(kubeconfig: Path, arguments: list[str], text: str) -> subprocess.CompletedProcess[str]:
-    command = ["kubectl", f"--kubeconfig={kubeconfig}", *arguments]
+    command = [KUBECTL, f"--kubeconfig={kubeconfig}", *arguments]
     return subprocess.run(command, input=text, capture_output=True, text=True, timeout=300, check=False)

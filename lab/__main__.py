@@ -1,0 +1,121 @@
+"""python -m lab programs | up | down | demo | bench: what the Makefile calls."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import programs
+from lab.client import LabClient, LabError
+from lab.layout import CHECKOUT, Folders, default_root
+from lab.workloads import WorkloadsError
+
+CLUSTERS = {"plum": "1.34", "fern": "1.36"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 done, 1 failed (one line on stderr says why), 130 interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("programs", help="build the lab's programs, once")
+    commands.add_parser("up", help="start a lab with two clusters, and leave it running")
+    commands.add_parser("down", help="end that lab and all it started")
+    demo = commands.add_parser("demo", help="a whole blue/green upgrade, with a report")
+    demo.add_argument("--workloads", type=Path, help="a file or folder of manifests instead of the shop")
+    commands.add_parser("bench", help="speed as ratios")
+    arguments = parser.parse_args(argv)
+    try:
+        if arguments.command == "programs":
+            programs.ensure()
+        elif arguments.command == "up":
+            up()
+        elif arguments.command == "down":
+            down()
+        elif arguments.command == "demo":
+            from lab.demo import demo as run_demo
+
+            return run_demo(arguments.workloads)
+        else:
+            from lab.bench import bench
+
+            bench()
+    except (LabError, programs.BuildFailed, WorkloadsError) as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def up() -> None:
+    """Starts the server as a process of its own, then both clusters at once; prints how to use them."""
+    root = default_root()
+    with contextlib.suppress(LabError):
+        LabClient.of_root(root)
+        _print_usage(LabClient.of_root(root))
+        return
+    programs.ensure()
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "server.log").open("ab") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "lab.server", "--root", str(root)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=CHECKOUT,
+        )  # fmt: skip
+    client = _wait(root, server)
+    for name, version in CLUSTERS.items():
+        client.create_cluster(name, version)
+    for name in CLUSTERS:
+        client.wait_ready(name)
+    _print_usage(client)
+
+
+def _wait(root: Path, server: subprocess.Popen[bytes], seconds: float = 120) -> LabClient:
+    deadline = time.monotonic() + seconds
+    while server.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(LabError):
+            return LabClient.of_root(root)
+        time.sleep(0.1)
+    last = (root / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
+    raise LabError(f"the lab in {root} did not start: {' '.join(last) or 'no reason told'}")
+
+
+def down(seconds: float = 60) -> None:
+    """Asks the running server to end and waits until it has."""
+    root = default_root()
+    process = int(LabClient.of_root(root).lab()["pid"])
+    os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while Folders(root).lab_file.exists():
+        if time.monotonic() > deadline:
+            raise LabError(f"the lab in {root} (process {process}) has not ended after {seconds:.0f} s")
+        time.sleep(0.1)
+
+
+def _print_usage(client: LabClient) -> None:
+    lab = client.lab()
+    environment = lab["environment"]
+    print("\n# put these into your shell")
+    for name, value in environment.items():
+        if name != "PATH":
+            print(f"export {name}={shlex.quote(value)}")
+    own = os.pathsep.join(part for part in environment["PATH"].split(os.pathsep) if part not in os.environ["PATH"])
+    print(f"export PATH={shlex.quote(own)}:$PATH")
+    for cluster in lab["clusters"]:
+        gateway = cluster["gateway"]
+        print(f"\n# {cluster['name']}: Kubernetes {cluster['version']}")
+        print(f"kubectl --kubeconfig {shlex.quote(cluster['kubeconfig'])} get nodes")
+        print(f"curl -H 'Host: catalog.shop.test' http://{gateway['address']}:{gateway['port']}/")
+    print(f"\n# metrics: {lab['services']['metrics']}   AWS: {lab['services']['aws']}   DNS: {lab['services']['dns']}")
+    print("# pulumi and bluegreen: `bluegreen --help`; `make lab-down` ends it all")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""`make demo`: sets the lab up, lets the story run under load, and leaves a summary and a report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lab import faults, measure, programs, story, workloads
+from lab.client import Lab, LabError
+from lab.faults import FaultError
+from lab.layout import default_root
+from lab.project import ZONE, Project, ProjectError
+from lab.report import Report, render
+from lab.story import BLUE, GREEN, Story
+from lab.view import Tail, View
+
+SHOP = Path(__file__).parent / "shop"
+RATE = 210.0
+MOST_SECONDS = 900.0
+
+
+def demo(source: Path | None = None) -> int:
+    """Runs the story on the shop or on the manifests of `source`. Exit code 0 when it ended as it should."""
+    work = workloads.prepare(workloads.read(source or SHOP), ZONE)
+    if not work.fronts:
+        raise workloads.WorkloadsError(
+            f"WORKLOADS={source}: nothing that users could ask: no VirtualService on a gateway, no Service with HTTP"
+        )
+    console = Console(highlight=False)
+    programs.ensure(console.print)
+    root = default_root()
+    folder = root / "demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(root / "pulumi", ignore_errors=True)
+    folder.mkdir(parents=True)
+    rows = sorted((front.service, front.host) for front in work.fronts)
+    with ExitStack() as stack:
+        lab = stack.enter_context(Lab.start(root))
+        project = Project.create(folder / "work", lab.client.environment())
+        view = View(f"{BLUE} → {GREEN}", GREEN, Tail(folder / "requests.jsonl"), rows, dict, console)
+        told = Story(lab, project, work, view, folder, RATE)
+        view.splits = told.live_splits
+        stack.enter_context(view)
+        for note in work.notes:
+            view.say(note)
+        problem: Exception | None = None
+        try:
+            _run(told)
+        except (LabError, ProjectError, FaultError) as error:
+            problem = error
+            view.say(f"[red]stopped: {error}[/red]")
+        summary = _finish(told, folder)
+    _print(console, summary, folder)
+    if problem is not None:
+        console.print(f"\nthe story did not end: {problem}\nsee {folder}/commands.log", markup=False)
+        return 1
+    return 0 if summary["requests"]["failed_by_moving"] == 0 and summary["drift"] == 0 else 1
+
+
+def _run(told: Story) -> None:
+    stop = threading.Event()
+    watcher = threading.Thread(target=told.watch, args=(stop,), daemon=True)
+    watcher.start()
+    try:
+        story.build_blue(told)
+        _wait_for_blue(told)
+        with told.load(MOST_SECONDS):
+            for step in story.STEPS:
+                step(told)
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def _wait_for_blue(told: Story) -> None:
+    """Load begins when every service answers once: what comes before is no upgrade's fault."""
+    import urllib.error
+    import urllib.request
+
+    gateway = told.lab.client.cluster(BLUE)["gateway"]
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def answers(front: workloads.Front) -> bool:
+        url = f"http://{gateway['address']}:{gateway['port']}{front.path}"
+        try:
+            with opener.open(urllib.request.Request(url, headers={"Host": front.host}), timeout=5) as answer:
+                return bool(answer.status < 500)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code < 500
+        except OSError:
+            return False
+
+    for front in told.work.fronts:
+        told.until(lambda front=front: answers(front), f"{front.service} answers on {BLUE}")  # type: ignore[misc]
+
+
+def _finish(told: Story, folder: Path) -> dict[str, Any]:
+    """Writes summary.json and report.html from what was recorded."""
+    records = measure.read(told.records) if told.records.exists() else []
+    seconds = time.time() - told.began
+    rollbacks = []
+    for fault in told.faults:
+        took, bad = measure.taken_back(
+            records, told.hosts(*fault["services"]), green=GREEN, since=fault["since"], until=fault["until"]
+        )
+        told_of = {"reason": fault["reason"], "seconds_to_zero": took, "bad_responses": bad}
+        rollbacks += [{"service": service, **told_of} for service in fault["services"]]
+    summary: dict[str, Any] = {
+        "kubernetes": {"blue": _minor(told, BLUE), "green": _minor(told, GREEN)},
+        "operations": told.operations,
+        "replicated": told.replicated,
+        "requests": measure.requests(records),
+        "rollbacks": rollbacks,
+        "splits": told.live_splits(),
+        "entry": told.project.settings("edge").get("entry") or {},
+        "drift": told.drift,
+        "seconds": round(seconds, 1),
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    span = int(seconds) + 1
+    page = Report(
+        blue=f"{BLUE} ({summary['kubernetes']['blue']})",
+        green=f"{GREEN} ({summary['kubernetes']['green']})",
+        seconds=seconds,
+        services=[
+            measure.series(
+                records, service, told.hosts(service)[0], blue=BLUE, green=GREEN, start=told.began, seconds=span,
+                splits=told.splits.get(service, ()),
+            )
+            for service in told.services
+        ],
+        events=told.events,
+        summary=summary,
+        entry=[(0.0, 0), *told.entry],
+        entered_at_green=measure.entered(records, _gateway(told, GREEN), start=told.began, seconds=span),
+        notes=[*told.work.notes, *(f"{what}: {why}" for what, why in told.work.held)],
+    )  # fmt: skip
+    (folder / "report.html").write_text(render(page))
+    return summary
+
+
+def _minor(told: Story, cluster: str) -> str:
+    """The minor that the API server itself says it speaks: 1.34, also where a newer program emulates it."""
+    try:
+        version = json.loads(faults.kubectl(told.kubeconfig(cluster), "get", "--raw", "/version"))
+    except (LabError, FaultError):
+        return "unknown"
+    return f"{version.get('emulationMajor') or version['major']}.{version.get('emulationMinor') or version['minor']}"
+
+
+def _gateway(told: Story, cluster: str) -> str:
+    try:
+        return str(told.lab.client.cluster(cluster)["gateway"]["address"])
+    except LabError:
+        return ""
+
+
+def _print(console: Console, summary: dict[str, Any], folder: Path) -> None:
+    requests = summary["requests"]
+    console.print(
+        f"\n{requests['total']:,} requests: {requests['failed_by_moving']} lost by moving, "
+        f"{requests['failed'] - requests['failed_by_moving']} made to fail by faults"
+    )
+    for each in summary["rollbacks"]:
+        took = "never" if each["seconds_to_zero"] is None else f"{each['seconds_to_zero']:.2f} s"
+        console.print(
+            f"{each['service']}: {each['reason']}; first bad answer to zero in {took}, {each['bad_responses']} bad answers"
+        )
+    console.print(f"drift in the last preview: {summary['drift']}; the whole story: {summary['seconds']:.0f} s")
+    console.print(f"summary: {folder / 'summary.json'}\nreport:  {folder / 'report.html'}", soft_wrap=True)

@@ -1,0 +1,312 @@
+"""The story of a whole blue/green upgrade, step by step, doing only what a person would.
+
+`pulumi up`, `bluegreen ...`, an editor on a stack file, annotations on pods to make faults. What it changes it notes:
+events, splits and operations become the summary and the page.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab import faults, measure, workloads
+from lab.client import Lab, LabError
+from lab.layout import CHECKOUT
+from lab.project import EDGE, NETWORK, Operations, Project
+from lab.report import Event
+from lab.view import View
+
+BLUE, GREEN = "plum", "fern"
+VERSIONS = {BLUE: "1.34", GREEN: "1.36"}
+WAIT_SECONDS = 120.0
+FAULT_AT_BP = 2000
+# Short dwells and few requests: a story, not an upgrade. The command's own defaults stay careful.
+POLICY = {
+    "steps_bp": [10, 500, 2500, 10000],
+    "dwell_seconds": 3,
+    "min_requests": 0,
+    "first_batch": 2,
+    "batch": 10,
+    "in_flight": 10,
+    "analysis_interval_seconds": 1,
+    "analysis_window_seconds": 5,
+    "bake_seconds": 3,
+}
+
+
+def migration_file(lab: Lab, blue: str, green: str, policy: dict[str, Any]) -> dict[str, Any]:
+    """What migration.yaml says of two clusters of the lab."""
+    clusters = {}
+    for name in (blue, green):
+        told = lab.client.cluster(name)
+        clusters[name] = {
+            "kubeconfig": told["kubeconfig"],
+            "gateway": told["gateway"],
+            "counters": {"url": f"{told['admin']}/stats/prometheus", "dialect": "envoy"},
+        }
+    metrics = {"url": lab.client.lab()["services"]["metrics"], "dialect": "envoy"}
+    return {"clusters": clusters, "edge": f"stacks/Pulumi.{EDGE}.yaml", "metrics": metrics, "policy": policy}
+
+
+@dataclass
+class Story:
+    """One run in `folder` (.lab/demo), with a Pulumi project in `project`."""
+
+    lab: Lab
+    project: Project
+    work: workloads.Workloads
+    view: View
+    folder: Path
+    rate: float
+    began: float = field(default_factory=time.time)
+    events: list[Event] = field(default_factory=list)
+    splits: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
+    entry: list[tuple[float, int]] = field(default_factory=list)
+    operations: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    replicated: dict[str, Any] = field(default_factory=lambda: {"objects": 0, "seconds": 0.0})
+    drift: int = -1
+
+    @property
+    def services(self) -> list[str]:
+        return sorted(front.service for front in self.work.fronts)
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "requests.jsonl"
+
+    def hosts(self, *services: str) -> list[str]:
+        return [front.host for front in self.work.fronts if front.service in services]
+
+    def now(self) -> float:
+        return time.time() - self.began
+
+    def mark(self, text: str, kind: str = "step") -> None:
+        self.events.append(Event(self.now(), text, kind))
+        (self.view.step if kind == "step" else self.view.say)(text)
+
+    # -- pulumi --------------------------------------------------------------------------------------------------------
+
+    def up(self, stack: str, step: str) -> Operations:
+        return self._note(step, "up", self.project.up(stack))
+
+    def preview(self, stack: str, step: str) -> Operations:
+        return self._note(step, "preview", self.project.preview(stack))
+
+    def _note(self, step: str, action: str, done: Operations) -> Operations:
+        counts = {key: getattr(done, key) for key in ("create", "update", "delete", "same")}
+        counts["update"] += done.replace
+        self.operations.append({"stack": done.stack, "step": step, **counts})
+        told = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing to do"
+        self.view.say(f"pulumi {action} {done.stack}: {told} ({done.seconds:.0f} s)")
+        for change in done.changed if action == "preview" else ():
+            self.view.say(f"  {change}")
+        return done
+
+    # -- bluegreen -------------------------------------------------------------------------------------------------------
+
+    def bluegreen(self, *arguments: str, expect: Sequence[int] = (0,)) -> Any:
+        """Runs the command as its user would, in the project's folder; returns its JSON document."""
+        done = subprocess.run(
+            [sys.executable, "-m", "migration.cli", *arguments, "--json"],
+            cwd=self.project.folder,
+            env=self.project.environment | {"PYTHONPATH": str(CHECKOUT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        with (self.folder / "commands.log").open("a") as log:
+            log.write(f"$ bluegreen {' '.join(arguments)}\n{done.stderr}{done.stdout}[exit {done.returncode}]\n\n")
+        if done.returncode not in expect:
+            told = done.stderr.strip() or done.stdout.strip()
+            raise LabError(f"`bluegreen {' '.join(arguments)}` ended with {done.returncode}: {told}")
+        self.view.say(f"bluegreen {' '.join(arguments)} -> {done.returncode}")
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def live_splits(self) -> dict[str, int]:
+        """Green's shares as the stack file has them."""
+        try:
+            return dict(self.project.settings(EDGE).get("services") or {})
+        except (OSError, yaml.YAMLError, TypeError, KeyError):
+            return {}  # between two writes; the next look finds it whole
+
+    def watch(self, stop: threading.Event) -> None:
+        """Notes every change of a split and of the entry, to be drawn beside who really served."""
+        while not stop.wait(0.1):
+            at = self.now()
+            for service, share in self.live_splits().items():
+                noted = self.splits.setdefault(service, [])
+                if not noted or noted[-1][1] != share:
+                    noted.append((at, share))
+
+    # -- load and faults -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def load(self, seconds: float) -> Iterator[None]:
+        """Clients ask for every service from here to the end of the block."""
+        config = {
+            "dns": self.project.environment["BLUEGREEN_DNS"],
+            "port": self.lab.client.cluster(BLUE)["gateway"]["port"],
+            "rate": self.rate,
+            "seconds": seconds,
+            "output": str(self.records),
+            "targets": [{"name": each.name, "host": each.host, "path": each.path} for each in self.work.fronts],
+        }
+        file = self.folder / "load.json"
+        file.write_text(json.dumps(config))
+        with (self.folder / "load.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "lab.load", str(file)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=CHECKOUT,
+            )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
+    def fault(self, service: str, **annotations: str | None) -> None:
+        """Makes the pods behind a service on green misbehave, or (None) behave. Names are written with - for _."""
+        keys = {key.replace("_", "-"): value for key, value in annotations.items()}
+        faults.annotate(self.kubeconfig(GREEN), service, keys)
+
+    def kubeconfig(self, cluster: str) -> Path:
+        return Path(self.lab.client.cluster(cluster)["kubeconfig"])
+
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
+        """Waits for something that users can see."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise LabError(f"not within {seconds:.0f} s: {what}")
+            time.sleep(0.05)
+
+    def all_served_by(self, cluster: str, since: float) -> bool:
+        """Whether each service was asked after `since` and only `cluster` answered in the last second."""
+        records = [record for record in measure.read_tail(self.records) if record["t"] > max(since, time.time() - 1.5)]
+        answered = {record["host"]: record.get("cluster") for record in records}
+        return set(answered) == set(self.hosts(*self.services)) and set(answered.values()) == {cluster}
+
+
+# -- the steps -----------------------------------------------------------------------------------------------------------
+
+
+def build_blue(story: Story) -> None:
+    story.mark(f"pulumi up: network, {BLUE} (Kubernetes {VERSIONS[BLUE]}), edge")
+    story.project.add_cluster(BLUE, VERSIONS[BLUE])
+    story.project.set_sides(BLUE)
+    story.up(NETWORK, "blue")
+    story.up(BLUE, "blue")
+    refused = workloads.bring_up(story.kubeconfig(BLUE), story.work)
+    for what, why in (*story.work.held, *refused):
+        story.view.say(f"not in the lab: {what}: {why}")
+    story.up(EDGE, "blue")
+
+
+def build_green(story: Story) -> None:
+    story.mark(f"pulumi up: {GREEN} (Kubernetes {VERSIONS[GREEN]}), beside it")
+    story.project.add_cluster(GREEN, VERSIONS[GREEN])
+    story.up(GREEN, "green")
+    for stack in (NETWORK, BLUE, EDGE):
+        story.preview(stack, "green")
+
+
+def prepare(story: Story) -> None:
+    story.mark("preflight, replicate, capacity, verify")
+    story.project.set_sides(BLUE, GREEN)
+    wanted = migration_file(story.lab, BLUE, GREEN, POLICY)
+    (story.project.folder / "migration.yaml").write_text(yaml.safe_dump(wanted, sort_keys=False))
+    story.bluegreen("preflight", expect=(0, 3))
+    began = time.monotonic()
+    replicated = story.bluegreen("replicate", "--yes")
+    story.replicated = {"objects": len(replicated["applied"]), "seconds": round(time.monotonic() - began, 2)}
+    story.bluegreen("capacity", "--yes")
+    story.bluegreen("verify")
+
+
+def shift(story: Story) -> None:
+    bad = story.services[min(2, len(story.services) - 1)]
+    story.mark("enroll, then shift: two batches, 0.1 % first" if len(story.services) > 1 else "enroll, then shift")
+    story.bluegreen("enroll", "--all", "--yes")
+    story.up(EDGE, "enroll")
+    since = time.time()
+    breaker = threading.Thread(target=_break_when_moving, args=(story, bad), daemon=True)
+    breaker.start()
+    story.bluegreen("shift", "--yes", expect=(4,))
+    breaker.join(WAIT_SECONDS)
+    story.mark(f"{bad} answered errors on {GREEN} and went back by itself; the others went on", "back")
+    story.faults.append({"services": [bad], "since": since, "until": time.time(), "reason": "half its answers were errors"})
+    story.fault(bad, errors=None)
+    story.mark(f"{bad} is mended and tried again")
+    story.bluegreen("shift", "--retry", bad, "--yes")
+    story.preview(EDGE, "shifted")
+
+
+def _break_when_moving(story: Story, service: str) -> None:
+    story.until(lambda: story.live_splits().get(service, 0) >= FAULT_AT_BP, f"{service} at {FAULT_AT_BP / 100:g} %")
+    story.fault(service, errors="0.5")
+
+
+def roll_back(story: Story) -> None:
+    bad = story.services[0]
+    story.mark(f"a fault at 100 %: {bad}")
+    since = time.time()
+    story.fault(bad, errors="0.5")
+    story.until(lambda: any(_bad(story, bad, since)), f"users see errors of {bad}")
+    story.mark("bluegreen rollback: everything back at once", "back")
+    story.bluegreen("rollback")
+    at = time.time()
+    story.until(lambda: story.all_served_by(BLUE, at), f"everything served by {BLUE}")
+    story.faults.append({"services": [bad], "since": since, "until": time.time(), "reason": "rollback by hand at 100 %"})
+    story.fault(bad, errors=None)
+    story.preview(EDGE, "rolled back")
+    story.mark("forward again")
+    story.bluegreen("shift", "--retry", "all", "--yes")
+
+
+def _bad(story: Story, service: str, since: float) -> Iterator[bool]:
+    hosts = story.hosts(service)
+    return (r["t"] > since and r["host"] in hosts and measure.failed(r) for r in measure.read_tail(story.records))
+
+
+def roll_back_by_pulumi(story: Story) -> None:
+    story.mark("the stack file put back, and pulumi up", "back")
+    story.project.configure(EDGE, {"services": dict.fromkeys(story.services, 0)})
+    story.up(EDGE, "file put back")
+    at = time.time()
+    story.until(lambda: story.all_served_by(BLUE, at), f"everything served by {BLUE}")
+    story.mark("forward again")
+    story.bluegreen("shift", "--retry", "all", "--yes")
+
+
+def enter(story: Story) -> None:
+    story.mark(f"the entry moves to {GREEN} by Route 53 weights")
+    story.entry.append((story.now(), 10000))
+    story.bluegreen("entry", "shift", "--to", GREEN, "--yes")
+    green = story.lab.client.cluster(GREEN)["gateway"]["address"]
+    at = time.time()
+
+    def all_enter() -> bool:
+        last = [r for r in measure.read_tail(story.records) if r["t"] > max(at, time.time() - 1.5)]
+        return bool(last) and all(record.get("address") == green for record in last)
+
+    story.until(all_enter, f"everybody comes in by {GREEN}")
+    story.drift = story.preview(EDGE, "entry moved").changes
+
+
+STEPS: tuple[Callable[[Story], None], ...] = (build_green, prepare, shift, roll_back, roll_back_by_pulumi, enter)
