@@ -18,73 +18,63 @@ from migration.model import GatewayCounters, Judged, ServiceCounters, Side, Tall
 from migration.policy import Policy
 
 NONE = ServiceCounters()
+# with fewer answers of blue than these in a window (it serves next to nothing at 100 %), its last minute is asked
+ENOUGH_OF_BLUE = 20
 
 
-@dataclass(frozen=True)
-class Sides:
-    """What each side answered of one service, whichever gateway the requests came in by."""
+def sides(blue_gateway: ServiceCounters, green_gateway: ServiceCounters) -> tuple[Tally, Tally]:
+    """What blue and green answered, whichever gateway the requests came in by.
 
-    blue: Tally
-    green: Tally
-
-
-def sides(blue_gateway: ServiceCounters, green_gateway: ServiceCounters) -> Sides:
-    """A side's sample: what the other gateway saw of its forwards, and what its own gateway served of its own.
-
-    A forwarded request is counted by the gateway that forwarded it, so that one which never arrived counts; `peer_in` is taken off, or
-    it would count twice.
+    A forwarded request is counted by the gateway that forwarded it, so that one which never arrived counts too. The other gateway counts
+    those that arrived among its `local`; where it cannot tell them apart (`peer_in` is 0), as many as were forwarded are taken off.
     """
-    return Sides(
-        blue=blue_gateway.local - blue_gateway.peer_in + green_gateway.forwarded,
-        green=green_gateway.local - green_gateway.peer_in + blue_gateway.forwarded,
-    )
+    return _side(blue_gateway, green_gateway.forwarded), _side(green_gateway, blue_gateway.forwarded)
+
+
+def _side(own: ServiceCounters, sent: Tally) -> Tally:
+    came = own.peer_in
+    if came == Tally():
+        came = Tally(
+            min(sent.requests, own.local.requests),
+            min(sent.errors, own.local.errors),
+            min(sent.active, own.local.active),
+        )
+    total = own.local - came + sent
+    return Tally(max(total.requests, 0), max(min(total.errors, total.requests), 0), max(total.active, 0))
 
 
 @dataclass(frozen=True)
 class Sample:
     at: float  # monotonic
-    blue: Tally  # since the first sample; `active` as it is
-    green: Tally
+    blue: ServiceCounters  # of blue's gateway: what it counted since the first sample; `active` as it is
+    green: ServiceCounters
 
 
 class Samples:
     """The last seconds of one service. Counters that began again (a restarted proxy) add what they show, never a negative number."""
 
     def __init__(self, keep_seconds: float = 60.0) -> None:
-        self._keep_seconds = keep_seconds
+        self.keep_seconds = keep_seconds
         self._kept: deque[Sample] = deque()
-        self._last: dict[str, tuple[str, ServiceCounters]] = {}
-        self._sum = {"blue": Tally(), "green": Tally()}
+        self._last: dict[Side, tuple[str, ServiceCounters]] = {}
+        self._sum: dict[Side, ServiceCounters] = {"blue": NONE, "green": NONE}
 
     def add(self, at: float, gateways: Mapping[Side, GatewayCounters], service: str) -> None:
         """`gateways` by side; one that did not answer is left out, its counts come with its next answer."""
-        grown = {"blue": NONE, "green": NONE}
         for side, reading in gateways.items():
             counters = reading.services.get(service, NONE)
             before = self._last.get(side)
             self._last[side] = (reading.epoch, counters)
             if before is not None:
                 base = before[1] if before[0] == reading.epoch else NONE
-                grown[side] = ServiceCounters(
-                    _growth(counters.local, base.local),
-                    _growth(counters.forwarded, base.forwarded),
-                    _growth(counters.peer_in, base.peer_in),
+                total = self._sum[side]
+                self._sum[side] = ServiceCounters(
+                    _grown(total.local, counters.local, base.local),
+                    _grown(total.forwarded, counters.forwarded, base.forwarded),
+                    _grown(total.peer_in, counters.peer_in, base.peer_in),
                 )
-        blue, green = self._last.get("blue", ("", NONE))[1], self._last.get("green", ("", NONE))[1]
-        present, delta = sides(blue, green), sides(grown["blue"], grown["green"])
-        for side, tally in (("blue", delta.blue), ("green", delta.green)):
-            # forwarded and local are counted by different proxies at different moments: a small negative is noise
-            self._sum[side] = self._sum[side] + Tally(max(tally.requests, 0), max(min(tally.errors, tally.requests), 0))
-        self._kept.append(
-            Sample(
-                at,
-                *(
-                    _with_active(self._sum[side], tally)
-                    for side, tally in (("blue", present.blue), ("green", present.green))
-                ),
-            )
-        )
-        while len(self._kept) > 2 and self._kept[1].at < at - self._keep_seconds:
+        self._kept.append(Sample(at, self._sum["blue"], self._sum["green"]))
+        while len(self._kept) > 2 and self._kept[1].at < at - self.keep_seconds:
             self._kept.popleft()
 
     def over(self, seconds: float) -> tuple[Tally, Tally] | None:
@@ -100,39 +90,52 @@ class Samples:
                 break
         if base is newest:
             base = self._kept[-2]
-        return newest.blue - base.blue, newest.green - base.green
+        return sides(_since(newest.blue, base.blue), _since(newest.green, base.green))
 
     def hung_seconds(self) -> float:
         """For how long green has held requests without finishing any."""
         if not self._kept:
             return 0.0
         newest = self._kept[-1]
+        finished = self._green(newest).requests
         since = newest.at
         for sample in reversed(self._kept):
-            if sample.green.active <= 0 or sample.green.requests != newest.green.requests:
+            there = self._green(sample)
+            if there.active <= 0 or there.requests != finished:
                 break
             since = sample.at
         return newest.at - since
+
+    def _green(self, sample: Sample) -> Tally:
+        return sides(sample.blue, sample.green)[1]
+
+    def green_active(self) -> int:
+        return self._green(self._kept[-1]).active if self._kept else 0
+
+    def green_total(self) -> int:
+        """Green's answers since the first sample."""
+        return sides(self._sum["blue"], self._sum["green"])[1].requests
 
     def forget(self) -> None:
         """Drops the window, not the counters: a mended service is not judged by the answers it gave before."""
         self._kept.clear()
 
-    def green_active(self) -> int:
-        return self._kept[-1].green.active if self._kept else 0
 
-    def green_total(self) -> int:
-        return self._kept[-1].green.requests if self._kept else 0
-
-
-def _with_active(total: Tally, present: Tally) -> Tally:
-    return Tally(total.requests, total.errors, max(present.active, 0))
-
-
-def _growth(now: Tally, before: Tally) -> Tally:
+def _grown(total: Tally, now: Tally, before: Tally) -> Tally:
     if now.requests < before.requests:
         before = Tally()
-    return Tally(now.requests - before.requests, max(now.errors - before.errors, 0), now.active)
+    return Tally(
+        total.requests + now.requests - before.requests, total.errors + max(now.errors - before.errors, 0), now.active
+    )
+
+
+def _since(now: ServiceCounters, before: ServiceCounters) -> ServiceCounters:
+    def growth(after: Tally, base: Tally) -> Tally:
+        return Tally(after.requests - base.requests, after.errors - base.errors, after.active)
+
+    return ServiceCounters(
+        growth(now.local, before.local), growth(now.forwarded, before.forwarded), growth(now.peer_in, before.peer_in)
+    )
 
 
 def tail(errors: int, requests: int, rate: float) -> float:
@@ -185,6 +188,8 @@ def fast(samples: Samples, policy: Policy) -> Judged:
         blue, green = grown
         if green.requests <= 0:
             continue
+        if blue.requests < ENOUGH_OF_BLUE and (longer := samples.over(samples.keep_seconds)):
+            blue = longer[0]
         green_rate = green.errors / green.requests
         blue_rate = blue.errors / blue.requests if blue.requests else None
         allowed = allowed_rate(blue, policy)

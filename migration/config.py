@@ -198,8 +198,10 @@ def read_yaml(path: Path, what: str) -> tuple[Any, dict[str, int]]:
                 walk(value, f"{key}[{index}]")
 
     try:
-        walk(yaml.compose(text, Loader=yaml.SafeLoader), "")
-        return yaml.safe_load(text), lines
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        node = loader.get_single_node()
+        walk(node, "")
+        return (loader.construct_document(node) if node is not None else None), lines
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)

@@ -115,7 +115,7 @@ def _judge(
             there = replace(there, reason=f"holds: {slow.reason}")
     if there.in_effect_at is not None and now >= there.in_effect_at:
         needed = policy.bake_seconds if there.phase in (Phase.ARRIVED, Phase.BAKED) else policy.dwell_seconds
-        there = replace(there, dwell_seconds=there.dwell_seconds + elapsed)
+        there = replace(there, dwell_seconds=there.dwell_seconds + min(elapsed, now - there.in_effect_at))
         if there.dwell_seconds >= needed and there.dwell_done_at is None:
             there = replace(there, dwell_done_at=now)
     return there, None

@@ -77,8 +77,15 @@ class Journal:
     def note(self, op: str, target: str, after: Any = None, reason: str = "", *, before: Any = None) -> None:
         self._append([self._make("note", op, target, before, after, reason)], sync=False)
 
+    def settle(self, splits: Mapping[str, int], reason: str) -> None:
+        """Answers every open intent of a split with what is so now."""
+        waiting = [event for event in open_intents(self.events) if event.op in ("shift", "rollback") and event.target in splits]
+        made = [self._make("outcome", e.op, e.target, None, splits[e.target], reason, e.id) for e in waiting]
+        if made:
+            self._append(made, sync=True)
+
     def _make(
-        self, kind: str, op: str, target: str, before: Any, after: Any, reason: str, of: str | None = None
+        self, kind: Kind, op: str, target: str, before: Any, after: Any, reason: str, of: str | None = None
     ) -> Event:
         self._seq += 1
         stamp = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

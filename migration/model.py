@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 WHOLE_BP = 10_000
+MANAGER = "bluegreen-edge"  # the field manager of the edge: the command and the stack program are one owner
 Side = Literal["blue", "green"]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from migration.journal import Remembered
-from migration.model import WHOLE_BP, Phase, RouteLive, ServiceState
+from migration.model import MANAGER, WHOLE_BP, Phase, RouteLive, ServiceState
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ def recover(
     interrupted = bool(memory.open_values)
     foreign = None
     for side, split in splits.items():
-        if split is None or (split not in known and split != 0):
-            route = live[side]
+        route = live[side]
+        ours = route is not None and route.manager == MANAGER  # ours, or the program's from the same file
+        if split is None or (split not in known and split != 0 and not ours):
             what = (
                 "is gone"
                 if route is None

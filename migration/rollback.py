@@ -129,7 +129,7 @@ async def rollback(
         )
     try:
         ids = journal.intents("rollback", [(service, edge.services.get(service), 0, reason) for service in services])
-        journal.outcomes("rollback", ids, {service: (0, reason) for service in services})
+        journal.outcomes("rollback", ids, dict.fromkeys(services, (0, reason)))
         for service in services:
             if edge.services.get(service, 0) > 0:
                 journal.note("return", service, reason=f"rollback {reason}")

@@ -99,7 +99,7 @@ class Shift:
         self._foreign: dict[str, str] = {}
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = self._noted_at = float("-inf")
-        self._writes = 0
+        self._writes = self._writing = 0
         self._generation = 0
         self._entry_sides: frozenset[Side] = frozenset({"blue"})
         self._lost: LostFence | None = None
@@ -113,16 +113,16 @@ class Shift:
             ticks = 0
             while not await self.tick():
                 ticks += 1
-                if self.stop.is_set():
-                    self._note_progress()
-                    self.world.journal.note("stop", "shift", reason="interrupted")
-                    break
                 now = self.world.clock.monotonic()
                 interval = self.rules.policy.sample_interval_seconds
                 due = start + ticks * interval
                 if due < now - interval:  # fell behind (suspended): do not make up for lost ticks
                     start, ticks, due = now, 0, now
                 await self._rest(max(0.0, due - now))
+                if self.stop.is_set():
+                    self._note_progress()
+                    self.world.journal.note("stop", "shift", reason="interrupted")
+                    break
             return self.result()
         finally:
             await self._end_tasks()
@@ -258,9 +258,7 @@ class Shift:
                 raise
         else:
             self._generation += 1
-        self._writes += 1
         await self._write_gateways(list(targets))
-        self._writes += 1
         if not forward:
             try:
                 self._generation = world.file.write(services=targets, generation=self._generation).generation
@@ -295,6 +293,8 @@ class Shift:
     async def _write_one(self, side: Side, changed: Sequence[str]) -> BluegreenError | None:
         splits = {service: there.split_bp for service, there in self.state.items()}
         router = self.world.routers[side]
+        self._writes += 1
+        self._writing += 1
         try:
             await asyncio.wait_for(
                 router.write(
@@ -310,6 +310,8 @@ class Shift:
             return Unreachable(f"{router.cluster} did not take the write within {WRITE_SECONDS:g} s")
         except BluegreenError as problem:
             return problem
+        finally:
+            self._writing -= 1
         return None
 
     def _pay_owed(self) -> None:
@@ -432,8 +434,10 @@ class Shift:
             self._looking = asyncio.ensure_future(self._look_at_routes())
 
     async def _look_at_routes(self) -> None:
-        writes = self._writes
         for side in SIDES:
+            writes = self._writes
+            if self._writing:
+                return
             try:
                 live = await self.world.routers[side].read()
             except BluegreenError:

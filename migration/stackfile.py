@@ -48,6 +48,7 @@ class StackFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.known: Edge | None = None
+        self._seen: tuple[int, int, int] | None = None  # of the file when `known` was what it says
 
     @property
     def stack(self) -> str:
@@ -58,12 +59,21 @@ class StackFile:
         return self.path.parent / f"{self.stack}.routes"
 
     def read(self) -> Edge:
+        seen = self._signature()
         self.known = self._parse()
+        self._seen = seen
         return self.known
+
+    def _signature(self) -> tuple[int, int, int] | None:
+        try:
+            there = self.path.stat()
+        except OSError:
+            return None
+        return there.st_mtime_ns, there.st_size, there.st_ino
 
     def changed_by_others(self) -> str | None:
         """What of ours is not as we last saw it, in words; None: nothing. The file is not taken over."""
-        if self.known is None:
+        if self.known is None or self._signature() == self._seen:
             return None
         now = self._parse()
         if now == self.known:

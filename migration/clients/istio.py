@@ -8,6 +8,7 @@ read again: a higher fence means that the lock was taken over, another spec that
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -17,13 +18,12 @@ from typing import TYPE_CHECKING, Any
 import routing
 from migration.errors import Conflict, ForeignWrite, LostFence, NotFound, Unreachable
 from migration.kinds import CONFIG_MAP, VIRTUAL_SERVICE, Object
-from migration.model import RouteLive, RouterState, Side
+from migration.model import MANAGER, RouteLive, RouterState, Side
 from migration.ports import Kubernetes
 
 if TYPE_CHECKING:
     import aiohttp
 
-MANAGER = "bluegreen-edge"
 LOCK_MANAGER = "bluegreen-lock"
 FENCE = "bluegreen.io/fence"
 RECORD = ("istio-system", "bluegreen-edge")
@@ -119,10 +119,8 @@ class IstioRouter:
             *(self._write_route(service, splits[service], fence, force) for service in changed), return_exceptions=True
         )
         if reading is not None:
-            try:
+            with contextlib.suppress(Unreachable):
                 generation = max(generation, ((await reading)[0] or 0) + 1)
-            except Unreachable:
-                pass
         failed = [result for result in results if isinstance(result, BaseException)]
         lost = [problem for problem in failed if isinstance(problem, LostFence)]
         if lost:

@@ -1,0 +1,135 @@
+"""The entry as Route 53 weighted records, one set per host and cluster (set identifier = the cluster's name).
+
+Records are read again just before a write and compared with what was last seen; all hosts change in one batch, so that it is all or nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from migration.errors import ConfigError, Forbidden, ForeignWrite, NotFound, Rejected, Unreachable
+from routing.weights import effective_bp, route53
+
+if TYPE_CHECKING:
+    from mypy_boto3_route53 import Route53Client
+
+T = TypeVar("T")
+KINDS = ("A", "AAAA", "CNAME")
+
+
+class Route53Entry:
+    def __init__(self, zone: str, hosts: Sequence[str]) -> None:
+        self.zone = zone.rstrip(".")
+        self.hosts = tuple(host.rstrip(".") for host in hosts)
+        self._client: Route53Client | None = None
+        self._zone_id = ""
+        self._seen: Mapping[str, int] | None = None
+
+    async def read(self) -> Mapping[str, int]:
+        self._seen = self._weights(await asyncio.to_thread(self._call, self._records))
+        return effective_bp(self._seen)
+
+    async def write(self, shares_bp: Mapping[str, int], *, force: bool = False) -> str:
+        return await asyncio.to_thread(self._call, lambda client: self._write(client, shares_bp, force))
+
+    async def in_effect(self, change: str) -> bool:
+        status = await asyncio.to_thread(self._call, lambda client: client.get_change(Id=change)["ChangeInfo"]["Status"])
+        return bool(status == "INSYNC")
+
+    async def ttl_seconds(self) -> int:
+        records = await asyncio.to_thread(self._call, self._records)
+        return max((int(record.get("TTL", 60)) for record in records), default=60)
+
+    async def adopt(self, cluster: str, other: str | None) -> str:
+        """Makes simple records of our hosts weighted: the old one away and the new ones there, in one batch."""
+        return await asyncio.to_thread(self._call, lambda client: self._adopt(client, cluster))
+
+    def _adopt(self, client: Route53Client, cluster: str) -> str:
+        changes = []
+        for record in self._all(client):
+            if "SetIdentifier" not in record:
+                changes.append({"Action": "DELETE", "ResourceRecordSet": record})
+                weighted = {**record, "SetIdentifier": cluster, "Weight": 255}
+                changes.append({"Action": "CREATE", "ResourceRecordSet": weighted})
+        if not changes:
+            return ""
+        return self._change(client, changes, "bluegreen: simple records become weighted")
+
+    def _write(self, client: Route53Client, shares_bp: Mapping[str, int], force: bool) -> str:
+        records = self._records(client)
+        now = self._weights(records)
+        if not force and self._seen is not None and now != self._seen:
+            told = ", ".join(f"{name} {self._seen.get(name)} -> {now.get(name)}" for name in sorted({*now, *self._seen}))
+            raise ForeignWrite(f"the weights of {self.zone} were changed by somebody else: {told}", target=self.zone, who="somebody")
+        weights = route53(shares_bp)
+        missing = [name for name, weight in weights.items() if weight > 0 and name not in now]
+        if missing:
+            raise NotFound(f"{self.zone} has no weighted record for {', '.join(missing)}", remedy="`pulumi up` of the edge stack makes them")
+        changes = [
+            {"Action": "UPSERT", "ResourceRecordSet": {**record, "Weight": weights.get(record["SetIdentifier"], 0)}} for record in records
+        ]
+        change = self._change(client, changes, "bluegreen: entry")
+        self._seen = {name: weights.get(name, 0) for name in now}
+        return change
+
+    def _change(self, client: Route53Client, changes: list[Any], comment: str) -> str:
+        answer = client.change_resource_record_sets(
+            HostedZoneId=self._zone_id, ChangeBatch={"Comment": comment, "Changes": changes}
+        )
+        return answer["ChangeInfo"]["Id"]
+
+    def _records(self, client: Route53Client) -> list[Any]:
+        return [record for record in self._all(client) if "SetIdentifier" in record and "Weight" in record]
+
+    def _all(self, client: Route53Client) -> list[Any]:
+        if not self._zone_id:
+            zones = client.list_hosted_zones_by_name(DNSName=self.zone)["HostedZones"]
+            found = [zone for zone in zones if zone["Name"].rstrip(".") == self.zone]
+            if not found:
+                raise NotFound(f"no hosted zone {self.zone}", remedy="check bluegreen:zone in the edge's stack file")
+            self._zone_id = found[0]["Id"]
+        records: list[Any] = []
+        for page in client.get_paginator("list_resource_record_sets").paginate(HostedZoneId=self._zone_id):
+            records += page["ResourceRecordSets"]
+        wanted = {host.replace("*", "\\052") for host in self.hosts} | set(self.hosts)
+        return [r for r in records if r["Type"] in KINDS and r["Name"].rstrip(".") in wanted]
+
+    def _weights(self, records: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        """One weight a cluster; hosts that disagree are somebody's hand."""
+        weights: dict[str, int] = {}
+        for record in records:
+            name, weight = str(record["SetIdentifier"]), int(record["Weight"])
+            if weights.setdefault(name, weight) != weight:
+                raise ForeignWrite(
+                    f"the records of {self.zone} disagree on {name}: {weights[name]} and {weight} ({record['Name']})",
+                    target=self.zone,
+                    who="somebody",
+                    remedy="`pulumi up` of the edge stack makes them equal",
+                )
+        return weights
+
+    def _call(self, act: Callable[[Route53Client], T]) -> T:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            if self._client is None:
+                self._client = boto3.client("route53", config=Config(connect_timeout=3, read_timeout=10, retries={"max_attempts": 3}))
+            return act(self._client)
+        except ClientError as problem:
+            code = problem.response.get("Error", {}).get("Code", "")
+            told = f"Route 53: {problem}"
+            if code in ("AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "SignatureDoesNotMatch"):
+                raise Forbidden(told) from problem
+            if code in ("Throttling", "ThrottlingException", "PriorRequestNotComplete", "ServiceUnavailable"):
+                raise Unreachable(told) from problem
+            raise Rejected(told, reason=code) from problem
+        except BotoCoreError as problem:
+            if type(problem).__name__ in ("NoCredentialsError", "NoRegionError", "PartialCredentialsError"):
+                raise ConfigError(f"Route 53: {problem}", remedy="set AWS credentials as for the AWS CLI") from problem
+            raise Unreachable(f"Route 53 does not answer: {problem}") from problem
+
+

@@ -1,0 +1,50 @@
+"""Moves the entry: by which cluster's gateway requests come in. Last, after services have baked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from migration.errors import Held, Unreachable
+from migration.journal import Journal, remember
+from migration.model import WHOLE_BP
+from migration.ports import Clock, Entry
+from migration.stackfile import Edge, StackFile
+
+INSYNC_SECONDS = 180.0
+
+
+def unready(edge: Edge, journal: Journal) -> list[str]:
+    """Why the entry should not move to green yet."""
+    memory = remember(journal.events)
+    told = []
+    for service, split in edge.services.items():
+        if split < WHOLE_BP:
+            told.append(f"{service} is at {split / 100:g} %")
+        elif service not in memory or memory[service].state != "baked":
+            told.append(f"{service} has not baked")
+    return told
+
+
+async def shift_entry(
+    shares: Mapping[str, int], *, entry: Entry, file: StackFile, journal: Journal, clock: Clock, force: bool = False
+) -> int:
+    """Sets the shares; gives the TTL after which resolvers have forgotten the old ones."""
+    edge = file.read()
+    green_more = edge.green is not None and shares.get(edge.green, 0) > edge.green_entry_bp
+    if green_more and not force and (why := unready(edge, journal)):
+        raise Held(
+            "the entry stays: " + "; ".join(why),
+            remedy="`bluegreen shift` to the end of the bake, or `bluegreen entry shift --force`",
+        )
+    before = dict(await entry.read())
+    ids = journal.intents("entry", [(cluster, before.get(cluster, 0), share, "entry") for cluster, share in shares.items()])
+    file.write(entry=shares)
+    change = await entry.write(shares)
+    deadline = clock.monotonic() + INSYNC_SECONDS
+    while change and not await entry.in_effect(change):
+        if clock.monotonic() > deadline:
+            raise Unreachable(f"Route 53 has not finished change {change} within {INSYNC_SECONDS:g} s", remedy="`bluegreen entry status`")
+        await clock.sleep(0.25)
+    now = await entry.read()
+    journal.outcomes("entry", ids, {cluster: (now.get(cluster, 0), "in sync") for cluster in shares})
+    return await entry.ttl_seconds()

@@ -1,0 +1,395 @@
+"""The whole loop in virtual time, on fakes of the ports."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from migration import lock as locks
+from migration.errors import Locked, LostFence
+from migration.journal import read
+from migration.model import Phase
+from migration.rollback import rollback
+from tests.fakes.clock import FakeClock, run
+from tests.fakes.world import FAST, Killed, Universe, command
+
+SHOP = ("shop/catalog", "shop/cart", "shop/search", "shop/pay")
+
+
+def shift(universe, *, during=None, retry=frozenset(), limit=600.0, **options):
+    """Runs one command to its end; `during(shift, universe)` runs beside it."""
+    made = command(universe, **options)
+
+    async def both():
+        task = asyncio.ensure_future(made.shift.run(retry))
+        side = asyncio.ensure_future(during(made.shift, universe)) if during else None
+        try:
+            return await asyncio.wait_for(task, limit)
+        finally:
+            if side:
+                side.cancel()
+                await asyncio.gather(side, return_exceptions=True)
+
+    try:
+        universe.upto = 0.0
+        return run(both())
+    finally:
+        made.close()
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+def splits(universe, service):
+    return [split for _, side, split in universe.history[service] if side == "blue"]
+
+
+def test_healthy_services_arrive_by_every_step_and_the_file_says_so(tmp_path: Path):
+    universe = Universe(tmp_path, SHOP)
+    result = shift(universe, metrics=True)
+    assert sorted(result.arrived) == sorted(SHOP)
+    assert not result.returned
+    for service in SHOP:
+        assert splits(universe, service) == [10, 2000, 10_000]
+        assert universe.live(service) == (10_000, 10_000)
+    text = universe.edge.read_text()
+    assert "shop/cart: 10000" in text
+    assert "# moves last" in text
+    assert universe.records["blue"] == universe.records["green"]
+    assert f"bluegreen:generation: {universe.records['blue'][0]}" in text
+
+
+def test_the_second_batch_begins_only_when_the_first_has_settled(tmp_path: Path):
+    universe = Universe(tmp_path, SHOP)
+    shift(universe)
+    first, second = ("shop/cart", "shop/catalog"), ("shop/pay", "shop/search")
+    arrived = max(at for service in first for at, _, split in universe.history[service] if split == 10_000)
+    begun = min(at for service in second for at, _, split in universe.history[service] if split == 10)
+    assert begun >= arrived
+
+
+def test_a_service_that_turns_bad_at_twenty_percent_is_at_zero_within_two_samples(tmp_path: Path):
+    universe = Universe(tmp_path, SHOP)
+    broken_at = None
+
+    def errors(service, now):
+        nonlocal broken_at
+        if service == "shop/cart" and universe.routes["blue"][service].split == 2000:
+            begun = next(at for at, side, split in universe.history[service] if split == 2000)
+            if now >= begun + 1.35:
+                broken_at = broken_at or begun + 1.35
+                return 0.5
+        return 0.0
+
+    universe.green_errors = errors
+    result = shift(universe)
+    assert list(result.returned) == ["shop/cart"]
+    assert "errors in" in result.returned["shop/cart"]
+    zero = {side: at for at, side, split in universe.history["shop/cart"] if split == 0}
+    write = 0.05
+    assert max(zero["blue"], zero["green"]) - broken_at <= 2 * FAST.sample_interval_seconds + write
+    assert sorted(result.arrived) == ["shop/catalog", "shop/pay", "shop/search"]
+    assert "shop/cart: 0" in universe.edge.read_text()
+
+
+def test_what_went_back_stays_back_until_it_is_tried_again(tmp_path: Path):
+    universe = Universe(tmp_path, green_errors=lambda service, now: 0.5)
+    assert list(shift(universe).returned) == ["shop/catalog"]
+    universe.green_errors = lambda service, now: 0.0
+    again = shift(universe)
+    assert list(again.behind) == ["shop/catalog"]
+    assert universe.live("shop/catalog") == (0, 0)
+    assert shift(universe, retry=frozenset({"shop/catalog"})).arrived == ("shop/catalog",)
+
+
+def test_a_fault_at_a_hundred_percent_is_taken_back_while_it_bakes(tmp_path: Path):
+    universe = Universe(tmp_path)
+    universe.green_errors = lambda service, now: 0.5 if universe.live(service)[0] == 10_000 and now > 9 else 0.0
+    result = shift(universe)
+    assert list(result.returned) == ["shop/catalog"]
+    assert universe.live("shop/catalog") == (0, 0)
+
+
+def test_a_group_returns_together(tmp_path: Path):
+    universe = Universe(tmp_path, SHOP)
+    universe.green_errors = lambda service, now: 0.5 if service == "shop/cart" and now > 4 else 0.0
+    result = shift(universe, groups=[["shop/cart", "shop/pay"]])
+    assert sorted(result.returned) == ["shop/cart", "shop/pay"]
+    assert "with shop/cart" in result.returned["shop/pay"]
+
+
+def test_a_fault_that_both_sides_share_is_not_greens(tmp_path: Path):
+    universe = Universe(tmp_path, green_errors=lambda s, n: 0.2, blue_errors=lambda s, n: 0.2)
+    assert not shift(universe).returned
+
+
+def test_hung_requests_are_taken_back_without_one_answer(tmp_path: Path):
+    universe = Universe(tmp_path)
+
+    async def hang(loop, world):
+        await until(lambda: world.live("shop/catalog")[0] == 2000)
+        world.hang.add("shop/catalog")
+
+    result = shift(universe, during=hang)
+    assert "none finished" in result.returned["shop/catalog"]
+
+
+def test_no_metrics_store_holds_and_never_advances_and_its_return_lets_go_on(tmp_path: Path):
+    universe = Universe(tmp_path)
+    universe.dead.add("store")
+
+    async def look(loop, world):
+        await asyncio.sleep(300)
+        assert world.live("shop/catalog") == (10, 10)
+        assert "metrics store" in loop.state["shop/catalog"].reason
+        world.dead.discard("store")
+
+    assert shift(universe, metrics=True, during=look).arrived == ("shop/catalog",)
+    assert splits(universe, "shop/catalog") == [10, 2000, 10_000]
+    jump = next(at for at, side, split in universe.history["shop/catalog"] if split == 2000)
+    assert jump > 300
+
+
+def test_a_bad_service_goes_back_while_the_metrics_store_is_down(tmp_path: Path):
+    universe = Universe(tmp_path, rate=20_000 / 10, green_errors=lambda s, n: 0.9 if n > 20 else 0.0)
+    universe.dead.add("store")
+    result = shift(universe, metrics=True)
+    assert list(result.returned) == ["shop/catalog"]
+
+
+def test_blind_eyes_hold_and_then_go_back(tmp_path: Path):
+    universe = Universe(tmp_path)
+
+    async def blind(loop, world):
+        await until(lambda: world.live("shop/catalog")[0] == 2000)
+        world.dead.add("blue-counters")
+
+    result = shift(universe, during=blind)
+    assert "blind" in result.returned["shop/catalog"]
+    assert 10_000 not in splits(universe, "shop/catalog")
+
+
+def test_too_few_requests_lengthen_a_step(tmp_path: Path):
+    universe = Universe(tmp_path, rate=0.0)
+
+    async def look(loop, world):
+        await asyncio.sleep(100)
+        assert world.live("shop/catalog") == (10, 10)
+        assert "requests" in loop.state["shop/catalog"].reason
+        world.rate = 2000.0
+
+    assert shift(universe, during=look).arrived == ("shop/catalog",)
+
+
+def test_a_foreign_weight_freezes_its_service_names_who_and_lets_others_go_on(tmp_path: Path):
+    universe = Universe(tmp_path, SHOP)
+
+    async def meddle(loop, world):
+        await until(lambda: world.live("shop/cart")[0] == 2000)
+        route = world.routes["blue"]["shop/cart"]
+        route.split, route.version, route.manager = 9000, route.version + 1, "kubectl-edit"
+
+    result = shift(universe, during=meddle)
+    assert list(result.frozen) == ["shop/cart"]
+    assert "kubectl-edit" in result.frozen["shop/cart"]
+    assert universe.live("shop/cart")[0] == 9000  # not fought
+    assert len(result.arrived) == 3
+
+
+def test_a_foreign_weight_is_written_over_where_the_policy_says_so(tmp_path: Path):
+    universe = Universe(tmp_path)
+
+    async def meddle(loop, world):
+        await until(lambda: world.live("shop/catalog")[0] == 2000)
+        route = world.routes["blue"]["shop/catalog"]
+        route.split, route.version, route.manager = 9000, route.version + 1, "kubectl-edit"
+
+    result = shift(universe, during=meddle, reassert=True)
+    assert result.arrived == ("shop/catalog",)
+    assert any(
+        event.op == "reassert" and "kubectl-edit" in event.reason
+        for event in read(tmp_path / ".bluegreen/journal.jsonl")
+    )
+
+
+def test_a_file_changed_by_somebody_else_freezes_everything_and_is_left_alone(tmp_path: Path):
+    universe = Universe(tmp_path, SHOP)
+
+    async def meddle(loop, world):
+        await until(lambda: world.live("shop/cart")[0] == 2000)
+        world.edge.write_text(world.edge.read_text().replace("shop/cart: 2000", "shop/cart: 7777"))
+
+    result = shift(universe, during=meddle)
+    assert "shop/cart" in result.frozen
+    assert "2000 -> 7777" in result.frozen["shop/cart"]
+    assert "shop/cart: 7777" in universe.edge.read_text()
+    assert universe.live("shop/cart") == (2000, 2000)
+
+
+def test_keys_of_others_may_change_in_the_file(tmp_path: Path):
+    universe = Universe(tmp_path)
+
+    async def meddle(loop, world):
+        await until(lambda: world.live("shop/catalog")[0] == 2000)
+        world.edge.write_text("encryptionsalt: v1:abc\n" + world.edge.read_text())
+
+    assert shift(universe, during=meddle).arrived == ("shop/catalog",)
+    assert "encryptionsalt" in universe.edge.read_text()
+
+
+def test_two_at_once_the_second_changes_nothing_and_names_the_first(tmp_path: Path):
+    universe = Universe(tmp_path)
+    first = command(universe)
+    fence = (tmp_path / ".bluegreen/fence").read_text()
+    with pytest.raises(Locked, match="bluegreen shift.*pid"):
+        command(universe)
+    assert (tmp_path / ".bluegreen/fence").read_text() == fence
+    first.close()
+    command(universe).close()
+
+
+def test_a_holder_that_was_taken_over_writes_nothing_more(tmp_path: Path):
+    universe = Universe(tmp_path)
+
+    async def take_over(loop, world):
+        await until(lambda: world.live("shop/catalog")[0] == 2000)
+        locks.raise_fence(tmp_path / ".bluegreen")
+
+    with pytest.raises(LostFence):
+        shift(universe, during=take_over)
+    assert splits(universe, "shop/catalog") == [10, 2000]
+
+
+def test_a_pause_holds_and_a_closed_window_holds_but_going_back_is_allowed(tmp_path: Path):
+    universe = Universe(tmp_path)
+    paused: list[str] = []
+
+    async def pause(loop, world):
+        await until(lambda: world.live("shop/catalog")[0] == 2000)
+        paused.append("ann")
+        await asyncio.sleep(60)
+        assert world.live("shop/catalog") == (2000, 2000)
+        assert "paused by ann" in loop.state["shop/catalog"].reason
+        world.green_errors = lambda service, now: 0.5
+
+    result = shift(universe, during=pause, paused=lambda: paused[0] if paused else None)
+    assert list(result.returned) == ["shop/catalog"]
+
+
+def test_dead_green_api_in_mid_shift_does_not_slow_the_way_back(tmp_path: Path):
+    universe = Universe(tmp_path)
+
+    async def kill(loop, world):
+        await until(lambda: world.live("shop/catalog")[0] == 2000)
+        world.dead.add("green-api")
+        await asyncio.sleep(1)
+        world.green_errors = lambda service, now: 0.5
+
+    result = shift(universe, during=kill)
+    assert list(result.returned) == ["shop/catalog"]
+    assert universe.live("shop/catalog") == (0, 2000)
+
+
+def test_rollback_stops_a_running_shift_and_works_with_green_dead(tmp_path: Path):
+    universe = Universe(tmp_path, SHOP)
+    rolled = []
+
+    async def back(loop, world):
+        await until(lambda: world.live("shop/cart")[0] == 2000)
+        world.dead.add("green-api")
+        lock = locks.take_over(tmp_path / ".bluegreen")
+        other = loop.world
+        from migration.journal import Journal
+        from tests.fakes.world import FakeRouter, StackFile
+
+        file = StackFile(world.edge)
+        journal = Journal(tmp_path / ".bluegreen", lock.fence, FakeClock().wall)
+        rolled.append(
+            await rollback(
+                file.read(),
+                list(world.services),
+                routers={"blue": FakeRouter(world, "blue"), "green": FakeRouter(world, "green")},
+                entry=None,
+                file=file,
+                journal=journal,
+                lock=lock,
+                clock=other.clock,
+            )
+        )
+        journal.close()
+
+    made = command(universe)
+
+    async def both():
+        task = asyncio.ensure_future(made.shift.run())
+        await back(made.shift, universe)
+        await task
+
+    with pytest.raises(LostFence):
+        run(both())
+    made.close()
+    assert rolled[0].complete
+    assert rolled[0].seconds < 0.5
+    assert all(universe.live(service)[0] == 0 for service in SHOP)
+    assert "shop/cart: 0" in universe.edge.read_text()
+    universe.dead.clear()
+    assert sorted(shift(universe, retry=frozenset(SHOP)).arrived) == sorted(SHOP)
+
+
+def test_interrupted_it_saves_and_goes_on_from_there_with_the_dwell_it_had(tmp_path: Path):
+    universe = Universe(tmp_path)
+
+    async def interrupt(loop, world):
+        await until(lambda: world.live("shop/catalog")[0] == 2000 and loop.state["shop/catalog"].dwell_seconds >= 1.9)
+        loop.stop.set()
+
+    result = shift(universe, during=interrupt)
+    assert "shop/catalog" in result.behind
+    assert shift(universe).arrived == ("shop/catalog",)
+    assert splits(universe, "shop/catalog") == [10, 2000, 10_000]
+
+
+@pytest.mark.parametrize("bad", [False, True], ids=["healthy", "one bad service"])
+def test_killed_at_any_write_and_run_again_ends_as_if_nothing_had_been(tmp_path: Path, bad: bool):
+    """Every write of a run in turn: killed right there, run again."""
+
+    def universe_in(folder: Path) -> Universe:
+        folder.mkdir()
+        universe = Universe(folder, ("shop/catalog", "shop/cart"), rate=100)
+        if bad:
+            universe.green_errors = lambda service, now: (
+                0.5 if service == "shop/cart" and (universe.live(service)[0] or 0) >= 2000 else 0.0
+            )
+        return universe
+
+    undisturbed = universe_in(tmp_path / "whole")
+    shift(undisturbed)
+    end = {service: undisturbed.live(service) for service in undisturbed.services}
+    assert end["shop/cart"] == ((0, 0) if bad else (10_000, 10_000))
+    for point in range(0, undisturbed.points, 1 if undisturbed.points < 20 else 2):
+        universe = universe_in(tmp_path / f"kill-{point}")
+        universe.kill_at = point
+        with pytest.raises(Killed):
+            shift(universe)
+        universe.kill_at = None
+        again = shift(universe)
+        assert {service: universe.live(service) for service in universe.services} == end, f"killed at write {point}"
+        assert not again.frozen, f"killed at write {point}: {again.frozen}"
+        for service in universe.services:
+            assert f"{service}: {end[service][0]}" in universe.edge.read_text()
+
+
+def test_the_journal_has_every_intent_before_its_write(tmp_path: Path):
+    universe = Universe(tmp_path)
+    shift(universe)
+    events = read(tmp_path / ".bluegreen/journal.jsonl")
+    steps = [
+        (event.kind, event.after) for event in events if event.op == "shift" and event.kind in ("intent", "outcome")
+    ]
+    assert steps == [(kind, split) for split in (10, 2000, 10_000) for kind in ("intent", "outcome")]
+    assert Phase.BAKED  # the last note says so
+    assert events[-1].op in ("bake", "progress", "effect")
