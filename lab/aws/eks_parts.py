@@ -1,0 +1,469 @@
+"""What belongs to an EKS cluster: node groups, add-ons, access entries, Pod Identity, insights, tags, updates."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lab.aws import eks_catalogue as catalogue
+from lab.aws import eks_insights
+from lab.aws.eks_types import Answer, Body, gone, in_use, invalid
+
+if TYPE_CHECKING:
+    from lab.aws.eks import Eks
+
+At = Mapping[str, Any]
+
+
+def paged(names: list[Any], key: str, at: At) -> Answer:
+    """One page of a list, by maxResults and nextToken (here: the number of the first)."""
+    query = at["query"]
+    first, most = int(query.get("nextToken", ["0"])[0]), int(query.get("maxResults", ["100"])[0])
+    answer: Answer = {key: names[first : first + most]}
+    if first + most < len(names):
+        answer["nextToken"] = str(first + most)
+    return answer
+
+
+# --- node groups ---
+
+
+def create_node_group(eks: Eks, at: At, body: Body) -> Answer:
+    cluster, name = eks.active(at["name"]), str(body["nodegroupName"])
+    if name in cluster.node_groups:
+        raise in_use(
+            f"NodeGroup already exists with name {name} and cluster name {at['name']}",
+            clusterName=at["name"],
+            nodegroupName=name,
+        )
+    version = body.get("version") or cluster.shown["version"]
+    if version not in catalogue.CALENDAR or float(version[2:]) > float(cluster.shown["version"][2:]):
+        raise invalid(f"Requested Nodegroup version {version} is invalid: the cluster has {cluster.shown['version']}")
+    template = body.get("launchTemplate")
+    made: Body = {
+        "nodegroupName": name,
+        "nodegroupArn": eks.arn("nodegroup", at["name"], name, str(uuid.uuid4())),
+        "clusterName": at["name"],
+        "version": version,
+        "releaseVersion": body.get("releaseVersion") or f"{version}.0-20260801",
+        "createdAt": time.time(),
+        "modifiedAt": time.time(),
+        "status": "ACTIVE",
+        "capacityType": body.get("capacityType") or "ON_DEMAND",
+        "scalingConfig": {"minSize": 1, "maxSize": 2, "desiredSize": 2} | (body.get("scalingConfig") or {}),
+        "subnets": body["subnets"],
+        "amiType": body.get("amiType") or ("CUSTOM" if template and template.get("imageId") else "AL2023_x86_64_STANDARD"),
+        "nodeRole": body["nodeRole"],
+        "labels": body.get("labels") or {},
+        "taints": body.get("taints") or [],
+        "resources": {"autoScalingGroups": [{"name": f"eks-{name}-{uuid.uuid4()}"}]},
+        "health": {"issues": []},
+        "updateConfig": body.get("updateConfig") or {"maxUnavailable": 1},
+        "tags": body.get("tags") or {},
+    }
+    if template:
+        made["launchTemplate"] = template
+    else:
+        made |= {"instanceTypes": body.get("instanceTypes") or ["t3.medium"], "diskSize": body.get("diskSize") or 20}
+    for key in ("instanceTypes", "diskSize", "remoteAccess", "nodeRepairConfig"):
+        if body.get(key):
+            made[key] = body[key]
+    cluster.node_groups[name] = made
+    return {"nodegroup": made}
+
+
+def _node_group(eks: Eks, at: At) -> Body:
+    found = eks.cluster(at["name"]).node_groups.get(at["group"])
+    if found is None:
+        raise gone(f"No node group found for name: {at['group']}.", clusterName=at["name"], nodegroupName=at["group"])
+    return found
+
+
+def describe_node_group(eks: Eks, at: At, body: Body) -> Answer:
+    return {"nodegroup": _node_group(eks, at)}
+
+
+def list_node_groups(eks: Eks, at: At, body: Body) -> Answer:
+    return paged(sorted(eks.cluster(at["name"]).node_groups), "nodegroups", at)
+
+
+def delete_node_group(eks: Eks, at: At, body: Body) -> Answer:
+    found = _node_group(eks, at)
+    del eks.clusters[at["name"]].node_groups[at["group"]]
+    return {"nodegroup": found | {"status": "DELETING"}}
+
+
+def update_node_group(eks: Eks, at: At, body: Body) -> Answer:
+    found = _node_group(eks, at)
+    labels, taints = body.get("labels") or {}, body.get("taints") or {}
+    dropped = labels.get("removeLabels") or []
+    found["labels"] = {k: v for k, v in found["labels"].items() if k not in dropped}
+    found["labels"] |= labels.get("addOrUpdateLabels") or {}
+    changed = [*(taints.get("removeTaints") or []), *(taints.get("addOrUpdateTaints") or [])]
+    keys = {(taint.get("key"), taint.get("effect")) for taint in changed}
+    found["taints"] = [taint for taint in found["taints"] if (taint.get("key"), taint.get("effect")) not in keys]
+    found["taints"] += taints.get("addOrUpdateTaints") or []
+    scaling = found["scalingConfig"] | (body.get("scalingConfig") or {})
+    if not scaling["minSize"] <= scaling["desiredSize"] <= scaling["maxSize"]:
+        raise invalid("desiredSize must lie between minSize and maxSize", clusterName=at["name"])
+    found["scalingConfig"] = scaling
+    for key in ("updateConfig", "nodeRepairConfig"):
+        if body.get(key):
+            found[key] = body[key]
+    found["modifiedAt"] = time.time()
+    return eks.cluster(at["name"]).update("ConfigUpdate", {k: v for k, v in body.items() if k != "clientRequestToken"})
+
+
+def update_node_group_version(eks: Eks, at: At, body: Body) -> Answer:
+    found, cluster = _node_group(eks, at), eks.cluster(at["name"])
+    found["version"] = body.get("version") or cluster.shown["version"]
+    found["releaseVersion"] = body.get("releaseVersion") or f"{found['version']}.0-20260801"
+    if body.get("launchTemplate"):
+        found["launchTemplate"] = body["launchTemplate"]
+    return cluster.update("VersionUpdate", {"version": found["version"], "releaseVersion": found["releaseVersion"]})
+
+
+# --- add-ons ---
+
+
+def _known_addon(name: str, version: str | None, kubernetes: str) -> str:
+    if name not in catalogue.ADDONS:
+        raise invalid(f"Addon {name} specified is not supported in {kubernetes} kubernetes version", addonName=name)
+    chosen = version or catalogue.default_addon_version(name, kubernetes)
+    if chosen is None or not catalogue.works_with(name, chosen, kubernetes):
+        fitting = [each for each, minors in catalogue.ADDONS[name][1] if kubernetes in minors]
+        raise invalid(
+            f"Addon version {version} specified is not supported for {name} on Kubernetes {kubernetes}: "
+            f"{', '.join(fitting) or 'none is'}",
+            addonName=name,
+        )
+    return chosen
+
+
+def create_addon(eks: Eks, at: At, body: Body) -> Answer:
+    cluster, name = eks.active(at["name"]), str(body["addonName"])
+    if name in cluster.addons:
+        raise in_use(f"Addon already exists: {name}", clusterName=at["name"], addonName=name)
+    version = _known_addon(name, body.get("addonVersion"), cluster.shown["version"])
+    made: Body = {
+        "addonName": name,
+        "clusterName": at["name"],
+        "status": "ACTIVE",
+        "addonVersion": version,
+        "health": {"issues": []},
+        "addonArn": eks.arn("addon", at["name"], name, str(uuid.uuid4())),
+        "createdAt": time.time(),
+        "modifiedAt": time.time(),
+        "tags": body.get("tags") or {},
+        "publisher": "eks",
+        "owner": "aws",
+    }
+    made |= {key: body[key] for key in ("serviceAccountRoleArn", "configurationValues") if body.get(key)}
+    wanted = body.get("podIdentityAssociations") or []
+    made["podIdentityAssociations"] = [
+        create_identity(eks, at, {"namespace": "kube-system", **each})["association"]["associationArn"] for each in wanted
+    ]
+    cluster.addons[name] = made
+    return {"addon": made}
+
+
+def _addon(eks: Eks, at: At) -> Body:
+    found = eks.cluster(at["name"]).addons.get(at["addon"])
+    if found is None:
+        raise gone(f"No addon: {at['addon']} found in cluster: {at['name']}", clusterName=at["name"], addonName=at["addon"])
+    return found
+
+
+def describe_addon(eks: Eks, at: At, body: Body) -> Answer:
+    return {"addon": _addon(eks, at)}
+
+
+def list_addons(eks: Eks, at: At, body: Body) -> Answer:
+    return paged(sorted(eks.cluster(at["name"]).addons), "addons", at)
+
+
+def delete_addon(eks: Eks, at: At, body: Body) -> Answer:
+    found, cluster = _addon(eks, at), eks.clusters[at["name"]]
+    del cluster.addons[at["addon"]]
+    for arn in found["podIdentityAssociations"]:
+        cluster.identities.pop(arn.rsplit("/", 1)[1], None)
+    return {"addon": found | {"status": "DELETING"}}
+
+
+def update_addon(eks: Eks, at: At, body: Body) -> Answer:
+    found, cluster = _addon(eks, at), eks.cluster(at["name"])
+    if body.get("addonVersion"):
+        found["addonVersion"] = _known_addon(at["addon"], body["addonVersion"], cluster.shown["version"])
+    for key in ("serviceAccountRoleArn", "configurationValues"):
+        if body.get(key) is not None:
+            found[key] = body[key]
+    found["modifiedAt"] = time.time()
+    return cluster.update("AddonUpdate", {k: v for k, v in body.items() if k != "clientRequestToken"})
+
+
+# --- access entries ---
+
+
+def first_access(eks: Eks, name: str, body: Body) -> None:
+    """EKS gives who creates a cluster an entry with all rights, unless the request says no or entries are off."""
+    access = eks.clusters[name].shown["accessConfig"]
+    if access["authenticationMode"] != "CONFIG_MAP" and access["bootstrapClusterCreatorAdminPermissions"]:
+        principal = f"arn:aws:iam::{eks.account}:root"
+        at = {"name": name, "principal": principal, "query": {}}
+        _put_entry(eks, at, {"principalArn": principal})
+        policy = catalogue.ACCESS_POLICY_ARN + "AmazonEKSClusterAdminPolicy"
+        associate(eks, at, {"policyArn": policy, "accessScope": {"type": "cluster"}})
+
+
+def _put_entry(eks: Eks, at: At, body: Body) -> Answer:
+    cluster, principal = eks.cluster(at["name"]), str(body["principalArn"])
+    if principal in cluster.access:
+        raise in_use("The specified access entry resource is already in use on this cluster.", clusterName=at["name"])
+    made: Body = {
+        "clusterName": at["name"],
+        "principalArn": principal,
+        "kubernetesGroups": body.get("kubernetesGroups") or [],
+        "accessEntryArn": eks.arn("access-entry", at["name"], principal.split(":")[-1], str(uuid.uuid4())),
+        "createdAt": time.time(),
+        "modifiedAt": time.time(),
+        "tags": body.get("tags") or {},
+        "username": body.get("username") or principal,
+        "type": body.get("type") or "STANDARD",
+    }
+    cluster.access[principal] = made
+    cluster.policies[principal] = {}
+    return {"accessEntry": made}
+
+
+def create_entry(eks: Eks, at: At, body: Body) -> Answer:
+    mode = eks.active(at["name"]).shown["accessConfig"]["authenticationMode"]
+    if mode == "CONFIG_MAP":
+        raise invalid(
+            "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP] to perform this operation.",
+            clusterName=at["name"],
+        )
+    return _put_entry(eks, at, body)
+
+
+def _entry(eks: Eks, at: At) -> Body:
+    found = eks.cluster(at["name"]).access.get(at["principal"])
+    if found is None:
+        raise gone(f"The specified principalArn could not be found: {at['principal']}", clusterName=at["name"])
+    return found
+
+
+def describe_entry(eks: Eks, at: At, body: Body) -> Answer:
+    return {"accessEntry": _entry(eks, at)}
+
+
+def list_entries(eks: Eks, at: At, body: Body) -> Answer:
+    return paged(sorted(eks.cluster(at["name"]).access), "accessEntries", at)
+
+
+def update_entry(eks: Eks, at: At, body: Body) -> Answer:
+    found = _entry(eks, at)
+    found |= {key: body[key] for key in ("kubernetesGroups", "username") if body.get(key) is not None}
+    found["modifiedAt"] = time.time()
+    return {"accessEntry": found}
+
+
+def delete_entry(eks: Eks, at: At, body: Body) -> Answer:
+    _entry(eks, at)
+    cluster = eks.clusters[at["name"]]
+    del cluster.access[at["principal"]], cluster.policies[at["principal"]]
+    return {}
+
+
+def associate(eks: Eks, at: At, body: Body) -> Answer:
+    _entry(eks, at)
+    policy = str(body["policyArn"])
+    if policy.removeprefix(catalogue.ACCESS_POLICY_ARN) not in catalogue.ACCESS_POLICIES:
+        raise invalid(f"The policyArn parameter format is not valid: {policy}", clusterName=at["name"])
+    made = {
+        "policyArn": policy,
+        "accessScope": {"namespaces": [], **body["accessScope"]},
+        "associatedAt": time.time(),
+        "modifiedAt": time.time(),
+    }
+    eks.clusters[at["name"]].policies[at["principal"]][policy] = made
+    return {"clusterName": at["name"], "principalArn": at["principal"], "associatedAccessPolicy": made}
+
+
+def list_associated(eks: Eks, at: At, body: Body) -> Answer:
+    _entry(eks, at)
+    held = list(eks.clusters[at["name"]].policies[at["principal"]].values())
+    return {"clusterName": at["name"], "principalArn": at["principal"], **paged(held, "associatedAccessPolicies", at)}
+
+
+def disassociate(eks: Eks, at: At, body: Body) -> Answer:
+    _entry(eks, at)
+    if eks.clusters[at["name"]].policies[at["principal"]].pop(at["policy"], None) is None:
+        raise gone(f"{at['policy']} is not associated with {at['principal']}", clusterName=at["name"])
+    return {}
+
+
+# --- Pod Identity ---
+
+
+def create_identity(eks: Eks, at: At, body: Body) -> Answer:
+    cluster = eks.active(at["name"])
+    same = (body["namespace"], body["serviceAccount"])
+    if any((each["namespace"], each["serviceAccount"]) == same for each in cluster.identities.values()):
+        raise in_use(f"Association already exists: {'/'.join(same)}", clusterName=at["name"])
+    id = f"a-{uuid.uuid4().hex[:17]}"
+    made: Body = {
+        "clusterName": at["name"],
+        "namespace": body["namespace"],
+        "serviceAccount": body["serviceAccount"],
+        "roleArn": body["roleArn"],
+        "associationArn": eks.arn("podidentityassociation", at["name"], id),
+        "associationId": id,
+        "tags": body.get("tags") or {},
+        "createdAt": time.time(),
+        "modifiedAt": time.time(),
+        "disableSessionTags": bool(body.get("disableSessionTags")),
+    }
+    if body.get("targetRoleArn"):
+        made["targetRoleArn"] = body["targetRoleArn"]
+    cluster.identities[id] = made
+    return {"association": made}
+
+
+def _identity(eks: Eks, at: At) -> Body:
+    found = eks.cluster(at["name"]).identities.get(at["id"])
+    if found is None:
+        raise gone(f"No association found with id {at['id']}", clusterName=at["name"])
+    return found
+
+
+def describe_identity(eks: Eks, at: At, body: Body) -> Answer:
+    return {"association": _identity(eks, at)}
+
+
+def list_identities(eks: Eks, at: At, body: Body) -> Answer:
+    query = at["query"]
+    wanted = {key: query[key][0] for key in ("namespace", "serviceAccount") if key in query}
+    names = ("clusterName", "namespace", "serviceAccount", "associationArn", "associationId")
+    held = [
+        {name: each[name] for name in names}
+        for each in eks.cluster(at["name"]).identities.values()
+        if all(each[key] == value for key, value in wanted.items())
+    ]
+    return paged(held, "associations", at)
+
+
+def update_identity(eks: Eks, at: At, body: Body) -> Answer:
+    found = _identity(eks, at)
+    names = ("roleArn", "targetRoleArn", "disableSessionTags")
+    found |= {key: body[key] for key in names if body.get(key) is not None} | {"modifiedAt": time.time()}
+    return {"association": found}
+
+
+def delete_identity(eks: Eks, at: At, body: Body) -> Answer:
+    found = _identity(eks, at)
+    del eks.clusters[at["name"]].identities[at["id"]]
+    return {"association": found}
+
+
+# --- insights, updates, tags ---
+
+
+def list_insights(eks: Eks, at: At, body: Body) -> Answer:
+    wanted = body.get("filter") or {}
+    found = [
+        {key: each[key] for key in each if key not in eks_insights.DETAILS}
+        for each in eks_insights.of(eks.cluster(at["name"]))
+        if each["category"] in (wanted.get("categories") or [each["category"]])
+        and each["insightStatus"]["status"] in (wanted.get("statuses") or [each["insightStatus"]["status"]])
+    ]
+    return {"insights": found}
+
+
+def describe_insight(eks: Eks, at: At, body: Body) -> Answer:
+    for each in eks_insights.of(eks.cluster(at["name"])):
+        if each["id"] == at["id"]:
+            return {"insight": each}
+    raise gone(f"No insight found for id {at['id']}", clusterName=at["name"])
+
+
+def list_updates(eks: Eks, at: At, body: Body) -> Answer:
+    return paged(list(eks.cluster(at["name"]).updates), "updateIds", at)
+
+
+def describe_update(eks: Eks, at: At, body: Body) -> Answer:
+    found = eks.cluster(at["name"]).updates.get(at["id"])
+    if found is None:
+        raise gone(f"No update found for ID: {at['id']}", clusterName=at["name"])
+    return {"update": found}
+
+
+def _tags(eks: Eks, arn: str) -> dict[str, str]:
+    for cluster in eks.clusters.values():
+        kinds = (
+            ("arn", [cluster.shown]),
+            ("nodegroupArn", cluster.node_groups.values()),
+            ("addonArn", cluster.addons.values()),
+            ("accessEntryArn", cluster.access.values()),
+            ("associationArn", cluster.identities.values()),
+        )
+        for key, held in kinds:
+            for each in held:
+                if each[key] == arn:
+                    tags: dict[str, str] = each["tags"]
+                    return tags
+    raise gone(f"Resource was not found: {arn}")
+
+
+def list_tags(eks: Eks, at: At, body: Body) -> Answer:
+    return {"tags": _tags(eks, at["arn"])}
+
+
+def tag(eks: Eks, at: At, body: Body) -> Answer:
+    _tags(eks, at["arn"]).update(body["tags"])
+    return {}
+
+
+def untag(eks: Eks, at: At, body: Body) -> Answer:
+    tags = _tags(eks, at["arn"])
+    for key in at["query"].get("tagKeys", []):
+        tags.pop(key, None)
+    return {}
+
+
+GROUP, ADDON = "/clusters/{name}/node-groups", "/clusters/{name}/addons"
+ENTRY, IDENTITY = "/clusters/{name}/access-entries", "/clusters/{name}/pod-identity-associations"
+ROUTES: list[tuple[str, str, Callable[[Eks, At, Body], Answer]]] = [
+    ("POST", GROUP, create_node_group),
+    ("GET", GROUP, list_node_groups),
+    ("GET", GROUP + "/{group}", describe_node_group),
+    ("DELETE", GROUP + "/{group}", delete_node_group),
+    ("POST", GROUP + "/{group}/update-config", update_node_group),
+    ("POST", GROUP + "/{group}/update-version", update_node_group_version),
+    ("POST", ADDON, create_addon),
+    ("GET", ADDON, list_addons),
+    ("GET", ADDON + "/{addon}", describe_addon),
+    ("DELETE", ADDON + "/{addon}", delete_addon),
+    ("POST", ADDON + "/{addon}/update", update_addon),
+    ("POST", ENTRY, create_entry),
+    ("GET", ENTRY, list_entries),
+    ("GET", ENTRY + "/{principal}", describe_entry),
+    ("POST", ENTRY + "/{principal}", update_entry),
+    ("DELETE", ENTRY + "/{principal}", delete_entry),
+    ("POST", ENTRY + "/{principal}/access-policies", associate),
+    ("GET", ENTRY + "/{principal}/access-policies", list_associated),
+    ("DELETE", ENTRY + "/{principal}/access-policies/{policy}", disassociate),
+    ("POST", IDENTITY, create_identity),
+    ("GET", IDENTITY, list_identities),
+    ("GET", IDENTITY + "/{id}", describe_identity),
+    ("POST", IDENTITY + "/{id}", update_identity),
+    ("DELETE", IDENTITY + "/{id}", delete_identity),
+    ("POST", "/clusters/{name}/insights", list_insights),
+    ("GET", "/clusters/{name}/insights/{id}", describe_insight),
+    ("GET", "/clusters/{name}/updates", list_updates),
+    ("GET", "/clusters/{name}/updates/{id}", describe_update),
+    ("GET", "/tags/{arn}", list_tags),
+    ("POST", "/tags/{arn}", tag),
+    ("DELETE", "/tags/{arn}", untag),
+]
