@@ -62,7 +62,9 @@ async def candidates(blue: Kubernetes, wanted: Sequence[str], enrolled: Sequence
 def original_of(item: Mapping[str, Any]) -> Object:
     meta = item["metadata"]
     kept = {key: dict(meta[key]) for key in ("labels", "annotations") if meta.get(key)}
-    notes = {k: v for k, v in kept.get("annotations", {}).items() if not k.startswith(("bluegreen.io/", "kubectl.kubernetes.io/"))}
+    notes = {
+        k: v for k, v in kept.get("annotations", {}).items() if not k.startswith(("bluegreen.io/", "kubectl.kubernetes.io/"))
+    }
     if notes:
         kept["annotations"] = notes
     else:
@@ -134,7 +136,11 @@ async def unenroll(
             "spec": original["spec"],
         }
         await cluster.apply(VIRTUAL_SERVICE, restored, manager=MANAGER, force=True)
-        bare = {"apiVersion": VIRTUAL_SERVICE.api_version, "kind": "VirtualService", "metadata": {"name": name, "namespace": namespace}}
+        bare = {
+            "apiVersion": VIRTUAL_SERVICE.api_version,
+            "kind": "VirtualService",
+            "metadata": {"name": name, "namespace": namespace},
+        }
         await cluster.apply(VIRTUAL_SERVICE, bare, manager=LOCK_MANAGER, force=True)  # takes the fence off
 
     await asyncio.gather(*(one(cluster, service) for cluster in clusters.values() for service in services))

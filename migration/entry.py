@@ -43,7 +43,9 @@ async def shift_entry(
     deadline = clock.monotonic() + INSYNC_SECONDS
     while change and not await entry.in_effect(change):
         if clock.monotonic() > deadline:
-            raise Unreachable(f"Route 53 has not finished change {change} within {INSYNC_SECONDS:g} s", remedy="`bluegreen entry status`")
+            raise Unreachable(
+                f"Route 53 has not finished change {change} within {INSYNC_SECONDS:g} s", remedy="`bluegreen entry status`"
+            )
         await clock.sleep(0.25)
     now = await entry.read()
     journal.outcomes("entry", ids, {cluster: (now.get(cluster, 0), "in sync") for cluster in shares})

@@ -88,9 +88,7 @@ class IstioRouter:
             return None, {}
         data = found.get("data") or {}
         try:
-            return int(data.get("generation", "0")), {
-                k: int(v) for k, v in json.loads(data.get("services") or "{}").items()
-            }
+            return int(data.get("generation", "0")), {k: int(v) for k, v in json.loads(data.get("services") or "{}").items()}
         except (ValueError, AttributeError, TypeError):
             return None, {}  # not as we write it: as good as none, and the next write mends it
 
@@ -125,9 +123,7 @@ class IstioRouter:
         lost = [problem for problem in failed if isinstance(problem, LostFence)]
         if lost:
             raise lost[0]
-        good = {
-            service for service, result in zip(changed, results, strict=True) if not isinstance(result, BaseException)
-        }
+        good = {service for service, result in zip(changed, results, strict=True) if not isinstance(result, BaseException)}
         if good:
             await self._write_record({s: v for s, v in splits.items() if s in good or s not in changed}, generation)
         if failed:

@@ -62,13 +62,19 @@ class Route53Entry:
         now = self._weights(records)
         if not force and self._seen is not None and now != self._seen:
             told = ", ".join(f"{name} {self._seen.get(name)} -> {now.get(name)}" for name in sorted({*now, *self._seen}))
-            raise ForeignWrite(f"the weights of {self.zone} were changed by somebody else: {told}", target=self.zone, who="somebody")
+            raise ForeignWrite(
+                f"the weights of {self.zone} were changed by somebody else: {told}", target=self.zone, who="somebody"
+            )
         weights = route53(shares_bp)
         missing = [name for name, weight in weights.items() if weight > 0 and name not in now]
         if missing:
-            raise NotFound(f"{self.zone} has no weighted record for {', '.join(missing)}", remedy="`pulumi up` of the edge stack makes them")
+            raise NotFound(
+                f"{self.zone} has no weighted record for {', '.join(missing)}",
+                remedy="`pulumi up` of the edge stack makes them",
+            )
         changes = [
-            {"Action": "UPSERT", "ResourceRecordSet": {**record, "Weight": weights.get(record["SetIdentifier"], 0)}} for record in records
+            {"Action": "UPSERT", "ResourceRecordSet": {**record, "Weight": weights.get(record["SetIdentifier"], 0)}}
+            for record in records
         ]
         change = self._change(client, changes, "bluegreen: entry")
         self._seen = {name: weights.get(name, 0) for name in now}
@@ -117,7 +123,9 @@ class Route53Entry:
 
         try:
             if self._client is None:
-                self._client = boto3.client("route53", config=Config(connect_timeout=3, read_timeout=10, retries={"max_attempts": 3}))
+                self._client = boto3.client(
+                    "route53", config=Config(connect_timeout=3, read_timeout=10, retries={"max_attempts": 3})
+                )
             return act(self._client)
         except ClientError as problem:
             code = problem.response.get("Error", {}).get("Code", "")
@@ -131,5 +139,3 @@ class Route53Entry:
             if type(problem).__name__ in ("NoCredentialsError", "NoRegionError", "PartialCredentialsError"):
                 raise ConfigError(f"Route 53: {problem}", remedy="set AWS credentials as for the AWS CLI") from problem
             raise Unreachable(f"Route 53 does not answer: {problem}") from problem
-
-

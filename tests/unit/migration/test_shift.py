@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from migration.rollback import rollback
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.world import FAST, Killed, Universe, command
 
+SHORT = replace(FAST, steps_bp=(2000, 10_000), dwell_seconds=1, bake_seconds=2)
 SHOP = ("shop/catalog", "shop/cart", "shop/search", "shop/pay")
 
 
@@ -367,16 +369,16 @@ def test_killed_at_any_write_and_run_again_ends_as_if_nothing_had_been(tmp_path:
         return universe
 
     undisturbed = universe_in(tmp_path / "whole")
-    shift(undisturbed)
+    shift(undisturbed, policy=SHORT)
     end = {service: undisturbed.live(service) for service in undisturbed.services}
     assert end["shop/cart"] == ((0, 0) if bad else (10_000, 10_000))
-    for point in range(0, undisturbed.points, 1 if undisturbed.points < 20 else 2):
+    for point in range(undisturbed.points):
         universe = universe_in(tmp_path / f"kill-{point}")
         universe.kill_at = point
         with pytest.raises(Killed):
-            shift(universe)
+            shift(universe, policy=SHORT)
         universe.kill_at = None
-        again = shift(universe)
+        again = shift(universe, policy=SHORT)
         assert {service: universe.live(service) for service in universe.services} == end, f"killed at write {point}"
         assert not again.frozen, f"killed at write {point}: {again.frozen}"
         for service in universe.services:

@@ -1,0 +1,86 @@
+"""Where everything is: what the file wants, what the gateways hold, what the journal remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from migration.errors import BluegreenError
+from migration.journal import FILE, read, remember
+from migration.lock import holder
+from migration.model import RouterState, Side
+from migration.ports import Router
+from migration.stackfile import Edge
+
+
+@dataclass(frozen=True)
+class Status:
+    edge: Edge
+    services: list[dict[str, Any]]
+    gateways: dict[str, str]  # side -> "reachable" or what is wrong
+    holder: str | None
+    paused: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "sides": {"blue": self.edge.blue, "green": self.edge.green},
+            "entry": dict(self.edge.entry),
+            "generation": self.edge.generation,
+            "gateways": self.gateways,
+            "lock": self.holder,
+            "paused": self.paused,
+            "services": self.services,
+        }
+
+    def lines(self) -> list[str]:
+        entry = ", ".join(f"{name} {share / 100:g} %" for name, share in self.edge.entry.items())
+        told = [f"blue {self.edge.blue}, green {self.edge.green}, entry: {entry}, generation {self.edge.generation}"]
+        told += [f"{side}'s gateway: {word}" for side, word in self.gateways.items() if word != "reachable"]
+        told += [f"running: {self.holder}"] if self.holder else []
+        told += [f"paused by {self.paused}"] if self.paused else []
+        width = max((len(row["service"]) for row in self.services), default=0)
+        for row in self.services:
+            live = {row["blue"], row["green"], row["file"]} - {None}
+            drift = "" if len(live) == 1 else f"  file {row['file']}, blue {row['blue']}, green {row['green']}"
+            told.append(
+                f"{row['service']:<{width}}  {row['file'] / 100:>6g} %  {row['state']}{drift}  {row['reason']}".rstrip()
+            )
+        return told
+
+
+async def status(edge: Edge, routers: Mapping[Side, Router], store: Path, paused: str | None) -> Status:
+    gateways: dict[str, str] = {}
+    live: dict[Side, RouterState] = {}
+
+    async def one(side: Side) -> None:
+        try:
+            live[side] = await asyncio.wait_for(routers[side].read(), 5.0)
+            gateways[side] = "reachable"
+        except TimeoutError:
+            gateways[side] = "did not answer within 5 s"
+        except BluegreenError as problem:
+            gateways[side] = str(problem)
+
+    await asyncio.gather(*(one(side) for side in routers))
+    memory = remember(read(store / FILE))
+    rows = []
+    for service, split in edge.services.items():
+        there = memory.get(service)
+        splits = {
+            side: (r.split_bp if (r := live[side].routes.get(service)) else None) if side in live else None for side in routers
+        }
+        state = (there.state if there else "") or ("waiting" if split == 0 else "arrived" if split == 10_000 else "moving")
+        rows.append(
+            {
+                "service": service,
+                "file": split,
+                "blue": splits.get("blue"),
+                "green": splits.get("green"),
+                "state": state,
+                "reason": there.reason if there else "",
+            }
+        )
+    return Status(edge, rows, gateways, holder(store), paused)
