@@ -100,6 +100,8 @@ class Cluster(pulumi.ComponentResource):
             cluster_identifier=self.arn,
             enable_server_side_apply=True,
             skip_update_unreachable=True,
+            # A namespace that an `up` made before it was broken off, or an add-on did: taken over, not an error.
+            upsert_existing_objects=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs(

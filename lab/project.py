@@ -202,8 +202,7 @@ def read_events(stack: str, lines: Sequence[str], seconds: float) -> Operations:
         elif summary := event.get("summaryEvent"):
             counts = summary.get("resourceChanges") or {}
         elif (said := event.get("diagnosticEvent")) and said.get("severity") == "warning":
-            if " from $PATH at " not in said["message"]:  # how the lab's plugins are found
-                warnings.append(said["message"].strip())
+            warnings.append(said["message"].strip())
     return Operations(
         stack,
         create=counts.get("create", 0),
@@ -213,5 +212,5 @@ def read_events(stack: str, lines: Sequence[str], seconds: float) -> Operations:
         replace=counts.get("replace", 0),
         seconds=round(seconds, 2),
         changed=tuple(changed),
-        warnings=tuple(warnings),
+        warnings=tuple(said for said in warnings if " from $PATH at " not in said),  # how the lab's plugins are found
     )
