@@ -137,12 +137,8 @@ class Made(Kept):
         found = super().diff(request)
         name = self._kind.name
         # Two of one given name cannot stand side by side; names made up differ.
-        kept_name = (
-            name is not None and name not in found.changes and not is_autoname(request, request.inputs.get(name))
-        )
-        return Difference(
-            found.changes, found.replaces, delete_first=bool(found.replaces) and (self._kind.unique or kept_name)
-        )
+        kept_name = name is not None and name not in found.changes and not is_autoname(request, request.inputs.get(name))
+        return Difference(found.changes, found.replaces, delete_first=bool(found.replaces) and (self._kind.unique or kept_name))
 
     def create(self, request: Request) -> tuple[str, Properties]:
         if request.preview:
@@ -172,9 +168,7 @@ class Made(Kept):
         live = self._live(id, inputs)
         if live is None:
             raise PluginError(f"{self._known.token} {id} is gone right after it was written")
-        outputs = {
-            name: value for name, value in live.items() if name in self._known.outputs or name in self._known.inputs
-        }
+        outputs = {name: value for name, value in live.items() if name in self._known.outputs or name in self._known.inputs}
         if "region" in self._known.outputs:
             outputs["region"] = self._aws.region
         for name, value in inputs.items():
@@ -199,9 +193,7 @@ class Made(Kept):
     def update(self, request: Request) -> Properties:
         if request.preview:
             return planned(request, [])
-        changed = frozenset(
-            top(path) for path in compare(request.old_inputs, request.inputs, lambda path: False).changes
-        )
+        changed = frozenset(top(path) for path in compare(request.old_inputs, request.inputs, lambda path: False).changes)
         if self._kind.update is not None and changed - {_TAGGED}:
             self._kind.update(self._aws, Change(request.id, request.old_inputs, request.inputs, changed))
         if _TAGGED in changed and self._kind.tag:

@@ -48,18 +48,14 @@ def _read_vpc(aws: Aws, id: str, inputs: Properties) -> Properties | None:
         return None
     here = [{"Name": "vpc-id", "Values": [id]}]
     tables = ec2.describe_route_tables(Filters=[*here, {"Name": "association.main", "Values": ["true"]}])["RouteTables"]
-    groups = ec2.describe_security_groups(Filters=[*here, {"Name": "group-name", "Values": ["default"]}])[
-        "SecurityGroups"
-    ]
+    groups = ec2.describe_security_groups(Filters=[*here, {"Name": "group-name", "Values": ["default"]}])["SecurityGroups"]
     acls = ec2.describe_network_acls(Filters=[*here, {"Name": "default", "Values": ["true"]}])["NetworkAcls"]
     table = tables[0]["RouteTableId"] if tables else ""
     return _tagged(found) | {
-        "enableDnsSupport": ec2.describe_vpc_attribute(VpcId=id, Attribute="enableDnsSupport")["EnableDnsSupport"][
+        "enableDnsSupport": ec2.describe_vpc_attribute(VpcId=id, Attribute="enableDnsSupport")["EnableDnsSupport"]["Value"],
+        "enableDnsHostnames": ec2.describe_vpc_attribute(VpcId=id, Attribute="enableDnsHostnames")["EnableDnsHostnames"][
             "Value"
         ],
-        "enableDnsHostnames": ec2.describe_vpc_attribute(VpcId=id, Attribute="enableDnsHostnames")[
-            "EnableDnsHostnames"
-        ]["Value"],
         "mainRouteTableId": table,
         "defaultRouteTableId": table,
         "defaultSecurityGroupId": groups[0]["GroupId"] if groups else "",
@@ -140,17 +136,15 @@ def _read_eip(aws: Aws, id: str, inputs: Properties) -> Properties | None:
 
 
 def _create_nat_gateway(aws: Aws, inputs: Properties) -> str:
-    id: str = aws("ec2").create_nat_gateway(**pascal(inputs, "allocationId", "subnetId", "connectivityType"))[
-        "NatGateway"
-    ]["NatGatewayId"]
+    id: str = aws("ec2").create_nat_gateway(**pascal(inputs, "allocationId", "subnetId", "connectivityType"))["NatGateway"][
+        "NatGatewayId"
+    ]
     wait(f"NAT gateway {id} available", lambda: (_nat(aws, id) or {}).get("State") == "available")
     return id
 
 
 def _nat(aws: Aws, id: str) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = first(
-        missing_ok(aws("ec2").describe_nat_gateways, NatGatewayIds=[id]), "NatGateways"
-    )
+    found: dict[str, Any] | None = first(missing_ok(aws("ec2").describe_nat_gateways, NatGatewayIds=[id]), "NatGateways")
     return None if found is None or found.get("State") in ("deleted", "deleting") else found
 
 
@@ -367,14 +361,12 @@ KINDS: dict[str, Kind] = {
         delete=lambda aws, id, outputs: missing_ok(
             aws("ec2").delete_route, RouteTableId=outputs["routeTableId"], **_route_arguments(outputs, targets=False)
         ),
-        force_new=frozenset(
-            {"routeTableId", "destinationCidrBlock", "destinationIpv6CidrBlock", "destinationPrefixListId"}
-        ),
+        force_new=frozenset({"routeTableId", "destinationCidrBlock", "destinationIpv6CidrBlock", "destinationPrefixListId"}),
     ),
     "aws:ec2/routeTableAssociation:RouteTableAssociation": Kind(
-        create=lambda aws, inputs: aws("ec2").associate_route_table(
-            **pascal(inputs, "routeTableId", "subnetId", "gatewayId")
-        )["AssociationId"],
+        create=lambda aws, inputs: aws("ec2").associate_route_table(**pascal(inputs, "routeTableId", "subnetId", "gatewayId"))[
+            "AssociationId"
+        ],
         read=_read_association,
         unique=True,
         delete=lambda aws, id, outputs: missing_ok(aws("ec2").disassociate_route_table, AssociationId=id),

@@ -18,9 +18,7 @@ def _settled(what: str, status: Callable[[], dict[str, Any] | None]) -> None:
         if found is None:
             raise PluginError(f"{what} went away while it was made")
         if found["status"] in ("FAILED", "CREATE_FAILED", "DEGRADED"):
-            raise PluginError(
-                f"{what} is {found['status']}: {found.get('health', {}).get('issues') or 'no reason given'}"
-            )
+            raise PluginError(f"{what} is {found['status']}: {found.get('health', {}).get('issues') or 'no reason given'}")
         return bool(found["status"] == "ACTIVE")
 
     wait(f"{what} ACTIVE", done)
@@ -45,11 +43,7 @@ def _cluster(aws: Aws, name: str) -> dict[str, Any] | None:
 def _logging(types: Iterable[str]) -> dict[str, Any]:
     on = list(types)
     off = [name for name in ("api", "audit", "authenticator", "controllerManager", "scheduler") if name not in on]
-    return {
-        "clusterLogging": [
-            {"types": names, "enabled": enabled} for names, enabled in ((on, True), (off, False)) if names
-        ]
-    }
+    return {"clusterLogging": [{"types": names, "enabled": enabled} for names, enabled in ((on, True), (off, False)) if names]}
 
 
 def _create_cluster(aws: Aws, inputs: Properties) -> str:
@@ -62,9 +56,7 @@ def _create_cluster(aws: Aws, inputs: Properties) -> str:
         "publicAccessCidrs",
     )
     wanted: dict[str, Any] = {"name": inputs["name"], "roleArn": inputs["roleArn"], "resourcesVpcConfig": vpc}
-    wanted |= pick(
-        inputs, "version", "tags", "kubernetesNetworkConfig", "accessConfig", "upgradePolicy", "deletionProtection"
-    )
+    wanted |= pick(inputs, "version", "tags", "kubernetesNetworkConfig", "accessConfig", "upgradePolicy", "deletionProtection")
     wanted |= pick(inputs, "zonalShiftConfig", "computeConfig", "storageConfig")
     if inputs.get("bootstrapSelfManagedAddons") is not None:
         wanted["bootstrapSelfManagedAddons"] = inputs["bootstrapSelfManagedAddons"]
@@ -102,12 +94,7 @@ def _read_cluster(aws: Aws, id: str, inputs: Properties) -> Properties | None:
     live["identities"] = [{"oidcs": [{"issuer": identity.get("issuer", "")}]}]
     live.pop("identity", None)
     if "enabledClusterLogTypes" in inputs:
-        on = [
-            t
-            for group in found.get("logging", {}).get("clusterLogging", [])
-            if group["enabled"]
-            for t in group["types"]
-        ]
+        on = [t for group in found.get("logging", {}).get("clusterLogging", []) if group["enabled"] for t in group["types"]]
         wanted = inputs["enabledClusterLogTypes"]
         live["enabledClusterLogTypes"] = wanted if sorted(on) == sorted(wanted) else on
     for name in ("accessConfig", "kubernetesNetworkConfig", "upgradePolicy", "deletionProtection"):
@@ -266,17 +253,15 @@ def _read_addon(aws: Aws, id: str, inputs: Properties) -> Properties | None:
     found = _addon(aws, id)
     if found is None or found["status"] == "DELETING":
         return None
-    return pick(
-        found, "clusterName", "addonName", "addonVersion", "serviceAccountRoleArn", "configurationValues", "tags"
-    ) | {"arn": found["addonArn"]}
+    return pick(found, "clusterName", "addonName", "addonVersion", "serviceAccountRoleArn", "configurationValues", "tags") | {
+        "arn": found["addonArn"]
+    }
 
 
 def _update_addon(aws: Aws, change: Change) -> None:
     if change.changed - {"tags", "tagsAll", "preserve", "resolveConflictsOnCreate", "resolveConflictsOnUpdate"}:
         conflicts = change.new.get("resolveConflictsOnUpdate")
-        aws("eks").update_addon(
-            **_addon_arguments(change.new), **({"resolveConflicts": conflicts} if conflicts else {})
-        )
+        aws("eks").update_addon(**_addon_arguments(change.new), **({"resolveConflicts": conflicts} if conflicts else {}))
         _settled(f"add-on {change.id}", lambda: _addon(aws, change.id))
 
 
@@ -312,9 +297,7 @@ def _read_access_entry(aws: Aws, id: str, inputs: Properties) -> Properties | No
 def _update_access_entry(aws: Aws, change: Change) -> None:
     if change.changed & {"kubernetesGroups", "userName"}:
         name = {"username": change.new["userName"]} if change.new.get("userName") else {}
-        aws("eks").update_access_entry(
-            **_entry(change.id), kubernetesGroups=change.new.get("kubernetesGroups") or [], **name
-        )
+        aws("eks").update_access_entry(**_entry(change.id), kubernetesGroups=change.new.get("kubernetesGroups") or [], **name)
 
 
 def _associate(aws: Aws, inputs: Properties) -> str:
@@ -347,9 +330,7 @@ def _create_pod_identity(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_pod_identity(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    answer = missing_ok(
-        aws("eks").describe_pod_identity_association, clusterName=inputs["clusterName"], associationId=id
-    )
+    answer = missing_ok(aws("eks").describe_pod_identity_association, clusterName=inputs["clusterName"], associationId=id)
     if answer is None:
         return None
     return pick(
@@ -367,9 +348,7 @@ def _read_pod_identity(aws: Aws, id: str, inputs: Properties) -> Properties | No
 def _update_pod_identity(aws: Aws, change: Change) -> None:
     if change.changed & {"roleArn", "targetRoleArn", "disableSessionTags"}:
         wanted = pick(change.new, "roleArn", "targetRoleArn", "disableSessionTags")
-        aws("eks").update_pod_identity_association(
-            clusterName=change.new["clusterName"], associationId=change.id, **wanted
-        )
+        aws("eks").update_pod_identity_association(clusterName=change.new["clusterName"], associationId=change.id, **wanted)
 
 
 KINDS: dict[str, Kind] = {

@@ -118,6 +118,10 @@ def _put_role_policy(aws: Aws, inputs: Properties) -> str:
     return f"{inputs['role']}:{inputs['name']}"
 
 
+def _update_role_policy(aws: Aws, change: Change) -> None:
+    _put_role_policy(aws, change.new)
+
+
 def _read_role_policy(aws: Aws, id: str, inputs: Properties) -> Properties | None:
     role, _, name = id.partition(":")
     answer = missing_ok(aws("iam").get_role_policy, RoleName=role, PolicyName=name)
@@ -134,9 +138,7 @@ def _delete_role_policy(aws: Aws, id: str, outputs: Properties) -> None:
 
 def _create_policy(aws: Aws, inputs: Properties) -> str:
     wanted = pascal(inputs, "description", "path")
-    arn: str = aws("iam").create_policy(PolicyName=inputs["name"], PolicyDocument=inputs["policy"], **wanted)["Policy"][
-        "Arn"
-    ]
+    arn: str = aws("iam").create_policy(PolicyName=inputs["name"], PolicyDocument=inputs["policy"], **wanted)["Policy"]["Arn"]
     return arn
 
 
@@ -180,9 +182,7 @@ def _delete_policy(aws: Aws, id: str, outputs: Properties) -> None:
 
 def _create_oidc(aws: Aws, inputs: Properties) -> str:
     wanted = {"ClientIDList": inputs["clientIdLists"], "ThumbprintList": inputs.get("thumbprintLists") or ["0" * 40]}
-    arn: str = aws("iam").create_open_id_connect_provider(Url=_https(inputs["url"]), **wanted)[
-        "OpenIDConnectProviderArn"
-    ]
+    arn: str = aws("iam").create_open_id_connect_provider(Url=_https(inputs["url"]), **wanted)["OpenIDConnectProviderArn"]
     return arn
 
 
@@ -241,7 +241,7 @@ KINDS: dict[str, Kind] = {
         read=_read_role_policy,
         delete=_delete_role_policy,
         name="name",
-        update=lambda aws, change: [_put_role_policy(aws, change.new), None][1],
+        update=_update_role_policy,
         force_new=frozenset({"role", "name", "namePrefix"}),
     ),
     "aws:iam/policy:Policy": Kind(
@@ -258,9 +258,7 @@ KINDS: dict[str, Kind] = {
         read=_read_oidc,
         update=_update_oidc,
         unique=True,
-        delete=lambda aws, id, outputs: missing_ok(
-            aws("iam").delete_open_id_connect_provider, OpenIDConnectProviderArn=id
-        ),
+        delete=lambda aws, id, outputs: missing_ok(aws("iam").delete_open_id_connect_provider, OpenIDConnectProviderArn=id),
         tag=_tag_calls("tag_open_id_connect_provider", "untag_open_id_connect_provider", "OpenIDConnectProviderArn"),
         force_new=frozenset({"url"}),
     ),

@@ -81,9 +81,7 @@ def _policy_document(aws: Aws, args: Properties) -> Properties:
     statements += [_statement(given) for given in args.get("statements") or []]
     for override in args.get("overridePolicyDocuments") or []:
         for statement in json.loads(override).get("Statement", []):
-            statements = [s for s in statements if not s.get("Sid") or s.get("Sid") != statement.get("Sid")] + [
-                statement
-            ]
+            statements = [s for s in statements if not s.get("Sid") or s.get("Sid") != statement.get("Sid")] + [statement]
     document = {"Version": args.get("version", "2012-10-17"), "Statement": statements}
     if args.get("policyId"):
         document["Id"] = args["policyId"]
@@ -96,9 +94,9 @@ def _policy_document(aws: Aws, args: Properties) -> Properties:
 
 
 def _addon_version(aws: Aws, args: Properties) -> Properties:
-    found = aws("eks").describe_addon_versions(
-        addonName=args["addonName"], kubernetesVersion=args["kubernetesVersion"]
-    )["addons"]
+    found = aws("eks").describe_addon_versions(addonName=args["addonName"], kubernetesVersion=args["kubernetesVersion"])[
+        "addons"
+    ]
     versions = [version["addonVersion"] for addon in found for version in addon["addonVersions"]]
     return args | {
         "id": args["addonName"],

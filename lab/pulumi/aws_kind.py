@@ -35,7 +35,7 @@ class Aws:
                 from botocore.config import Config
 
                 config = Config(region_name=self.region, max_pool_connections=32, retries={"max_attempts": 2})
-                self._clients[service] = boto3.client(service, config=config)
+                self._clients[service] = boto3.client(service, config=config)  # type: ignore[call-overload]
             return self._clients[service]
 
     def arn(self, service: str, resource: str, regional: bool = True) -> str:
@@ -103,12 +103,16 @@ def first(answer: Mapping[str, Any] | None, key: str) -> Any:
     return found[0] if found else None
 
 
-def camel(value: Any) -> Any:
+def camel(found: Mapping[str, Any]) -> dict[str, Any]:
     """boto3's VpcId to the SDK's vpcId, all the way down."""
+    return {key[:1].lower() + key[1:]: _camel(item) for key, item in found.items()}
+
+
+def _camel(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key[:1].lower() + key[1:]: camel(item) for key, item in value.items()}
+        return camel(value)
     if isinstance(value, list):
-        return [camel(item) for item in value]
+        return [_camel(item) for item in value]
     return value
 
 

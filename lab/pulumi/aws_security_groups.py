@@ -124,9 +124,7 @@ def _update_group(aws: Aws, change: Change) -> None:
     for direction, name in (("ingress", "IpPermissions"), ("egress", "IpPermissionsEgress")):
         if direction in change.changed:
             _revoke(aws, direction, change.id, found.get(name, []))
-            _authorize(
-                aws, direction, change.id, [_permission(rule, change.id) for rule in change.new.get(direction) or []]
-            )
+            _authorize(aws, direction, change.id, [_permission(rule, change.id) for rule in change.new.get(direction) or []])
 
 
 # --- SecurityGroupRule: one object, several sources ------------------------------------------------
@@ -135,13 +133,12 @@ def _update_group(aws: Aws, change: Change) -> None:
 def _create_rule(aws: Aws, inputs: Properties) -> str:
     group = inputs["securityGroupId"]
     made = _authorize(aws, inputs["type"], group, [_permission(inputs, group)])
-    return "sgrule-" + (made[0]["SecurityGroupRuleId"].removeprefix("sgr-") if made else group.removeprefix("sg-"))
+    rule: str = made[0]["SecurityGroupRuleId"] if made else group
+    return f"sgrule-{rule.rsplit('-', 1)[-1]}"
 
 
 def _read_rule(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = first(
-        missing_ok(aws("ec2").describe_security_groups, GroupIds=[inputs["securityGroupId"]]), "SecurityGroups"
-    )
+    found = first(missing_ok(aws("ec2").describe_security_groups, GroupIds=[inputs["securityGroupId"]]), "SecurityGroups")
     if found is None:
         return None
     live = _flat(found["IpPermissions" if inputs["type"] == "ingress" else "IpPermissionsEgress"])
@@ -175,16 +172,12 @@ def _single_kind(direction: str) -> Kind:
     def create(aws: Aws, inputs: Properties) -> str:
         made = _authorize(aws, direction, inputs["securityGroupId"], [_single(inputs)])
         if not made:
-            raise PluginError(
-                f"security group {inputs['securityGroupId']}: no {direction} rule was made; give one source"
-            )
+            raise PluginError(f"security group {inputs['securityGroupId']}: no {direction} rule was made; give one source")
         id: str = made[0]["SecurityGroupRuleId"]
         return id
 
     def read(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-        found = first(
-            missing_ok(aws("ec2").describe_security_group_rules, SecurityGroupRuleIds=[id]), "SecurityGroupRules"
-        )
+        found = first(missing_ok(aws("ec2").describe_security_group_rules, SecurityGroupRuleIds=[id]), "SecurityGroupRules")
         if found is None:
             return None
         live = {

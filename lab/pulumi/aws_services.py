@@ -56,9 +56,7 @@ def _read_zone(aws: Aws, id: str, inputs: Properties) -> Properties | None:
 
 
 def _delete_zone(aws: Aws, id: str, outputs: Properties) -> None:
-    if outputs.get("forceDestroy") and (
-        listed := missing_ok(aws("route53").list_resource_record_sets, HostedZoneId=id)
-    ):
+    if outputs.get("forceDestroy") and (listed := missing_ok(aws("route53").list_resource_record_sets, HostedZoneId=id)):
         for record in listed["ResourceRecordSets"]:
             if record["Type"] not in ("NS", "SOA"):
                 _change(aws, id, "DELETE", record)
@@ -145,15 +143,13 @@ def _read_record(aws: Aws, id: str, inputs: Properties) -> Properties | None:
     record = _find_record(aws, inputs)
     if record is None:
         return None
-    live = pick(inputs, "zoneId", "name", "type", "setIdentifier") | {
-        "fqdn": _fqdn(aws, inputs["zoneId"], inputs["name"])
-    }
+    live = pick(inputs, "zoneId", "name", "type", "setIdentifier") | {"fqdn": _fqdn(aws, inputs["zoneId"], inputs["name"])}
     if alias := record.get("AliasTarget"):
-        name = first(inputs, "aliases") or {}
+        given = first(inputs, "aliases") or {}
         dns = alias["DNSName"].removesuffix(".")
         live["aliases"] = [
             {
-                "name": name["name"] if name.get("name", "").removesuffix(".").lower() == dns.lower() else dns,
+                "name": given["name"] if given.get("name", "").removesuffix(".").lower() == dns.lower() else dns,
                 "zoneId": alias["HostedZoneId"],
                 "evaluateTargetHealth": alias["EvaluateTargetHealth"],
             }
@@ -235,9 +231,7 @@ def _read_lb(aws: Aws, id: str, inputs: Properties) -> Properties | None:
 
 def _update_lb(aws: Aws, change: Change) -> None:
     if "securityGroups" in change.changed:
-        aws("elbv2").set_security_groups(
-            LoadBalancerArn=change.id, SecurityGroups=change.new.get("securityGroups") or []
-        )
+        aws("elbv2").set_security_groups(LoadBalancerArn=change.id, SecurityGroups=change.new.get("securityGroups") or [])
     if "subnets" in change.changed:
         aws("elbv2").set_subnets(LoadBalancerArn=change.id, Subnets=change.new["subnets"])
 
@@ -283,9 +277,7 @@ def _actions(inputs: Properties) -> list[dict[str, Any]]:
     for action in inputs["defaultActions"]:
         made: dict[str, Any] = {"Type": action["type"], **pascal(action, "targetGroupArn", "order")}
         if forward := action.get("forward"):
-            groups = [
-                {"TargetGroupArn": group["arn"], "Weight": group.get("weight", 1)} for group in forward["targetGroups"]
-            ]
+            groups = [{"TargetGroupArn": group["arn"], "Weight": group.get("weight", 1)} for group in forward["targetGroups"]]
             made["ForwardConfig"] = {"TargetGroups": groups}
             if sticky := forward.get("stickiness"):
                 made["ForwardConfig"]["TargetGroupStickinessConfig"] = {

@@ -12,12 +12,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pulumi
 from pulumi.provider.provider import ConstructResult, InvokeResult, Provider
 from pulumi.provider.server import main as serve
+
+from lab.pulumi.goodbye import leave_when_told
 
 Inputs = Mapping[str, pulumi.Input[Any]]
 
@@ -28,7 +30,7 @@ class EksProvider(Provider):
     ) -> ConstructResult:
         from lab.pulumi import eks_components
 
-        builders = {
+        builders: dict[str, Callable[..., eks_components.Component]] = {
             "eks:index:Cluster": eks_components.Cluster,
             "eks:index:ManagedNodeGroup": eks_components.ManagedNodeGroup,
             "eks:index:Addon": eks_components.Addon,
@@ -48,9 +50,8 @@ class EksProvider(Provider):
 def main() -> None:
     from importlib.metadata import version
 
-    serve(
-        EksProvider(version("pulumi-eks"), json.dumps({"name": "eks", "version": version("pulumi-eks")})), sys.argv[1:]
-    )
+    leave_when_told()
+    serve(EksProvider(version("pulumi-eks"), json.dumps({"name": "eks", "version": version("pulumi-eks")})), sys.argv[1:])
 
 
 def lab_cluster(name: str) -> dict[str, Any]:

@@ -41,10 +41,14 @@ def kubeconfig(name: str, arn: str) -> dict[str, Any]:
     }
 
 
-class Cluster(pulumi.ComponentResource):
-    """The control plane with its role, security group, OIDC provider, entries and the add-ons that are left on."""
+class Component(pulumi.ComponentResource):
+    """What the engine is given back: `state`, the outputs under the SDK's names."""
 
     state: dict[str, Any]
+
+
+class Cluster(Component):
+    """The control plane with its role, security group, OIDC provider, entries and the add-ons that are left on."""
 
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None) -> None:
         super().__init__("eks:index:Cluster", name, {}, opts)
@@ -58,7 +62,7 @@ class Cluster(pulumi.ComponentResource):
         self._create_access_entries()
         addons = self._create_addons()
         self._create_default_nodes(subnets, addons)
-        config = pulumi.Output.secret(
+        config: pulumi.Output[dict[str, Any]] = pulumi.Output.secret(
             pulumi.Output.all(self._cluster.name, self._cluster.arn).apply(lambda a: kubeconfig(*a))
         )
         issuer = self._cluster.identities.apply(lambda found: found[0]["oidcs"][0]["issuer"] if found else "")
@@ -68,9 +72,7 @@ class Cluster(pulumi.ComponentResource):
             "kubeconfigJson": config.apply(json.dumps),
             "clusterSecurityGroup": self._group,
             "clusterSecurityGroupId": self._group.id,
-            "nodeSecurityGroupId": self._cluster.vpc_config.apply(
-                lambda vpc: vpc.get("cluster_security_group_id") or ""
-            ),
+            "nodeSecurityGroupId": self._cluster.vpc_config.apply(lambda vpc: vpc.get("cluster_security_group_id") or ""),
             "clusterIngressRuleId": "",
             "oidcIssuer": issuer,
             "oidcProviderUrl": issuer,
@@ -99,9 +101,7 @@ class Cluster(pulumi.ComponentResource):
         return self._inputs.get("serviceRole")
 
     def _create_role(self) -> aws.iam.Role:
-        role = aws.iam.Role(
-            f"{self._name}-eksRole-role", assume_role_policy=_trust("eks.amazonaws.com"), opts=self._child
-        )
+        role = aws.iam.Role(f"{self._name}-eksRole-role", assume_role_policy=_trust("eks.amazonaws.com"), opts=self._child)
         aws.iam.RolePolicyAttachment(
             f"{self._name}-eksRole-4b490823", role=role.name, policy_arn=_CLUSTER_POLICY, opts=self._child
         )
@@ -223,9 +223,7 @@ class Cluster(pulumi.ComponentResource):
         given = self._inputs
         if given.get("skipDefaultNodeGroup") or given.get("fargate"):
             return
-        role = aws.iam.Role(
-            f"{self._name}-instanceRole-role", assume_role_policy=_trust("ec2.amazonaws.com"), opts=self._child
-        )
+        role = aws.iam.Role(f"{self._name}-instanceRole-role", assume_role_policy=_trust("ec2.amazonaws.com"), opts=self._child)
         attached = [
             aws.iam.RolePolicyAttachment(
                 f"{self._name}-instanceRole-{policy}",
@@ -251,14 +249,12 @@ class Cluster(pulumi.ComponentResource):
         )
 
 
-class ManagedNodeGroup(pulumi.ComponentResource):
+class ManagedNodeGroup(Component):
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None) -> None:
         super().__init__("eks:index:ManagedNodeGroup", name, {}, opts)
         core = pulumi.Output.from_input(inputs["cluster"])
         cluster_name = inputs.get("clusterName") or core.apply(_cluster_name)
-        role = inputs.get("nodeRoleArn") or pulumi.Output.from_input(inputs.get("nodeRole")).apply(
-            lambda found: found.arn
-        )
+        role = inputs.get("nodeRoleArn") or pulumi.Output.from_input(inputs.get("nodeRole")).apply(lambda found: found.arn)
         group = aws.eks.NodeGroup(
             name,
             cluster_name=cluster_name,
@@ -281,7 +277,7 @@ class ManagedNodeGroup(pulumi.ComponentResource):
         self.register_outputs(self.state)
 
 
-class Addon(pulumi.ComponentResource):
+class Addon(Component):
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None) -> None:
         super().__init__("eks:index:Addon", name, {}, opts)
         values = inputs.get("configurationValues")
@@ -302,9 +298,7 @@ class Addon(pulumi.ComponentResource):
 
 
 def _merged(*tags: Any) -> pulumi.Output[dict[str, str]]:
-    return pulumi.Output.all(*[tag or {} for tag in tags]).apply(
-        lambda all: {k: v for one in all for k, v in one.items()}
-    )
+    return pulumi.Output.all(*[tag or {} for tag in tags]).apply(lambda all: {k: v for one in all for k, v in one.items()})
 
 
 def _plain(value: Any) -> Any:

@@ -151,9 +151,7 @@ class Release:
         return outputs
 
     @staticmethod
-    def _outputs(
-        inputs: Properties, namespace: str, name: str, revision: int, references: list[Reference]
-    ) -> Properties:
+    def _outputs(inputs: Properties, namespace: str, name: str, revision: int, references: list[Reference]) -> Properties:
         names: dict[str, list[str]] = {}
         for api_version, kind, where, what in references:
             group = f"{kind}/{api_version}" if "/" not in api_version else f"{kind}.{api_version}"

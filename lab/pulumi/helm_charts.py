@@ -164,9 +164,7 @@ def _istiod(c: Context) -> list[Object]:
         _account(c, name),
         _object(c, "v1", "ConfigMap", f"istio-{revision}" if revision else "istio", data={"mesh": ""}),
         _workload(c, name, labels, None if scaled else c.value("replicaCount", 1), name, ports={"grpc-xds": 15010}),
-        _service(
-            c, name, labels, [_port("grpc-xds", 15010), _port("https-dns", 15012), _port("http-monitoring", 15014)]
-        ),
+        _service(c, name, labels, [_port("grpc-xds", 15010), _port("https-dns", 15012), _port("http-monitoring", 15014)]),
     ]
     if scaled:
         least, most = c.value("autoscaleMin", 1), c.value("autoscaleMax", 5)
@@ -219,18 +217,12 @@ def _load_balancer_controller(c: Context) -> list[Object]:
     account, objects = _account_name(c, name)
     scaled = c.value("autoscaling.enabled", False)
     objects.append(
-        _workload(
-            c, name, labels, None if scaled else c.value("replicaCount", 2), account, ports={"webhook-server": 9443}
-        )
+        _workload(c, name, labels, None if scaled else c.value("replicaCount", 2), account, ports={"webhook-server": 9443})
     )
-    objects.append(
-        _service(c, "aws-load-balancer-webhook-service", labels, [_port("webhook-server", 443, "webhook-server")])
-    )
+    objects.append(_service(c, "aws-load-balancer-webhook-service", labels, [_port("webhook-server", 443, "webhook-server")]))
     if scaled:
         cpu = c.value("autoscaling.targetCPUUtilizationPercentage", 80)
-        objects.append(
-            _autoscaler(c, name, c.value("autoscaling.minReplicas", 1), c.value("autoscaling.maxReplicas", 5), cpu)
-        )
+        objects.append(_autoscaler(c, name, c.value("autoscaling.minReplicas", 1), c.value("autoscaling.maxReplicas", 5), cpu))
     if c.value("createIngressClassResource", True):
         spec = {"controller": "ingress.k8s.aws/alb"}
         ingress_class: Object = {
@@ -313,12 +305,8 @@ CHARTS: dict[str, Chart] = {
     "gateway": Chart(_ISTIO, _gateway),
     "aws-load-balancer-controller": Chart("https://aws.github.io/eks-charts", _load_balancer_controller),
     "kube-prometheus-stack": Chart("https://prometheus-community.github.io/helm-charts", _prometheus_stack),
-    "metrics-server": Chart(
-        "https://kubernetes-sigs.github.io/metrics-server", _single("metrics-server", 443, "replicas")
-    ),
-    "external-dns": Chart(
-        "https://kubernetes-sigs.github.io/external-dns", _single("external-dns", 7979, "replicaCount")
-    ),
+    "metrics-server": Chart("https://kubernetes-sigs.github.io/metrics-server", _single("metrics-server", 443, "replicas")),
+    "external-dns": Chart("https://kubernetes-sigs.github.io/external-dns", _single("external-dns", 7979, "replicaCount")),
     "cert-manager": Chart("https://charts.jetstack.io", _cert_manager),
     "cluster-autoscaler": Chart(
         "https://kubernetes.github.io/autoscaler", _single("aws-cluster-autoscaler", 8085, "replicaCount")

@@ -57,9 +57,7 @@ class KubeApi:
             maxsize=32, ssl_context=_trust(access), assert_hostname=None if access.verify else False, retries=False
         )
 
-    def call(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json", **query: str
-    ) -> Object:
+    def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json", **query: str) -> Object:
         headers = {"Content-Type": content_type, "Accept": "application/json"}
         if self.access.token:
             headers["Authorization"] = f"Bearer {self.access.token}"
@@ -69,17 +67,13 @@ class KubeApi:
         try:
             answer = self._pool.request(method, url, body=data, headers=headers, timeout=limit)
         except urllib3.exceptions.HTTPError as error:
-            raise UnreachableError(
-                f"the Kubernetes cluster at {self.access.server} is unreachable: {_short(error)}"
-            ) from error
+            raise UnreachableError(f"the Kubernetes cluster at {self.access.server} is unreachable: {_short(error)}") from error
         try:
             found: Object = json.loads(answer.data)
         except ValueError:
             found = {"message": answer.data.decode(errors="replace")[:500]}
         if answer.status >= 300:
-            raise ApiError(
-                answer.status, found.get("message") or f"HTTP status {answer.status}", found.get("reason", "")
-            )
+            raise ApiError(answer.status, found.get("message") or f"HTTP status {answer.status}", found.get("reason", ""))
         return found
 
     def kind(self, api_version: str, kind: str) -> Kind:

@@ -75,9 +75,7 @@ class Settings:
         if self.api is None:
             kubeconfig = self.config.get("kubeconfig")
             if not kubeconfig:
-                raise PluginError(
-                    "the kubernetes provider has no kubeconfig; the lab's plugin never takes an ambient one"
-                )
+                raise PluginError("the kubernetes provider has no kubeconfig; the lab's plugin never takes an ambient one")
             if isinstance(kubeconfig, dict):
                 import json
 
@@ -275,12 +273,7 @@ class KubernetesObject:
             try:
                 return api.apply(path, body, manager, self._force(request), dry_run)
             except ApiError as error:
-                if (
-                    error.status == 409
-                    and "object is being deleted" in str(error)
-                    and time.monotonic() < end
-                    and not dry_run
-                ):
+                if error.status == 409 and "object is being deleted" in str(error) and time.monotonic() < end and not dry_run:
                     time.sleep(0.3)
                     continue
                 where = f"{request.inputs['kind']} {request.inputs['metadata']['name']!r}"
@@ -321,9 +314,7 @@ class KubernetesObject:
             raise
         if request.id:
             return plan
-        return plan | {
-            name: value for name, value in kube_shape.outputs(live).items() if name not in ("metadata", "status")
-        }
+        return plan | {name: value for name, value in kube_shape.outputs(live).items() if name not in ("metadata", "status")}
 
     def _preview_possible(self, api: KubeApi, kind: Kind, path: str, request: Request) -> bool:
         if not request.id:
@@ -363,9 +354,7 @@ class KubernetesObject:
             return None
         if self._settings.flag("skipUpdateUnreachable"):
             return request.id, request.outputs, request.inputs
-        raise PluginError(
-            f"{error}; set skip_update_unreachable on the provider to go on without this cluster"
-        ) from error
+        raise PluginError(f"{error}; set skip_update_unreachable on the provider to go on without this cluster") from error
 
     def update(self, request: Request) -> Properties:
         if request.preview:

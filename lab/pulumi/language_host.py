@@ -7,7 +7,6 @@ come as one diagnostic with the program's own frames, without those of the SDK.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import runpy
 import sys
@@ -18,11 +17,13 @@ from types import TracebackType
 from typing import Any
 
 import grpc
-from google.protobuf import empty_pb2
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.automation._server import LanguageServer
 from pulumi.errors import RunError
 from pulumi.runtime import settings
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
+
+from lab.pulumi.goodbye import leave_when_told
 
 
 class LanguageHost(LanguageServer):
@@ -47,9 +48,7 @@ class LanguageHost(LanguageServer):
     def GetProgramDependencies(self, request: Any, context: Any) -> Any:
         from importlib.metadata import distributions
 
-        found = sorted(
-            (d.metadata["Name"], d.version) for d in distributions() if d.metadata["Name"].startswith("pulumi")
-        )
+        found = sorted((d.metadata["Name"], d.version) for d in distributions() if d.metadata["Name"].startswith("pulumi"))
         return language_pb2.GetProgramDependenciesResponse(
             dependencies=[language_pb2.DependencyInfo(name=name, version=version) for name, version in found]
         )
@@ -81,7 +80,7 @@ class LanguageHost(LanguageServer):
                 raise RunError(describe(error, folder)) from error
 
         self.program = program
-        return super().Run(request, context)
+        return super().Run(request, context)  # type: ignore[no-untyped-call]
 
 
 def describe(error: BaseException, folder: Path) -> str:
@@ -109,6 +108,7 @@ def _is_own(filename: str, folder: Path) -> bool:
 
 def main() -> None:
     addresses = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    leave_when_told()
     server = grpc.server(
         ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     )
@@ -117,5 +117,4 @@ def main() -> None:
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    with contextlib.suppress(KeyboardInterrupt):  # how the engine says that it is done
-        server.wait_for_termination()
+    server.wait_for_termination()

@@ -7,7 +7,6 @@ known yet marked so.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import grpc
-from google.protobuf import any_pb2, empty_pb2
+from google.protobuf import any_pb2, empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
+from lab.pulumi.goodbye import leave_when_told
 from lab.pulumi.values import UNKNOWN, Properties, differences, from_struct, to_struct, without_nulls
 
 
@@ -94,9 +94,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
     # --- the engine's calls ------------------------------------------------------------------------
 
     def Handshake(self, request: Any, context: Any) -> Any:
-        return provider_pb2.ProviderHandshakeResponse(
-            accept_secrets=False, accept_resources=False, accept_outputs=False
-        )
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=False, accept_resources=False, accept_outputs=False)
 
     def GetSchema(self, request: Any, context: Any) -> Any:
         return provider_pb2.GetSchemaResponse(schema=f'{{"name": "{self.package}", "version": "{self.version}"}}')
@@ -125,9 +123,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Check(self, request: Any, context: Any) -> Any:
-        asked = self._request(
-            request, inputs=without_nulls(from_struct(request.news)), old_inputs=from_struct(request.olds)
-        )
+        asked = self._request(request, inputs=without_nulls(from_struct(request.news)), old_inputs=from_struct(request.olds))
         inputs, failures = self._guard(context, lambda: self.resource(asked.type).check(asked))
         return provider_pb2.CheckResponse(inputs=to_struct(inputs), failures=_failures(failures))
 
@@ -271,6 +267,7 @@ def _difference(difference: Difference) -> Any:
 
 def serve(plugin: Plugin) -> None:
     """Listen on a free loopback port, tell the engine which, and stay until it goes (it kills its plugins)."""
+    leave_when_told()
     server = grpc.server(
         ThreadPoolExecutor(32), options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     )
@@ -279,5 +276,4 @@ def serve(plugin: Plugin) -> None:
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    with contextlib.suppress(KeyboardInterrupt):  # how the engine says that it is done
-        server.wait_for_termination()
+    server.wait_for_termination()

@@ -107,9 +107,7 @@ def find_type(package: str, token: str) -> SdkType | None:
     folder = package_folder(package)
     if "/" in module:
         part = module.split("/")[0]
-        folder = next(
-            (folder / option for option in (part.lower(), f"{part.lower()}_") if (folder / option).is_dir()), folder
-        )
+        folder = next((folder / option for option in (part.lower(), f"{part.lower()}_") if (folder / option).is_dir()), folder)
     for file in (folder / f"{_snake(name)}.py", *sorted(folder.glob("*.py"))):
         if not file.is_file() or (text := file.read_text(encoding="utf-8")).find(f"'{token}'") < 0:
             continue
