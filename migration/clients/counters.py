@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 Dialect = Literal["envoy", "istio"]
 READ_SECONDS = 0.8
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-# Envoy's 5xx class has what it answered itself too: no endpoint, no connection, no answer in time. Requests whose client
-# went away are in no class: with a service that hangs, they would look like finished ones.
+# Envoy's 5xx class has what it answered itself too: no endpoint, no connection, no answer in time. Requests whose
+# client went away are in no class: with a service that hangs, they would look like finished ones.
 WANTED = {
-    "envoy": ("envoy_cluster_upstream_rq_xx{", "envoy_cluster_upstream_rq_active{"),
+    "envoy": ("envoy_cluster_upstream_rq{", "envoy_cluster_upstream_rq_xx{", "envoy_cluster_upstream_rq_active{"),
     "istio": ("istio_requests_total{",),
 }
 UPTIME = "envoy_server_uptime"
@@ -80,6 +80,8 @@ def hosts(page: str, dialect: Dialect) -> tuple[dict[str, Tally], float | None]:
         if line.name.endswith("_active"):
             active[host] += line.value
             continue
+        if dialect == "envoy" and not _class(line):
+            continue  # the same requests by single code
         requests[host] += line.value
         if _failed(line, dialect):
             errors[host] += line.value
@@ -101,10 +103,11 @@ def _failed(line: Line, dialect: Dialect) -> bool:
         # 0: the connection went before an answer came
         code = line.labels.get("response_code", "")
         return code == "0" or (code.startswith("5") and len(code) == 3)
-    return line.name.startswith("envoy_cluster_upstream_rq_xx") and _class(line) == "5"
+    return _class(line) == "5"
 
 
 def _class(line: Line) -> str:
+    """By Istio's rules for names it is response_code_class="5xx" of upstream_rq, by Envoy's own "5" of upstream_rq_xx."""
     return line.labels.get("response_code_class", line.labels.get("envoy_response_code_class", ""))[:1]
 
 
@@ -148,9 +151,7 @@ class PageCounters:
             self._note_start(url, uptime or 0.0, sum(tally.requests for tally in counted.values()))
             for host, tally in counted.items():
                 total[host] = total.get(host, Tally()) + tally
-        services = {
-            service: service_counters(total, service, local_hosts) for service, local_hosts in self._hosts.items()
-        }
+        services = {service: service_counters(total, service, local_hosts) for service, local_hosts in self._hosts.items()}
         return GatewayCounters(services, epoch=",".join(str(self._seen[url][2]) for url in self.urls))
 
     def _note_start(self, url: str, uptime: float, requests: int) -> None:

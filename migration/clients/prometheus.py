@@ -39,14 +39,15 @@ class Queries:
     latency_ms: str
 
 
+# Envoy names classes of answers upstream_rq_xx{...="5"}, Istio's rules make upstream_rq{...="5xx"} of them.
 QUERIES: Mapping[Dialect, Queries] = {
     "envoy": Queries(
         requests=(
-            'sum(increase(envoy_cluster_upstream_rq_xx{{cluster="{cluster}",'
+            'sum(increase({{__name__=~"envoy_cluster_upstream_rq(_xx)?",cluster="{cluster}",response_code_class=~"[1-5](xx)?",'
             'cluster_name=~"outbound[|][0-9]+[|][^|]*[|]({hosts});?"}}[{window}]))'
         ),
         errors=(
-            'sum(increase(envoy_cluster_upstream_rq_xx{{cluster="{cluster}",response_code_class=~"5(xx)?",'
+            'sum(increase({{__name__=~"envoy_cluster_upstream_rq(_xx)?",cluster="{cluster}",response_code_class=~"5(xx)?",'
             'cluster_name=~"outbound[|][0-9]+[|][^|]*[|]({hosts});?"}}[{window}]))'
         ),
         latency_ms=(

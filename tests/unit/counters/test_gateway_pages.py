@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - lines of a page are as they are
 """What a gateway's page and the metrics store say of a service; a real HTTP server on loopback speaks for both."""
 
 from __future__ import annotations
@@ -35,8 +34,10 @@ ORIGINAL: dict[str, Any] = {
 LOCAL = "outbound|80||catalog.shop.svc.cluster.local"
 PEER = "outbound|80||catalog.shop.peer.bluegreen.internal"
 PAGE = f"""# TYPE envoy_cluster_upstream_rq_xx counter
-envoy_cluster_upstream_rq_xx{{response_code_class="2xx",cluster_name="{LOCAL}"}} 90
-envoy_cluster_upstream_rq_xx{{response_code_class="5xx",cluster_name="{LOCAL};"}} 10
+envoy_cluster_upstream_rq{{response_code_class="2xx",cluster_name="{LOCAL}"}} 90
+envoy_cluster_upstream_rq{{response_code="200",cluster_name="{LOCAL}"}} 90
+envoy_cluster_external_upstream_rq{{response_code_class="2xx",cluster_name="{LOCAL}"}} 90
+envoy_cluster_upstream_rq{{response_code_class="5xx",cluster_name="{LOCAL};"}} 10
 envoy_cluster_upstream_rq_xx{{envoy_response_code_class="2",envoy_cluster_name="outbound|80|v2|old.legacy.svc.cluster.local"}} 3
 envoy_cluster_upstream_rq_xx{{response_code_class="5xx",cluster_name="{PEER}"}} 7
 envoy_cluster_upstream_rq_xx{{response_code_class="2xx",cluster_name="outbound|80||shadow.shop.svc.cluster.local"}} 55
@@ -140,7 +141,7 @@ def answers(**values: str | None) -> Callable[[web.Request], web.Response]:
 
     def answer(request: web.Request) -> web.Response:
         query = request.query["query"]
-        kind = "latency" if "quantile" in query else "errors" if "5" in query.split("cluster_name")[0] else "requests"
+        kind = "latency" if "quantile" in query else "errors" if '~"5(xx)?"' in query else "requests"
         cluster = "fern" if 'cluster="fern"' in query else "plum"
         found = values.get(f"{kind}_{cluster}")
         result = [] if found is None else [{"metric": {}, "value": [0, found]}]
@@ -183,9 +184,7 @@ def test_no_data_is_not_zero(values: dict[str, str], expected: WindowStats | Non
     ],
     ids=["down", "refused", "no store", "no vector"],
 )
-def test_a_store_that_fails_is_an_error_and_not_no_data(
-    response: Callable[[], web.Response], error: type[Exception]
-) -> None:
+def test_a_store_that_fails_is_an_error_and_not_no_data(response: Callable[[], web.Response], error: type[Exception]) -> None:
     with pytest.raises(error):
         served(lambda _: response(), window)
 
