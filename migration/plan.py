@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
@@ -68,7 +68,6 @@ class Plan:
     changes: tuple[Change, ...]
     skipped: tuple[Skipped, ...] = ()
     unknown: tuple[str, ...] = ()
-    seconds: float = field(default=0.0, compare=False)
 
     def counts(self) -> dict[str, int]:
         found = Counter(change.action for change in self.changes)

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -46,9 +45,7 @@ LONGEST_WAIT_SECONDS = 10.0
 class Kubernetes:
     """One API server. Open it with `async with`; every method may be called from many tasks at once."""
 
-    def __init__(
-        self, access: Access, *, timeout_seconds: float = 30.0, connections: int = 64, attempts: int = 6
-    ) -> None:
+    def __init__(self, access: Access, *, timeout_seconds: float = 30.0, connections: int = 32, attempts: int = 6) -> None:
         self.access = access
         self.name = access.cluster
         self.limiter = Limiter(most=connections)
@@ -138,9 +135,7 @@ class Kubernetes:
                     raise
                 if last_try:  # a list that changes faster than it can be read in pages: once in one piece
                     query.pop("limit")
-        page = await self.request(
-            "GET", resource.path(namespace), query=query, accept=accept, timeout_seconds=timeout_seconds
-        )
+        page = await self.request("GET", resource.path(namespace), query=query, accept=accept, timeout_seconds=timeout_seconds)
         return Listing(_named(resource, page), page.get("metadata", {}).get("resourceVersion", ""))
 
     async def apply(
@@ -171,15 +166,11 @@ class Kubernetes:
             timeout_seconds=timeout_seconds,
         )
 
-    async def create(
-        self, resource: Resource, obj: Mapping[str, Any], *, manager: str, dry_run: bool = False
-    ) -> Object:
+    async def create(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, dry_run: bool = False) -> Object:
         path = resource.path(obj["metadata"].get("namespace"))
         return await self.request("POST", path, query=_write_query(manager, dry_run), body=obj)
 
-    async def replace(
-        self, resource: Resource, obj: Mapping[str, Any], *, manager: str, dry_run: bool = False
-    ) -> Object:
+    async def replace(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, dry_run: bool = False) -> Object:
         meta = obj["metadata"]
         path = resource.path(meta.get("namespace"), meta["name"])
         return await self.request("PUT", path, query=_write_query(manager, dry_run), body=obj)
@@ -325,11 +316,7 @@ class Kubernetes:
             except aiohttp.ClientConnectorError as problem:
                 raise self._unreachable("cannot be connected to", problem) from problem
             except (aiohttp.ClientError, OSError, ValueError) as problem:
-                if (
-                    isinstance(problem, (aiohttp.InvalidURL, ValueError))
-                    or not repeatable
-                    or attempt >= min(3, self._attempts)
-                ):
+                if isinstance(problem, (aiohttp.InvalidURL, ValueError)) or not repeatable or attempt >= min(3, self._attempts):
                     raise self._unreachable(f"failed during {where}", problem) from problem
             finally:
                 self.limiter.leave(time.monotonic() - began, pressed=pressed)
@@ -363,9 +350,7 @@ class Kubernetes:
             try:
                 token = access.token_file.read_text().strip()
             except OSError as problem:
-                raise self._unreachable(
-                    f"needs the token in {access.token_file}, which cannot be read", problem
-                ) from problem
+                raise self._unreachable(f"needs the token in {access.token_file}, which cannot be read", problem) from problem
         if token:
             self._authorization = f"Bearer {token}"
         elif access.basic:
@@ -376,9 +361,7 @@ class Kubernetes:
         if self._session is not None:
             await self._session.close()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._connections, ssl=context if context else False, keepalive_timeout=60
-            ),
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=context if context else False, keepalive_timeout=60),
             auto_decompress=True,
         )
 
@@ -485,16 +468,3 @@ def read_discovery(groups: Sequence[Mapping[str, Any]]) -> Discovery:
                     )
                 served.setdefault(key, []).append(version["version"])
     return Discovery(tuple(resources), {key: tuple(versions) for key, versions in served.items()}, tuple(stale))
-
-
-@asynccontextmanager
-async def opened(*clients: Kubernetes) -> AsyncIterator[tuple[Kubernetes, ...]]:
-    """Several clients, all closed at the end."""
-    try:
-        yield clients
-    finally:
-        for client in clients:
-            await client.close()
-
-
-__all__ = ["Discovery", "Kubernetes", "Listing", "conflict_details", "load", "opened", "read_discovery"]

@@ -20,7 +20,7 @@ SLOW_SECONDS = 1.0
 class Limiter:
     """Additive increase, multiplicative decrease. `limit` is public to be shown and tested."""
 
-    def __init__(self, *, start: int = START, most: int = 64) -> None:
+    def __init__(self, *, start: int = START, most: int = 32) -> None:
         self.limit = float(min(start, most))
         self.most = most
         self.in_flight = 0

@@ -39,9 +39,7 @@ class Bare:
 
 @contextlib.contextmanager
 def control_planes(root: Path, versions: dict[str, str]) -> Iterator[dict[str, Bare]]:
-    built = programs.built()
-    if built is None:
-        pytest.skip("the lab's programs are not built: run `make lab` once")
+    built = programs.ensure()
     block, lock = layout.take_block(root)
     running: list[subprocess.Popen[bytes]] = []
     planes = {}
