@@ -213,8 +213,7 @@ def test_a_foreign_weight_is_written_over_where_the_policy_says_so(tmp_path: Pat
     result = shift(universe, during=meddle, reassert=True)
     assert result.arrived == ("shop/catalog",)
     assert any(
-        event.op == "reassert" and "kubectl-edit" in event.reason
-        for event in read(tmp_path / ".bluegreen/journal.jsonl")
+        event.op == "reassert" and "kubectl-edit" in event.reason for event in read(tmp_path / ".bluegreen/journal.jsonl")
     )
 
 
@@ -389,9 +388,7 @@ def test_the_journal_has_every_intent_before_its_write(tmp_path: Path):
     universe = Universe(tmp_path)
     shift(universe)
     events = read(tmp_path / ".bluegreen/journal.jsonl")
-    steps = [
-        (event.kind, event.after) for event in events if event.op == "shift" and event.kind in ("intent", "outcome")
-    ]
+    steps = [(event.kind, event.after) for event in events if event.op == "shift" and event.kind in ("intent", "outcome")]
     assert steps == [(kind, split) for split in (10, 2000, 10_000) for kind in ("intent", "outcome")]
     assert Phase.BAKED  # the last note says so
     assert events[-1].op in ("bake", "progress", "effect")
