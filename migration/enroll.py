@@ -117,11 +117,12 @@ async def unenroll(
     if unknown:
         raise Held(f"not enrolled: {', '.join(unknown)}", remedy="`bluegreen status` lists what is")
     there = {service: edge.services[service] for service in services}
-    between = [s for s, split in there.items() if split not in (0, routing.WHOLE_BP)]
+    # with the originals back, each gateway serves what comes in by it: nobody jumps only where that is so already
+    between = [s for s, split in there.items() if split != edge.green_entry_bp or split not in (0, routing.WHOLE_BP)]
     if between and not force:
         raise Held(
-            f"between the clusters: {', '.join(between)}: their users would jump",
-            remedy="`bluegreen rollback SERVICE` or `bluegreen shift` to the end first, or --force",
+            f"the users of {', '.join(between)} would jump to the cluster by which they come in",
+            remedy="`bluegreen rollback SERVICE` first (or `bluegreen entry shift` at the end), or --force",
         )
     originals = {service: read_route(file.routes_folder, service) for service in services}
     ids = journal.intents("unenroll", [(service, split, None, "") for service, split in there.items()])

@@ -77,7 +77,9 @@ class IstioRouter:
             service = f"{item['metadata']['namespace']}/{item['metadata']['name']}"
             if service in self.originals:
                 routes[service] = self._live(service, item)
-        self._known.update(routes)
+        # only what is not known yet: a list that was begun before one of our writes would make the next one a false conflict, and a
+        # foreign change must not become the version that we write over
+        self._known = {**routes, **self._known}
         generation, services = record
         return RouterState(generation, services, routes)
 
