@@ -1,6 +1,6 @@
 """`pulumi up` of the whole program on the lab, in the order of an upgrade.
 
-One story on one lab, told in the order of the file: each test goes on from where the last one ended.
+One test: each step goes on from where the last one ended, and a failure names its step by the frame it is in.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def unchanged(operations: Operations) -> bool:
     return operations.changes == 0 and operations.same > 0
 
 
-def test_network_blue_and_edge_come_up_and_a_second_up_changes_nothing(world: World) -> None:
+def network_blue_and_edge_come_up_and_a_second_up_changes_nothing(world: World) -> None:
     for stack in (NETWORK, BLUE, EDGE):
         made = world.project.up(stack)
         assert made.create > 0
@@ -137,7 +137,7 @@ def test_network_blue_and_edge_come_up_and_a_second_up_changes_nothing(world: Wo
     assert world.weights() == {BLUE: 1}
 
 
-def test_green_is_created_and_nothing_else_is_touched(world: World) -> None:
+def green_is_created_and_nothing_else_is_touched(world: World) -> None:
     made = world.project.up(GREEN)
     assert made.create > 0
     assert (made.update, made.delete, made.replace) == (0, 0, 0)
@@ -171,7 +171,7 @@ def spec(world: World, cluster: str) -> Any:
     return world.kube(cluster, path_of(ROUTE))["spec"]
 
 
-def test_what_the_command_wrote_is_taken_over_as_it_is(world: World) -> None:
+def what_the_command_wrote_is_taken_over_as_it_is(world: World) -> None:
     for cluster in (BLUE, GREEN):
         world.apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
         world.apply(cluster, ROUTE)
@@ -185,13 +185,13 @@ def test_what_the_command_wrote_is_taken_over_as_it_is(world: World) -> None:
         assert spec(world, cluster) == wanted[cluster].routes[0]["spec"]
 
 
-def test_after_a_step_of_the_command_an_up_changes_nothing(world: World) -> None:
+def after_a_step_of_the_command_an_up_changes_nothing(world: World) -> None:
     enroll(world, 2500, 2)
     assert unchanged(world.project.preview(EDGE))
     assert unchanged(world.project.up(EDGE))
 
 
-def test_putting_the_file_back_and_up_is_a_rollback(world: World) -> None:
+def putting_the_file_back_and_up_is_a_rollback(world: World) -> None:
     world.project.configure(EDGE, {"services": {SERVICE: 0}, "generation": 1})
     back = world.project.up(EDGE)
     assert back.update > 0
@@ -202,7 +202,7 @@ def test_putting_the_file_back_and_up_is_a_rollback(world: World) -> None:
     assert live.services == {SERVICE: 0}
 
 
-def test_an_old_file_never_raises_what_green_serves(world: World) -> None:
+def an_old_file_never_raises_what_green_serves(world: World) -> None:
     live = world.live(BLUE)
     assert live is not None
     world.project.configure(EDGE, {"services": {SERVICE: 9000}, "generation": 1, "entry": {BLUE: 0, GREEN: 10000}})
@@ -213,7 +213,7 @@ def test_an_old_file_never_raises_what_green_serves(world: World) -> None:
     world.project.configure(EDGE, {"services": {SERVICE: 0}, "entry": {BLUE: 10000, GREEN: 0}})
 
 
-def test_a_dead_green_does_not_hold_up_a_rollback(world: World) -> None:
+def a_dead_green_does_not_hold_up_a_rollback(world: World) -> None:
     enroll(world, 5000, 10)
     assert unchanged(world.project.up(EDGE))
     world.lab.client.program(GREEN, "kube-apiserver", "killed")
@@ -227,7 +227,7 @@ def test_a_dead_green_does_not_hold_up_a_rollback(world: World) -> None:
     assert unchanged(world.project.preview(EDGE))
 
 
-def test_destroying_green_leaves_nothing_of_it_and_blue_as_it_was(world: World) -> None:
+def destroying_green_leaves_nothing_of_it_and_blue_as_it_was(world: World) -> None:
     world.project.set_sides(BLUE)
     world.project.configure(EDGE, {"services": {}, "generation": 12})
     world.project.up(EDGE)
@@ -245,3 +245,18 @@ def test_destroying_green_leaves_nothing_of_it_and_blue_as_it_was(world: World) 
     for stack in (NETWORK, BLUE, EDGE):
         assert unchanged(world.project.preview(stack))
     assert spec(world, BLUE) == ROUTE["spec"]
+
+
+def test_an_upgrade_by_pulumi_up(world: World) -> None:
+    for step in (
+        network_blue_and_edge_come_up_and_a_second_up_changes_nothing,
+        green_is_created_and_nothing_else_is_touched,
+        what_the_command_wrote_is_taken_over_as_it_is,
+        after_a_step_of_the_command_an_up_changes_nothing,
+        putting_the_file_back_and_up_is_a_rollback,
+        an_old_file_never_raises_what_green_serves,
+        a_dead_green_does_not_hold_up_a_rollback,
+        destroying_green_leaves_nothing_of_it_and_blue_as_it_was,
+    ):
+        print(step.__name__, flush=True)  # noqa: T201 - which step, in the captured output
+        step(world)
