@@ -1,0 +1,75 @@
+"""One line of the road each: state and observation in, moves out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from migration.decide import Observation, decide, make_order
+from migration.errors import ConfigError
+from migration.model import Judged, Phase, ServiceState, Verdict
+from migration.policy import Policy
+
+POLICY = Policy(steps_bp=(10, 5000, 10_000), dwell_seconds=10, min_requests=5, fail_limit=2, error_limit=3)
+S = "a/b"
+READY = ServiceState(Phase.MOVING, 10, in_effect_at=0.0, dwell_seconds=10, dwell_done_at=20.0, last_tick=29.0)
+PASS, FAIL = Judged(Verdict.PASS, "good"), Judged(Verdict.FAIL, "bad")
+ERROR, NONE = Judged(Verdict.ERROR, "down"), Judged(Verdict.INCONCLUSIVE, "nothing")
+
+
+def moved(state, policy=POLICY, **seen):
+    seen = {"fast": {S: PASS}, "requests": {S: 5}, **seen}
+    decision = decide(make_order([S], [], {}, 2, 5), {S: state}, Observation(**seen), lambda service: policy, 30.0)
+    return [(move.to_bp, move.back) for move in decision.moves], decision.state[S]
+
+
+@pytest.mark.parametrize(
+    ("state", "seen", "moves"),
+    [
+        pytest.param(READY, {}, [(5000, False)], id="all good: the next step"),
+        pytest.param(ServiceState(), {}, [(10, False)], id="waiting: the first step"),
+        pytest.param(ServiceState(), {"paused": "ann"}, [], id="paused: does not begin"),
+        pytest.param(replace(READY, in_effect_at=None), {}, [], id="not in effect: waits"),
+        pytest.param(replace(READY, dwell_seconds=3, dwell_done_at=None), {}, [], id="dwell not over: waits"),
+        pytest.param(READY, {"requests": {S: 4}}, [], id="too few requests: lengthens"),
+        pytest.param(READY, {"window_open": False}, [], id="window closed: holds"),
+        pytest.param(READY, {"paused": "ann"}, [], id="paused: holds"),
+        pytest.param(READY, {"metrics": True}, [], id="no word of the store: holds"),
+        pytest.param(READY, {"metrics": True, "slow": {S: PASS}}, [(5000, False)], id="the store's pass advances"),
+        pytest.param(READY, {"metrics": True, "slow": {S: NONE}}, [], id="inconclusive store: holds"),
+        pytest.param(READY, {"metrics": True, "slow": {S: ERROR}}, [], id="store down: holds"),
+        pytest.param(READY, {"metrics": True, "slow": {S: FAIL}}, [], id="the store's first fail: holds"),
+        pytest.param(replace(READY, fails=1), {"metrics": True, "slow": {S: FAIL}}, [(0, True)], id="at the limit: back"),
+        pytest.param(READY, {"fast": {S: FAIL}}, [(0, True)], id="fast fail: back at once"),
+        pytest.param(READY, {"fast": {S: FAIL}, "paused": "ann", "window_open": False}, [(0, True)], id="back asks nobody"),
+        pytest.param(READY, {"fast": {S: ERROR}}, [], id="blind: holds"),
+        pytest.param(replace(READY, errors=2), {"fast": {S: ERROR}}, [(0, True)], id="blind too long: back"),
+        pytest.param(READY, {"foreign": {S: "kubectl"}}, [], id="changed by somebody: frozen"),
+        pytest.param(replace(READY, phase=Phase.RETURNED, split_bp=0), {}, [], id="went back: stays"),
+        pytest.param(
+            replace(READY, phase=Phase.BAKED, split_bp=10_000), {"fast": {S: FAIL}}, [(0, True)], id="baked is still watched"
+        ),
+    ],
+)
+def test_moves(state, seen, moves):
+    assert moved(state, **seen)[0] == moves
+
+
+def test_a_good_sample_clears_the_count_of_errors():
+    assert moved(replace(READY, errors=2, dwell_done_at=None, dwell_seconds=1))[1].errors == 0
+
+
+def test_a_long_sleep_is_no_dwell():
+    state = replace(READY, dwell_seconds=0.0, dwell_done_at=None, last_tick=0.0)
+    assert moved(state)[1].dwell_seconds == 3 * POLICY.sample_interval_seconds
+
+
+def test_order_puts_what_is_needed_first_and_keeps_groups_whole():
+    order = make_order(["s/a", "s/b", "s/c", "s/d"], [["s/c", "s/d"]], {"s/a": ["s/c"]}, 1, 3)
+    assert order.batches == ((("s/c", "s/d"),), (("s/a",), ("s/b",)))
+
+
+def test_a_circle_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"circle: s/a -> s/b -> s/a"):
+        make_order(["s/a", "s/b"], [], {"s/a": ["s/b"], "s/b": ["s/a"]}, 1, 1)
