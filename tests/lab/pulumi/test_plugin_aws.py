@@ -115,9 +115,9 @@ aws.cloudwatch.LogGroup("g", name="/plugins/g", retention_in_days=days)
         tmp_path / "elsewhere", environment, "", main="inner", stackConfigDir="stacks", options={"refresh": "always"}
     )
     (program.folder / "inner").mkdir()
-    (program.folder / "stacks").mkdir()
     (program.folder / "inner" / "__main__.py").write_text(text)
-    (program.folder / "stacks" / "Pulumi.dev.yaml").write_text("config: {elsewhere:days: '7'}\n")
+    program.pulumi("config", "set", "days", "7")
+    assert "days" in (program.folder / "stacks" / "Pulumi.dev.yaml").read_text()
     assert program.run("up")["created"] == 2
     logs = _client("logs", environment)
     logs.put_retention_policy(logGroupName="/plugins/g", retentionInDays=3)
