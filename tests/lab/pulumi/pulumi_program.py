@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ class Program:
     def __init__(self, folder: Path, environment: Mapping[str, str], text: str, **settings: Any) -> None:
         self.folder, self._environment = folder, dict(environment)
         folder.mkdir(parents=True, exist_ok=True)
-        project = {"name": re.sub(r"\W", "", folder.name), "runtime": "python", **settings}
+        # The backend is shared by all tests of the lab, so is its list of stacks.
+        name = f"{re.sub(r'[^a-z]', '', folder.name)}-{uuid.uuid4().hex[:8]}"
+        project = {"name": name, "runtime": "python", **settings}
         (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
         self.write(text)
         assert self.pulumi("stack", "init", "dev").returncode == 0
