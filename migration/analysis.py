@@ -1,9 +1,13 @@
 """Judges green from numbers alone. Pure: samples and windows go in, a verdict comes out.
 
-Two judges. `fast` reads the gateways' counters and may take a service back within a second: it asks how likely green's errors would be
-if green were exactly as bad as is allowed, where allowed is the larger of the absolute limit and blue's own rate over the same seconds
-plus a margin (a fault that both share is not green's). Only when that is less likely than `policy.false_alarm` over some window is green
-guilty: half of a handful of requests is guilty at once, half a percent of thousands all day is not. `slow` reads the metrics store and
+Two judges. `fast` reads the gateways' counters and may take a service back within a second: it asks how likely
+green's errors would be
+if green were exactly as bad as is allowed, where allowed is the larger of the absolute limit and blue's own rate over
+the same seconds
+plus a margin (a fault that both share is not green's). Only when that is less likely than `policy.false_alarm` over
+some window is green
+guilty: half of a handful of requests is guilty at once, half a percent of thousands all day is not. `slow` reads the
+metrics store and
 gates each step.
 """
 
@@ -25,8 +29,10 @@ ENOUGH_OF_BLUE = 20
 def sides(blue_gateway: ServiceCounters, green_gateway: ServiceCounters) -> tuple[Tally, Tally]:
     """What blue and green answered, whichever gateway the requests came in by.
 
-    A forwarded request is counted by the gateway that forwarded it, so that one which never arrived counts too. The other gateway counts
-    those that arrived among its `local`; where it cannot tell them apart (`peer_in` is 0), as many as were forwarded are taken off.
+    A forwarded request is counted by the gateway that forwarded it, so that one which never arrived counts too.
+    The other gateway counts
+    those that arrived among its `local`; where it cannot tell them apart (`peer_in` is 0), as many as were
+    forwarded are taken off.
     """
     return _side(blue_gateway, green_gateway.forwarded), _side(green_gateway, blue_gateway.forwarded)
 
@@ -51,7 +57,8 @@ class Sample:
 
 
 class Samples:
-    """The last seconds of one service. Counters that began again (a restarted proxy) add what they show, never a negative number."""
+    """The last seconds of one service. Counters that began again (a restarted proxy) add what they show, never a
+    negative number."""
 
     def __init__(self, keep_seconds: float = 60.0) -> None:
         self.keep_seconds = keep_seconds
@@ -78,7 +85,8 @@ class Samples:
             self._kept.popleft()
 
     def over(self, seconds: float) -> tuple[Tally, Tally] | None:
-        """Blue's and green's growth over the last seconds (the newest sample back to the last one that is old enough)."""
+        """Blue's and green's growth over the last seconds (the newest sample back to the last one that is old
+        enough)."""
         if len(self._kept) < 2:
             return None
         newest = self._kept[-1]
@@ -124,9 +132,7 @@ class Samples:
 def _grown(total: Tally, now: Tally, before: Tally) -> Tally:
     if now.requests < before.requests:
         before = Tally()
-    return Tally(
-        total.requests + now.requests - before.requests, total.errors + max(now.errors - before.errors, 0), now.active
-    )
+    return Tally(total.requests + now.requests - before.requests, total.errors + max(now.errors - before.errors, 0), now.active)
 
 
 def _since(now: ServiceCounters, before: ServiceCounters) -> ServiceCounters:
@@ -168,7 +174,8 @@ def tail(errors: int, requests: int, rate: float) -> float:
 
 
 def allowed_rate(blue: Tally, policy: Policy) -> float:
-    """Blue's rate is taken at the upper end of what its few requests allow: an unlucky green must not be compared with a lucky blue."""
+    """Blue's rate is taken at the upper end of what its few requests allow: an unlucky green must not be compared
+    with a lucky blue."""
     if blue.requests <= 0:
         return policy.error_rate_limit
     rate = blue.errors / blue.requests

@@ -1,4 +1,5 @@
-"""The `bluegreen` command: reads options, prints plans, asks, calls a step, turns its result into words and an exit code.
+"""The `bluegreen` command: reads options, prints plans, asks, calls a step, turns its result into words and an exit
+code.
 
 Nothing heavy is imported before a command needs it: `bluegreen --help` must answer at once.
 """
@@ -107,7 +108,7 @@ def _confirm(context: _Context, yes: bool, plan: list[str]) -> None:
     click.confirm("Go on?", abort=True, err=context.as_json)
 
 
-# -- before the shift --------------------------------------------------------------------------------------------------------
+# -- before the shift ------------------------------------------------------------------------------------------------
 
 
 @cli.command()
@@ -311,7 +312,7 @@ def _locked(migration: Migration, command: str) -> tuple[Any, Any]:
     return lock, Journal(migration.store, lock.fence, time.time)
 
 
-# -- the shift ---------------------------------------------------------------------------------------------------------------
+# -- the shift -------------------------------------------------------------------------------------------------------
 
 
 @cli.command()
@@ -498,7 +499,7 @@ def status(context: _Context) -> None:
     _say(context, found.as_json(), found.lines())
 
 
-# -- the entry ---------------------------------------------------------------------------------------------------------------
+# -- the entry -------------------------------------------------------------------------------------------------------
 
 
 @cli.group()

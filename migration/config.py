@@ -14,7 +14,8 @@ singletons: [NAMESPACE/NAME]
 windows: ["Mon-Fri 09:00-17:00"]   # when traffic may be moved forward; none: always
 ignore: [CODE, CODE:OBJECT]
 ```
-Paths are relative to the file. Every complaint names file, line, key, value, what is allowed and what was probably meant; exit 2.
+Paths are relative to the file. Every complaint names file, line, key, value, what is allowed and what was probably
+meant; exit 2.
 """
 
 from __future__ import annotations
@@ -91,9 +92,7 @@ class _Reader:
         told = f"{where}: {key}: {problem}" + (f"; allowed: {allowed}" if allowed else "")
         return ConfigError(told, remedy=remedy or f"edit {self.path} and run the same command again")
 
-    def mapping(
-        self, value: Any, key: str, allowed: Iterable[str] | None, required: Iterable[str] = ()
-    ) -> dict[str, Any]:
+    def mapping(self, value: Any, key: str, allowed: Iterable[str] | None, required: Iterable[str] = ()) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise self.wrong(
                 key or "the file",
@@ -132,9 +131,7 @@ class _Reader:
         known = list(allowed)
         if value not in known:
             close = difflib.get_close_matches(str(value), known, 1)
-            raise self.wrong(
-                key, f"is {_shown(value)}" + (f" (did you mean {close[0]}?)" if close else ""), " | ".join(known)
-            )
+            raise self.wrong(key, f"is {_shown(value)}" + (f" (did you mean {close[0]}?)" if close else ""), " | ".join(known))
         return str(value)
 
     def boolean(self, value: Any, key: str) -> bool:
@@ -169,9 +166,7 @@ def read_yaml(path: Path, what: str) -> tuple[Any, dict[str, int]]:
     try:
         text = path.read_text()
     except OSError as problem:
-        remedy = (
-            f"write {path}, or name another with --config" if what == "migration.yaml" else f"check the path of {what}"
-        )
+        remedy = f"write {path}, or name another with --config" if what == "migration.yaml" else f"check the path of {what}"
         raise ConfigError(f"{path}: {what} cannot be read: {problem.strerror}", remedy=remedy) from problem
     except UnicodeDecodeError as problem:
         raise ConfigError(f"{path}: is not UTF-8 text", remedy=f"edit {path}") from problem
@@ -243,12 +238,9 @@ def load(path: Path) -> Migration:
         policy=policy,
         services=services,
         groups=tuple(groups),
-        singletons=tuple(
-            reader.service(s, "singletons") for s in reader.sequence(top.get("singletons") or [], "singletons")
-        ),
+        singletons=tuple(reader.service(s, "singletons") for s in reader.sequence(top.get("singletons") or [], "singletons")),
         windows=tuple(
-            _window(reader, w, f"windows[{i}]")
-            for i, w in enumerate(reader.sequence(top.get("windows") or [], "windows"))
+            _window(reader, w, f"windows[{i}]") for i, w in enumerate(reader.sequence(top.get("windows") or [], "windows"))
         ),
         ignore=tuple(reader.text(code, "ignore") for code in reader.sequence(top.get("ignore") or [], "ignore")),
         lines=lines,
@@ -279,14 +271,10 @@ def _clusters(reader: _Reader, value: Any, folder: Path) -> dict[str, Cluster]:
                 "a gateway of its own",
             )
         seen[path, context] = gateways[gateway.address, gateway.port] = name
-        counters = (
-            _source(reader, fields["counters"], f"{key}.counters") if fields.get("counters") is not None else None
-        )
+        counters = _source(reader, fields["counters"], f"{key}.counters") if fields.get("counters") is not None else None
         clusters[name] = Cluster(name, path, context, gateway, counters)
     if len(clusters) != 2:
-        raise reader.wrong(
-            "clusters", f"names {len(clusters)}: {', '.join(clusters) or 'none'}", "exactly two clusters"
-        )
+        raise reader.wrong("clusters", f"names {len(clusters)}: {', '.join(clusters) or 'none'}", "exactly two clusters")
     return clusters
 
 
@@ -323,8 +311,7 @@ def _service(reader: _Reader, value: Any, key: str) -> ServicePolicy:
         ),
         hold=reader.boolean(fields.get("hold", False), f"{key}.hold"),
         depends_on=tuple(
-            reader.service(s, f"{key}.depends_on")
-            for s in reader.sequence(fields.get("depends_on") or [], f"{key}.depends_on")
+            reader.service(s, f"{key}.depends_on") for s in reader.sequence(fields.get("depends_on") or [], f"{key}.depends_on")
         ),
         overrides=_policy(reader, fields.get("policy") or {}, f"{key}.policy"),
     )

@@ -1,8 +1,12 @@
-"""What to do next. Pure: everything it knows is in its arguments, so that every rule of the road is a line in a table of tests.
+"""What to do next. Pure: everything it knows is in its arguments, so that every rule of the road is a line in a table
+of tests.
 
-A service waits, moves step by step, arrives, bakes. Each step's dwell counts only while the split is in effect and green is being judged.
-Only good words advance: the dwell is over, green has answered enough requests, and (where there is a metrics store) the store said `pass` after
-the dwell was over. A step without enough requests is lengthened. Going back asks nobody: not the window, not a pause, not the store.
+A service waits, moves step by step, arrives, bakes. Each step's dwell counts only while the split is in effect and
+green is being judged.
+Only good words advance: the dwell is over, green has answered enough requests, and (where there is a metrics store)
+the store said `pass` after
+the dwell was over. A step without enough requests is lengthened. Going back asks nobody: not the window, not a pause,
+not the store.
 Units (groups, or single services) move and return together. What went back stays back until somebody tries it again.
 """
 
@@ -33,7 +37,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Observation:
-    """`slow` holds only verdicts that came since the last tick; `requests` is what green answered since the step is in effect."""
+    """`slow` holds only verdicts that came since the last tick; `requests` is what green answered since the step
+    is in effect."""
 
     fast: Mapping[str, Judged] = field(default_factory=dict)
     slow: Mapping[str, Judged] = field(default_factory=dict)
@@ -87,13 +92,9 @@ def decide(order: Order, state: State, seen: Observation, policy_of: Callable[[s
     return Decision(services, tuple(moves), tuple(notes), frozenset(wants), done)
 
 
-def _judge(
-    there: ServiceState, seen: Observation, service: str, policy: Policy, now: float
-) -> tuple[ServiceState, str | None]:
+def _judge(there: ServiceState, seen: Observation, service: str, policy: Policy, now: float) -> tuple[ServiceState, str | None]:
     fast, slow = seen.fast.get(service, NOTHING), seen.slow.get(service)
-    elapsed = (
-        0.0 if there.last_tick is None else max(0.0, min(now - there.last_tick, 3 * policy.sample_interval_seconds))
-    )
+    elapsed = 0.0 if there.last_tick is None else max(0.0, min(now - there.last_tick, 3 * policy.sample_interval_seconds))
     there = replace(there, last_tick=now)
     if fast.verdict is Verdict.FAIL:
         return there, fast.reason
@@ -202,11 +203,7 @@ def _slow_passed(there: ServiceState, seen: Observation, wants: set[str], servic
     if not seen.metrics:
         return True
     wants.add(service)
-    return (
-        there.slow_passed_at is not None
-        and there.dwell_done_at is not None
-        and there.slow_passed_at > there.dwell_done_at
-    )
+    return there.slow_passed_at is not None and there.dwell_done_at is not None and there.slow_passed_at > there.dwell_done_at
 
 
 def _blocked(seen: Observation) -> str | None:

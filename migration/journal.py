@@ -1,13 +1,17 @@
 """Why everything is as it is: an append-only file of JSON Lines in the store folder.
 
-    {"seq": 7, "time": "2026-08-24T10:00:00.123Z", "fence": 3, "kind": "intent" | "outcome" | "note", "id": "3-7", "of": "3-6" | null,
+    {"seq": 7, "time": "2026-08-24T10:00:00.123Z", "fence": 3, "kind": "intent" | "outcome" | "note", "id": "3-7",
+    "of": "3-6" | null,
      "op": "shift", "target": "shop/catalog", "before": 0, "after": 10, "reason": "..."}
 
-On the way to green an intent is on disk (fsync) before its side effect; its outcome names it in `of`. An intent without an outcome is open:
-whoever comes next looks at the live world. A last line that a crash tore is dropped when the file is opened; any other line that cannot be read
+On the way to green an intent is on disk (fsync) before its side effect; its outcome names it in `of`. An intent
+without an outcome is open:
+whoever comes next looks at the live world. A last line that a crash tore is dropped when the file is opened; any
+other line that cannot be read
 is an error, because then something else wrote here.
 
-Operations: shift (a split), rollback, entry, enroll, unenroll: with intents. Notes: progress (dwell so far, `after` = {service: seconds}), effect,
+Operations: shift (a split), rollback, entry, enroll, unenroll: with intents. Notes: progress (dwell so far, `after` =
+{service: seconds}), effect,
 return, freeze, pause, resume, retry, start, stop.
 """
 
@@ -69,8 +73,7 @@ class Journal:
 
     def outcomes(self, op: str, ids: Mapping[str, str], results: Mapping[str, tuple[Any, str]]) -> None:
         made = [
-            self._make("outcome", op, target, None, after, why, ids.get(target))
-            for target, (after, why) in results.items()
+            self._make("outcome", op, target, None, after, why, ids.get(target)) for target, (after, why) in results.items()
         ]
         self._append(made, sync=True)
 
@@ -84,19 +87,13 @@ class Journal:
         if made:
             self._append(made, sync=True)
 
-    def _make(
-        self, kind: Kind, op: str, target: str, before: Any, after: Any, reason: str, of: str | None = None
-    ) -> Event:
+    def _make(self, kind: Kind, op: str, target: str, before: Any, after: Any, reason: str, of: str | None = None) -> Event:
         self._seq += 1
         stamp = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return Event(
-            self._seq, stamp, self.fence, kind, f"{self.fence}-{self._seq}", of, op, target, before, after, reason
-        )
+        return Event(self._seq, stamp, self.fence, kind, f"{self.fence}-{self._seq}", of, op, target, before, after, reason)
 
     def _append(self, events: list[Event], *, sync: bool) -> None:
-        self._stream.write(
-            b"".join(json.dumps(asdict(event), separators=(",", ":")).encode() + b"\n" for event in events)
-        )
+        self._stream.write(b"".join(json.dumps(asdict(event), separators=(",", ":")).encode() + b"\n" for event in events))
         self._stream.flush()
         if sync:
             os.fsync(self._stream.fileno())
@@ -175,7 +172,5 @@ def remember(events: Iterable[Event]) -> dict[str, Remembered]:
             services.pop(event.target, None)
     for event in open_intents(known):
         if event.op in ("shift", "rollback"):
-            of(event.target).open_values += tuple(
-                value for value in (event.before, event.after) if isinstance(value, int)
-            )
+            of(event.target).open_values += tuple(value for value in (event.before, event.after) if isinstance(value, int))
     return services

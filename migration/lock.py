@@ -1,7 +1,9 @@
 """One writer: a lock held for life, and a fencing number for what a lock cannot stop.
 
-`STORE/lock` is held with flock: the kernel lets go of it when the process dies, however it dies. Inside stands who holds it, to be named.
-`STORE/fence` holds a number that grows whenever somebody takes the migration over; a holder whose number is lower than the file's has lost it
+`STORE/lock` is held with flock: the kernel lets go of it when the process dies, however it dies. Inside stands who
+holds it, to be named.
+`STORE/fence` holds a number that grows whenever somebody takes the migration over; a holder whose number is lower
+than the file's has lost it
 and stops. `rollback` never waits for the lock: it raises the fence.
 """
 
@@ -128,8 +130,6 @@ def _user() -> str:
 def _describe(text: str) -> str:
     try:
         there = json.loads(text)
-        return (
-            f"`{there['command']}` of {there['user']} on {there['host']} (pid {there['pid']}), since {there['since']}"
-        )
+        return f"`{there['command']}` of {there['user']} on {there['host']} (pid {there['pid']}), since {there['since']}"
     except (ValueError, KeyError, TypeError):
         return "another command"

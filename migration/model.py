@@ -20,7 +20,8 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check found. `status` fail: it is so; unknown: it could not be looked at; waived: known and accepted."""
+    """One thing that a check found. `status` fail: it is so; unknown: it could not be looked at; waived: known
+    and accepted."""
 
     code: str
     severity: Severity
@@ -31,14 +32,15 @@ class Finding:
     doc: str = ""
 
 
-# -- numbers ---------------------------------------------------------------------------------------------------------------------
+# -- numbers ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Tally:
     """Counters since some start: they only grow (but `active`), and begin again at 0 when a proxy restarts.
 
-    `requests` are finished ones with any answer or none (a request that timed out or never connected is finished, with an error);
+    `requests` are finished ones with any answer or none (a request that timed out or never connected is finished,
+    with an error);
     `errors` those of them with 5xx or no answer; `active` are begun and not finished.
     """
 
@@ -57,7 +59,8 @@ class Tally:
 class ServiceCounters:
     """What one gateway counted for one service.
 
-    `local`: everything it sent to workloads of its own cluster, including what came in by the peer listener; `peer_in`: that part alone;
+    `local`: everything it sent to workloads of its own cluster, including what came in by the peer listener;
+    `peer_in`: that part alone;
     `forwarded`: what it sent to the other gateway.
     """
 
@@ -68,7 +71,8 @@ class ServiceCounters:
 
 @dataclass(frozen=True)
 class GatewayCounters:
-    """One reading of one gateway (all its pods added up). `epoch` changes when a proxy started anew and counters began at 0."""
+    """One reading of one gateway (all its pods added up). `epoch` changes when a proxy started anew and counters
+    began at 0."""
 
     services: Mapping[str, ServiceCounters]
     epoch: str = ""
@@ -83,7 +87,7 @@ class WindowStats:
     latency_ms: float | None = None
 
 
-# -- verdicts --------------------------------------------------------------------------------------------------------------------
+# -- verdicts --------------------------------------------------------------------------------------------------------
 
 
 class Verdict(StrEnum):
@@ -102,7 +106,7 @@ class Judged:
     requests: int = 0
 
 
-# -- the state of a service --------------------------------------------------------------------------------------------------------
+# -- the state of a service ------------------------------------------------------------------------------------------
 
 
 class Phase(StrEnum):
@@ -117,7 +121,8 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class ServiceState:
-    """`split_bp` is what is written; times are monotonic. `in_effect_at` is None until both gateways serve the split."""
+    """`split_bp` is what is written; times are monotonic. `in_effect_at` is None until both gateways serve the
+    split."""
 
     phase: Phase = Phase.WAITING
     split_bp: int = 0

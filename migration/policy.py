@@ -22,7 +22,8 @@ class Policy:
     # latency is judged where a limit (or a factor over blue) is given; the quantile is the metrics client's
     latency_limit_ms: float | None = None
     latency_factor: float | None = None
-    # the fast rule: how unlikely green's errors must be if it were as good as allowed, and how many there must be at least
+    # the fast rule: how unlikely green's errors must be if it were as good as allowed, and how many there must
+    # be at least
     false_alarm: float = 1e-6
     min_errors: int = 4
     windows_seconds: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0)

@@ -1,4 +1,5 @@
-"""What the steps need of the outside world. Clients implement these for real, tests/fakes for tests; nothing else is patched anywhere.
+"""What the steps need of the outside world. Clients implement these for real, tests/fakes for tests; nothing else is
+patched anywhere.
 
 All raise errors of errors.py only: Unreachable for "no answer, or not in time", never an empty result.
 """
@@ -45,7 +46,8 @@ class Router(Protocol):
         """Makes the routes of `changed` serve their splits, then writes the record of all `splits`. Gives the
         generation written: with `force` one above the live one where that is higher.
 
-        Without `force`: ForeignWrite if a route is not as this router last read or wrote it, LostFence if its fence is higher than ours.
+        Without `force`: ForeignWrite if a route is not as this router last read or wrote it, LostFence if its
+        fence is higher than ours.
         """
         ...
 

@@ -1,7 +1,9 @@
 """Where to go on after a crash, a pause or somebody's hand: the journal explains, the live world decides. Pure.
 
-Of several splits that may hold (the file's, blue's gateway's, green's gateway's), the lowest wins: a crash between writes is finished towards blue and
-the step is taken again from there. A split that neither we nor the file know of is foreign. A service found at zero that ought not to be
+Of several splits that may hold (the file's, blue's gateway's, green's gateway's), the lowest wins: a crash between
+writes is finished towards blue and
+the step is taken again from there. A split that neither we nor the file know of is foreign. A service found at zero
+that ought not to be
 there has been taken back by somebody, and stays back until it is tried again.
 """
 
@@ -41,18 +43,8 @@ def recover(
         route = live[side]
         ours = route is not None and route.manager == MANAGER  # ours, or the program's from the same file
         if split is None or (split not in known and split != 0 and not ours):
-            what = (
-                "is gone"
-                if route is None
-                else "is not a route of ours"
-                if split is None
-                else f"is at {split / 100:g} %"
-            )
-            by = (
-                f", written by {route.manager or 'somebody'} at {route.changed_at or 'an unknown time'}"
-                if route
-                else ""
-            )
+            what = "is gone" if route is None else "is not a route of ours" if split is None else f"is at {split / 100:g} %"
+            by = f", written by {route.manager or 'somebody'} at {route.changed_at or 'an unknown time'}" if route else ""
             foreign = f"its route on {side} {what}{by}"
     if (
         foreign is None

@@ -1,7 +1,9 @@
 """Everything (or some services) back to blue, at once. Asks nobody, waits for no lock and for no green.
 
-Order: raise the fence (a running shift stops at its next look), write the routes of both gateways in parallel, then the file, then the journal,
-each as well as it can. Where requests come in by green's gateway and it cannot be told, the entry is moved back too; that takes as long as
+Order: raise the fence (a running shift stops at its next look), write the routes of both gateways in parallel, then
+the file, then the journal,
+each as well as it can. Where requests come in by green's gateway and it cannot be told, the entry is moved back too;
+that takes as long as
 resolvers remember, and is said.
 """
 

@@ -1,7 +1,9 @@
 """Moves services to green, one loop for all of them: read, ask `decide`, write, record.
 
-A tick is one sample interval. Nothing in it waits for anything slow: the metrics store, probes and looks at the live routes run beside it and
-hand in what they found. Only writes are waited for, both gateways at once. Forward: intent on disk, file, gateways, outcome. Back: gateways first,
+A tick is one sample interval. Nothing in it waits for anything slow: the metrics store, probes and looks at the live
+routes run beside it and
+hand in what they found. Only writes are waited for, both gateways at once. Forward: intent on disk, file, gateways,
+outcome. Back: gateways first,
 file and journal after. A gateway that cannot be written is owed its write and gets it as soon as it answers.
 """
 
@@ -104,7 +106,7 @@ class Shift:
         self._entry_sides: frozenset[Side] = frozenset({"blue"})
         self._lost: LostFence | None = None
 
-    # -- the run -------------------------------------------------------------------------------------------------------------
+    # -- the run -----------------------------------------------------------------------------------------------------
 
     async def run(self, retry: frozenset[str] = frozenset()) -> Result:
         try:
@@ -185,9 +187,7 @@ class Shift:
         now = world.clock.monotonic()
         for service, samples in self._samples.items():
             samples.add(now, readings, service)
-        fast = {
-            service: self._judge(service, problem) for service, there in self.state.items() if there.phase in ON_GREEN
-        }
+        fast = {service: self._judge(service, problem) for service, there in self.state.items() if there.phase in ON_GREEN}
         self._look(now)
         slow, self._slow_new = self._slow_new, {}
         seen = Observation(
@@ -236,11 +236,9 @@ class Shift:
                     self.state[move.service] = before[move.service]
                 self._freeze_all(problem)
 
-    # -- writing -------------------------------------------------------------------------------------------------------------
+    # -- writing -----------------------------------------------------------------------------------------------------
 
-    async def _write(
-        self, moves: Sequence[Move], *, forward: bool, before: Mapping[str, ServiceState] | None = None
-    ) -> None:
+    async def _write(self, moves: Sequence[Move], *, forward: bool, before: Mapping[str, ServiceState] | None = None) -> None:
         world = self.world
         before = before or self.state
         changes = [(move.service, before[move.service].split_bp, move.to_bp, move.reason) for move in moves]
@@ -340,7 +338,8 @@ class Shift:
         self._effect[service] = asyncio.ensure_future(self._await_effect(service, self.state[service].split_bp))
 
     async def _await_effect(self, service: str, split: int) -> None:
-        """Marks when every gateway itself serves the split. A probe that cannot be sent from here proves nothing; then time must do."""
+        """Marks when every gateway itself serves the split. A probe that cannot be sent from here proves
+        nothing; then time must do."""
         clock = self.world.clock
         asked_at = clock.monotonic()
         while True:
@@ -364,7 +363,7 @@ class Shift:
         except BluegreenError:
             return None
 
-    # -- seeing --------------------------------------------------------------------------------------------------------------
+    # -- seeing ------------------------------------------------------------------------------------------------------
 
     async def _read_counters(self) -> tuple[dict[Side, GatewayCounters], str | None]:
         """What answered in time, and what is wrong with a gateway that users come in by."""
@@ -382,9 +381,7 @@ class Shift:
         answers = dict(zip(present, await asyncio.gather(*(one(side) for side in present)), strict=True))
         readings = {side: answer for side, answer in answers.items() if isinstance(answer, GatewayCounters)}
         problems = [
-            str(answer)
-            for side, answer in answers.items()
-            if isinstance(answer, BluegreenError) and side in self._entry_sides
+            str(answer) for side, answer in answers.items() if isinstance(answer, BluegreenError) and side in self._entry_sides
         ]
         return readings, problems[0] if problems else None
 
@@ -446,16 +443,10 @@ class Shift:
                 return  # we wrote meanwhile: what was read may be older
             for service, there in self.state.items():
                 route = live.routes.get(service)
-                if (
-                    there.phase is Phase.FROZEN
-                    or service in self._owed[side]
-                    or (route and route.split_bp == there.split_bp)
-                ):
+                if there.phase is Phase.FROZEN or service in self._owed[side] or (route and route.split_bp == there.split_bp):
                     continue
                 if route and route.fence > self.world.lock.fence:
-                    self._lost = LostFence(
-                        f"{service} on {side} carries fence {route.fence}, ours is {self.world.lock.fence}"
-                    )
+                    self._lost = LostFence(f"{service} on {side} carries fence {route.fence}, ours is {self.world.lock.fence}")
                     return
                 what = "removed it" if route is None else f"changed it at {route.changed_at}"
                 self._foreign[service] = f"{route.manager if route else 'somebody'} {what} on {side}"
@@ -474,9 +465,7 @@ class Shift:
                 for side in SIDES:
                     self._owed[side].add(service)
             self._foreign = {}
-        return {
-            s: who for s, who in self._foreign.items() if s in self.state and self.state[s].phase is not Phase.FROZEN
-        }
+        return {s: who for s, who in self._foreign.items() if s in self.state and self.state[s].phase is not Phase.FROZEN}
 
     def _freeze_all(self, problem: ForeignWrite) -> None:
         self._freeze_all_as(str(problem))

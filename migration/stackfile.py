@@ -1,7 +1,9 @@
 """The edge's stack configuration: the truth of intent, read and written without harming what people wrote around it.
 
-Comments, order and keys of others stay (ruamel). A write is whole or not at all (new file, fsync, rename) and makes the generation grow by
-one. Before each write the file is read again; where one of our own keys is not as we last saw it, somebody else changed it: ForeignWrite.
+Comments, order and keys of others stay (ruamel). A write is whole or not at all (new file, fsync, rename) and makes
+the generation grow by
+one. Before each write the file is read again; where one of our own keys is not as we last saw it, somebody else
+changed it: ForeignWrite.
 Keys of others may change at any time (Pulumi itself writes `encryptionsalt` there).
 """
 
@@ -89,7 +91,8 @@ class StackFile:
         generation: int | None = None,
         force: bool = False,
     ) -> Edge:
-        """Sets the given splits and shares. `generation` names a floor: what is written is above it and above the file's own."""
+        """Sets the given splits and shares. `generation` names a floor: what is written is above it and above
+        the file's own."""
         if not force and (change := self.changed_by_others()):
             raise ForeignWrite(
                 f"{self.path}: changed by somebody else at {self._changed_at()}: {change}",
@@ -128,9 +131,7 @@ class StackFile:
         document, lines = read_yaml(self.path, "the edge's stack file")
         config = document.get("config") if isinstance(document, Mapping) else None
         if not isinstance(config, Mapping):
-            raise ConfigError(
-                f"{self.path}: has no `config:`", remedy=f"write {self.path} as docs/architecture.md shows"
-            )
+            raise ConfigError(f"{self.path}: has no `config:`", remedy=f"write {self.path} as docs/architecture.md shows")
 
         def wrong(key: str, problem: str, allowed: str) -> ConfigError:
             line = lines.get(f"config.{PREFIX}{key}") or lines.get(f"config.{PREFIX}{key.partition('.')[0]}")
@@ -143,9 +144,7 @@ class StackFile:
                 raise wrong(key, f"is {value!r}", "a mapping of names to basis points")
             for name, share in value.items():
                 if isinstance(share, bool) or not isinstance(share, int) or not 0 <= share <= WHOLE_BP:
-                    raise wrong(
-                        f"{key}.{name}", f"is {share!r}", f"a whole number of basis points from 0 to {WHOLE_BP}"
-                    )
+                    raise wrong(f"{key}.{name}", f"is {share!r}", f"a whole number of basis points from 0 to {WHOLE_BP}")
             return {str(name): int(share) for name, share in value.items()}
 
         sides = config.get(f"{PREFIX}sides")
@@ -240,11 +239,7 @@ def read_route(folder: Path, service: str) -> dict[str, Any]:
     """A service's original route, as `enroll` stored it."""
     path = folder / f"{service.replace('/', '.', 1)}.yaml"
     document, _ = read_yaml(path, f"the original route of {service}")
-    if (
-        not isinstance(document, dict)
-        or document.get("kind") != "VirtualService"
-        or not isinstance(document.get("spec"), dict)
-    ):
+    if not isinstance(document, dict) or document.get("kind") != "VirtualService" or not isinstance(document.get("spec"), dict):
         raise ConfigError(
             f"{path}: is not a VirtualService", remedy=f"restore it from git, or `bluegreen enroll {service}` again"
         )

@@ -1,8 +1,12 @@
-"""Routes of one gateway as Istio VirtualServices: reads the live splits, writes them, asks the data plane when they are in effect.
+"""Routes of one gateway as Istio VirtualServices: reads the live splits, writes them, asks the data plane when they
+are in effect.
 
-Objects come from routing/, as in the edge stack's program, and go in by server-side apply with the same manager, so that the two are one owner.
-Every write of a public route carries the resourceVersion of our last read: whatever changed the object since makes it a conflict. Then the object is
-read again: a higher fence means that the lock was taken over, another spec that somebody else wrote it, neither that only something unimportant moved.
+Objects come from routing/, as in the edge stack's program, and go in by server-side apply with the same manager, so
+that the two are one owner.
+Every write of a public route carries the resourceVersion of our last read: whatever changed the object since makes it
+a conflict. Then the object is
+read again: a higher fence means that the lock was taken over, another spec that somebody else wrote it, neither that
+only something unimportant moved.
 """
 
 from __future__ import annotations
@@ -52,7 +56,8 @@ class IstioRouter:
         originals: Mapping[str, Object],
         sides: Sides,
     ) -> None:
-        """`other`: how this gateway reaches the other one; `probe`: address and port of this gateway's own peer listener."""
+        """`other`: how this gateway reaches the other one; `probe`: address and port of this gateway's own
+        peer listener."""
         self.cluster = kubernetes.name
         self.kubernetes = kubernetes
         self.side = side
@@ -77,7 +82,8 @@ class IstioRouter:
             service = f"{item['metadata']['namespace']}/{item['metadata']['name']}"
             if service in self.originals:
                 routes[service] = self._live(service, item)
-        # only what is not known yet: a list that was begun before one of our writes would make the next one a false conflict, and a
+        # only what is not known yet: a list that was begun before one of our writes would make the next
+        # one a false conflict, and a
         # foreign change must not become the version that we write over
         self._known = {**routes, **self._known}
         generation, services = record
@@ -209,7 +215,8 @@ class IstioRouter:
             before = self._known.get(service)
             if before is None or before.digest == now.digest:
                 self._known[service] = now
-            # else: changed between our read and our mark; the old version stays known, so that the next write is a conflict
+            # else: changed between our read and our mark; the old version stays known, so that the
+            # next write is a conflict
 
         await asyncio.gather(*(one(service) for service in self._known or self.originals))
 

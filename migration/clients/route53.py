@@ -1,6 +1,7 @@
 """The entry as Route 53 weighted records, one set per host and cluster (set identifier = the cluster's name).
 
-Records are read again just before a write and compared with what was last seen; all hosts change in one batch, so that it is all or nothing.
+Records are read again just before a write and compared with what was last seen; all hosts change in one batch, so
+that it is all or nothing.
 """
 
 from __future__ import annotations
