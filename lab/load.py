@@ -33,6 +33,7 @@ import dns.rdatatype
 
 REQUEST_SECONDS = 5.0
 DNS_SECONDS = 2.0
+STALE_SECONDS = 60.0
 FLUSH_SECONDS = 0.1
 MOST_SECONDS = 3600.0
 
@@ -71,25 +72,39 @@ class Config:
         if not targets or min(each.weight for each in targets) < 0 or sum(each.weight for each in targets) <= 0:
             raise LoadError(f"{file}: targets: one or more with a weight above 0")
         if not 0 < config.rate <= 5000 or not 0 < config.seconds <= MOST_SECONDS or not 0 < config.clients <= 1000:
-            raise LoadError(
-                f"{file}: rate up to 5000, seconds up to {MOST_SECONDS:.0f}, clients up to 1000, all above 0"
-            )
+            raise LoadError(f"{file}: rate up to 5000, seconds up to {MOST_SECONDS:.0f}, clients up to 1000, all above 0")
         return config
 
 
 class Names:
-    """One client's resolver: asks the DNS server given and keeps each answer as long as its TTL says, no longer."""
+    """One client's resolver: asks the DNS server given and keeps each answer as long as its TTL says.
+
+    Only when the server does not answer is an old answer used for a while longer, as resolvers do (RFC 8767).
+    """
 
     def __init__(self, server: str) -> None:
         self.server, _, port = server.rpartition(":")
         self.port = int(port)
         self._kept: dict[str, tuple[float, str]] = {}
+        self._asking: dict[str, asyncio.Task[str]] = {}
 
     async def address(self, name: str) -> str:
         """An address of `name`, refused unless it is a loopback one: this load is for the lab alone."""
         until, kept = self._kept.get(name, (0.0, ""))
         if time.monotonic() < until:
             return kept
+        asking = self._asking.get(name)
+        if asking is None:
+            asking = self._asking[name] = asyncio.create_task(self._ask(name))
+            asking.add_done_callback(lambda _: self._asking.pop(name, None))
+        try:
+            return await asyncio.shield(asking)
+        except (dns.exception.Timeout, TimeoutError):
+            if time.monotonic() < until + STALE_SECONDS:
+                return kept
+            raise
+
+    async def _ask(self, name: str) -> str:
         question = dns.message.make_query(name, dns.rdatatype.A)
         answer = await dns.asyncquery.udp(question, self.server, timeout=DNS_SECONDS, port=self.port)
         for records in answer.answer:

@@ -178,9 +178,7 @@ def _area(shares: Sequence[float | None], report: Report) -> str:
             parts.append(f'<rect x="{x:.1f}" width="{wide + 0.2:.2f}" height="{ROW}" class=none />')
         elif share > 0:
             high = ROW * share
-            parts.append(
-                f'<rect x="{x:.1f}" y="{ROW - high:.1f}" width="{wide + 0.2:.2f}" height="{high:.1f}" class=green />'
-            )
+            parts.append(f'<rect x="{x:.1f}" y="{ROW - high:.1f}" width="{wide + 0.2:.2f}" height="{high:.1f}" class=green />')
     return "".join(parts)
 
 

@@ -34,7 +34,9 @@ FAULT_AT_BP = 2000
 POLICY = {
     "steps_bp": [10, 500, 2500, 10000],
     "dwell_seconds": 3,
-    "min_requests": 0,
+    "min_requests": 1,
+    "on_inconclusive": "advance",
+    "inconclusive_limit_seconds": 2,
     "first_batch": 2,
     "batch": 10,
     "in_flight": 10,
@@ -118,7 +120,7 @@ class Story:
     def bluegreen(self, *arguments: str, expect: Sequence[int] = (0,)) -> Any:
         """Runs the command as its user would, in the project's folder; returns its JSON document."""
         done = subprocess.run(
-            [sys.executable, "-m", "migration.cli", *arguments, "--json"],
+            [sys.executable, "-m", "migration.cli", "--json", *arguments],
             cwd=self.project.folder,
             env=self.project.environment | {"PYTHONPATH": str(CHECKOUT)},
             stdin=subprocess.DEVNULL,
@@ -242,7 +244,7 @@ def prepare(story: Story) -> None:
 def shift(story: Story) -> None:
     bad = story.services[min(2, len(story.services) - 1)]
     story.mark("enroll, then shift: two batches, 0.1 % first" if len(story.services) > 1 else "enroll, then shift")
-    story.bluegreen("enroll", "--all", "--yes")
+    story.bluegreen("enroll", "--yes")
     story.up(EDGE, "enroll")
     since = time.time()
     breaker = threading.Thread(target=_break_when_moving, args=(story, bad), daemon=True)
@@ -297,7 +299,7 @@ def roll_back_by_pulumi(story: Story) -> None:
 def enter(story: Story) -> None:
     story.mark(f"the entry moves to {GREEN} by Route 53 weights")
     story.entry.append((story.now(), 10000))
-    story.bluegreen("entry", "shift", "--to", GREEN, "--yes")
+    story.bluegreen("entry", "shift", "--to", "100", "--yes")
     green = story.lab.client.cluster(GREEN)["gateway"]["address"]
     at = time.time()
 
