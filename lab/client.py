@@ -49,7 +49,7 @@ class LabClient:
         return client
 
     def lab(self) -> Described:
-        return self._call("GET", "/lab")
+        return dict(self._call("GET", "/lab"))
 
     def environment(self) -> dict[str, str]:
         """What pulumi, bluegreen, boto3 and kubectl need in their environment."""
@@ -59,11 +59,11 @@ class LabClient:
         return list(self._call("GET", "/clusters"))
 
     def cluster(self, name: str) -> Described:
-        return self._call("GET", f"/clusters/{name}")
+        return dict(self._call("GET", f"/clusters/{name}"))
 
     def create_cluster(self, name: str, version: str) -> Described:
         """Begins to start a cluster; `wait_ready` waits for it."""
-        return self._call("PUT", f"/clusters/{name}", {"version": version})
+        return dict(self._call("PUT", f"/clusters/{name}", {"version": version}))
 
     def wait_ready(self, name: str, seconds: float = 240) -> Described:
         deadline = time.monotonic() + seconds
@@ -160,9 +160,7 @@ class Lab:
     def __enter__(self) -> Lab:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
 

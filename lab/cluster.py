@@ -28,6 +28,7 @@ from lab.processes import Program, Supervisor
 from lab.programs import KUBERNETES_VERSION, Programs
 
 START_SECONDS = 180.0
+MAX_RESTARTS = 3
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "pods", "istiod", "envoy")
 NEWEST_MINOR = int(KUBERNETES_VERSION.split(".")[1])
 OLDEST_MINOR = NEWEST_MINOR - 3  # how far back an API server of this version emulates
@@ -84,7 +85,13 @@ class Cluster:
         """Ends with status ready or failed; never raises."""
         try:
             async with asyncio.timeout(START_SECONDS):
-                await self._start()
+                starting = asyncio.create_task(self._start())
+                watching = asyncio.create_task(self._watch_for_endings())
+                try:
+                    await asyncio.wait([starting, watching], return_when=asyncio.FIRST_COMPLETED)
+                    (watching if watching.done() else starting).result()
+                finally:
+                    await _cancel(starting, watching)
             self.status = "ready"
         except TimeoutError:
             self._failed(f"not ready after {START_SECONDS:.0f} s; {self._blame()}")
@@ -125,6 +132,15 @@ class Cluster:
         program = Program(self._full(name), argv, self.folder / f"{name}.log", env or {}, cwd=self.folder)
         await self.supervisor.start(program)
 
+    async def _watch_for_endings(self) -> None:
+        """Raises when a program cannot stay up: then there is no use in waiting."""
+        while True:
+            await asyncio.sleep(0.5)
+            for name in PROGRAMS:
+                program = self.supervisor.programs.get(self._full(name))
+                if program is not None and program.restarts > MAX_RESTARTS:
+                    raise RuntimeError(f"{name} ended {program.restarts} times: {program.last_words()}")
+
     async def _start(self) -> None:
         began = time.monotonic()
         binaries, addresses, folder = self.programs.bin, self.addresses, self.folder
@@ -132,14 +148,13 @@ class Cluster:
         access = await asyncio.to_thread(control_plane.write_access, self.name, addresses, folder)
         self.access = access
         await self._run("etcd", control_plane.etcd(binaries, addresses, folder))
-        await self._run("kube-apiserver", control_plane.api_server(binaries, addresses, folder, self.version))
+        api_server = control_plane.api_server(binaries, addresses, folder, self.version)
+        await self._run("kube-apiserver", api_server, {"GOGC": "300"})  # a start makes much garbage: 0.3 GB buy seconds
         kube = Kube(addresses.api_url, access.token, access.ca_file)
         try:
             await until(lambda: _answers(kube, "/readyz"), "API server")
             self.steps["api"] = time.monotonic() - began
-            await self._run(
-                "kube-controller-manager", control_plane.controller_manager(binaries, access, folder, self.version)
-            )
+            await self._run("kube-controller-manager", control_plane.controller_manager(binaries, access, folder, self.version))
             await self._run("kwok", control_plane.kwok(binaries, access, self.programs.kwok_stages))
             installing = asyncio.create_task(istio.install(kube, self.programs.istio_crds))
             await self._run("kube-scheduler", control_plane.scheduler(binaries, access, self.version))
@@ -188,10 +203,16 @@ class Cluster:
             await _insist(lambda i=item: kube.apply(f"{base}/{i['metadata']['name']}", i))  # type: ignore[misc]
 
 
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def until(condition: Callable[[], Awaitable[bool]], what: str, pause: float = 0.1) -> None:
     """Returns when the condition holds. The caller's time limit ends it; then the name of what was missing is told."""
     try:
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - the other side is another process
             await asyncio.sleep(pause)
     except asyncio.CancelledError as error:
         error.add_note(f"while waiting for {what}")
@@ -234,6 +255,5 @@ async def _nodes_ready(kube: Kube) -> bool:
     listed = await kube.get("/api/v1/nodes") or {}
     items = listed.get("items", [])
     return len(items) == len(control_plane.ZONES) and all(
-        any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions") or [])
-        for node in items
+        any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions") or []) for node in items
     )

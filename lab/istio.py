@@ -65,7 +65,7 @@ def environment() -> Mapping[str, str]:
 
 async def install(kube: Kube, crds: Path) -> None:
     """Namespace and CRDs, applied side by side; returns when every kind is served."""
-    documents = json.loads(crds.read_text())
+    documents = json.loads(await asyncio.to_thread(crds.read_text))
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     await asyncio.gather(
         kube.apply(f"/api/v1/namespaces/{NAMESPACE}", namespace),

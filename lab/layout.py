@@ -183,7 +183,7 @@ def _unused(block: Block) -> bool:
 def _runtime_folder() -> Path:
     base = os.environ.get("XDG_RUNTIME_DIR")
     candidates = [Path(base) / "bluegreen-lab"] if base else []
-    candidates.append(Path(os.environ.get("TMPDIR") or "/tmp") / f"bluegreen-lab-{os.getuid()}")  # noqa: S108
+    candidates.append(Path(os.environ.get("TMPDIR") or "/tmp") / f"bluegreen-lab-{os.getuid()}")
     for folder in candidates:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -69,8 +69,7 @@ class Voice:
 
     def __post_init__(self) -> None:
         self.headers = (
-            f"x-lab-cluster: {self.cluster}\r\nx-lab-pod: {self.pod}\r\n"
-            f"x-lab-workload: {self.namespace}/{self.workload}\r\n"
+            f"x-lab-cluster: {self.cluster}\r\nx-lab-pod: {self.pod}\r\nx-lab-workload: {self.namespace}/{self.workload}\r\n"
         ).encode()
         who = {"cluster": self.cluster, "pod": self.pod, "namespace": self.namespace}
         self.body_start = orjson.dumps(who)[:-1]

@@ -166,9 +166,7 @@ class PodNetwork:
     async def _listen(self, pod: Object) -> Listening:
         meta = pod["metadata"]
         address = self.free.popleft()
-        listening = Listening(
-            address, Voice(self.cluster, meta["namespace"], meta["name"], workload_name(pod)), meta["uid"]
-        )
+        listening = Listening(address, Voice(self.cluster, meta["namespace"], meta["name"], workload_name(pod)), meta["uid"])
         loop = asyncio.get_running_loop()
         for port in sorted({POD_PORT, *container_ports(pod)}):
             try:

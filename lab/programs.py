@@ -59,9 +59,7 @@ class Recipe:
 RECIPES = (
     Recipe("etcd", "control-plane", "go.etcd.io/etcd/server/v3", _KUBERNETES_FLAGS),
     Recipe("kube-apiserver", "control-plane", "k8s.io/kubernetes/cmd/kube-apiserver", _KUBERNETES_FLAGS),
-    Recipe(
-        "kube-controller-manager", "control-plane", "k8s.io/kubernetes/cmd/kube-controller-manager", _KUBERNETES_FLAGS
-    ),
+    Recipe("kube-controller-manager", "control-plane", "k8s.io/kubernetes/cmd/kube-controller-manager", _KUBERNETES_FLAGS),
     Recipe("kube-scheduler", "control-plane", "k8s.io/kubernetes/cmd/kube-scheduler", _KUBERNETES_FLAGS),
     Recipe("kwok", "control-plane", "sigs.k8s.io/kwok/cmd/kwok", _KUBERNETES_FLAGS),
     Recipe("pilot-discovery", "control-plane", "istio.io/istio/pilot/cmd/pilot-discovery", _KUBERNETES_FLAGS),
@@ -154,9 +152,7 @@ def _build_one(go: Path, recipe: Recipe, target: Path) -> None:
     if done.returncode:
         temporary.unlink(missing_ok=True)
         tail = "\n".join(done.stderr.strip().splitlines()[-12:])
-        hint = (
-            "no space is left: free some and run again" if "no space left" in done.stderr else "what is built is kept"
-        )
+        hint = "no space is left: free some and run again" if "no space left" in done.stderr else "what is built is kept"
         raise BuildFailed(f"go build of {recipe.name} failed ({hint}):\n{tail}")
     temporary.rename(target / recipe.name)
 

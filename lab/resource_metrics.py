@@ -91,23 +91,22 @@ class ResourceMetrics:
 
 def parse_selector(text: str) -> Callable[[Mapping[str, str]], bool]:
     """A label selector as the API writes it: a=b, a==b, a!=b, a, !a, a in (b,c), a notin (b,c)."""
-    tests: list[Callable[[Mapping[str, str]], bool]] = []
-    for part in _parts(text):
-        if " notin " in part or " in " in part:
-            negated = " notin " in part
-            name, _, rest = part.partition(" notin " if negated else " in ")
-            values = {value.strip() for value in rest.strip().strip("()").split(",")}
-            tests.append(lambda labels, n=name.strip(), v=values, no=negated: (labels.get(n) in v) != no)  # type: ignore[misc]
-        elif "=" in part:
-            name, _, value = part.partition("=")
-            negated = name.endswith("!")
-            name, value = name.rstrip("!").strip(), value.lstrip("=").strip()
-            tests.append(lambda labels, n=name, v=value, no=negated: (labels.get(n) == v) != no)  # type: ignore[misc]
-        elif part.startswith("!"):
-            tests.append(lambda labels, n=part[1:].strip(): n not in labels)  # type: ignore[misc]
-        else:
-            tests.append(lambda labels, n=part: n in labels)  # type: ignore[misc]
+    tests = [_parse_requirement(part) for part in _parts(text)]
     return lambda labels: all(test(labels) for test in tests)
+
+
+def _parse_requirement(part: str) -> Callable[[Mapping[str, str]], bool]:
+    for word, wanted in ((" notin ", False), (" in ", True)):
+        if word in part:
+            name, _, rest = part.partition(word)
+            values = {value.strip() for value in rest.strip().strip("()").split(",")}
+            return lambda labels: (labels.get(name.strip()) in values) == wanted
+    if "=" in part:
+        name, _, value = part.partition("=")
+        equal, key, value = not name.endswith("!"), name.rstrip("!").strip(), value.lstrip("=").strip()
+        return lambda labels: (labels.get(key) == value) == equal
+    absent = part.startswith("!")
+    return lambda labels: (part.lstrip("!").strip() in labels) != absent
 
 
 def _parts(text: str) -> list[str]:

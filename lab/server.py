@@ -164,9 +164,7 @@ class Server:
     async def _put(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         if not NAME_PATTERN.fullmatch(name):
-            raise _problem(
-                web.HTTPBadRequest, f"cluster name {name!r}: lower-case letters, digits and dashes, at most 40"
-            )
+            raise _problem(web.HTTPBadRequest, f"cluster name {name!r}: lower-case letters, digits and dashes, at most 40")
         try:
             version = check_version(str((await request.json()).get("version", "")))
         except UnknownVersion as error:
@@ -184,9 +182,7 @@ class Server:
         index = next((number for number in range(1, MAX_CLUSTERS + 1) if number not in taken), None)
         if index is None:
             raise _problem(web.HTTPConflict, f"the lab has {MAX_CLUSTERS} clusters, there is no room for {name}")
-        cluster = Cluster(
-            name, version, self.block.cluster(index), self.folders.cluster(name), self.built, self.supervisor
-        )
+        cluster = Cluster(name, version, self.block.cluster(index), self.folders.cluster(name), self.built, self.supervisor)
         self.clusters[name] = cluster
         self.tasks[name] = asyncio.create_task(self._start_cluster(cluster))
         self._write()
@@ -260,9 +256,7 @@ def lock_root(folders: Folders) -> IO[str]:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         held.seek(0)
-        raise LabError(
-            f"a lab runs already in {folders.root} (process {held.read().strip()}): stop it first"
-        ) from error
+        raise LabError(f"a lab runs already in {folders.root} (process {held.read().strip()}): stop it first") from error
     held.truncate(0)
     held.write(f"{os.getpid()}\n")
     held.flush()

@@ -43,9 +43,7 @@ def test_faults_begin_and_end_with_their_annotations(two_clusters: Any, namespac
     bad = eventually(lambda: (a := plum.send(host)).status == 500 and a, "an injected error")
     assert bad.injected
     plum.annotate_pods(namespace, "web", {"lab.bluegreen.io/errors": "0.5"})
-    statuses = eventually(
-        lambda: len(s := {plum.send(host).status for _ in range(30)}) == 2 and s, "half of the errors"
-    )
+    statuses = eventually(lambda: len(s := {plum.send(host).status for _ in range(30)}) == 2 and s, "half of the errors")
     assert statuses == {200, 500}
     plum.annotate_pods(namespace, "web", {"lab.bluegreen.io/errors": None, "lab.bluegreen.io/latency-ms": "300"})
     slow = eventually(lambda: (a := plum.send(host)).seconds >= 0.3 and a, "a slow answer")
@@ -96,9 +94,7 @@ def test_scaling_down_and_rolling_over_fail_no_request(two_clusters: Any, namesp
         path = f"/apis/apps/v1/namespaces/{namespace}/deployments/web"
         plum.api.merge(path, {"spec": {"template": {"metadata": {"annotations": {"restarted": "1"}}}}})
         eventually(
-            lambda: (
-                len(p := plum.ready_pods(namespace, "web")) == 2 and not before & {i["metadata"]["name"] for i in p}
-            ),
+            lambda: len(p := plum.ready_pods(namespace, "web")) == 2 and not before & {i["metadata"]["name"] for i in p},
             "new pods in place of the old ones",
         )
         count = len(seen.answers)
