@@ -162,10 +162,10 @@ class StackFile:
         for service in services:
             if not SERVICE.match(service):
                 raise wrong(f"services.{service}", "is not a service", "namespace/name of a VirtualService")
-        generation = config.get(f"{PREFIX}generation", 0)
+        generation = _number(config.get(f"{PREFIX}generation", 0))
         if isinstance(generation, bool) or not isinstance(generation, int) or generation < 0:
             raise wrong("generation", f"is {generation!r}", "a whole number that only the command makes grow")
-        ttl = config.get(f"{PREFIX}ttl", 60)
+        ttl = _number(config.get(f"{PREFIX}ttl", 60))
         if isinstance(ttl, bool) or not isinstance(ttl, int) or not 0 <= ttl <= 86_400:
             raise wrong("ttl", f"is {ttl!r}", "whole seconds from 0 to 86400")
         hosts = config.get(f"{PREFIX}hosts") or ()
@@ -188,6 +188,11 @@ class StackFile:
             return f"user {self.path.owner()}"
         except (KeyError, OSError):
             return "somebody"
+
+
+def _number(value: Any) -> Any:
+    """Pulumi itself writes a stack's plain values as strings whenever it saves the file."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
 def _share(value: int) -> int:

@@ -84,6 +84,13 @@ def test_an_unreachable_cluster_is_named_with_its_context(tmp_path: Path):
     assert not (tmp_path / ".bluegreen").exists()
 
 
+def test_numbers_that_pulumi_saved_as_strings_are_numbers(tmp_path: Path):
+    path = tmp_path / "Pulumi.edge.yaml"
+    path.write_text(EDGE.replace("generation: 1", "generation: '7'\n  bluegreen:ttl: '5'"))
+    edge = StackFile(path).read()
+    assert (edge.generation, edge.ttl_seconds) == (7, 5)
+
+
 def test_writing_keeps_comments_and_grows_the_generation(tmp_path: Path):
     path = tmp_path / "Pulumi.edge.yaml"
     path.write_text("# ours\n" + EDGE + "  other:key: 'kept'  # yes\n")
