@@ -28,7 +28,7 @@ from lab.view import View
 
 BLUE, GREEN = "plum", "fern"
 VERSIONS = {BLUE: "1.34", GREEN: "1.36"}
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 300.0
 FAULT_AT_BP = 2000
 # Short dwells and few requests: a story, not an upgrade. The command's own defaults stay careful.
 POLICY = {

@@ -111,7 +111,13 @@ def _judge(there: ServiceState, seen: Observation, service: str, policy: Policy,
                 return there, slow.reason
             return replace(there, reason=f"holds: {slow.reason}"), None
         passed = slow.verdict is Verdict.PASS
-        there = replace(there, slow_passed_at=now if passed else None, fails=0 if passed else there.fails)
+        unsure = slow.verdict is Verdict.INCONCLUSIVE
+        there = replace(
+            there,
+            slow_passed_at=now if passed else None,
+            slow_unsure_at=now if unsure else None,
+            fails=0 if passed else there.fails,
+        )
         if not passed:
             there = replace(there, reason=f"holds: {slow.reason}")
     if there.in_effect_at is not None and now >= there.in_effect_at:
@@ -174,19 +180,22 @@ def _advance(
             ready = False
             continue
         answered = seen.requests.get(service, 0)
-        if answered < policy.min_requests:
+        passed = _slow_passed(there, seen, wants, service)
+        unsure = seen.metrics and there.slow_unsure_at is not None and there.slow_unsure_at > there.dwell_done_at
+        if answered < policy.min_requests or unsure:
             waited = there.inconclusive_seconds + policy.sample_interval_seconds
-            services[service] = replace(
-                there, inconclusive_seconds=waited, reason=f"holds: {answered} of {policy.min_requests} requests"
-            )
-            if waited >= policy.inconclusive_limit_seconds and policy.on_inconclusive == "back":
+            few = f"{answered} of {policy.min_requests} requests" if answered < policy.min_requests else there.reason
+            services[service] = replace(there, inconclusive_seconds=waited, reason=f"holds: {few.removeprefix('holds: ')}")
+            over = waited >= policy.inconclusive_limit_seconds
+            if over and policy.on_inconclusive == "back":
                 why = f"only {answered} of {policy.min_requests} requests in {waited:.0f} s more than the step's time"
                 _return(unit, [service], {service: why}, services, moves, notes, now)
                 return
-            if not (waited >= policy.inconclusive_limit_seconds and policy.on_inconclusive == "advance"):
+            if not (over and policy.on_inconclusive == "advance"):
                 ready = False
                 continue
-        if not _slow_passed(there, seen, wants, service):
+            passed = passed or unsure  # the store answered, and has too little to say; one that is down never advances
+        if not passed:
             if not there.reason:
                 services[service] = replace(services[service], reason="holds: waits for the metrics store")
             ready = False

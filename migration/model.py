@@ -130,6 +130,7 @@ class ServiceState:
     dwell_seconds: float = 0.0  # of the present step (or of the bake): only time in effect and judged counts
     dwell_done_at: float | None = None
     slow_passed_at: float | None = None
+    slow_unsure_at: float | None = None  # when the store last answered that it has too little to judge by
     inconclusive_seconds: float = 0.0
     fails: int = 0
     errors: int = 0

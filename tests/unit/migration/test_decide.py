@@ -73,3 +73,22 @@ def test_order_puts_what_is_needed_first_and_keeps_groups_whole():
 def test_a_circle_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"circle: s/a -> s/b -> s/a"):
         make_order(["s/a", "s/b"], [], {"s/a": ["s/b"], "s/b": ["s/a"]}, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("word", "answer", "moves"),
+    [
+        pytest.param("hold", NONE, [], id="hold"),
+        pytest.param("advance", NONE, [(5000, False)], id="advance"),
+        pytest.param("back", NONE, [(0, True)], id="back"),
+        pytest.param("advance", ERROR, [], id="a store that is down never advances"),
+        pytest.param("advance", None, [], id="nor one that has not answered"),
+    ],
+)
+def test_a_store_with_too_little_to_say_leaves_it_to_the_policy(word, answer, moves):
+    policy = replace(POLICY, on_inconclusive=word, inconclusive_limit_seconds=4.0)
+    state = replace(READY, inconclusive_seconds=3.0)
+    slow = {} if answer is None else {S: answer}
+    assert moved(state, policy, metrics=True, slow=slow)[0] == moves
+    if answer is NONE:
+        assert moved(replace(state, inconclusive_seconds=2.0), policy, metrics=True, slow=slow)[0] == []
