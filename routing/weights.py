@@ -7,7 +7,6 @@ group.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 
 WHOLE_BP = 10_000
 ROUTE53_MOST = 255
@@ -36,14 +35,14 @@ def nearest(shares_bp: Mapping[str, int], most: int) -> dict[str, int]:
         raise ValueError(f"shares {dict(shares_bp)}: must be 0 to {WHOLE_BP} basis points that add up to {WHOLE_BP}")
     asked = {name: share for name, share in shares_bp.items() if share}
     best: dict[str, int] = {}
-    best_off: Fraction | None = None
+    best_off, best_total = 0, 0  # how far the worst share is off, as a fraction of whole numbers
     largest = max(asked.values())
     for top in range(1, most + 1):
-        weights = {name: max(1, round(Fraction(share * top, largest))) for name, share in asked.items()}
+        weights = {name: max(1, (2 * share * top + largest) // (2 * largest)) for name, share in asked.items()}
         total = sum(weights.values())
-        off = max(abs(Fraction(weights[name], total) - Fraction(share, WHOLE_BP)) for name, share in asked.items())
-        if best_off is None or off < best_off:
-            best, best_off = weights, off
+        off = max(abs(weights[name] * WHOLE_BP - share * total) for name, share in asked.items())
+        if not best or off * best_total < best_off * total:
+            best, best_off, best_total = weights, off, total
     return {name: best.get(name, 0) for name in shares_bp}
 
 

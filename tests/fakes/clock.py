@@ -1,4 +1,8 @@
-"""Virtual time: an event loop whose waits take none. Sleeps, time-outs and ticks happen in order, at once."""
+"""Virtual time: an event loop whose waits take none. Sleeps, time-outs and ticks happen in order, at once.
+
+What would go on for ever (a condition that never comes true, asked again and again) takes no time here either, so it
+would spin: the loop gives up after so much virtual time, or after so many rounds in which time stands still.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,30 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 EPOCH = 1_780_000_000.0
+MOST_SECONDS = 7200.0
+MOST_ROUNDS_AT_ONCE = 20_000
+
+
+class Spinning(RuntimeError):
+    """Virtual time goes on and nothing comes of it."""
 
 
 class _Selector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self.rounds = 0
+        self.most = MOST_SECONDS
 
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None:
-            raise RuntimeError("everything waits and nothing will happen")
+            raise Spinning("everything waits and nothing will happen")
+        self.rounds = 0 if timeout > 0 else self.rounds + 1
         self.now += max(0.0, timeout)
+        if self.now > self.most or self.rounds > MOST_ROUNDS_AT_ONCE:
+            told = f"at {self.now:.0f} s of virtual time, after {self.rounds} rounds without any: it would never end"
+            self.most, self.rounds = self.now + MOST_SECONDS, 0  # the loop still has to end its tasks
+            raise Spinning(told)
         return super().select(0)
 
 

@@ -28,7 +28,7 @@ def against(handler: Handler, ask: Callable[[Kubernetes], Awaitable[Any]], **opt
     async def run() -> Any:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", handler)
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)  # a handler that hangs is not waited for
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -105,7 +105,7 @@ def test_a_broken_server_is_unreachable(how: str) -> None:
         return web.Response(text="<html>")
 
     with pytest.raises(Unreachable, match="plum"):
-        against(handler, get, timeout_seconds=1.0)
+        against(handler, get, timeout_seconds=0.3, attempts=2)
 
 
 def test_nobody_there_names_cluster_server_file_and_remedy() -> None:
