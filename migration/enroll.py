@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import routing
-from migration.clients.istio import FENCE, LOCK_MANAGER
 from migration.errors import Held, NotFound
 from migration.journal import Journal
 from migration.kinds import CONFIG_MAP, GATEWAY, SERVICE_ENTRY, VIRTUAL_SERVICE, Object, Resource
-from migration.model import MANAGER, Side
+from migration.model import FENCE, LOCK_MANAGER, MANAGER, Side
 from migration.ports import Kubernetes
 from migration.stackfile import Edge, StackFile, read_route, write_whole
 

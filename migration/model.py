@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 WHOLE_BP = 10_000
 MANAGER = "bluegreen-edge"  # the field manager of the edge: the command and the stack program are one owner
+LOCK_MANAGER = "bluegreen-lock"
+FENCE = "bluegreen.io/fence"  # annotation of every enrolled route: the number of the lock that may write
 Side = Literal["blue", "green"]
 
 

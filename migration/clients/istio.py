@@ -22,14 +22,12 @@ from typing import TYPE_CHECKING, Any
 import routing
 from migration.errors import Conflict, ForeignWrite, LostFence, NotFound, Unreachable
 from migration.kinds import CONFIG_MAP, VIRTUAL_SERVICE, Object
-from migration.model import MANAGER, RouteLive, RouterState, Side
+from migration.model import FENCE, LOCK_MANAGER, MANAGER, RouteLive, RouterState, Side
 from migration.ports import Kubernetes
 
 if TYPE_CHECKING:
     import aiohttp
 
-LOCK_MANAGER = "bluegreen-lock"
-FENCE = "bluegreen.io/fence"
 RECORD = ("istio-system", "bluegreen-edge")
 READ_SECONDS = 3.0
 WRITE_SECONDS = 3.0
