@@ -163,9 +163,7 @@ class Cluster(pulumi.ComponentResource):
     def _create_node_role(self) -> aws.iam.Role:
         trust = {
             "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
-            ],
+            "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
         }
         role = aws.iam.Role(
             f"{self._name}-node", assume_role_policy=json.dumps(trust), opts=pulumi.ResourceOptions(parent=self)

@@ -55,9 +55,7 @@ class Dns(pulumi.ComponentResource):
                 return {"type": kind, "ttl": ttl_seconds, "records": [address], "aliases": None}
             if entry.zone_id:
                 return alias(address, entry.zone_id)
-            zone = aws.lb.get_hosted_zone_id_output(
-                load_balancer_type="network", opts=pulumi.InvokeOutputOptions(parent=self)
-            )
+            zone = aws.lb.get_hosted_zone_id_output(load_balancer_type="network", opts=pulumi.InvokeOutputOptions(parent=self))
             return zone.id.apply(lambda zone_id: alias(address, zone_id))
 
         return pulumi.Output.from_input(entry.address).apply(target)

@@ -16,11 +16,6 @@ import pulumi_kubernetes as k8s
 
 import routing
 
-MANAGED = {"pulumi.com/patchFieldManager": routing.FIELD_MANAGER}
-# Whoever wrote the original route (Helm, Argo CD, kubectl) still owns the rest of it: its fields are taken over, not
-# fought for in turns.
-FORCED = {**MANAGED, "pulumi.com/patchForce": "true"}
-
 Key = tuple[str, str, str]  # kind, namespace, name
 Object = dict[str, Any]
 
@@ -50,13 +45,11 @@ def stages(objects: routing.Objects) -> Iterator[tuple[str, list[Object]]]:
     yield "record", [objects.record]
 
 
-def with_annotations(meta: Object, more: Mapping[str, str]) -> Object:
-    return {**meta, "annotations": {**(meta.get("annotations") or {}), **more}}
-
-
 class EdgeCluster(pulumi.ComponentResource):
     """`after` of the routes: destinations and peer listeners of both clusters, so that no gateway forwards into
     nothing.
+
+    Objects are sent as `routing/` makes them, without a word more: annotations too are the same from the command.
     """
 
     def __init__(self, name: str, args: EdgeClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -96,7 +89,7 @@ class EdgeCluster(pulumi.ComponentResource):
         if kind == "ConfigMap":
             return k8s.core.v1.ConfigMap(
                 name,
-                metadata=actual.apply(lambda item: with_annotations(item["metadata"], MANAGED)),
+                metadata=actual.apply(lambda item: item["metadata"]),
                 data=actual.apply(lambda item: item["data"]),
                 opts=options,
             )
@@ -105,7 +98,7 @@ class EdgeCluster(pulumi.ComponentResource):
                 name,
                 api_version=planned["apiVersion"],
                 kind=kind,
-                metadata=actual.apply(lambda item: with_annotations(item["metadata"], FORCED)),
+                metadata=actual.apply(lambda item: item["metadata"]),
                 spec=actual.apply(lambda item: item["spec"]),
                 # Unenrolling puts the original back; taking our fields away here would leave a route without rules.
                 opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(retain_on_delete=True)),
@@ -114,7 +107,7 @@ class EdgeCluster(pulumi.ComponentResource):
             name,
             api_version=planned["apiVersion"],
             kind=kind,
-            metadata=actual.apply(lambda item: with_annotations(item["metadata"], MANAGED)),
+            metadata=actual.apply(lambda item: item["metadata"]),
             spec=actual.apply(lambda item: item["spec"]),
             opts=options,
         )

@@ -36,9 +36,7 @@ class ExternalDns(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=[args.cluster]),
         )
         values = external_dns_values(args.cluster_name)
-        release(
-            NAME, args.chart, values, self, NAMESPACE, depends_on=[identity, *args.after], deleted_with=args.cluster
-        )
+        release(NAME, args.chart, values, self, NAMESPACE, depends_on=[identity, *args.after], deleted_with=args.cluster)
         self.register_outputs({})
 
 

@@ -58,9 +58,7 @@ class Gateway(pulumi.ComponentResource):
             proxies,
         )
         # Only the network itself may reach the peer listener: what comes in there has passed a gateway already.
-        peer = self._service(
-            f"{NAME}-peer", [_port("http2-peer", PEER_PORT)], PEER_ANNOTATIONS, args.peer_sources, proxies
-        )
+        peer = self._service(f"{NAME}-peer", [_port("http2-peer", PEER_PORT)], PEER_ANNOTATIONS, args.peer_sources, proxies)
         k8s.apiextensions.CustomResource(
             "public",
             api_version="networking.istio.io/v1",

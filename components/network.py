@@ -49,12 +49,9 @@ class Network(pulumi.ComponentResource):
         gateway = aws.ec2.InternetGateway(f"{name}-igw", vpc_id=vpc.id, tags={"Name": name}, opts=self._opts)
         plan = subnet_plan(args.cidr, args.zones)
         # The role tags make the load balancer controller choose: internet-facing ones go public, internal ones private.
-        public = {
-            z: self._subnet(vpc, "public", z, cidr, {"kubernetes.io/role/elb": "1"}) for z, (_, cidr) in plan.items()
-        }
+        public = {z: self._subnet(vpc, "public", z, cidr, {"kubernetes.io/role/elb": "1"}) for z, (_, cidr) in plan.items()}
         private = {
-            z: self._subnet(vpc, "private", z, cidr, {"kubernetes.io/role/internal-elb": "1"})
-            for z, (cidr, _) in plan.items()
+            z: self._subnet(vpc, "private", z, cidr, {"kubernetes.io/role/internal-elb": "1"}) for z, (cidr, _) in plan.items()
         }
         outside = self._routes(vpc, "public", {"gateway_id": gateway.id})
         for zone, subnet in public.items():
@@ -62,9 +59,7 @@ class Network(pulumi.ComponentResource):
         nats = self._nats(args, public, gateway)
         for zone, subnet in private.items():
             nat = nats.get(zone) or nats.get(args.zones[0])
-            self._associate(
-                "private", zone, subnet, self._routes(vpc, f"private-{zone}", nat and {"nat_gateway_id": nat.id})
-            )
+            self._associate("private", zone, subnet, self._routes(vpc, f"private-{zone}", nat and {"nat_gateway_id": nat.id}))
 
         self.vpc_id = vpc.id
         self.private_subnet_ids = pulumi.Output.all(*[subnet.id for subnet in private.values()])

@@ -437,6 +437,7 @@ def rollback(context: _Context, services: tuple[str, ...], reason: str) -> None:
                     journal=journal,
                     lock=lock,
                     clock=SystemClock(),
+                    clusters=there.clusters,
                     reason=reason,
                 )
             finally:
@@ -562,7 +563,13 @@ def entry_shift(context: _Context, percent: float, force: bool, yes: bool) -> No
                     )
                 _confirm(context, yes, [f"entry: {', '.join(f'{name} {s / 100:g} %' for name, s in shares.items())}"])
                 ttl = await shift_entry(
-                    shares, entry=client, file=there.file, journal=journal, clock=SystemClock(), force=force
+                    shares,
+                    entry=client,
+                    clusters=there.clusters,
+                    file=there.file,
+                    journal=journal,
+                    clock=SystemClock(),
+                    force=force,
                 )
             finally:
                 journal.close()

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from migration.errors import Held, Unreachable
 from migration.journal import Journal, remember
-from migration.model import WHOLE_BP
-from migration.ports import Clock, Entry
+from migration.model import WHOLE_BP, Side
+from migration.ports import Clock, Entry, Kubernetes
+from migration.record import write_record
 from migration.stackfile import Edge, StackFile
 
 INSYNC_SECONDS = 180.0
@@ -26,7 +27,14 @@ def unready(edge: Edge, journal: Journal) -> list[str]:
 
 
 async def shift_entry(
-    shares: Mapping[str, int], *, entry: Entry, file: StackFile, journal: Journal, clock: Clock, force: bool = False
+    shares: Mapping[str, int],
+    *,
+    entry: Entry,
+    clusters: Mapping[Side, Kubernetes],
+    file: StackFile,
+    journal: Journal,
+    clock: Clock,
+    force: bool = False,
 ) -> int:
     """Sets the shares; gives the TTL after which resolvers have forgotten the old ones."""
     edge = file.read()
@@ -38,8 +46,9 @@ async def shift_entry(
         )
     before = dict(await entry.read())
     ids = journal.intents("entry", [(cluster, before.get(cluster, 0), share, "entry") for cluster, share in shares.items()])
-    file.write(entry=shares)
+    edge = file.write(entry=shares)
     change = await entry.write(shares)
+    await write_record(clusters, edge)
     deadline = clock.monotonic() + INSYNC_SECONDS
     while change and not await entry.in_effect(change):
         if clock.monotonic() > deadline:

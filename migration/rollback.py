@@ -18,7 +18,8 @@ from migration.errors import BluegreenError, Unreachable
 from migration.journal import Journal
 from migration.lock import Lock
 from migration.model import WHOLE_BP, Side
-from migration.ports import Clock, Entry, Router
+from migration.ports import Clock, Entry, Kubernetes, Router
+from migration.record import write_record
 from migration.stackfile import Edge, StackFile
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ async def rollback(
     journal: Journal,
     lock: Lock,
     clock: Clock,
+    clusters: Mapping[Side, Kubernetes] | None = None,
     reason: str = "asked for",
 ) -> Rolled:
     began = clock.monotonic()
@@ -119,12 +121,14 @@ async def rollback(
         log.warning("green's gateway keeps its last split: %s", silent)
     written = [number for number in wrote.values() if isinstance(number, int)]
     try:
-        file.write(
+        now = file.write(
             services=dict.fromkeys(services, 0),
             entry=new_entry,
             generation=max(written, default=generation),
             force=True,
         )
+        if new_entry:  # the routers' records have the entry as it was
+            await write_record(clusters or {}, now)
     except (BluegreenError, OSError) as problem:
         problems.append(
             f"{file.path} could not be written: {problem}; set these services to 0 there before the next `pulumi up`"

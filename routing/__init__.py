@@ -8,6 +8,7 @@ from __future__ import annotations
 from routing.intent import RECORD_NAME, Intent, Objects, admissible, objects, read_record, record
 from routing.route import (
     EDGE_NAMESPACE,
+    FIELD_MANAGER,
     PEER_GATEWAY,
     PEER_PORT,
     PROBE_HEADER,
@@ -27,8 +28,6 @@ from routing.route import (
     rule_id,
     service_of,
 )
-
-FIELD_MANAGER = "bluegreen-edge"
 
 __all__ = [
     "EDGE_NAMESPACE",

@@ -13,6 +13,7 @@ from typing import Any
 
 from routing.route import (
     EDGE_NAMESPACE,
+    OWNED,
     Object,
     Peer,
     Side,
@@ -66,7 +67,7 @@ def record(intent: Intent) -> Object:
         "services": json.dumps(dict(intent.services), sort_keys=True),
         "entry": json.dumps(dict(intent.entry), sort_keys=True),
     }
-    metadata = {"name": RECORD_NAME, "namespace": EDGE_NAMESPACE}
+    metadata = {"name": RECORD_NAME, "namespace": EDGE_NAMESPACE, "annotations": dict(OWNED)}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 

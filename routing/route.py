@@ -26,6 +26,11 @@ PEER_PORT = 15088
 RULE_HEADER = "x-bluegreen-rule"
 PROBE_HEADER = "x-bluegreen-probe"
 SERVICE_ANNOTATION = "bluegreen.io/service"
+FIELD_MANAGER = "bluegreen-edge"
+# By whom the edge stack's program has Pulumi write an object. Server-side apply takes away what its manager stops
+# sending: were it in what the program sends alone, each write of the command would remove it and each preview want it
+# back. Objects are whole here, and both send them as they are.
+OWNED = {"pulumi.com/patchFieldManager": FIELD_MANAGER}
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,7 @@ def refusals(original: Mapping[str, Any]) -> list[str]:
     if gateways == ["mesh"]:
         return ["bound to no gateway, only to the mesh: users do not come in by it"]
     if "mesh" in gateways:
-        found.append(
-            "bound to the mesh beside a gateway: calls inside the cluster would move too; make two routes of it"
-        )
+        found.append("bound to the mesh beside a gateway: calls inside the cluster would move too; make two routes of it")
     found.extend(
         f"has {kind} routes: connections cannot be split by request; make a route of their own of them"
         for kind in ("tcp", "tls")
@@ -63,16 +66,12 @@ def refusals(original: Mapping[str, Any]) -> list[str]:
         found.append("has no http rule with a destination: there is nothing to move")
     for index, rule in enumerate(rules):
         if rule.get("delegate"):
-            found.append(
-                f"http[{index}] delegates to {rule['delegate'].get('name', '?')}: put the delegate's rules here"
-            )
+            found.append(f"http[{index}] delegates to {rule['delegate'].get('name', '?')}: put the delegate's rules here")
         weights = _weights(rule)
         if rule.get("route") and (sum(weights) <= 0 or min(weights) < 0):
             found.append(f"http[{index}] has weights {weights}: their sum must be above 0")
         if sum(weights) * WHOLE_BP >= 2**31:
-            found.append(
-                f"http[{index}] has weights that add up to {sum(weights)}: Istio takes at most {2**31 // WHOLE_BP}"
-            )
+            found.append(f"http[{index}] has weights that add up to {sum(weights)}: Istio takes at most {2**31 // WHOLE_BP}")
     return found
 
 
@@ -189,7 +188,7 @@ def edge_objects() -> list[Object]:
         {
             "apiVersion": API_VERSION,
             "kind": "Gateway",
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace, "annotations": dict(OWNED)},
             "spec": {"selector": {"istio": "ingressgateway"}, "servers": [server]},
         }
     ]
@@ -229,7 +228,7 @@ def _like(original: Mapping[str, Any], name: str) -> Object:
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "annotations": {SERVICE_ANNOTATION: service_of(original)},
+            "annotations": {SERVICE_ANNOTATION: service_of(original), **OWNED},
         },
     }
 

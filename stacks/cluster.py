@@ -266,9 +266,7 @@ def _baseline(
         inside,
     )
     if "monitoring" in charts or "metrics-server" in charts:
-        measures = MonitoringArgs(
-            plane, config.name, charts.get("monitoring"), charts.get("metrics-server"), cluster.ready
-        )
+        measures = MonitoringArgs(plane, config.name, charts.get("monitoring"), charts.get("metrics-server"), cluster.ready)
         Monitoring(f"{config.name}-monitoring", measures, inside)
     if chart := charts.get("external-dns"):
         ExternalDns(config.name, ExternalDnsArgs(chart, plane, config.name, before), inside)

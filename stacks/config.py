@@ -106,9 +106,7 @@ class Source:
         for key in sorted(self.values):
             if key not in known:
                 remedy = f"correct or remove it in {self.file}"
-                raise self.error(
-                    key, json_or_text(self.values[key]), "one of the keys " + ", ".join(sorted(known)), remedy
-                )
+                raise self.error(key, json_or_text(self.values[key]), "one of the keys " + ", ".join(sorted(known)), remedy)
 
 
 def json_or_text(raw: str) -> Any:
@@ -124,9 +122,7 @@ def check_whole(source: Source, key: str, value: Any, low: int, high: int) -> in
     return value
 
 
-def check_keys(
-    source: Source, key: str, value: Any, known: Collection[str], required: Sequence[str] = ()
-) -> dict[str, Any]:
+def check_keys(source: Source, key: str, value: Any, known: Collection[str], required: Sequence[str] = ()) -> dict[str, Any]:
     """A mapping inside a value: only known keys, and all that are required."""
     if not isinstance(value, dict):
         raise source.error(key, value, "a mapping with " + ", ".join(known))

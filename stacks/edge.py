@@ -138,9 +138,7 @@ def _clusters(source: Source, members: list[str], root: Path) -> tuple[dict[str,
             raise source.error(key, value, f"one of the sides: {', '.join(members)}")
         check_keys(source, key, value, ("stack", "kubeconfig", "context", "gateway", "peer", "zoneId"))
         if "zoneId" in value:
-            zone_ids[name] = check_text(
-                source, f"{key}.zoneId", value["zoneId"], allowed="the load balancer's hosted zone"
-            )
+            zone_ids[name] = check_text(source, f"{key}.zoneId", value["zoneId"], allowed="the load balancer's hosted zone")
         if "stack" in value:
             if extra := sorted(set(value) - {"stack", "zoneId"}):
                 raise source.error(f"{key}.{extra[0]}", value[extra[0]], "either a stack or a description, not both")
@@ -150,9 +148,7 @@ def _clusters(source: Source, members: list[str], root: Path) -> tuple[dict[str,
     for one in clusters:
         for other in clusters:
             if one < other and clusters[one] == clusters[other]:
-                raise source.error(
-                    f"clusters.{other}", str(clusters[other]), f"another cluster than {one}: they are the same"
-                )
+                raise source.error(f"clusters.{other}", str(clusters[other]), f"another cluster than {one}: they are the same")
     return clusters, zone_ids
 
 
@@ -190,13 +186,9 @@ def read_route(source: Source, folder: Path, service: str) -> dict[str, Any]:
     if not isinstance(meta, dict) or route.get("kind") != "VirtualService" or not isinstance(route.get("spec"), dict):
         raise ConfigError(f"{file}: not a VirtualService. Remedy: {remedy}")
     if f"{meta.get('namespace')}/{meta.get('name')}" != service:
-        raise ConfigError(
-            f"{file}: is {meta.get('namespace')}/{meta.get('name')}, allowed: {service}. Remedy: {remedy}"
-        )
+        raise ConfigError(f"{file}: is {meta.get('namespace')}/{meta.get('name')}, allowed: {service}. Remedy: {remedy}")
     if refused := routing.refusals(route):
-        raise ConfigError(
-            f"{file}: cannot be shifted: {'; '.join(refused)}. Remedy: take {service} out of {source.file}"
-        )
+        raise ConfigError(f"{file}: cannot be shifted: {'; '.join(refused)}. Remedy: take {service} out of {source.file}")
     return dict(route)
 
 
@@ -299,6 +291,9 @@ def _gateways(config: EdgeConfig, endpoints: Mapping[str, Endpoint], admitted: p
             context=known.context,
             cluster_identifier=known.identifier,
             enable_server_side_apply=True,
+            # Whoever wrote a route first (Helm, Argo CD, kubectl) still owns the rest of it. Its `spec` is taken over,
+            # as the command does it, and not fought for in turns.
+            enable_patch_force=True,
             # A dead green must not stop the `up` that takes users away from it.
             skip_update_unreachable=True,
             # The command may have written an object first (`enroll`): then it is taken over as it is.

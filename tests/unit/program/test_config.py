@@ -27,9 +27,7 @@ CLUSTER: dict[str, Any] = {
     "kind": "cluster",
     "version": "1.36",
     "addons": {"vpc-cni": "v1.20.0", "kube-proxy": "v1.36.1", "coredns": "v1.12.0", "eks-pod-identity-agent": "v1.3.0"},
-    "nodeGroups": {
-        "general": {"release": "1.36.1-20260801", "instanceTypes": ["m7i.large"], "minimum": 1, "maximum": 3}
-    },
+    "nodeGroups": {"general": {"release": "1.36.1-20260801", "instanceTypes": ["m7i.large"], "minimum": 1, "maximum": 3}},
     "baseline": {"istio": "1.30.3"},
 }
 EDGE: dict[str, Any] = {
@@ -116,9 +114,7 @@ def test_a_wrong_cluster_file_is_refused(change: dict[str, Any], told: str) -> N
     ("change", "told"),
     [
         pytest.param({"sides": {"green": "fern"}}, "sides.blue is not set", id="no blue"),
-        pytest.param(
-            {"sides": {"blue": "plum", "green": "plum"}}, "two different clusters", id="one cluster on both sides"
-        ),
+        pytest.param({"sides": {"blue": "plum", "green": "plum"}}, "two different clusters", id="one cluster on both sides"),
         pytest.param(
             {"clusters": {"plum": {"stack": "plum"}, "fern": {"stack": "plum"}}},
             "they are the same",
@@ -176,9 +172,7 @@ def write_route(root: Path, text: str) -> None:
     [
         pytest.param("a: [", "not YAML", id="broken YAML"),
         pytest.param("[]", "not a VirtualService", id="a list"),
-        pytest.param(
-            yaml.safe_dump(ROUTE | {"metadata": {"name": "x", "namespace": "y"}}), "is y/x", id="another route"
-        ),
+        pytest.param(yaml.safe_dump(ROUTE | {"metadata": {"name": "x", "namespace": "y"}}), "is y/x", id="another route"),
         pytest.param(
             yaml.safe_dump(ROUTE | {"spec": {"hosts": ["a"], "gateways": ["mesh"], "http": []}}),
             "cannot be shifted",

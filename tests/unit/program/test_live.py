@@ -97,10 +97,7 @@ def test_the_credential_program_of_the_kubeconfig_is_asked() -> None:
 
 def test_a_credential_program_that_fails_means_unreachable() -> None:
     with server(404, b"{}") as (url, asked):
-        assert (
-            read_live(kubeconfig(url, {"exec": {"command": sys.executable, "args": ["-c", "raise SystemExit(1)"]}}))
-            is None
-        )
+        assert read_live(kubeconfig(url, {"exec": {"command": sys.executable, "args": ["-c", "raise SystemExit(1)"]}})) is None
     assert asked == []
 
 

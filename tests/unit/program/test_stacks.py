@@ -67,9 +67,7 @@ class Recorder(pulumi.runtime.Mocks):
 
 @pytest.fixture
 def deploy() -> Callable[..., Recorder]:
-    def run(
-        build: Callable[[], None], stack: str = "test", stacks: Mapping[str, Mapping[str, Any]] = OUTPUTS
-    ) -> Recorder:
+    def run(build: Callable[[], None], stack: str = "test", stacks: Mapping[str, Mapping[str, Any]] = OUTPUTS) -> Recorder:
         recorder = Recorder(stacks)
         pulumi.runtime.set_mocks(recorder, project="bluegreen", stack=stack, preview=False)
         with warnings.catch_warnings():
@@ -86,12 +84,9 @@ def test_every_zone_has_a_private_and_a_public_subnet_with_the_tags_load_balance
     made = deploy(lambda: network.build(source(NETWORK)))
     subnets = made.of("aws:ec2/subnet:Subnet")
     roles = sorted(
-        (subnet["availabilityZone"], *[tag for tag in subnet["tags"] if tag.startswith("kubernetes.io")])
-        for subnet in subnets
+        (subnet["availabilityZone"], *[tag for tag in subnet["tags"] if tag.startswith("kubernetes.io")]) for subnet in subnets
     )
-    assert roles == [
-        (f"eu-west-1{zone}", f"kubernetes.io/role/{role}") for zone in "abc" for role in ("elb", "internal-elb")
-    ]
+    assert roles == [(f"eu-west-1{zone}", f"kubernetes.io/role/{role}") for zone in "abc" for role in ("elb", "internal-elb")]
     assert len({subnet["cidrBlock"] for subnet in subnets}) == 6
 
 
@@ -150,9 +145,7 @@ PATCH = "kubernetes:networking.istio.io/v1:VirtualServicePatch"
 
 
 def test_each_cluster_has_a_weighted_record_per_host(deploy: Callable[..., Recorder], tmp_path: Path) -> None:
-    made = deploy(
-        edge_of(tmp_path, entry={"plum": 7500, "fern": 2500}, hosts=["shop.test", "*.shop.test"], ttl=5), "edge"
-    )
+    made = deploy(edge_of(tmp_path, entry={"plum": 7500, "fern": 2500}, hosts=["shop.test", "*.shop.test"], ttl=5), "edge")
     records = made.of(RECORD)
     assert sorted((r["name"], r["setIdentifier"], r["weightedRoutingPolicies"][0]["weight"]) for r in records) == [
         (host, name, weight) for host in ("*.shop.test", "shop.test") for name, weight in (("fern", 1), ("plum", 3))
