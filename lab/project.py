@@ -57,9 +57,7 @@ class Project:
         self.environment = dict(environment)
 
     @classmethod
-    def create(
-        cls, folder: Path, environment: Mapping[str, str], hosts: Sequence[str] = (ZONE, f"*.{ZONE}")
-    ) -> Project:
+    def create(cls, folder: Path, environment: Mapping[str, str], hosts: Sequence[str] = (ZONE, f"*.{ZONE}")) -> Project:
         """A work folder with a network, and an edge that knows no cluster yet. What is there is written anew."""
         project = cls(folder, environment)
         (folder / "stacks").mkdir(parents=True, exist_ok=True)
@@ -196,9 +194,7 @@ def read_events(stack: str, lines: Sequence[str], seconds: float) -> Operations:
         event = json.loads(line)
         if step := (event.get("resourcePreEvent") or {}).get("metadata"):
             if step["op"] not in ("same", "refresh", "read"):
-                changed.append(
-                    f"{step['op']} {step['urn'].rpartition('$')[2]} {','.join(step.get('diffs') or [])}".strip()
-                )
+                changed.append(f"{step['op']} {step['urn'].rpartition('$')[2]} {','.join(step.get('diffs') or [])}".strip())
         elif summary := event.get("summaryEvent"):
             counts = summary.get("resourceChanges") or {}
         elif (said := event.get("diagnosticEvent")) and said.get("severity") == "warning":
