@@ -24,6 +24,7 @@ Batches = tuple[tuple[Unit, ...], ...]
 State = Mapping[str, ServiceState]
 ON_GREEN = (Phase.MOVING, Phase.ARRIVED, Phase.BAKED)
 SETTLED = (Phase.ARRIVED, Phase.BAKED, Phase.RETURNED, Phase.HELD, Phase.FROZEN)
+WAITS = "holds: waits for the metrics store"  # for its next word; not yet a reason to worry
 NOTHING = Judged(Verdict.INCONCLUSIVE, "no samples yet")
 
 
@@ -197,7 +198,7 @@ def _advance(
             passed = passed or unsure  # the store answered, and has too little to say; one that is down never advances
         if not passed:
             if not there.reason:
-                services[service] = replace(services[service], reason="holds: waits for the metrics store")
+                services[service] = replace(services[service], reason=WAITS)
             ready = False
     if not ready:
         return

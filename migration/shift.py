@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from migration import analysis
-from migration.decide import ON_GREEN, Decision, Observation, Order, decide
+from migration.decide import ON_GREEN, WAITS, Decision, Observation, Order, decide
 from migration.errors import BluegreenError, ForeignWrite, LostFence, Unreachable
 from migration.journal import Journal, remember
 from migration.lock import Lock
@@ -32,6 +33,7 @@ PROBE_SECONDS = 0.05
 LOOK_SECONDS = 2.0
 PROGRESS_SECONDS = 10.0
 UNPROVEN_SECONDS = 10.0
+NUMBER = re.compile(r"[0-9.]+")
 
 
 @dataclass
@@ -99,6 +101,7 @@ class Shift:
         self._owed: dict[Side, set[str]] = {side: set() for side in SIDES}
         self._owed_task: dict[Side, asyncio.Task[None]] = {}
         self._foreign: dict[str, str] = {}
+        self._held: dict[str, str] = {}  # what was told last of why a service holds
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = self._noted_at = float("-inf")
         self._writes = self._writing = 0
@@ -217,6 +220,7 @@ class Shift:
         forward = [move for move in decision.moves if not move.back]
         if back:
             await self._write(back, forward=False, before=before)
+        self._tell_holds()
         for note in decision.notes:
             self.world.journal.note(note.op, note.service, reason=note.reason)
             if note.op == "return":
@@ -235,6 +239,19 @@ class Shift:
                 for move in forward:
                     self.state[move.service] = before[move.service]
                 self._freeze_all(problem)
+
+    def _tell_holds(self) -> None:
+        """Why a service does not go on though its dwell is over (or green's numbers are bad), once per reason:
+        numbers in it may grow without being told again."""
+        for service, there in self.state.items():
+            late = there.dwell_done_at is not None or there.fails or there.errors
+            kind = NUMBER.sub("", there.reason) if late and there.reason.startswith("holds") else ""
+            if kind == WAITS:
+                continue
+            if kind and kind != self._held.get(service):
+                self.world.journal.note("hold", service, after=there.split_bp, reason=there.reason)
+                log.info("%s: %s", service, there.reason)
+            self._held[service] = kind
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

@@ -2,186 +2,158 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+import asyncio
 from typing import Any
 
-import pytest
-from kit import LabCluster, eventually
+from kit import eventually
+from shifting import STEPS, Project, wall
 
-STEPS = [500, 2000, 10_000]
+from migration.clients.prometheus import PrometheusMetrics
+from migration.model import WindowStats
+from migration.stackfile import read_route
 
-
-class Project:
-    """A migration of two services in a folder of its own."""
-
-    def __init__(self, folder: Path, plum: LabCluster, fern: LabCluster, namespace: str) -> None:
-        self.folder, self.plum, self.fern, self.namespace = folder, plum, fern, namespace
-        self.good, self.bad = f"{namespace}/good", f"{namespace}/bad"
-        (folder / "stacks").mkdir()
-        self.edge = folder / "stacks/Pulumi.edge.yaml"
-        self.edge.write_text(
-            "config:\n  bluegreen:kind: edge\n  bluegreen:sides: {blue: plum, green: fern}\n"
-            "  bluegreen:entry: {plum: 10000, fern: 0}\n  bluegreen:services: {}\n  bluegreen:generation: 1\n"
-        )
-        (folder / "migration.yaml").write_text(
-            json.dumps(
-                {
-                    "clusters": {c.name: self._cluster(c) for c in (plum, fern)},
-                    "edge": "stacks/Pulumi.edge.yaml",
-                    "policy": {
-                        "steps_bp": STEPS,
-                        "dwell_seconds": 2,
-                        "bake_seconds": 2,
-                        "min_requests": 1,
-                        "inconclusive_limit_seconds": 3600,
-                    },
-                }
-            )
-        )
-
-    def _cluster(self, cluster: LabCluster) -> dict[str, Any]:
-        return {
-            "kubeconfig": cluster.kubeconfig,
-            "gateway": {"address": cluster.gateway, "port": cluster.port, "peer_port": cluster.peer_port},
-            "counters": {"url": f"{cluster.admin}/stats/prometheus", "dialect": "envoy"},
-        }
-
-    def begin(self, *words: str) -> subprocess.Popen[str]:
-        environment = {**os.environ, "NO_COLOR": "1"}
-        return subprocess.Popen(
-            [sys.executable, "-m", "migration.cli", "--json", "--config", str(self.folder / "migration.yaml"), *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-
-    def run(self, *words: str, code: int = 0) -> Any:
-        process = self.begin(*words)
-        output, told = process.communicate(timeout=180)
-        assert process.returncode == code, told
-        return json.loads(output) if output else told
-
-    def events(self) -> list[dict[str, Any]]:
-        path = self.folder / ".bluegreen/journal.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def split(self, service: str) -> tuple[int, int]:
-        """What both gateways' data planes say."""
-        answers = [c.send("any", headers={"x-bluegreen-probe": service}, peer=True).text for c in (self.plum, self.fern)]
-        return int(answers[0]), int(answers[1])
-
-    def spec(self, cluster: LabCluster, service: str) -> Any:
-        namespace, name = service.split("/")
-        found = cluster.api.get(f"/apis/networking.istio.io/v1/namespaces/{namespace}/virtualservices/{name}")
-        return found and found["spec"]
-
-    @contextmanager
-    def load(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            for name in ("good", "bad"):
-                stack.enter_context(self.plum.traffic(f"{name}.{self.namespace}.test", workers=3, pause=0.02))
-            yield
+ERRORS = {"lab.bluegreen.io/errors": "0.5"}
+MENDED = {"lab.bluegreen.io/errors": None}
 
 
-@pytest.fixture
-def project(tmp_path: Path, two_clusters: tuple[LabCluster, LabCluster], namespace: str) -> Project:
-    plum, fern = two_clusters
-    for cluster in (plum, fern):
-        for name in ("good", "bad"):
-            cluster.workload(namespace, name, host=f"{name}.{namespace}.test")
-    made = Project(tmp_path, plum, fern, namespace)
-    made.run("enroll", "--yes", made.good, made.bad)
-    eventually(lambda: made.split(made.good) == (0, 0) and made.split(made.bad) == (0, 0), "probes at 0")
-    return made
-
-
-def test_a_bad_service_comes_back_within_two_samples_and_the_good_one_arrives_then_unenrolling_restores(project: Project):
-    with project.load():
+def test_a_bad_service_is_at_zero_within_two_samples_and_the_good_one_arrives_then_all_the_way_back(project: Project) -> None:
+    bad = project.bad
+    project.configure(services={bad: {"policy": {"dwell_seconds": 600}}}, steps_bp=[2000, 10_000])
+    with project.load() as users:
         running = project.begin("shift", "--yes")
-        eventually(lambda: project.split(project.bad)[0] == 2000, "bad at 20 %")
-        project.fern.annotate_pods(project.namespace, "bad", {"lab.bluegreen.io/errors": "0.5"})
-        output, told = running.communicate(timeout=180)
-        assert running.returncode == 4, told
-        result = json.loads(output)
-        assert list(result["returned"]) == [project.bad]
+        project.await_step(bad, 2000)
+        project.fern.annotate_pods(project.namespace, "bad", ERRORS)
+        result, told = project.ended(running, 4)
+        assert list(result["returned"]) == [bad], told
         assert result["arrived"] == [project.good]
-        assert project.split(project.bad) == (0, 0)
-        assert project.split(project.good) == (10_000, 10_000)
-        project.fern.annotate_pods(project.namespace, "bad", {"lab.bluegreen.io/errors": None})
-        assert project.run("shift", "--yes", "--retry", project.bad)["arrived"]
-        rolled = project.run("rollback")
-        assert rolled["complete"]
-        assert project.split(project.good) == project.split(project.bad) == (0, 0)
-    folder = project.folder / "stacks/edge.routes"
-    originals = {service: (folder / f"{service.replace('/', '.')}.yaml").exists() for service in (project.good, project.bad)}
-    assert all(originals.values())
-    expected = project.spec(project.plum, project.good)
-    project.run("unenroll", "--yes", project.good, project.bad)
+        assert (project.split(bad), project.split(project.good)) == ((0, 0), (10_000, 10_000))
+        (back,) = project.events("shift", bad, kind="outcome", after=0)
+        seen = [reading for reading in project.eyes["plum"].readings if reading.errors(bad) and reading.at < wall(back)]
+        errors = [reading.errors(bad) for reading in seen]
+        assert sum(count >= 10 for count in errors) <= 1, errors  # what shows it beyond doubt is the last before the write
+        assert len(errors) <= 2 or errors[1] < 10, errors
+        (effect,) = project.events("effect", bad, after=0)
+        assert effect["reason"] == "in effect"
+        injected = users[bad].injected
+        stats = prometheus(project, bad)
+        assert stats["green"].errors > 0
+        assert stats["green"].errors < stats["green"].requests < stats["blue"].requests
+        assert stats["blue"].errors == 0
+        project.fern.annotate_pods(project.namespace, "bad", MENDED)
+        assert users[bad].injected == injected  # nobody met the fault since
+        project.configure(steps_bp=[2000, 10_000])
+        assert sorted(project.run("shift", "--yes", "--retry", bad)["arrived"]) == sorted(project.services)
+        assert project.run("rollback")["complete"]
+        assert project.split(project.good) == project.split(bad) == (0, 0)
+    assert not [each.failed for each in users.values() if each.failed]
+    originals = {service: read_route(project.edge.parent / "edge.routes", service)["spec"] for service in project.services}
+    project.run("unenroll", "--yes", *project.services)
     for cluster in (project.plum, project.fern):
-        assert project.spec(cluster, project.good) == expected
-        assert project.spec(cluster, f"{project.good}-bluegreen-peer") is None
+        for service in project.services:
+            assert project.spec(cluster, service) == originals[service]
+            assert project.spec(cluster, f"{service}-bluegreen-peer") is None
 
 
-def test_killed_in_mid_shift_it_goes_on_and_a_second_at_once_is_refused(project: Project):
-    with project.load():
+def prometheus(project: Project, service: str) -> dict[str, WindowStats]:
+    """What the real store says of the last minute, when it has scraped it."""
+    folder = project.edge.parent / "edge.routes"
+
+    async def ask() -> dict[str, WindowStats | None]:
+        url = project.lab.lab()["services"]["metrics"]
+        store = PrometheusMetrics(url, "envoy", {"blue": "plum", "green": "fern"}, {service: read_route(folder, service)})
+        try:
+            return {side: await store.window(service, side, 60) for side in ("blue", "green")}
+        finally:
+            await store.close()
+
+    def both() -> dict[str, Any] | None:
+        stats = asyncio.run(ask())
+        whole = all(each and each.latency_ms for each in stats.values()) and stats["green"] and stats["green"].errors
+        return stats if whole else None
+
+    return eventually(both, f"numbers of {service} in the store")
+
+
+def test_killed_anywhere_it_goes_on_as_if_nothing_had_been_and_a_second_at_once_is_refused(project: Project) -> None:
+    good = project.good
+    with project.load() as users:
         running = project.begin("shift", "--yes")
-        eventually(lambda: project.split(project.good)[0] >= 500, "the first step")
-        before = project.edge.read_text()
-        assert "locked by `bluegreen shift`" in project.run("shift", "--yes", code=5)
-        assert project.edge.read_text() == before or project.split(project.good)[0] >= 500
-        for kill_at in (500, 2000):
-            eventually(lambda at=kill_at: project.split(project.good)[0] >= at, f"{kill_at}")
-            running.send_signal(signal.SIGKILL)
-            running.communicate()
+        project.await_step(good, 500)
+        project.run("pause")
+        eventually(lambda: not open_intents(project), "nothing under way")
+        before = project.snapshot()
+        _, told = project.ended(project.begin("shift", "--yes"), 5)
+        assert "locked by `bluegreen shift`" in told
+        assert project.snapshot() == before
+        project.kill(running)
+        project.run("resume")
+        for kind, op, split in (("intent", "shift", 2000), ("outcome", "shift", 2000), ("intent", "shift", 10_000)):
             running = project.begin("shift", "--yes")
-        output, told = running.communicate(timeout=180)
-        assert running.returncode == 0, told
-        assert sorted(json.loads(output)["arrived"]) == sorted([project.good, project.bad])
-        steps = [
-            e["after"]
-            for e in project.events()
-            if e["op"] == "shift" and e["kind"] == "outcome" and e["target"] == project.good
-        ]
+            eventually(lambda k=kind, o=op, s=split: project.events(o, good, kind=k, after=s), f"{kind} {split}", 120, 0.001)
+            project.kill(running)
+        running = project.begin("shift", "--yes")
+        eventually(lambda: project.events("bake", good), "the bake's end", 120)
+        project.kill(running)
+        result = project.run("shift", "--yes")
+        assert sorted(result["arrived"]) == sorted(project.services)
+    assert not [each.failed for each in users.values() if each.failed]
+    for service in project.services:
+        assert project.split(service) == (10_000, 10_000)
+        assert f"{service}: 10000" in project.edge.read_text()
+        steps = [event["after"] for event in project.events("shift", service, kind="outcome") if event["after"]]
         assert list(dict.fromkeys(steps)) == STEPS
+    assert not open_intents(project)
+    project.run("rollback")
 
 
-def test_green_api_dead_the_way_back_works_as_ever(project: Project):
+def open_intents(project: Project) -> set[str]:
+    return {event["id"] for event in project.events(kind="intent")} - {event["of"] for event in project.events(kind="outcome")}
+
+
+def test_without_its_metrics_store_it_holds_and_goes_on_when_it_is_back(project: Project) -> None:
+    project.lab.program(None, "victoria-metrics", "killed")
+    try:
+        with project.load():
+            running = project.begin("shift", "--yes")
+            project.await_step(project.good, STEPS[0])
+            eyes = project.eyes["plum"].readings
+            count = len(eyes)
+            eventually(lambda: len(eyes) >= count + 10, "ten samples more")  # ten dwells long
+            assert {project.split(service) for service in project.services} == {(STEPS[0], STEPS[0])}
+            assert project.events("hold", project.good)
+            assert "metrics store" in project.events("hold", project.good)[-1]["reason"]
+            project.lab.program(None, "victoria-metrics", "running")
+            result, told = project.ended(running)
+            assert sorted(result["arrived"]) == sorted(project.services)
+            assert "holds: the metrics store" in told
+    finally:
+        project.lab.program(None, "victoria-metrics", "running")
+
+
+def test_what_somebody_else_changes_is_frozen_and_named(project: Project) -> None:
     with project.load():
         running = project.begin("shift", "--yes")
-        eventually(lambda: project.split(project.good)[0] == 2000, "20 %")
-        with project.fern.killed("kube-apiserver"):
-            rolled = project.run("rollback")
-            assert rolled["complete"]
-            assert rolled["in_effect"]["green"] is False
-            assert int(project.plum.send("any", headers={"x-bluegreen-probe": project.good}, peer=True).text) == 0
-            _, told = running.communicate(timeout=60)
-            assert running.returncode == 5, told
-            assert "took this migration over" in told
-
-
-def test_a_weight_changed_by_somebody_else_is_frozen_and_named(project: Project):
-    with project.load():
-        running = project.begin("shift", "--yes")
-        eventually(lambda: project.split(project.good)[0] == 500, "5 %")
-        namespace, name = project.good.split("/")
-        path = f"/apis/networking.istio.io/v1/namespaces/{namespace}/virtualservices/{name}"
+        project.await_step(project.good, 500)
         spec = project.spec(project.plum, project.good)
         spec["http"][0]["timeout"] = "7s"
-        project.plum.api.request(
-            "PATCH", f"{path}?fieldManager=a-person", {"spec": {"http": spec["http"]}}, "application/merge-patch+json"
-        )
-        output, told = running.communicate(timeout=120)
-        assert running.returncode == 3, told
-        result = json.loads(output)
-        assert "a-person" in result["frozen"][project.good]
+        patch = {"spec": {"http": spec["http"]}}
+        path = f"{project.path(project.good)}?fieldManager=a-person"
+        project.plum.api.request("PATCH", path, patch, "application/merge-patch+json")
+        result, told = project.ended(running, 3)
+        assert "a-person" in result["frozen"][project.good], told
         assert result["arrived"] == [project.bad]
         assert project.spec(project.plum, project.good)["http"][0]["timeout"] == "7s"
+
+        project.run("rollback")
+        assert project.split(project.good) == (0, 0)
+        since = project.events()[-1]["seq"]
+        running = project.begin("shift", "--yes", "--retry", "all")
+        project.await_step(project.good, 500, since)
+        changed = project.edge.read_text().replace(f"{project.bad}: ", f"{project.bad}: 77")
+        project.edge.write_text(changed)
+        result, told = project.ended(running, 3)
+        assert sorted(result["frozen"]) == sorted(project.services), told
+        for why in result["frozen"].values():
+            assert str(project.edge) in why
+            assert f"bluegreen:services.{project.bad}" in why
+        assert project.edge.read_text() == changed
