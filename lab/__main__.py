@@ -13,12 +13,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from lab import programs
 from lab.client import LabClient, LabError
 from lab.layout import CHECKOUT, Folders, default_root
+from lab.project import Project
+from lab.story import BLUE, GREEN, POLICY, migration_file
+from lab.story import VERSIONS as CLUSTERS
 from lab.workloads import WorkloadsError
-
-CLUSTERS = {"plum": "1.34", "fern": "1.36"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,7 +77,21 @@ def up() -> None:
         client.create_cluster(name, version)
     for name in CLUSTERS:
         client.wait_ready(name)
+    _write_work(root, client)
     _print_usage(client)
+
+
+def _write_work(root: Path, client: LabClient) -> None:
+    """A folder with stack files and a migration.yaml for these clusters, unless one is there."""
+    folder = root / "work"
+    if folder.exists():
+        return
+    project = Project.create(folder, client.environment())
+    for name, version in CLUSTERS.items():
+        project.add_cluster(name, version)
+    project.set_sides(BLUE, GREEN)
+    wanted = migration_file(client, BLUE, GREEN, POLICY)
+    (folder / "migration.yaml").write_text(yaml.safe_dump(wanted, sort_keys=False))
 
 
 def _wait(root: Path, server: subprocess.Popen[bytes], seconds: float = 120) -> LabClient:
@@ -114,7 +131,17 @@ def _print_usage(client: LabClient) -> None:
         print(f"kubectl --kubeconfig {shlex.quote(cluster['kubeconfig'])} get nodes")
         print(f"curl -H 'Host: catalog.shop.test' http://{gateway['address']}:{gateway['port']}/")
     print(f"\n# metrics: {lab['services']['metrics']}   AWS: {lab['services']['aws']}   DNS: {lab['services']['dns']}")
-    print("# pulumi and bluegreen: `bluegreen --help`; `make lab-down` ends it all")
+    work, blue = Path(lab["root"]) / "work", lab["clusters"][0]["kubeconfig"]
+    print(f"""
+# the program and the command, on these clusters
+cd {shlex.quote(str(work))}
+for stack in network plum fern edge; do pulumi up --yes --skip-preview --stack $stack; done
+kubectl --kubeconfig {shlex.quote(blue)} apply --server-side -f {shlex.quote(str(CHECKOUT / "lab" / "shop"))}
+bluegreen preflight
+bluegreen replicate
+bluegreen --help
+
+# make lab-down ends it all""")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from lab import faults, measure, workloads
-from lab.client import Lab, LabError
+from lab.client import Lab, LabClient, LabError
 from lab.layout import CHECKOUT
 from lab.project import EDGE, NETWORK, Operations, Project
 from lab.report import Event
@@ -46,17 +46,17 @@ POLICY = {
 }
 
 
-def migration_file(lab: Lab, blue: str, green: str, policy: dict[str, Any]) -> dict[str, Any]:
+def migration_file(client: LabClient, blue: str, green: str, policy: dict[str, Any]) -> dict[str, Any]:
     """What migration.yaml says of two clusters of the lab."""
     clusters = {}
     for name in (blue, green):
-        told = lab.client.cluster(name)
+        told = client.cluster(name)
         clusters[name] = {
             "kubeconfig": told["kubeconfig"],
             "gateway": told["gateway"],
             "counters": {"url": f"{told['admin']}/stats/prometheus", "dialect": "envoy"},
         }
-    metrics = {"url": lab.client.lab()["services"]["metrics"], "dialect": "envoy"}
+    metrics = {"url": client.lab()["services"]["metrics"], "dialect": "envoy"}
     return {"clusters": clusters, "edge": f"stacks/Pulumi.{EDGE}.yaml", "metrics": metrics, "policy": policy}
 
 
@@ -231,7 +231,7 @@ def build_green(story: Story) -> None:
 def prepare(story: Story) -> None:
     story.mark("preflight, replicate, capacity, verify")
     story.project.set_sides(BLUE, GREEN)
-    wanted = migration_file(story.lab, BLUE, GREEN, POLICY)
+    wanted = migration_file(story.lab.client, BLUE, GREEN, POLICY)
     (story.project.folder / "migration.yaml").write_text(yaml.safe_dump(wanted, sort_keys=False))
     story.bluegreen("preflight", expect=(0, 3))
     began = time.monotonic()

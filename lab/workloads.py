@@ -359,8 +359,20 @@ def _apply(kubeconfig: Path, objects: list[Object]) -> list[tuple[str, str]]:
         return []
     arguments = ["apply", "--server-side", "--force-conflicts", "-f", "-"]
     done = _kubectl(kubeconfig, arguments, "\n---\n".join(json.dumps(each) for each in objects))
-    refused = [line for line in done.stderr.splitlines() if line and not line.startswith("Warning:")]
-    return [("kubectl apply", line) for line in refused] if done.returncode else []
+    return told_by_kubectl(done.stderr) if done.returncode else []
+
+
+def told_by_kubectl(text: str) -> list[tuple[str, str]]:
+    """What was refused and why, from kubectl's lines."""
+    refused = []
+    for line in text.splitlines():
+        unknown = re.search(r'for name: "([^"]*)".*no matches for kind "([^"]*)" in version "([^"]*)"', line)
+        if unknown:
+            name, kind, version = unknown.groups()
+            refused.append((f"{kind} {name}", f"no API {version} here"))
+        elif line and not line.startswith("Warning:") and line != "ensure CRDs are installed first":
+            refused.append(("kubectl apply", line))
+    return refused
 
 
 def _kubectl(kubeconfig: Path, arguments: list[str], text: str) -> subprocess.CompletedProcess[str]:

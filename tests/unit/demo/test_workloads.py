@@ -168,12 +168,8 @@ def test_what_was_given_is_not_changed() -> None:
 
 
 def test_lists_and_several_documents_are_opened(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(
-        "---\n---\n{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Secret}]}\n"
-    )
-    (tmp_path / "b.yml").write_text(
-        "{apiVersion: v1, kind: ConfigMapList, items: [{apiVersion: v1, kind: ConfigMap}]}\n"
-    )
+    (tmp_path / "a.yaml").write_text("---\n---\n{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Secret}]}\n")
+    (tmp_path / "b.yml").write_text("{apiVersion: v1, kind: ConfigMapList, items: [{apiVersion: v1, kind: ConfigMap}]}\n")
     assert [each["kind"] for each in workloads.read(tmp_path)] == ["Secret", "ConfigMap"]
 
 
@@ -212,3 +208,14 @@ def test_the_shop_has_a_route_for_each_service_and_needs_no_change() -> None:
     shop = workloads.prepare(workloads.read(Path(workloads.__file__).parent / "shop"), "shop.test")
     assert len(shop.fronts) == 7
     assert shop.notes == shop.held == ()
+
+
+def test_what_kubectl_refuses_is_told_once_and_by_name() -> None:
+    text = (
+        'Warning: old\nresource mapping not found for name: "web" namespace: "" from "STDIN": no matches for kind '
+        '"HTTPRoute" in version "gateway.networking.k8s.io/v1"\nensure CRDs are installed first\nError: quota\n'
+    )
+    assert workloads.told_by_kubectl(text) == [
+        ("HTTPRoute web", "no API gateway.networking.k8s.io/v1 here"),
+        ("kubectl apply", "Error: quota"),
+    ]
