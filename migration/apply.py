@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,20 +129,61 @@ async def apply(plan: Plan, green: ApiServer, *, progress: Progress | None = Non
 
 
 async def _write(change: Change, green: ApiServer, applied: Applied, *, force: bool) -> None:
-    resource, obj = change.resource, change.obj
-    if kinds.wave(resource) == kinds.CUSTOM_WAVE:
+    if kinds.wave(change.resource) == kinds.CUSTOM_WAVE:
         # an API server serves a definition's objects a moment after it calls it established
-        await _until_served(lambda: _apply(change, green, applied, force=force))
-        return
-    try:
-        await _apply(change, green, applied, force=force)
-    except Conflict as problem:
-        # an object that had to be replaced before belongs to us under "Update"; that is not somebody else
-        if problem.managers and set(problem.managers) <= {MANAGER}:
+        await _until_served(lambda: _create_or_apply(change, green, applied, force=force))
+    else:
+        await _create_or_apply(change, green, applied, force=force)
+
+
+async def _create_or_apply(change: Change, green: ApiServer, applied: Applied, *, force: bool) -> None:
+    """What green lacks is created, which costs an API server a third less than applying it; all else is applied."""
+    if change.action == "create":
+        try:
             applied.writes += 1
-            await green.apply(resource, obj, manager=MANAGER, force=True)
+            await green.create(change.resource, change.obj, manager=MANAGER, repeatable=True)
             return
-        raise
+        except Conflict as problem:
+            if not problem.exists:
+                raise
+            # made since the plan (a controller's default account, a first try whose answer was lost): as any other
+    elif change.live is not None:
+        await _own_by_apply(change, green, applied)
+    await _apply(change, green, applied, force=force)
+
+
+async def _own_by_apply(change: Change, green: ApiServer, applied: Applied) -> None:
+    """Turns what we own by having created or replaced it into what we own by applying it.
+
+    Server-side apply takes away a field that is no longer wanted only where nobody else owns it, and for it our own
+    create is somebody else. kubectl does the same with what `kubectl apply` of the client's side left.
+    """
+    resource, live = change.resource, change.live
+    for _ in range(3):
+        entries = applied_entries(live) if live is not None else None
+        if live is None or entries is None:
+            return
+        meta = live["metadata"]
+        body = {"metadata": {"resourceVersion": meta.get("resourceVersion"), "managedFields": entries}}
+        try:
+            applied.writes += 1
+            await green.patch(resource, meta.get("namespace"), meta["name"], body, manager=MANAGER)
+            return
+        except Conflict:
+            live = await green.find(resource, meta.get("namespace"), meta["name"])
+    raise Rejected(f"cluster {green.name}: {change.name} changes faster than it can be written")
+
+
+def applied_entries(live: Mapping[str, Any]) -> list[Object] | None:
+    """managedFields with all that is ours in one entry of server-side apply; None where it is so already."""
+    entries = live["metadata"].get("managedFields") or []
+    ours = [e for e in entries if e.get("manager") == MANAGER and not e.get("subresource")]
+    if all(entry.get("operation") == "Apply" for entry in ours):
+        return None
+    fields: Object = {}
+    for entry in ours:
+        fields = merged(entry.get("fieldsV1") or {}, fields)
+    return [e for e in entries if e not in ours] + [{**ours[-1], "operation": "Apply", "fieldsV1": fields}]
 
 
 async def _apply(change: Change, green: ApiServer, applied: Applied, *, force: bool) -> None:

@@ -38,6 +38,8 @@ COUNTED: tuple[tuple[Action, str], ...] = (
 )
 SCALED_KINDS = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 REPLICAS: Path = ("f:spec", "f:replicas")
+# Put in by the API server while it creates the object, and owned by who created it: never wanted, never to be taken away.
+NOT_OURS: frozenset[Path] = frozenset({("f:metadata", "f:labels", "f:kubernetes.io/metadata.name")})
 # Managers of ours whose fields replicate leaves alone: floors, the edge, the lock, hand-overs.
 YIELDED_PREFIX = "bluegreen-"
 
@@ -221,7 +223,7 @@ def compare(resource: Resource, wanted: Object, live: Object | None, scaled: fro
         return Change("held", resource, obj, "written by the edge", live=live)
     if live["metadata"].get("deletionTimestamp"):
         return Change("held", resource, obj, "being deleted on green", live=live)
-    ours = next((fields for manager, sub, fields in entries if manager == kinds.REPLICATE and not sub), None)
+    ours = [fields for manager, sub, fields in entries if manager == kinds.REPLICATE and not sub]
     digest = obj["metadata"]["annotations"][APPLIED]
     same_wish = (live["metadata"].get("annotations") or {}).get(APPLIED) == digest
 
@@ -238,7 +240,7 @@ def compare(resource: Resource, wanted: Object, live: Object | None, scaled: fro
         for manager in owners(path, entries) - {kinds.REPLICATE}:
             contested.setdefault(manager, []).append(path)
 
-    if ours is None:
+    if not ours:
         if not found:
             return Change("unchanged", resource, obj, "already there", live=live)
         if contested:
@@ -253,7 +255,7 @@ def compare(resource: Resource, wanted: Object, live: Object | None, scaled: fro
             return Change("conflict", resource, obj, f"changed on green by {who}", _told(found), live)
         # written once and not kept (the API or a webhook of green took it off): again would end the same
         return Change("unchanged", resource, obj, "green does not keep all of it" if found else "", _told(found), live)
-    gone = [path for path in surplus(ours, obj) if not (autoscaled and path == REPLICAS)]
+    gone = [p for fields in ours for p in surplus(fields, obj) if p not in NOT_OURS and not (autoscaled and p == REPLICAS)]
     if not found and not gone:
         return Change("unchanged", resource, obj, live=live)
     return Change("update", resource, _ready(obj, live, entries, autoscaled), "", _told([*found, *gone]), live)

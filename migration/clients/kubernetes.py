@@ -166,9 +166,18 @@ class Kubernetes:
             timeout_seconds=timeout_seconds,
         )
 
-    async def create(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, dry_run: bool = False) -> Object:
+    async def create(
+        self,
+        resource: Resource,
+        obj: Mapping[str, Any],
+        *,
+        manager: str,
+        dry_run: bool = False,
+        repeatable: bool = False,
+    ) -> Object:
+        """`repeatable`: sent again after a lost answer; a Conflict (exists) may then speak of our own first try."""
         path = resource.path(obj["metadata"].get("namespace"))
-        return await self.request("POST", path, query=_write_query(manager, dry_run), body=obj)
+        return await self.request("POST", path, query=_write_query(manager, dry_run), body=obj, repeatable=repeatable)
 
     async def replace(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, dry_run: bool = False) -> Object:
         meta = obj["metadata"]
@@ -243,11 +252,12 @@ class Kubernetes:
         accept: str | None = None,
         timeout_seconds: float | None = None,
         parse: bool = True,
+        repeatable: bool = False,
     ) -> Object:
         """One request, repeated where the server says so; the answer as it came, or one of the command's own errors.
 
-        Safe to repeat: reads, applies and deletes after a broken connection; anything after 429, which is told before
-        it is begun.
+        Safe to repeat: reads, applies, deletes and what the caller calls `repeatable` after a broken connection;
+        anything after 429, which is told before it is begun.
         """
         import aiohttp
 
@@ -255,7 +265,7 @@ class Kubernetes:
         where = f"{method} {path}"
         limit = timeout_seconds or self._timeout_seconds
         deadline = time.monotonic() + limit
-        repeatable = method in ("GET", "DELETE") or content_type == APPLY
+        repeatable = repeatable or method in ("GET", "DELETE") or content_type == APPLY
         attempt = 0
         renewed = False
         wait = 0.0

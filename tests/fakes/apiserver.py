@@ -99,27 +99,26 @@ class FakeApiServer:
         self._seen("apply", resource, meta["name"])
         live = self.objects.get((resource.group, resource.kind, meta.get("namespace", ""), meta["name"]), {})
         merged = _over(live, obj)
-        entries = [e for e in (live.get("metadata") or {}).get("managedFields") or () if e["manager"] != manager]
-        entries.append(
-            {"manager": manager, "operation": "Apply", "fieldsV1": fields_v1(obj), "time": f"t{self._version:06}"}
-        )
+        there = (live.get("metadata") or {}).get("managedFields") or ()
+        entries = [e for e in there if e["manager"] != manager or e.get("operation") == "Update"]
+        entries.append({"manager": manager, "operation": "Apply", "fieldsV1": fields_v1(obj), "time": f"t{self._version:06}"})
         merged["metadata"]["managedFields"] = entries
-        if resource.kind == "CustomResourceDefinition":
-            merged["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
-        self._version += 1
-        self.put(merged)
+        self._store(resource, merged)
         return merged
 
-    async def create(self, resource: Resource, obj: Mapping[str, Any], *, manager: str) -> Object:
-        self._seen("create", resource, obj["metadata"]["name"])
-        if await self.find(resource, obj["metadata"].get("namespace"), obj["metadata"]["name"]):
+    def _store(self, resource: Resource, obj: Object) -> None:
+        if resource.kind == "CustomResourceDefinition":
+            obj["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
+        self._version += 1
+        self.put(obj)
+
+    async def create(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, repeatable: bool = False) -> Object:
+        meta = obj["metadata"]
+        self._seen("create", resource, meta["name"])
+        if (resource.group, resource.kind, meta.get("namespace", ""), meta["name"]) in self.objects:
             raise Conflict("there already", exists=True)
-        self.put(
-            {
-                **obj,
-                "metadata": {**obj["metadata"], "managedFields": [{"manager": manager, "fieldsV1": fields_v1(obj)}]},
-            }
-        )
+        entry = {"manager": manager, "operation": "Update", "fieldsV1": fields_v1(obj), "time": f"t{self._version:06}"}
+        self._store(resource, {**obj, "metadata": {**meta, "managedFields": [entry]}})
         return dict(obj)
 
     async def replace(self, resource: Resource, obj: Mapping[str, Any], *, manager: str) -> Object:

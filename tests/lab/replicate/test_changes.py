@@ -15,10 +15,12 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 def test_changes_conflicts_and_floors_are_told_apart(tricky: tuple[Bare, Bare]) -> None:
     blue, green = tricky
-    replicate(tricky)
     namespace = ("-n", "tricky")
+    blue.kubectl("create", "configmap", "shrinking", "--from-literal=stays=1", "--from-literal=goes=1", *namespace)
+    replicate(tricky)
     blue.kubectl("set", "image", "deployment/web", "web=example/web:2", *namespace)
     blue.kubectl("label", "configmap", "settings", "changed=yes", *namespace)
+    blue.kubectl("patch", "configmap", "shrinking", "--type=merge", "-p", '{"data":{"goes":null}}', *namespace)
     green.kubectl("scale", "deployment/web", "--replicas=7", *namespace)
     green.kubectl("set", "image", "deployment/by-hand", "a=example/a:9", *namespace)
 
@@ -41,10 +43,15 @@ def test_changes_conflicts_and_floors_are_told_apart(tricky: tuple[Bare, Bare]) 
     assert {name: change.action for name, change in told.items()} == {
         "Deployment tricky/web": "update",
         "ConfigMap tricky/settings": "update",
+        "ConfigMap tricky/shrinking": "update",
         "Deployment tricky/by-hand": "conflict",
     }
     assert "kubectl-set" in told["Deployment tricky/by-hand"].reason
     assert done.failures == []
+    shrinking = on(green, "configmap", "shrinking", *namespace)
+    assert shrinking["data"] == {"stays": "1"}, "what was created here and is gone on blue is taken away"
+    entries = [e for e in shrinking["metadata"]["managedFields"] if e["manager"] == kinds.REPLICATE]
+    assert [entry["operation"] for entry in entries] == ["Apply"]
     web = on(green, "deployment", "web", *namespace)["spec"]
     assert (web["replicas"], web["template"]["spec"]["containers"][0]["image"]) == (7, "example/web:2")
     assert on(green, "hpa", "web", *namespace)["spec"]["minReplicas"] == 3

@@ -146,6 +146,23 @@ def test_a_create_is_not_repeated_after_503() -> None:
     assert seen == ["POST"]
 
 
+def test_a_create_that_may_be_repeated_is_sent_again_when_its_answer_is_lost() -> None:
+    seen = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.method)
+        if len(seen) == 1:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({"message": "m", "reason": "AlreadyExists"}, status=409)
+
+    body = {"metadata": {"name": "x", "namespace": "n"}}
+    with pytest.raises(Conflict) as caught:
+        against(handler, lambda client: client.create(CONFIG_MAP, body, manager="m", repeatable=True))
+    assert caught.value.exists
+    assert seen == ["POST", "POST"]
+
+
 def test_a_list_is_read_in_pages_and_begun_again_after_410() -> None:
     asked: list[str] = []
 
@@ -249,9 +266,7 @@ def test_a_kubeconfig_is_read_by_context(tmp_path: Path) -> None:
     [
         pytest.param(CONFIG, "nope", "no context 'nope'; contexts there: a, b", id="unknown context"),
         pytest.param(CONFIG, None, "no current-context", id="none chosen"),
-        pytest.param(
-            CONFIG, "b", "names cluster 'gone', which has no server; clusters there: c", id="dangling cluster"
-        ),
+        pytest.param(CONFIG, "b", "names cluster 'gone', which has no server; clusters there: c", id="dangling cluster"),
         pytest.param("{a: [", None, "its YAML is broken", id="broken YAML"),
         pytest.param("- a", None, "a mapping", id="not a mapping"),
     ],

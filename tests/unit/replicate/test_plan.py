@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from migration import kinds
-from migration.apply import apply
+from migration.apply import applied_entries, apply
 from migration.difference import differences, owners, readable, surplus
 from migration.errors import Forbidden, NotFound, Rejected, Unreachable
 from migration.export import Bundle, Item
@@ -57,9 +57,7 @@ def actions(made: Any) -> list[tuple[str, str]]:
     return [(change.action, change.resource.kind) for change in made.changes]
 
 
-def touch(
-    green: FakeApiServer, group: str, kind: str, name: str, manager: str, patch: dict[str, Any], sub: str = ""
-) -> None:
+def touch(green: FakeApiServer, group: str, kind: str, name: str, manager: str, patch: dict[str, Any], sub: str = "") -> None:
     """Somebody else writes: takes over what they change."""
     obj = green.objects[group, kind, "n", name]
     theirs = fields_v1(patch)
@@ -70,9 +68,7 @@ def touch(
             entry["fieldsV1"].get("f:data", {}).pop(path, None)
     obj.setdefault("spec", {}).update(patch.get("spec", {}))
     obj.setdefault("data", {}).update(patch.get("data", {}))
-    obj["metadata"]["managedFields"].append(
-        {"manager": manager, "fieldsV1": theirs, "time": "t999999", "subresource": sub}
-    )
+    obj["metadata"]["managedFields"].append({"manager": manager, "fieldsV1": theirs, "time": "t999999", "subresource": sub})
 
 
 def test_what_is_missing_is_created_and_then_nothing_is_written() -> None:
@@ -200,14 +196,14 @@ def test_definitions_come_first_and_webhooks_last() -> None:
     green = FakeApiServer("fern")
     _made, done = replicate(green, deployment(), scaler(), widget, crd, config({}), namespace)
     assert not done.failures
-    order = [what for verb, what in green.requests if verb == "apply"]
+    order = [what for verb, what in green.requests if verb == "create"]
     assert order[:2] == ["CustomResourceDefinition w", "Namespace n"] or order[:2] == [
         "Namespace n",
         "CustomResourceDefinition w",
     ]
     assert order[2:] == ["ConfigMap c", "Widget w", "Deployment d", "HorizontalPodAutoscaler h"]
     asked = green.requests.index(("list", "CustomResourceDefinition"))
-    assert asked < green.requests.index(("apply", "ConfigMap c")), "definitions are awaited before anything else"
+    assert asked < green.requests.index(("create", "ConfigMap c")), "definitions are awaited before anything else"
     assert (
         kinds.wave(Resource("admissionregistration.k8s.io", "v1", "V", "validatingwebhookconfigurations", False))
         == len(kinds.WAVES) - 1
@@ -234,7 +230,7 @@ def test_a_kind_that_cannot_be_listed_on_green_is_unknown_and_not_written() -> N
 
 def test_a_refused_object_does_not_stop_the_others_and_is_told() -> None:
     def trouble(verb: str, resource: Resource, name: str) -> None:
-        if verb == "apply" and resource.kind == "ConfigMap":
+        if verb == "create" and resource.kind == "ConfigMap":
             raise Rejected("data: field is immutable", status=422)
 
     _made, done = replicate(FakeApiServer("fern", trouble=trouble), config({"a": "1"}), deployment())
@@ -246,7 +242,7 @@ def test_what_was_refused_for_want_of_something_later_is_tried_again() -> None:
     attempts = []
 
     def trouble(verb: str, resource: Resource, name: str) -> None:
-        if verb == "apply" and resource.kind == "ConfigMap":
+        if verb == "create" and resource.kind == "ConfigMap":
             attempts.append(name)
             if len(attempts) == 1:
                 raise NotFound("no such service account")
@@ -255,31 +251,81 @@ def test_what_was_refused_for_want_of_something_later_is_tried_again() -> None:
     assert (done.created, done.failures, len(attempts)) == (2, [], 2)
 
 
-@pytest.mark.parametrize("there", [False, True], ids=["new", "there already"])
-def test_what_server_side_apply_refuses_is_created_or_replaced(there: bool) -> None:
+def test_what_server_side_apply_refuses_is_replaced() -> None:
     def trouble(verb: str, resource: Resource, name: str) -> None:
         if verb == "apply":
             raise Rejected('failed to create typed patch object: duplicate entries for key [name="A"]', status=500)
 
-    live = (
-        [config({"a": "0"}, resourceVersion="7", managedFields=[{"manager": kinds.REPLICATE, "fieldsV1": {}}])]
-        if there
-        else []
-    )
-    green = FakeApiServer("fern", live, trouble=trouble)
+    theirs = config({"a": "0"}, resourceVersion="7", managedFields=[{"manager": kinds.REPLICATE, "fieldsV1": {}}])
+    green = FakeApiServer("fern", [theirs], trouble=trouble)
     _, done = replicate(green, config({"a": "1"}))
     assert done.fallbacks == ["ConfigMap n/c"]
-    assert ("replace" if there else "create", "ConfigMap c") in green.requests
+    assert ("replace", "ConfigMap c") in green.requests
     found = green.objects["", "ConfigMap", "n", "c"]
     assert found["data"] == {"a": "1"}
     assert APPLIED in found["metadata"]["annotations"]
-    if there:
-        assert found["metadata"]["resourceVersion"] == "7"
+    assert found["metadata"]["resourceVersion"] == "7"
+
+
+def test_what_appeared_on_green_since_the_plan_is_applied_and_not_overwritten() -> None:
+    green = FakeApiServer("fern")
+
+    async def both() -> Any:
+        made = await plan(bundle(config({"a": "1"})), green)
+        green.put(config({"b": "2"}, managedFields=[{"manager": "other", "fieldsV1": {"f:data": {"f:b": {}}}}]))
+        return await apply(made, green)
+
+    done = asyncio.run(both())
+    assert (done.failures, done.created) == ([], 1)
+    assert green.objects["", "ConfigMap", "n", "c"]["data"] == {"a": "1", "b": "2"}
+
+
+def test_what_was_created_is_owned_by_apply_before_it_is_changed() -> None:
+    """Else a field that blue no longer has would stay: our own create would be somebody else who still wants it."""
+    green = FakeApiServer("fern")
+    replicate(green, config({"a": "1", "b": "2"}))
+
+    def ours() -> list[tuple[str, list[str]]]:
+        entries = green.objects["", "ConfigMap", "n", "c"]["metadata"]["managedFields"]
+        return [(e["operation"], sorted(e["fieldsV1"]["f:data"])) for e in entries if e["manager"] == kinds.REPLICATE]
+
+    assert ours() == [("Update", ["f:a", "f:b"])]
+    green.requests.clear()
+    replicate(green, config({"a": "2"}))
+    assert green.writes() == [("patch", "ConfigMap c"), ("apply", "ConfigMap c")]
+    assert ours() == [("Apply", ["f:a"])]
+    green.requests.clear()
+    replicate(green, config({"a": "3"}))
+    assert green.writes() == [("apply", "ConfigMap c")]
+
+
+def test_entries_of_others_stay_when_ours_become_one() -> None:
+    def entry(manager: str, operation: str, *keys: str, **more: str) -> dict[str, Any]:
+        return {"manager": manager, "operation": operation, "fieldsV1": {"f:data": {k: {} for k in keys}}, **more}
+
+    me = kinds.REPLICATE
+    theirs = [entry("kubectl", "Update", "f:x"), entry(me, "Update", "f:s", subresource="status")]
+    found = applied_entries({"metadata": {"managedFields": [entry(me, "Apply", "f:a"), *theirs, entry(me, "Update", "f:b")]}})
+    assert found == [*theirs, entry(me, "Apply", "f:a", "f:b")]
+    assert applied_entries({"metadata": {"managedFields": [entry(me, "Apply", "f:a"), *theirs]}}) is None
+    assert applied_entries({"metadata": {}}) is None
+
+
+def test_a_label_that_the_api_server_put_in_is_not_told_as_taken_away() -> None:
+    green = FakeApiServer("fern")
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {"a": "1"}}}
+    replicate(green, namespace)
+    live = green.objects["", "Namespace", "", "n"]["metadata"]
+    live["labels"]["kubernetes.io/metadata.name"] = "n"
+    live["managedFields"][0]["fieldsV1"]["f:metadata"]["f:labels"]["f:kubernetes.io/metadata.name"] = {}
+    namespace["metadata"]["labels"] = {"a": "2"}
+    made, _ = replicate(green, namespace)
+    assert made.changes[0].paths == ("metadata.labels.a",)
 
 
 def test_an_unreachable_green_is_a_temporary_failure() -> None:
     def trouble(verb: str, resource: Resource, name: str) -> None:
-        if verb == "apply":
+        if verb == "create":
             raise Unreachable("no answer")
 
     _, done = replicate(FakeApiServer("fern", trouble=trouble), config({"a": "1"}))
@@ -287,9 +333,7 @@ def test_an_unreachable_green_is_a_temporary_failure() -> None:
     assert not done.ok
 
 
-KEYED = {
-    "f:ports": {'k:{"port":80,"protocol":"TCP"}': {"f:port": {}}, 'k:{"port":81,"protocol":"TCP"}': {"f:port": {}}}
-}
+KEYED = {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {"f:port": {}}, 'k:{"port":81,"protocol":"TCP"}': {"f:port": {}}}}
 
 
 @pytest.mark.parametrize(
@@ -312,9 +356,7 @@ KEYED = {
             ["ports[port=81,protocol=TCP].name"],
             id="a field of a keyed item",
         ),
-        pytest.param(
-            {"f": ["x"]}, {"f": ["y", "x"]}, ({"f:f": {'v:"x"': {}, 'v:"y"': {}}},), [], id="a set may hold more"
-        ),
+        pytest.param({"f": ["x"]}, {"f": ["y", "x"]}, ({"f:f": {'v:"x"': {}, 'v:"y"': {}}},), [], id="a set may hold more"),
         pytest.param({"f": ["z"]}, {"f": ["y"]}, ({"f:f": {'v:"y"': {}}},), ['f["z"]'], id="missing from a set"),
     ],
 )
@@ -324,8 +366,6 @@ def test_differences(wanted: Any, live: Any, fields: Any, paths: list[str]) -> N
 
 def test_surplus_and_owners_walk_keyed_lists() -> None:
     owned = {"f:spec": KEYED}
-    assert [readable(p) for p in surplus(owned, {"spec": {"ports": [{"port": 80}]}})] == [
-        "spec.ports[port=81,protocol=TCP]"
-    ]
+    assert [readable(p) for p in surplus(owned, {"spec": {"ports": [{"port": 80}]}})] == ["spec.ports[port=81,protocol=TCP]"]
     entries = [("a", "", {"f:spec": {"f:labels": {}}}), ("b", "", {"f:spec": {"f:labels": {"f:x": {}}}})]
     assert owners(("f:spec", "f:labels", "f:x"), entries) == {"a", "b"}
