@@ -130,7 +130,7 @@ def _plot(report: Report) -> str:
         shares = [(g / (b + g)) if b + g else None for b, g in zip(each.blue, each.green, strict=True)]
         marks = _marks(each.injected, report, "injected") + _marks(each.failed, report, "lost")
         rows.append((each.service, _area(shares, report) + _line(each.splits, report) + marks))
-    top = 34
+    top = 48
     height = top + len(rows) * (ROW + 14) + 26
     parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role=img aria-label="share of green per service over time">']
     for number, (name, drawing) in enumerate(rows):
@@ -142,11 +142,10 @@ def _plot(report: Report) -> str:
     bottom = height - 26
     steps = [event for event in report.events if event.kind != "note"]
     for number, event in enumerate(steps):
-        x = _x(event.at, report)
+        x, y = _x(event.at, report), 10 + number % 3 * 14
         parts.append(
             f'<g class={event.kind}><line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 6}" y2="{bottom}" />'
-            f'<circle cx="{x:.1f}" cy="{14 if number % 2 else 22}" r=8 />'
-            f'<text x="{x:.1f}" y="{18 if number % 2 else 26}" class=number>{number + 1}</text>'
+            f'<circle cx="{x:.1f}" cy="{y}" r=8 /><text x="{x:.1f}" y="{y + 4}" class=number>{number + 1}</text>'
             f"<title>{escape(event.text)}</title></g>"
         )
     parts.extend(

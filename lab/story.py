@@ -93,9 +93,13 @@ class Story:
     def now(self) -> float:
         return time.time() - self.began
 
-    def mark(self, text: str, kind: str = "step") -> None:
-        self.events.append(Event(self.now(), text, kind))
+    def mark(self, text: str, kind: str = "step", at: float | None = None) -> None:
+        self.events.append(Event(self.now() if at is None else at, text, kind))
         (self.view.step if kind == "step" else self.view.say)(text)
+
+    def went_back_at(self, service: str) -> float:
+        """When the split of a service was last seen to fall to 0."""
+        return max((at for at, share in self.splits.get(service, ())[1:] if share == 0), default=self.now())
 
     # -- pulumi --------------------------------------------------------------------------------------------------------
 
@@ -251,7 +255,7 @@ def shift(story: Story) -> None:
     breaker.start()
     story.bluegreen("shift", "--yes", expect=(4,))
     breaker.join(WAIT_SECONDS)
-    story.mark(f"{bad} answered errors on {GREEN} and went back by itself; the others went on", "back")
+    story.mark(f"{bad} answered errors on {GREEN} and went back by itself; the others went on", "back", story.went_back_at(bad))
     story.faults.append({"services": [bad], "since": since, "until": time.time(), "reason": "half its answers were errors"})
     story.fault(bad, errors=None)
     story.mark(f"{bad} is mended and tried again")
