@@ -450,7 +450,8 @@ def rollback(context: _Context, services: tuple[str, ...], reason: str) -> None:
         else []
     )
     if rolled.in_effect.get("green") is False:
-        lines.append("green's gateway could not be told; nobody comes in by it unless the entry points there")
+        by_it = "users leave it with the entry" if rolled.entry else "nobody comes in by it"
+        lines.append(f"green's gateway could not be told and keeps its last split; {by_it}")
     if rolled.entry:
         lines.append(rolled.entry)
     _say(context, {**asdict(rolled), "complete": rolled.complete}, lines)
@@ -546,7 +547,7 @@ def entry_shift(context: _Context, percent: float, force: bool, yes: bool) -> No
 
     async def act() -> tuple[dict[str, int], int]:
         from migration.clock import SystemClock
-        from migration.entry import shift_entry, unready
+        from migration.entry import check_ready, shift_entry
         from migration.wiring import opened
 
         async with opened(migration, need=()) as there:
@@ -556,11 +557,7 @@ def entry_shift(context: _Context, percent: float, force: bool, yes: bool) -> No
             shares = {there.edge.blue: 10_000 - share, there.edge.green or "": share}
             lock, journal = _locked(migration, "bluegreen entry shift")
             try:
-                why = unready(there.edge, journal) if share > there.edge.green_entry_bp and not force else []
-                if why:
-                    raise Held(
-                        "the entry stays: " + "; ".join(why), remedy="`bluegreen shift` to the end of the bake, or --force"
-                    )
+                check_ready(shares, there.edge, await client.read(), journal, force)
                 _confirm(context, yes, [f"entry: {', '.join(f'{name} {s / 100:g} %' for name, s in shares.items())}"])
                 ttl = await shift_entry(
                     shares,

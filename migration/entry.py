@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migration.errors import Held, Unreachable
+from migration.errors import BluegreenError, Held, Unreachable
 from migration.journal import Journal, remember
 from migration.model import WHOLE_BP, Side
 from migration.ports import Clock, Entry, Kubernetes
@@ -26,6 +26,20 @@ def unready(edge: Edge, journal: Journal) -> list[str]:
     return told
 
 
+def check_ready(
+    shares: Mapping[str, int], edge: Edge, live: Mapping[str, int], journal: Journal, force: bool = False
+) -> None:
+    """Held where more users would come in by green than do now (by file and by Route 53) before services have baked."""
+    if edge.green is None or force:
+        return
+    now = min(edge.green_entry_bp, live.get(edge.green, 0))
+    if shares.get(edge.green, 0) > now and (why := unready(edge, journal)):
+        raise Held(
+            "the entry stays: " + "; ".join(why),
+            remedy="`bluegreen shift` to the end of the bake, or `bluegreen entry shift --force`",
+        )
+
+
 async def shift_entry(
     shares: Mapping[str, int],
     *,
@@ -38,16 +52,18 @@ async def shift_entry(
 ) -> int:
     """Sets the shares; gives the TTL after which resolvers have forgotten the old ones."""
     edge = file.read()
-    green_more = edge.green is not None and shares.get(edge.green, 0) > edge.green_entry_bp
-    if green_more and not force and (why := unready(edge, journal)):
-        raise Held(
-            "the entry stays: " + "; ".join(why),
-            remedy="`bluegreen shift` to the end of the bake, or `bluegreen entry shift --force`",
-        )
     before = dict(await entry.read())
+    check_ready(shares, edge, before, journal, force)
+    kept = {name: share for name, share in edge.entry.items() if name in shares}
     ids = journal.intents("entry", [(cluster, before.get(cluster, 0), share, "entry") for cluster, share in shares.items()])
     edge = file.write(entry=shares)
-    change = await entry.write(shares)
+    try:
+        change = await entry.write(shares)
+    except BluegreenError as problem:
+        if not isinstance(problem, Unreachable):  # refused: nothing was changed, so the file must not say so
+            file.write(entry=kept or before)
+            journal.outcomes("entry", ids, {name: (before.get(name, 0), f"not done: {problem}") for name in shares})
+        raise
     await write_record(clusters, edge)
     deadline = clock.monotonic() + INSYNC_SECONDS
     while change and not await entry.in_effect(change):

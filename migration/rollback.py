@@ -2,9 +2,9 @@
 
 Order: raise the fence (a running shift stops at its next look), write the routes of both gateways in parallel, then
 the file, then the journal,
-each as well as it can. Where requests come in by green's gateway and it cannot be told, the entry is moved back too;
-that takes as long as
-resolvers remember, and is said.
+each as well as it can. Where requests come in by green's gateway the entry is moved back too, at the same time: a green
+that cannot be told keeps its last split, and then only this takes users off it. That takes as long as resolvers remember,
+and is said.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 WRITE_SECONDS = 10.0
 EFFECT_SECONDS = 10.0
 PROBE_SECONDS = 0.02
+INSYNC_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ async def rollback(
                 await clock.sleep(PROBE_SECONDS)
         return not left
 
+    new_entry: dict[str, int] = {}
+    entry_back = None
+    if edge.green_entry_bp and set(services) >= {service for service, split in edge.services.items() if split > 0}:
+        new_entry = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
+        entry_back = asyncio.ensure_future(_entry_back(entry, new_entry))
     # blue is waited for; green gets the same time, in parallel, and is not waited for where it stays silent
     green = asyncio.ensure_future(one("green")) if "green" in routers else None
     await one("blue")
@@ -106,13 +112,12 @@ async def rollback(
     problems = []
     if isinstance(blue := wrote["blue"], BluegreenError):
         problems.append(f"blue's gateway still forwards to green: {blue}; try `bluegreen rollback` again")
-    new_entry = None
-    if green_entry and set(services) >= {service for service, split in edge.services.items() if split > 0}:
-        new_entry = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
-        entry_told, problem = await _entry_back(entry, new_entry)
-        if problem:
-            problems.append(problem)
-            new_entry = None
+    change, moved = None, False
+    if entry_back is not None:
+        back = await entry_back
+        change, entry_told, moved = back.change, back.told, back.problem is None
+        if back.problem:
+            problems.append(back.problem)
     elif green_entry and not in_effect.get("green"):
         problems.append(
             "requests still come in by green's gateway, which cannot be told; `bluegreen rollback` without a service moves the entry back"
@@ -123,11 +128,11 @@ async def rollback(
     try:
         now = file.write(
             services=dict.fromkeys(services, 0),
-            entry=new_entry,
+            entry=new_entry if moved else None,
             generation=max(written, default=generation),
             force=True,
         )
-        if new_entry:  # the routers' records have the entry as it was
+        if moved:  # the routers' records have the entry as it was
             await write_record(clusters or {}, now)
     except (BluegreenError, OSError) as problem:
         problems.append(
@@ -141,15 +146,37 @@ async def rollback(
                 journal.note("return", service, reason=f"rollback {reason}")
     except OSError as problem:
         problems.append(f"{journal.path} could not be written: {problem}")
+    if entry is not None and change and not await _in_sync(entry, change, clock):
+        entry_told = f"{entry_told}; Route 53 has not finished it yet (`bluegreen entry status`)"
     return Rolled(tuple(services), in_effect, tuple(problems), entry_told, seconds)
 
 
-async def _entry_back(entry: Entry | None, shares: Mapping[str, int]) -> tuple[str | None, str | None]:
+@dataclass(frozen=True)
+class _EntryBack:
+    change: str | None = None
+    told: str | None = None
+    problem: str | None = None
+
+
+async def _entry_back(entry: Entry | None, shares: Mapping[str, int]) -> _EntryBack:
     if entry is None:
-        return None, "the entry is at green, and no zone is configured to move it back; do it by hand"
+        return _EntryBack(problem="the entry is at green, and no zone is configured to move it back; do it by hand")
     try:
-        await entry.write(shares, force=True)
+        change = await entry.write(shares, force=True)
         ttl = await entry.ttl_seconds()
     except BluegreenError as problem:
-        return None, f"the entry could not be moved back: {problem}"
-    return f"the entry goes back to blue: within {ttl} s (the records' TTL) plus what clients cache on their own", None
+        return _EntryBack(problem=f"the entry could not be moved back: {problem}")
+    told = f"the entry goes back to blue: users follow within {ttl} s (the records' TTL) plus what clients cache on their own"
+    return _EntryBack(change, told)
+
+
+async def _in_sync(entry: Entry, change: str, clock: Clock) -> bool:
+    deadline = clock.monotonic() + INSYNC_SECONDS
+    while clock.monotonic() < deadline:
+        try:
+            if await entry.in_effect(change):
+                return True
+        except BluegreenError:
+            return False
+        await clock.sleep(0.25)
+    return False

@@ -304,6 +304,8 @@ class Shift:
             else:
                 self._owed[side] |= set(changed)
                 log.warning("%s's gateway could not be written: %s", side, problem)
+                if side == "green" and side in self._entry_sides:
+                    log.warning("users who come in by it keep its last split: `bluegreen rollback` moves the entry back")
 
     async def _write_one(self, side: Side, changed: Sequence[str]) -> BluegreenError | None:
         splits = {service: there.split_bp for service, there in self.state.items()}

@@ -157,3 +157,26 @@ def test_what_somebody_else_changes_is_frozen_and_named(project: Project) -> Non
             assert str(project.edge) in why
             assert f"bluegreen:services.{project.bad}" in why
         assert project.edge.read_text() == changed
+
+
+def test_with_greens_api_server_dead_the_way_back_is_as_ever(project: Project) -> None:
+    """The entry is at blue: green need not be told, and is when it is back."""
+    with project.load() as users:
+        running = project.begin("shift", "--yes")
+        project.await_step(project.good, 2000)
+        with project.fern.killed("kube-apiserver"):
+            rolled = project.run("rollback")
+            assert rolled["complete"]
+            assert rolled["in_effect"] == {"blue": True, "green": False}
+            assert rolled["entry"] is None
+            for service in project.services:
+                assert project.probe(project.plum, service) == 0
+            _, told = project.ended(running, 5)
+            assert "took this migration over" in told
+            served = {service: each.served["fern"] for service, each in users.items()}
+            count = {service: each.served["plum"] for service, each in users.items()}
+            eventually(lambda: all(users[s].served["plum"] >= count[s] + 50 for s in users), "requests after the way back")
+            assert {service: each.served["fern"] for service, each in users.items()} == served
+        assert sorted(project.run("shift", "--yes", "--retry", "all")["arrived"]) == sorted(project.services)
+    assert not [each.failed for each in users.values() if each.failed]
+    project.run("rollback")
