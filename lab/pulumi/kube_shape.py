@@ -1,7 +1,10 @@
 """Live objects in the words of their inputs, so that a refresh tells what somebody changed and nothing else.
 
 An API server adds defaults, drops empty values, writes quantities its own way and lets other managers add to keyed
-lists. None of that is drift. A field of the inputs that is gone or has another value is.
+lists. None of that is drift. A field of the inputs that is gone or has another value is. In a custom resource a list
+without keys belongs as a whole to whoever applied it, so what came into one of its items is seen too. (The engine's own
+provider would look only at the places that its last inputs had: there the next `up` tells an update, which writes what
+is there already.)
 """
 
 from __future__ import annotations
@@ -44,12 +47,14 @@ _SUFFIX = {
 
 
 def as_inputs(live: Object, wanted: Object) -> Object:
+    group = str(wanted.get("apiVersion", "")).rpartition("/")[0]
+    whole = "." in group and not group.endswith("k8s.io")  # Kubernetes' own kinds have defaults inside such lists
     shaped: Object = {}
     for name, value in wanted.items():
         if name == "stringData":  # written into data, never given back
             shaped |= _string_data(live, value)
         elif name in live:
-            shaped[name] = _like(live[name], value, name)
+            shaped[name] = _like(live[name], value, name, whole)
         elif _empty(value):
             shaped[name] = value
     return shaped
@@ -61,28 +66,29 @@ def _string_data(live: Object, wanted: dict[str, Any]) -> Object:
     return {"stringData": kept} if kept else {}
 
 
-def _like(live: Any, wanted: Any, name: str) -> Any:
+def _like(live: Any, wanted: Any, name: str, whole: bool, in_list: bool = False) -> Any:
     if isinstance(live, dict) and isinstance(wanted, dict):
         shaped = {}
         for key, value in wanted.items():
             if key in live:
-                shaped[key] = _like(live[key], value, key)
+                shaped[key] = _like(live[key], value, key, whole, in_list)
             elif _empty(value):
                 shaped[key] = value
-        return shaped
+        more = {key: value for key, value in live.items() if whole and in_list and key not in wanted and not _empty(value)}
+        return shaped | more
     if isinstance(live, list) and isinstance(wanted, list):
-        return _like_list(live, wanted, name)
+        return _like_list(live, wanted, name, whole)
     return wanted if _same(live, wanted) else live
 
 
-def _like_list(live: list[Any], wanted: list[Any], name: str) -> list[Any]:
+def _like_list(live: list[Any], wanted: list[Any], name: str, whole: bool) -> list[Any]:
     key = _KEYS.get(name)
     if key and all(isinstance(item, dict) and key in item for item in (*live, *wanted)):
         there = {item[key]: item for item in live}
-        return [_like(there[item[key]], item, name) for item in wanted if item[key] in there]
+        return [_like(there[item[key]], item, name, whole) for item in wanted if item[key] in there]
     if len(live) != len(wanted):
         return live
-    return [_like(one, item, name) for one, item in zip(live, wanted, strict=True)]
+    return [_like(one, item, name, whole, in_list=True) for one, item in zip(live, wanted, strict=True)]
 
 
 def _empty(value: Any) -> bool:

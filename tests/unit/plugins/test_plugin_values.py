@@ -129,3 +129,12 @@ def test_the_gateway_carries_its_labels_and_may_have_no_service() -> None:
 def test_a_chart_refuses_values_it_cannot_work_with() -> None:
     with pytest.raises(ChartError, match="clusterName"):
         _render("aws-load-balancer-controller")
+
+
+def test_what_came_into_a_list_is_seen_in_a_custom_resource_and_a_default_in_kubernetes_own() -> None:
+    wanted = {"rules": [{"to": [{"host": "a"}]}]}
+    live = {"rules": [{"to": [{"host": "a", "headers": {"set": {"x": "y"}}}]}]}
+    route, policy = ({"apiVersion": version} for version in ("networking.istio.io/v1", "networking.k8s.io/v1"))
+    assert as_inputs(route | {"spec": live}, route | {"spec": wanted}) == route | {"spec": live}
+    assert as_inputs(policy | {"spec": live}, policy | {"spec": wanted}) == policy | {"spec": wanted}
+    assert as_inputs(route | {"spec": wanted | {"status": "x"}}, route | {"spec": wanted}) == route | {"spec": wanted}
