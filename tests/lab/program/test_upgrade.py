@@ -1,4 +1,4 @@
-"""`pulumi up` of the whole program on the lab, in the order of an upgrade.
+"""`pulumi up` and the `bluegreen` command on the same world, in the order of an upgrade, on real parts.
 
 One test: each step goes on from where the last one ended, and a failure names its step by the frame it is in.
 """
@@ -7,73 +7,87 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from dnslib import DNSRecord
+from kit import LabCluster, eventually
 
-import routing
 from components.live import Live, read_live
+from lab import programs
 from lab.project import EDGE, NETWORK, ZONE, Operations, Project
 from lab.server import Lab
 
-pytestmark = pytest.mark.lab
-
 BLUE, GREEN = "plum", "fern"
-SERVICE = "shop/catalog"
-ROUTE: dict[str, Any] = {
-    "apiVersion": "networking.istio.io/v1",
-    "kind": "VirtualService",
-    "metadata": {"name": "catalog", "namespace": "shop"},
-    "spec": {
-        "hosts": [ZONE],
-        "gateways": ["istio-system/public"],
-        "http": [{"route": [{"destination": {"host": "catalog.shop.svc.cluster.local", "port": {"number": 8080}}}]}],
-    },
-}
+SERVICE, HOST = "shop/catalog", f"catalog.{ZONE}"
+LOCAL = {"destination": {"host": "catalog.shop.svc.cluster.local", "port": {"number": 80}}}
+RULES: list[dict[str, Any]] = [
+    {"match": [{"uri": {"prefix": "/old/"}}], "rewrite": {"uri": "/"}, "route": [LOCAL], "timeout": "7s"},
+    {"route": [LOCAL], "retries": {"attempts": 2, "retryOn": "connect-failure"}},
+]
+ROUTES = "/apis/networking.istio.io/v1/namespaces/shop/virtualservices"
+ENTRIES = "/apis/networking.istio.io/v1/namespaces/shop/serviceentries"
+RECORD = "/api/v1/namespaces/istio-system/configmaps/bluegreen-edge"
+PATHS = (f"{ROUTES}/catalog", f"{ROUTES}/catalog-bluegreen-peer", f"{ENTRIES}/catalog-bluegreen-peer", RECORD)
 
 
 @dataclass
 class World:
     lab: Lab
     project: Project
+    known: dict[str, LabCluster] = field(default_factory=dict)
+    before_green: dict[str, Any] = field(default_factory=dict)
+    original: dict[str, Any] = field(default_factory=dict)
 
-    def kube(self, cluster: str, path: str, method: str = "GET", body: Any = None, manager: str = "kubectl") -> Any:
-        """One request to the API server; None for 404. A body is applied by `manager`."""
-        import ssl
-        import urllib.error
-        import urllib.request
+    def cluster(self, name: str) -> LabCluster:
+        if name not in self.known:
+            self.known[name] = LabCluster(self.lab.client, self.lab.client.cluster(name))
+        return self.known[name]
 
-        found = self.lab.client.cluster(cluster)
-        trust = ssl.create_default_context()
-        trust.check_hostname = False
-        trust.verify_mode = ssl.CERT_NONE
-        query = f"?fieldManager={manager}&force=true" if body else ""
-        request = urllib.request.Request(
-            found["endpoint"] + path + query,
-            json.dumps(body).encode() if body else None,
-            {"Authorization": f"Bearer {found['token']}", "Content-Type": "application/apply-patch+yaml"},
-            method="PATCH" if body else method,
-        )
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
-        )
-        try:
-            with opener.open(request, timeout=30) as answer:
-                return json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code == 404:
-                    return None
-                raise AssertionError(error.read().decode()) from error
+    @property
+    def both(self) -> list[LabCluster]:
+        return [self.cluster(BLUE), self.cluster(GREEN)]
 
-    def apply(self, cluster: str, item: dict[str, Any], manager: str = "kubectl") -> Any:
-        return self.kube(cluster, path_of(item), body=item, manager=manager)
+    # -- what is live
 
-    def live(self, cluster: str) -> Live | None:
-        return read_live(self.project.outputs(cluster)["kubeconfig"])
+    def object(self, cluster: str, path: str) -> dict[str, Any]:
+        found = self.cluster(cluster).api.get(path)
+        assert found is not None, f"{cluster} has no {path}"
+        return found
+
+    def versions(self) -> dict[tuple[str, str], str]:
+        """The API server gives a new version only to what changed."""
+        return {
+            (each.name, path): self.object(each.name, path)["metadata"]["resourceVersion"]
+            for each in self.both
+            for path in PATHS
+        }
+
+    def spec(self, cluster: str) -> Any:
+        return self.object(cluster, f"{ROUTES}/catalog")["spec"]
+
+    def record(self, cluster: str) -> Live | None:
+        return read_live(Path(self.cluster(cluster).kubeconfig).read_text())
+
+    def splits(self) -> list[int]:
+        """What both data planes say."""
+        return [int(each.send("any", headers={"x-bluegreen-probe": SERVICE}, peer=True).text) for each in self.both]
+
+    def moto(self) -> dict[str, dict[str, Any]]:
+        """Everything that AWS holds."""
+        url = f"{self.project.environment['AWS_ENDPOINT_URL']}/moto-api/data.json"
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=60) as answer:
+            held = json.loads(answer.read())
+        return {f"{name}.{kind}": items for name, kinds in held.items() for kind, items in kinds.items() if items}
 
     def aws(self, service: str) -> Any:
         import boto3
@@ -88,33 +102,55 @@ class World:
         )
 
     def weights(self) -> dict[str, int]:
-        route53 = self.aws("route53")
         zone = self.project.outputs(EDGE)["zoneId"]
-        sets = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
-        return {
-            item["SetIdentifier"]: item["Weight"] for item in sets if item["Name"] == f"{ZONE}." and "Weight" in item
-        }
+        sets = self.aws("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+        return {item["SetIdentifier"]: item["Weight"] for item in sets if item["Name"] == f"{ZONE}." and "Weight" in item}
 
+    def resolved(self) -> str:
+        address, _, port = self.lab.client.lab()["services"]["dns"].rpartition(":")
+        answer = DNSRecord.parse(DNSRecord.question(HOST).send(address, int(port), timeout=10))
+        return str(answer.rr[0].rdata)
 
-def path_of(item: dict[str, Any]) -> str:
-    meta, version = item["metadata"], item["apiVersion"]
-    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    plural = {"VirtualService": "virtualservices", "ServiceEntry": "serviceentries", "Gateway": "gateways"}
-    plural |= {"Namespace": "namespaces", "ConfigMap": "configmaps"}
-    place = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
-    return f"{root}{place}/{plural[item['kind']]}/{meta['name']}"
+    # -- who acts
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "migration.cli", "--json", "-c", str(self.project.folder / "migration.yaml"), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **self.project.environment, "NO_COLOR": "1"},
+        )
+
+    def bluegreen(self, *words: str, code: int = 0) -> Any:
+        process = self.begin(*words)
+        output, told = process.communicate(timeout=300)
+        assert process.returncode == code, told
+        return json.loads(output) if output else None
+
+    def move_all_to_green(self) -> None:
+        with self.cluster(BLUE).traffic(HOST, workers=2, pause=0.02):
+            assert self.bluegreen("shift", "--yes", "--retry", "all")["arrived"] == [SERVICE]
+        assert self.splits() == [10_000, 10_000]
+
+    def edge_is_unchanged(self) -> None:
+        assert unchanged(self.project.preview(EDGE))
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    os.environ.setdefault("no_proxy", "127.0.0.0/8")
+    programs.ensure()
     root = tmp_path_factory.mktemp("upgrade")
     with Lab.start(root / "lab") as lab:
         project = Project.create(root / "project", lab.client.environment())
         project.add_cluster(BLUE, "1.34")
         project.add_cluster(GREEN, "1.36")
         project.set_sides(BLUE)
-        yield World(lab, project)
+        made = World(lab, project)
+        yield made
+        for cluster in made.known.values():
+            cluster.api.close()
 
 
 def unchanged(operations: Operations) -> bool:
@@ -130,14 +166,15 @@ def network_blue_and_edge_come_up_and_a_second_up_changes_nothing(world: World) 
     for stack in (NETWORK, BLUE, EDGE):
         assert unchanged(world.project.up(stack))
     outputs = world.project.outputs(BLUE)
-    gateway = world.lab.client.cluster(BLUE)["gateway"]["address"]
-    assert outputs["gatewayAddress"] == gateway
-    assert outputs["peerAddress"] == gateway
+    gateway = world.cluster(BLUE).gateway
+    assert outputs["gatewayAddress"] == outputs["peerAddress"] == gateway
     assert outputs["clusterName"] == BLUE
     assert world.weights() == {BLUE: 1}
+    assert world.resolved() == gateway
 
 
 def green_is_created_and_nothing_else_is_touched(world: World) -> None:
+    world.before_green = world.moto()
     made = world.project.up(GREEN)
     assert made.create > 0
     assert (made.update, made.delete, made.replace) == (0, 0, 0)
@@ -145,118 +182,185 @@ def green_is_created_and_nothing_else_is_touched(world: World) -> None:
         assert unchanged(world.project.preview(stack))
     world.project.set_sides(BLUE, GREEN)
     both = world.project.up(EDGE)
-    assert (both.delete, both.replace) == (0, 0)
+    assert both.create > 0
+    assert (both.update, both.delete, both.replace) == (0, 0, 0)
     assert world.weights() == {BLUE: 1, GREEN: 0}
 
 
-def enroll(world: World, share: int, generation: int) -> dict[str, routing.Objects]:
-    """What the command writes: the file, then the same objects directly."""
-    folder = world.project.folder / "stacks" / f"{EDGE}.routes"
-    folder.mkdir(exist_ok=True)
-    (folder / "shop.catalog.yaml").write_text(yaml.safe_dump(ROUTE))
-    world.project.configure(EDGE, {"services": {SERVICE: share}, "generation": generation})
-    known = world.project.settings(EDGE)
-    intent = routing.Intent(known["sides"], known["entry"], known["services"], generation)
-    sides: list[tuple[routing.Side, str, str]] = [("blue", BLUE, GREEN), ("green", GREEN, BLUE)]
-    made = {}
-    for side, name, other in sides:
-        peer = routing.Peer(world.lab.client.cluster(other)["gateway"]["address"])
-        made[name] = routing.objects(intent, {SERVICE: ROUTE}, side, peer)
-        for item in made[name].in_order():
-            world.apply(name, item, routing.FIELD_MANAGER)
-    return made
-
-
-def spec(world: World, cluster: str) -> Any:
-    return world.kube(cluster, path_of(ROUTE))["spec"]
-
-
-def what_the_command_wrote_is_taken_over_as_it_is(world: World) -> None:
-    for cluster in (BLUE, GREEN):
-        world.apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
-        world.apply(cluster, ROUTE)
-    wanted = enroll(world, 0, 1)
-    before = {cluster: world.kube(cluster, path_of(ROUTE)) for cluster in (BLUE, GREEN)}
+def what_enroll_wrote_is_taken_over_as_it_is(world: World) -> None:
+    for cluster in world.both:
+        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        cluster.workload("shop", "catalog", host=HOST, http_routes=RULES)
+    world.original = world.spec(BLUE)
+    description = {
+        "clusters": {
+            each.name: {
+                "kubeconfig": each.kubeconfig,
+                "gateway": {"address": each.gateway, "port": each.port, "peer_port": each.peer_port},
+                "counters": {"url": f"{each.admin}/stats/prometheus", "dialect": "envoy"},
+            }
+            for each in world.both
+        },
+        "edge": "stacks/Pulumi.edge.yaml",
+        "policy": {
+            "steps_bp": [2500, 10_000],
+            "dwell_seconds": 3,
+            "bake_seconds": 1,
+            "min_requests": 1,
+            "inconclusive_limit_seconds": 3600,
+        },
+    }
+    (world.project.folder / "migration.yaml").write_text(yaml.safe_dump(description))
+    world.bluegreen("enroll", "--yes", SERVICE)
+    before = world.versions()
     taken = world.project.up(EDGE)
+    assert taken.create == 6  # route, peer route and destination of each cluster
     assert (taken.delete, taken.replace) == (0, 0)
-    assert unchanged(world.project.preview(EDGE))
-    for cluster in (BLUE, GREEN):
-        assert spec(world, cluster) == before[cluster]["spec"]
-        assert spec(world, cluster) == wanted[cluster].routes[0]["spec"]
+    assert world.versions() == before
+    world.edge_is_unchanged()
+    assert world.spec(BLUE) == world.original
 
 
-def after_a_step_of_the_command_an_up_changes_nothing(world: World) -> None:
-    enroll(world, 2500, 2)
-    assert unchanged(world.project.preview(EDGE))
-    assert unchanged(world.project.up(EDGE))
+def after_each_write_of_the_command_nothing_is_left_to_do(world: World) -> None:
+    with world.cluster(BLUE).traffic(HOST, workers=2, pause=0.02) as users:
+        running = world.begin("shift", "--yes")
+        eventually(lambda: world.splits() == [2500, 2500], "the first step", seconds=120)
+        running.send_signal(signal.SIGINT)  # the state is saved: this is a person who looks around in between
+        _, told = running.communicate(timeout=120)
+        assert running.returncode == 130, told
+        world.edge_is_unchanged()
+        assert world.splits() == [2500, 2500]
+
+        assert world.bluegreen("shift", "--yes")["arrived"] == [SERVICE]
+        world.edge_is_unchanged()
+        before = world.versions()
+        assert unchanged(world.project.up(EDGE))
+        assert world.versions() == before
+        assert world.splits() == [10_000, 10_000]
+
+        world.bluegreen("entry", "shift", "--yes")
+        world.edge_is_unchanged()
+        assert world.weights() == {BLUE: 0, GREEN: 1}
+        assert world.resolved() == world.cluster(GREEN).gateway
+
+        assert world.bluegreen("rollback")["complete"]
+        world.edge_is_unchanged()
+        assert world.weights() == {BLUE: 1, GREEN: 0}
+        assert world.splits() == [0, 0]
+    assert not users.bad
 
 
 def putting_the_file_back_and_up_is_a_rollback(world: World) -> None:
-    world.project.configure(EDGE, {"services": {SERVICE: 0}, "generation": 1})
+    file = world.project.stack_file(EDGE)
+    older = file.read_text()
+    world.move_all_to_green()
+    file.write_text(older)
     back = world.project.up(EDGE)
     assert back.update > 0
     assert (back.create, back.delete, back.replace) == (0, 0, 0)
-    assert spec(world, BLUE) == ROUTE["spec"]
-    live = world.live(BLUE)
+    assert world.spec(BLUE) == world.original
+    live = world.record(BLUE)
     assert live is not None
     assert live.services == {SERVICE: 0}
+    eventually(lambda: world.splits() == [0, 0], "the way back")
+    assert unchanged(world.project.preview(EDGE))
 
 
 def an_old_file_never_raises_what_green_serves(world: World) -> None:
-    live = world.live(BLUE)
-    assert live is not None
+    file = world.project.stack_file(EDGE)
+    kept = file.read_text()
     world.project.configure(EDGE, {"services": {SERVICE: 9000}, "generation": 1, "entry": {BLUE: 0, GREEN: 10000}})
     refused = world.project.up(EDGE)
     assert any("older than what is live" in warning for warning in refused.warnings)
-    assert spec(world, BLUE) == ROUTE["spec"]
+    assert refused.changed == ()
+    assert world.splits() == [0, 0]
     assert world.weights() == {BLUE: 1, GREEN: 0}
-    world.project.configure(EDGE, {"services": {SERVICE: 0}, "entry": {BLUE: 10000, GREEN: 0}})
+    file.write_text(kept)
 
 
 def a_dead_green_does_not_hold_up_a_rollback(world: World) -> None:
-    enroll(world, 5000, 10)
-    assert unchanged(world.project.up(EDGE))
-    world.lab.client.program(GREEN, "kube-apiserver", "killed")
-    world.project.configure(EDGE, {"services": {SERVICE: 0}, "generation": 11})
-    world.project.up(EDGE)
-    assert spec(world, BLUE) == ROUTE["spec"]
-    world.lab.client.program(GREEN, "kube-apiserver", "running")
-    world.lab.client.wait_ready(GREEN)
+    live = world.record(BLUE)
+    assert live is not None
+    generation = live.generation or 0
+    world.project.configure(EDGE, {"services": {SERVICE: 5000}, "generation": generation + 1})
+    forward = world.project.up(EDGE)
+    assert (forward.update, forward.create, forward.delete, forward.replace) == (6, 0, 0, 0)
+    eventually(lambda: world.splits() == [5000, 5000], "a newer file's split")
+    with world.cluster(GREEN).killed("kube-apiserver"):
+        world.project.configure(EDGE, {"services": {SERVICE: 0}, "generation": generation + 2})
+        world.project.up(EDGE)
+        assert world.spec(BLUE) == world.original
+        eventually(lambda: world.splits() == [0, 5000], "blue's way back")
+        assert world.cluster(BLUE).send(HOST).cluster == BLUE
+        world.edge_is_unchanged()  # what cannot be reached is no difference
     caught_up = world.project.up(EDGE)
     assert caught_up.update > 0
-    assert unchanged(world.project.preview(EDGE))
+    eventually(lambda: world.splits() == [0, 0], "green's way back")
+    world.edge_is_unchanged()
+
+
+def unenrolling_puts_the_original_back_before_anything_is_removed(world: World) -> None:
+    green = world.cluster(GREEN)
+    assert world.spec(GREEN) != world.original  # at 0 green's gateway forwards all that comes in by it
+    since = green.api.request("GET", ROUTES)["metadata"]["resourceVersion"]
+    world.bluegreen("unenroll", "--yes", SERVICE)
+    seen = []
+    for path in (ROUTES, ENTRIES):
+        text = green.api.request("GET", f"{path}?watch=true&resourceVersion={since}&timeoutSeconds=1")
+        seen += [text] if isinstance(text, dict) else [json.loads(line) for line in text.splitlines()]
+    seen = [event for event in seen if event["type"] != "BOOKMARK"]
+    restored = [event for event in seen if event["object"].get("spec") == world.original]
+    removed = [event for event in seen if event["type"] == "DELETED"]
+    assert {event["object"]["kind"] for event in removed} == {"VirtualService", "ServiceEntry"}
+    versions = [min(int(event["object"]["metadata"]["resourceVersion"]) for event in each) for each in (restored, removed)]
+    assert versions[0] < versions[1]
+    for cluster in (BLUE, GREEN):
+        now = world.object(cluster, f"{ROUTES}/catalog")
+        assert json.dumps(now["spec"], sort_keys=True) == json.dumps(world.original, sort_keys=True)
+        assert not [key for key in now["metadata"].get("annotations") or {} if "bluegreen" in key or "pulumi" in key]
+    forgotten = world.project.up(EDGE)
+    assert (forgotten.create, forgotten.update, forgotten.replace) == (0, 0, 0)
+    for cluster in (BLUE, GREEN):
+        assert world.spec(cluster) == world.original
+    world.edge_is_unchanged()
 
 
 def destroying_green_leaves_nothing_of_it_and_blue_as_it_was(world: World) -> None:
     world.project.set_sides(BLUE)
-    world.project.configure(EDGE, {"services": {}, "generation": 12})
     world.project.up(EDGE)
     assert world.weights() == {BLUE: 1}
     gone = world.project.destroy(GREEN)
     assert gone.delete > 0
     assert world.aws("eks").list_clusters()["clusters"] == [BLUE]
     assert [cluster["name"] for cluster in world.lab.client.clusters()] == [BLUE]
-    roles = world.aws("iam").list_roles()["Roles"]
-    assert not [role["RoleName"] for role in roles if role["RoleName"].startswith(GREEN)]
-    providers = world.aws("iam").list_open_id_connect_providers()["OpenIDConnectProviderList"]
-    assert len(providers) == 1
-    groups = world.aws("ec2").describe_security_groups()["SecurityGroups"]
-    assert not [group["GroupName"] for group in groups if GREEN in group["GroupName"]]
+    left = world.moto()
+    assert count(left) == count(world.before_green)
+    assert GREEN not in json.dumps(left)
+    assert world.resolved() == world.cluster(BLUE).gateway
     for stack in (NETWORK, BLUE, EDGE):
         assert unchanged(world.project.preview(stack))
-    assert spec(world, BLUE) == ROUTE["spec"]
+    assert world.spec(BLUE) == world.original
+    assert world.cluster(BLUE).send(HOST).cluster == BLUE
 
 
-def test_an_upgrade_by_pulumi_up(world: World) -> None:
-    for step in (
-        network_blue_and_edge_come_up_and_a_second_up_changes_nothing,
-        green_is_created_and_nothing_else_is_touched,
-        what_the_command_wrote_is_taken_over_as_it_is,
-        after_a_step_of_the_command_an_up_changes_nothing,
-        putting_the_file_back_and_up_is_a_rollback,
-        an_old_file_never_raises_what_green_serves,
-        a_dead_green_does_not_hold_up_a_rollback,
-        destroying_green_leaves_nothing_of_it_and_blue_as_it_was,
-    ):
+def count(held: dict[str, Any]) -> Counter[str]:
+    return Counter({kind: len(items) for kind, items in held.items()})
+
+
+STEPS: tuple[Callable[[World], None], ...] = (
+    network_blue_and_edge_come_up_and_a_second_up_changes_nothing,
+    green_is_created_and_nothing_else_is_touched,
+    what_enroll_wrote_is_taken_over_as_it_is,
+    after_each_write_of_the_command_nothing_is_left_to_do,
+    putting_the_file_back_and_up_is_a_rollback,
+    an_old_file_never_raises_what_green_serves,
+    a_dead_green_does_not_hold_up_a_rollback,
+    unenrolling_puts_the_original_back_before_anything_is_removed,
+    destroying_green_leaves_nothing_of_it_and_blue_as_it_was,
+)
+
+
+def test_an_upgrade_by_pulumi_and_the_command(world: World) -> None:
+    for step in STEPS:
         print(step.__name__, flush=True)  # noqa: T201 - which step, in the captured output
         step(world)
