@@ -1,0 +1,115 @@
+"""The pure parts of the bench: what is copied, turns, medians, the table."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+
+OBJECTS = 2000
+NAMESPACES = 8
+MARK = "bluegreen-bench"
+KINDS = ("ConfigMap", "Secret", "Service", "Deployment", "Role", "ServiceAccount")
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    ours: float
+    peer: float | None
+    ratio: float | None
+    unit: str
+
+
+def row(name: str, ours: Sequence[float], peer: Sequence[float] | float | None = None, unit: str = "s") -> Row:
+    """Medians, and how many times as much the peer takes."""
+    mine = statistics.median(ours)
+    theirs = statistics.median(peer) if isinstance(peer, Sequence) else peer
+    ratio = None if theirs is None or not mine else round(theirs / mine, 2)
+    return Row(name, round(mine, 3), None if theirs is None else round(theirs, 3), ratio, unit)
+
+
+def pairs(
+    count: int,
+    *sides: Callable[[], float],
+    before: Callable[[], object] = lambda: None,
+    until: float = float("inf"),
+    now: Callable[[], float] = time.monotonic,
+) -> list[list[float]]:
+    """What each side measured, in turns, so that what changes on the machine meets both; `before` goes before each.
+
+    Once at least; a round that would not end by `until`, going by the longest so far, is not begun.
+    """
+    found: list[list[float]] = [[] for _ in sides]
+    longest = 0.0
+    for number in range(count):
+        began = now()
+        if number and began + longest > until:
+            break
+        for values, side in zip(found, sides, strict=True):
+            before()
+            values.append(side())
+        longest = max(longest, now() - began)
+    return found
+
+
+def table(rows: Iterable[Row]) -> str:
+    """The rows for people."""
+    head = ("ratio", "ours", "peer", "")
+    lines = [
+        (
+            "-" if each.ratio is None else f"{each.ratio:.2f}x",
+            f"{each.ours:.2f} {each.unit}",
+            "-" if each.peer is None else f"{each.peer:.2f} {each.unit}",
+            each.name,
+        )
+        for each in rows
+    ]
+    widths = [max(len(line[column]) for line in (head, *lines)) for column in range(3)]
+    told = ["  ".join([*(line[c].rjust(widths[c]) for c in range(3)), line[3]]).rstrip() for line in (head, *lines)]
+    return "\n".join(told)
+
+
+def namespaces() -> list[str]:
+    return [f"bench-{number}" for number in range(NAMESPACES)]
+
+
+def objects(count: int = OBJECTS) -> Iterator[Object]:
+    """Mixed objects as people have them, none of which runs a pod."""
+    for number in range(count):
+        kind = KINDS[number % len(KINDS)]
+        name = f"{kind.lower()}-{number}"
+        namespace = namespaces()[number // len(KINDS) % NAMESPACES]
+        labels = {"app": name, MARK: "yes"}
+        meta = {"name": name, "namespace": namespace, "labels": labels, "annotations": {"example.com/owner": "storefront"}}
+        made: Object = {"apiVersion": "v1", "kind": kind, "metadata": meta}
+        if kind == "ConfigMap":
+            made["data"] = {"mode": "fast", "app.properties": "".join(f"key-{line}=value {line}\n" for line in range(20))}
+        elif kind == "Secret":
+            made |= {"type": "Opaque", "data": {"password": "c2VjcmV0" * 4}}
+        elif kind == "Service":
+            ports = [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "admin", "port": 81, "targetPort": 8081}]
+            made["spec"] = {"selector": {"app": name}, "ports": ports}
+        elif kind == "Deployment":
+            made |= {"apiVersion": "apps/v1", "spec": _deployment(name)}
+        elif kind == "Role":
+            rules = [{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["get", "list", "watch"]}]
+            made |= {"apiVersion": "rbac.authorization.k8s.io/v1", "rules": rules}
+        yield made
+
+
+def _deployment(name: str) -> Object:
+    container = {
+        "name": "main",
+        "image": "example.com/app:1.2.3",
+        "ports": [{"name": "http", "containerPort": 8080}],
+        "env": [{"name": f"SETTING_{number}", "value": str(number)} for number in range(5)],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}},
+    }
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}
+    return {"replicas": 0, "selector": {"matchLabels": {"app": name}}, "template": template}

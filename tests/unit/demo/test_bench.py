@@ -1,0 +1,89 @@
+"""The bench's arithmetic: turns, medians, the table; and that its objects are what it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+
+import pytest
+import yaml
+
+from lab import bench, ratios
+
+
+def test_sides_take_turns_and_each_starts_from_the_same_state() -> None:
+    seen: list[str] = []
+
+    def side(name: str, values: list[float]) -> float:
+        seen.append(name)
+        return values.pop(0)
+
+    ours, peer = [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]
+    found = ratios.pairs(3, lambda: side("ours", ours), lambda: side("peer", peer), before=lambda: seen.append("reset"))
+    assert found == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    assert seen == ["reset", "ours", "reset", "peer"] * 3
+
+
+@pytest.mark.parametrize(("until", "done"), [(0.0, 1), (19.0, 1), (20.0, 2), (99.0, 3)])
+def test_no_round_is_begun_that_would_end_too_late_but_one_is_always_made(until: float, done: int) -> None:
+    clock = [0.0]
+
+    def side() -> float:
+        clock[0] += 5.0
+        return 1.0
+
+    found = ratios.pairs(3, side, side, until=until, now=lambda: clock[0])
+    assert [len(values) for values in found] == [done, done]
+
+
+@pytest.mark.parametrize(
+    ("peer", "told"),
+    [
+        pytest.param([30.0, 9.0, 10.0], (10.0, 5.0), id="medians of both, above 1 is better for us"),
+        pytest.param(19.8, (19.8, 9.9), id="a quoted peer"),
+        pytest.param(None, (None, None), id="no peer"),
+    ],
+)
+def test_a_row_holds_medians_and_peer_over_ours(peer: list[float] | float | None, told: tuple[float, float]) -> None:
+    made = ratios.row("copy", [50.0, 1.0, 2.0], peer)
+    assert (made.ours, made.peer, made.ratio) == (2.0, *told)
+
+
+def test_the_table_has_a_line_for_each_row() -> None:
+    rows = [ratios.row("copy", [2.0], [5.0]), ratios.row("lab up", [12.345])]
+    assert ratios.table(rows).splitlines() == [
+        "ratio     ours    peer",
+        "2.50x   2.00 s  5.00 s  copy",
+        "    -  12.35 s       -  lab up",
+    ]
+
+
+def test_objects_are_mixed_unique_and_run_no_pod() -> None:
+    made = list(ratios.objects())
+    assert len(made) == 2000
+    assert len({(o["kind"], o["metadata"]["namespace"], o["metadata"]["name"]) for o in made}) == 2000
+    kinds = Counter(o["kind"] for o in made)
+    assert set(kinds) == set(bench.PLURALS)
+    assert min(kinds.values()) >= 333
+    assert {o["metadata"]["namespace"] for o in made} == set(ratios.namespaces())
+    assert {o["spec"]["replicas"] for o in made if o["kind"] == "Deployment"} == {0}
+
+
+def test_the_pipeline_strips_what_another_cluster_refuses_and_nothing_else() -> None:
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "a", "uid": "u", "resourceVersion": "7", "generation": 1, "labels": {"uid": "kept"}},
+        "spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}], "selector": {"app": "a"}},
+    }
+    text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [service]}, sort_keys=False)
+    text = "\n".join(line for line in text.splitlines())
+    done = subprocess.run(["sed", *bench.SED], input=text, capture_output=True, text=True, check=True)
+    left = yaml.safe_load(done.stdout)["items"][0]
+    expected = json.loads(json.dumps(service))
+    for key in ("uid", "resourceVersion", "generation"):
+        del expected["metadata"][key]
+    for key in ("clusterIP", "clusterIPs"):
+        del expected["spec"][key]
+    assert left == expected
