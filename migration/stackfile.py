@@ -46,11 +46,15 @@ class Edge:
         return self.entry.get(self.green, 0) if self.green else 0
 
 
+Signature = tuple[int, int, int]  # when it was written, how long, which file
+
+
 class StackFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.known: Edge | None = None
-        self._seen: tuple[int, int, int] | None = None  # of the file when `known` was what it says
+        self._seen: Signature | None = None  # of the file when `known` was what it says
+        self._document: tuple[Any, Signature | None] = (None, None)  # as we last wrote it, comments and all
 
     @property
     def stack(self) -> str:
@@ -66,12 +70,11 @@ class StackFile:
         self._seen = seen
         return self.known
 
-    def _signature(self) -> tuple[int, int, int] | None:
+    def _signature(self) -> Signature | None:
         try:
-            there = self.path.stat()
+            return _signature_of(self.path.stat())
         except OSError:
             return None
-        return there.st_mtime_ns, there.st_size, there.st_ino
 
     def changed_by_others(self) -> str | None:
         """What of ours is not as we last saw it, in words; None: nothing. The file is not taken over."""
@@ -106,7 +109,9 @@ class StackFile:
         yaml = YAML()
         yaml.preserve_quotes = True
         yaml.width = 4096
-        document = yaml.load(self.path.read_text())
+        document, seen = self._document
+        if document is None or seen != self._signature():
+            document = yaml.load(self.path.read_text())
         current = self._parse()
         config = document["config"]
         if services or remove:
@@ -124,7 +129,7 @@ class StackFile:
         config[f"{PREFIX}generation"] = max(current.generation + 1, generation or 0)
         buffer = io.StringIO()
         yaml.dump(document, buffer)
-        write_whole(self.path, buffer.getvalue())
+        self._document = document, write_whole(self.path, buffer.getvalue())
         return self.read()
 
     def _parse(self) -> Edge:
@@ -204,9 +209,8 @@ def _share(value: int) -> int:
 def _differences(before: Edge, after: Edge) -> list[str]:
     told = []
     for name, old, new in (("services", before.services, after.services), ("entry", before.entry, after.entry)):
-        for key in sorted({*old, *new}):
-            if old.get(key) != new.get(key):
-                told.append(f"{PREFIX}{name}.{key} {_word(old.get(key))} -> {_word(new.get(key))}")
+        changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        told += [f"{PREFIX}{name}.{key} {_word(old.get(key))} -> {_word(new.get(key))}" for key in changed]
     if (before.blue, before.green) != (after.blue, after.green):
         told.append(f"{PREFIX}sides {before.blue}/{before.green} -> {after.blue}/{after.green}")
     if before.generation != after.generation:
@@ -218,8 +222,13 @@ def _word(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """The file is as it was or as it shall be, also after a power cut. Keeps the mode; follows a symbolic link."""
+def _signature_of(there: os.stat_result) -> Signature:
+    return there.st_mtime_ns, there.st_size, there.st_ino
+
+
+def write_whole(path: Path, text: str) -> Signature:
+    """The file is as it was or as it shall be, also after a power cut. Keeps the mode; follows a symbolic link.
+    Gives by what our own content is known as long as nobody else writes."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -229,6 +238,7 @@ def write_whole(path: Path, text: str) -> None:
             stream.flush()
             os.fchmod(stream.fileno(), path.stat().st_mode & 0o777 if path.exists() else 0o644)
             os.fsync(stream.fileno())
+            written = _signature_of(os.fstat(stream.fileno()))
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -238,6 +248,7 @@ def write_whole(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+    return written
 
 
 def read_route(folder: Path, service: str) -> dict[str, Any]:
