@@ -117,6 +117,7 @@ def _judge(there: ServiceState, seen: Observation, service: str, policy: Policy,
             there,
             slow_passed_at=now if passed else None,
             slow_unsure_at=now if unsure else None,
+            slow_says="" if passed else slow.reason,
             fails=0 if passed else there.fails,
         )
         if not passed:
@@ -185,11 +186,11 @@ def _advance(
         unsure = seen.metrics and there.slow_unsure_at is not None and there.slow_unsure_at > there.dwell_done_at
         if answered < policy.min_requests or unsure:
             waited = there.inconclusive_seconds + policy.sample_interval_seconds
-            few = f"{answered} of {policy.min_requests} requests" if answered < policy.min_requests else there.reason
-            services[service] = replace(there, inconclusive_seconds=waited, reason=f"holds: {few.removeprefix('holds: ')}")
+            few = f"{answered} of {policy.min_requests} requests" if answered < policy.min_requests else there.slow_says
+            services[service] = replace(there, inconclusive_seconds=waited, reason=f"holds: {few}")
             over = waited >= policy.inconclusive_limit_seconds
             if over and policy.on_inconclusive == "back":
-                why = f"only {answered} of {policy.min_requests} requests in {waited:.0f} s more than the step's time"
+                why = f"{few}, {waited:.0f} s after the step's time"
                 _return(unit, [service], {service: why}, services, moves, notes, now)
                 return
             if not (over and policy.on_inconclusive == "advance"):
@@ -198,7 +199,8 @@ def _advance(
             passed = passed or unsure  # the store answered, and has too little to say; one that is down never advances
         if not passed:
             if not there.reason:
-                services[service] = replace(services[service], reason=WAITS)
+                says = f"holds: {there.slow_says}" if there.slow_says else WAITS
+                services[service] = replace(services[service], reason=says)
             ready = False
     if not ready:
         return

@@ -133,6 +133,7 @@ class ServiceState:
     dwell_done_at: float | None = None
     slow_passed_at: float | None = None
     slow_unsure_at: float | None = None  # when the store last answered that it has too little to judge by
+    slow_says: str = ""  # why the store's last word was not "pass"
     inconclusive_seconds: float = 0.0
     fails: int = 0
     errors: int = 0

@@ -56,6 +56,22 @@ def test_moves(state, seen, moves):
     assert moved(state, **seen)[0] == moves
 
 
+@pytest.mark.parametrize("word", [ERROR, NONE], ids=["down", "has too little"])
+def test_why_the_store_does_not_let_it_go_on_is_told_until_its_next_word(word):
+    state = replace(READY, inconclusive_seconds=0.0)
+    for slow in ({S: word}, {}, {}):
+        moves, state = moved(state, metrics=True, slow=slow)
+        assert not moves
+        assert state.reason == f"holds: {word.reason}"
+
+
+def test_going_back_for_want_of_numbers_says_which():
+    policy = replace(POLICY, on_inconclusive="back", inconclusive_limit_seconds=1.0)
+    moves, state = moved(READY, policy, metrics=True, slow={S: NONE})
+    assert moves == [(0, True)]
+    assert state.reason == "nothing, 1 s after the step's time"
+
+
 def test_a_good_sample_clears_the_count_of_errors():
     assert moved(replace(READY, errors=2, dwell_done_at=None, dwell_seconds=1))[1].errors == 0
 
