@@ -39,6 +39,7 @@ class MotoNetwork(Network):
         ec2 = _ec2(account, region)
         for groups in ec2.groups.values():
             groups.pop(group, None)
+        ec2.tags.pop(group, None)
 
 
 def _ec2(account: str, region: str) -> Any:

@@ -203,6 +203,9 @@ class Made(Kept):
         return self._outputs(request.id, request.inputs)
 
     def delete(self, request: Request) -> None:
+        if self._kind.tag and self._known.token.startswith("aws:ec2/") and request.outputs.get("tagsAll"):
+            # moto would list them for good; a resource that cannot be deleted has them again after the next `up`
+            self._kind.tag(self._aws, request.id, request.outputs, {}, list(request.outputs["tagsAll"]))
         self._kind.delete(self._aws, request.id, request.outputs)
 
 
