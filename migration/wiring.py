@@ -124,7 +124,8 @@ async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "gre
             raise ConfigError(f"{file.path}: bluegreen:sides has no {side}", remedy="name both clusters there")
         if name not in migration.clusters:
             raise ConfigError(
-                f"{migration.path}: clusters has no {name}, which {file.path} names as {side}; there: {', '.join(migration.clusters)}",
+                f"{migration.path}: clusters has no {name}, which {file.path} names as {side}; "
+                f"there: {', '.join(migration.clusters)}",
                 remedy=f"add {name} to clusters in {migration.path}",
             )
     originals = {service: read_route(file.routes_folder, service) for service in edge.services}
@@ -132,14 +133,21 @@ async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "gre
         clusters: dict[Side, Kubernetes] = {}
         for side, name in names.items():
             there = migration.clusters[name or ""]
-            clusters[side] = Kubernetes.from_kubeconfig(there.kubeconfig, there.context, name=there.name)
+            try:
+                clusters[side] = Kubernetes.from_kubeconfig(there.kubeconfig, there.context, name=there.name)
+            except ConfigError as problem:
+                problem.remedy = f"mend it, or set kubeconfig and context of clusters.{there.name} in {migration.path}"
+                raise
             await stack.enter_async_context(clusters[side])
         for side in need:
             try:
                 await clusters[side].version(timeout_seconds=5.0)
             except Unreachable as problem:
+                access = clusters[side].access
                 raise Unreachable(
-                    str(problem), remedy=f"kubectl --context {clusters[side].access.context} version"
+                    str(problem),
+                    remedy=f"kubectl --kubeconfig {access.source} --context {access.context} version; "
+                    f"{migration.path} names it under clusters.{clusters[side].name}",
                 ) from problem
             except BluegreenError:
                 pass  # it answers; whether it lets us do things will be seen

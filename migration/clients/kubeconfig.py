@@ -72,9 +72,7 @@ def _load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes, source: 
         try:
             context.load_cert_chain(pair)
         except ssl.SSLError as problem:
-            raise ConfigError(
-                f"{source}: the client certificate and key cannot be used ({problem.reason})"
-            ) from problem
+            raise ConfigError(f"{source}: the client certificate and key cannot be used ({problem.reason})") from problem
 
 
 def load(kubeconfig: str | Path, context: str | None = None, *, cluster: str | None = None) -> Access:
@@ -123,17 +121,14 @@ def _access(document: Mapping[str, Any], source: str, folder: Path, context: str
     if chosen not in contexts:
         there = ", ".join(sorted(contexts)) or "none"
         asked = f"no context {chosen!r}" if chosen else "no current-context and none was asked for"
-        raise ConfigError(
-            f"{source}: {asked}; contexts there: {there}. Set `context` of this cluster in migration.yaml"
-        )
+        raise ConfigError(f"{source}: {asked}; contexts there: {there}")
     where = contexts[chosen]
     servers, users = _names(document, "clusters"), _names(document, "users")
     server = servers.get(where.get("cluster", ""))
     if server is None or not server.get("server"):
         there = ", ".join(sorted(servers)) or "none"
         raise ConfigError(
-            f"{source}: context {chosen!r} names cluster {where.get('cluster')!r}, which has no server; "
-            f"clusters there: {there}"
+            f"{source}: context {chosen!r} names cluster {where.get('cluster')!r}, which has no server; clusters there: {there}"
         )
     user = users.get(where.get("user", ""), {})
 

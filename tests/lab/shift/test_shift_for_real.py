@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 from kit import eventually
@@ -180,3 +182,53 @@ def test_with_greens_api_server_dead_the_way_back_is_as_ever(project: Project) -
         assert sorted(project.run("shift", "--yes", "--retry", "all")["arrived"]) == sorted(project.services)
     assert not [each.failed for each in users.values() if each.failed]
     project.run("rollback")
+
+
+def test_bad_input_is_named_with_its_remedy_and_changes_nothing(project: Project) -> None:
+    """The command as people run it: one file wrong at a time, each command refuses before it does anything."""
+    migration, edge = project.file.read_text(), project.edge.read_text()
+    twice = json.loads(migration)
+    twice["clusters"]["fern"]["kubeconfig"] = twice["clusters"]["plum"]["kubeconfig"]
+    nowhere = json.loads(migration)
+    nowhere["clusters"]["fern"]["context"] = "nowhere"
+    dead = project.folder / "dead.kubeconfig"
+    config = Path(project.fern.kubeconfig).read_text()
+    dead.write_text(config.replace(project.fern.api.address, "127.0.0.1:9"))
+    unreachable = json.loads(migration)
+    unreachable["clusters"]["fern"]["kubeconfig"] = str(dead)
+    cases: list[tuple[Path, str, int, list[str]]] = [
+        (
+            project.file,
+            migration.replace('"dwell_seconds"', '"dwel_seconds"'),
+            2,
+            ["policy.dwel_seconds", "mean dwell_seconds"],
+        ),
+        (project.file, migration.replace("2000", "20000"), 2, ["policy.steps_bp[1]", "20000", "from 1 to 10000"]),
+        (project.file, migration.replace("{", "{[", 1), 2, ["broken YAML", "mend"]),
+        (project.file, json.dumps(twice), 2, ["clusters.fern", "same cluster as plum"]),
+        (project.file, json.dumps(nowhere), 2, ["fern", "nowhere"]),
+        (project.file, json.dumps(unreachable), 1, ["fern", "127.0.0.1:9", "dead.kubeconfig"]),
+        (project.edge, edge.replace(f"{project.good}: 0", f"{project.good}: 10001"), 2, [project.good, "10001", "0 to 10000"]),
+        (project.edge, edge.replace("fern, ", "").replace('"green": "fern"', '"green": "plum"'), 2, ["sides", "both plum"]),
+        (project.edge, edge + "  : [", 2, ["broken YAML", "mend"]),
+    ]
+    before = project.snapshot()
+    for file, text, code, parts in cases:
+        good = file.read_text()
+        assert text != good, parts
+        file.write_text(text)
+        try:
+            for words in (["shift", "--yes"], ["enroll", "--yes"]):
+                _, told = project.ended(project.begin(*words), code)
+                lines = told.strip().splitlines()
+                assert len(lines) == 2, told  # what, and what next
+                assert lines[1].startswith("  next: ")
+                for part in [*parts, str(file) if code == 2 else "fern"]:
+                    assert part in told, (parts, told)
+        finally:
+            file.write_text(good)
+    for words in (["shift", "--retry", "no/such", "--yes"], ["rollback", "no/such"], ["entry", "shift", "--to", "101"]):
+        project.ended(project.begin(*words), 2)
+    after = project.snapshot()
+    ours = {".bluegreen/fence", ".bluegreen/lock"}  # a lock that was taken and given back
+    assert {key: value for key, value in after.items() if key not in ours} == {k: v for k, v in before.items() if k not in ours}

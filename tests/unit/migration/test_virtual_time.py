@@ -10,7 +10,7 @@ from tests.fakes.clock import MOST_SECONDS, Spinning, run
 
 
 async def waiting_for_nothing(seconds: float) -> None:
-    while True:
+    while True:  # noqa: ASYNC110 - what the loop is to end
         await asyncio.sleep(seconds)
 
 

@@ -37,7 +37,7 @@ def test_a_window_is_open_in_its_own_zone(window: str, moment: str, is_open: boo
     "text", ["9-17", "Mon 09:00", "Xyz 09:00-10:00", "09:00-24:30", "09:60-10:00", "09:00-10:00 Mars/Base"]
 )
 def test_what_is_no_window_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="window|no such|unknown time zone"):
+    with pytest.raises(ValueError, match=r"window|no such|unknown time zone"):
         parse_window(text)
 
 
