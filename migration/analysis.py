@@ -201,7 +201,8 @@ def fast(samples: Samples, policy: Policy) -> Judged:
         blue_rate = blue.errors / blue.requests if blue.requests else None
         allowed = allowed_rate(blue, policy)
         if green.errors >= policy.min_errors and tail(green.errors, green.requests, allowed) < policy.false_alarm:
-            told = f"{green.errors} errors in {green.requests} requests within {seconds:g} s ({green_rate:.1%}), allowed {allowed:.1%}"
+            told = f"{green.errors} errors in {green.requests} requests within {seconds:g} s ({green_rate:.1%})"
+            told += f", allowed {allowed:.1%}"
             if blue_rate is not None:
                 told += f" (blue {blue_rate:.1%})"
             return Judged(Verdict.FAIL, told, green_rate, blue_rate, green.requests)

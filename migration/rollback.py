@@ -120,7 +120,8 @@ async def rollback(
             problems.append(back.problem)
     elif green_entry and not in_effect.get("green"):
         problems.append(
-            "requests still come in by green's gateway, which cannot be told; `bluegreen rollback` without a service moves the entry back"
+            "requests still come in by green's gateway, which cannot be told; "
+            "`bluegreen rollback` without a service moves the entry back"
         )
     if isinstance(silent := wrote.get("green"), BluegreenError):
         log.warning("green's gateway keeps its last split: %s", silent)

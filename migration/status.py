@@ -41,6 +41,7 @@ class Status:
         told += [f"{side}'s gateway: {word}" for side, word in self.gateways.items() if word != "reachable"]
         told += [f"running: {self.holder}"] if self.holder else []
         told += [f"paused by {self.paused}"] if self.paused else []
+        told += [] if self.services else ["no service is enrolled; next: `bluegreen enroll`"]
         width = max((len(row["service"]) for row in self.services), default=0)
         for row in self.services:
             live = {row["blue"], row["green"], row["file"]} - {None}

@@ -1,0 +1,203 @@
+"""Commands before the shift: look, copy, size, check, take services in (and let them go)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from migration.errors import BluegreenError, Held
+from migration.terminal import Context, confirm, locked, pass_context, run, say, yes_option
+
+
+@click.command()
+@pass_context
+def preflight(context: Context) -> None:
+    """Look for what would break on green before anything moves."""
+    migration = context.load()
+
+    async def act() -> list[Any]:
+        from migration.preflight import preflight as look
+        from migration.wiring import opened
+
+        async with opened(migration) as there:
+            return await look(
+                there.clusters["blue"], there.clusters["green"], ignore=migration.ignore, singletons=migration.singletons
+            )
+
+    findings = run(act())
+    lines = [f"{f.code} {f.severity:<8} {f.status:<7} {f.object}: {f.evidence}\n      {f.remedy}" for f in findings]
+    held = [f for f in findings if f.status != "waived" and f.severity == "blocking"]
+    lines.append(f"{len(findings)} findings, {len(held)} of them hold" if findings else "nothing found")
+    say(context, {"findings": [asdict(f) for f in findings]}, lines)
+    if held:
+        raise Held(f"{len(held)} findings hold", remedy="mend them, or waive a known one under `ignore:`")
+
+
+@click.command()
+@yes_option
+@click.option("--force", is_flag=True, help="Take over fields that others own on green.")
+@pass_context
+def replicate(context: Context, yes: bool, force: bool) -> None:
+    """Make green have what blue has."""
+    migration = context.load()
+
+    async def act() -> None:
+        from migration.apply import apply
+        from migration.export import ExportOptions, export
+        from migration.plan import plan
+        from migration.transform import TransformOptions, transform
+        from migration.wiring import opened
+
+        async with opened(migration) as there:
+            blue, green = there.clusters["blue"], there.clusters["green"]
+            options = ExportOptions(enrolled=frozenset(there.edge.services), green=await green.discover())
+            bundle = transform(
+                await export(blue, options=options), options=TransformOptions(singletons=frozenset(migration.singletons))
+            )
+            planned = await plan(bundle, green)
+            if planned.of("create", "update", "conflict") or not yes:
+                confirm(context, yes, planned.lines())
+            applied = await apply(planned, green, force=force)
+        words = (
+            f"{applied.created} created, {applied.updated} updated, {applied.unchanged} unchanged in {applied.seconds:.1f} s"
+        )
+        bad = [f"  {f.object}: {f.reason}\n      {f.remedy}" for f in (*applied.failures, *applied.conflicts, *applied.held)]
+        say(context, applied.as_json(), [words, *bad])
+        if not applied.ok:
+            raise BluegreenError(
+                f"{len(applied.failures)} objects could not be written", remedy="mend them and `bluegreen replicate` again"
+            )
+
+    run(act())
+
+
+@click.command()
+@yes_option
+@pass_context
+def capacity(context: Context, yes: bool) -> None:
+    """Hold as many replicas on both clusters as blue runs now."""
+    migration = context.load()
+
+    async def act() -> None:
+        from migration.capacity import apply_floors, plan_floors
+        from migration.wiring import opened
+
+        async with opened(migration) as there:
+            blue, green = there.clusters["blue"], there.clusters["green"]
+            changes = await plan_floors(blue, green)
+            if changes:
+                confirm(context, yes, [str(change) for change in changes])
+            done = await apply_floors(changes, blue, green)
+        bad = [f"  {change}: {why}" for change, why in done.failed]
+        document = {"raised": len(done.done), "failed": [[str(c), why] for c, why in done.failed], "seconds": done.seconds}
+        say(context, document, [f"{len(done.done)} floors raised" if changes else "every floor holds already", *bad])
+        if not done.ok:
+            raise Held(f"{len(done.failed)} floors do not hold", remedy="see above, then `bluegreen capacity` again")
+
+    run(act())
+
+
+@click.command()
+@click.argument("services", nargs=-1)
+@click.option("--patience", type=float, default=120.0, show_default=True, help="Seconds to wait for what is still starting.")
+@pass_context
+def verify(context: Context, services: tuple[str, ...], patience: float) -> None:
+    """Ask every service on green by its gateway, past DNS."""
+    migration = context.load()
+
+    async def act() -> list[Any]:
+        from migration.clients.probe import ask
+        from migration.enroll import candidates
+        from migration.verify import Check
+        from migration.verify import verify as check
+        from migration.wiring import opened
+
+        async with opened(migration) as there:
+            names = list(services) or list(there.edge.services)
+            if not names:
+                names = [c.service for c in await candidates(there.clusters["blue"], (), ()) if not c.refusals]
+            own = {
+                name: Check(s.check.path if s.check.path != "/" else None, s.check.host, s.check.status)
+                for name, s in migration.services.items()
+            }
+            return await check(
+                names,
+                there.cluster_of("blue").gateway,
+                there.cluster_of("green").gateway,
+                there.clusters["blue"],
+                there.clusters["green"],
+                probe=ask,
+                checks=own,
+                patience_seconds=patience,
+            )
+
+    verdicts = run(act())
+    lines = [f"{'ok  ' if v.ok else 'FAIL'} {v.service}: {'; '.join(v.problems or v.evidence)}" for v in verdicts]
+    say(context, {"verdicts": [asdict(v) for v in verdicts]}, lines)
+    bad = [v.service for v in verdicts if not v.ok]
+    if bad:
+        raise Held(f"not good on green: {', '.join(bad)}", remedy=next((v.remedy for v in verdicts if v.remedy), None))
+
+
+@click.command()
+@click.argument("services", nargs=-1)
+@yes_option
+@pass_context
+def enroll(context: Context, services: tuple[str, ...], yes: bool) -> None:
+    """Take services in: store their original routes, make what forwarding needs. Moves nothing."""
+    migration = context.load()
+
+    async def act() -> None:
+        from migration import enroll as steps
+        from migration.wiring import opened
+
+        async with opened(migration) as there:
+            found = await steps.candidates(there.clusters["blue"], services, list(there.edge.services))
+            chosen = [c for c in found if not c.refusals or services]
+            left = [f"  left out {c.service}: {'; '.join(c.refusals)}" for c in found if c.refusals and not services]
+            plan = [f"enrol {c.service} at 0 %" for c in chosen] + left
+            if not chosen:
+                say(context, {"enrolled": [], "left_out": left}, ["nothing to enrol", *left])
+                return
+            confirm(context, yes, plan)
+            lock, journal = locked(migration, "bluegreen enroll")
+            try:
+                edge = await steps.enroll(chosen, clusters=there.clusters, peers=there.peers, file=there.file, journal=journal)
+            finally:
+                journal.close()
+                lock.release()
+        say(
+            context,
+            {"enrolled": [c.service for c in chosen], "generation": edge.generation, "left_out": left},
+            [f"{len(chosen)} services enrolled; review and commit {there.file.routes_folder}"],
+        )
+
+    run(act())
+
+
+@click.command()
+@click.argument("services", nargs=-1, required=True)
+@yes_option
+@click.option("--force", is_flag=True, help="Also services that are between the clusters.")
+@pass_context
+def unenroll(context: Context, services: tuple[str, ...], yes: bool, force: bool) -> None:
+    """Put original routes back, then take away what they needed."""
+    migration = context.load()
+
+    async def act() -> None:
+        from migration import enroll as steps
+        from migration.wiring import opened
+
+        async with opened(migration) as there:
+            confirm(context, yes, [f"put the original route of {service} back" for service in services])
+            lock, journal = locked(migration, "bluegreen unenroll")
+            try:
+                await steps.unenroll(services, clusters=there.clusters, file=there.file, journal=journal, force=force)
+            finally:
+                journal.close()
+                lock.release()
+        say(context, {"unenrolled": list(services)}, [f"{len(services)} services let go"])
+
+    run(act())

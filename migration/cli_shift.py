@@ -1,0 +1,203 @@
+"""Commands of the shift: move, take back, pause, see where things are."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migration.errors import BluegreenError, ConfigError, Held, Interrupted, TakenBack
+from migration.terminal import Context, confirm, pass_context, run, say, yes_option
+
+if TYPE_CHECKING:
+    from migration.wiring import Opened
+
+
+@click.command()
+@yes_option
+@click.option("--retry", multiple=True, metavar="SERVICE|all", help="Try a service again that went back.")
+@click.option("--reassert", is_flag=True, help="Write over what somebody else changed.")
+@pass_context
+def shift(context: Context, yes: bool, retry: tuple[str, ...], reassert: bool) -> None:
+    """Move services to green step by step; take back at once what turns bad. Goes on where it was left."""
+    migration = context.load()
+
+    async def act() -> Any:
+        from migration.lock import take
+        from migration.wiring import opened
+
+        lock = take(migration.store, "bluegreen shift")  # before any question: a second one should not be asked
+        try:
+            async with opened(migration) as there:
+                return await _shift(context, there, lock, yes, retry, reassert)
+        finally:
+            lock.release()
+
+    result, interrupted = run(act())
+    document = asdict(result)
+    lines = [f"arrived: {', '.join(result.arrived) or 'none'}"]
+    lines += [f"went back: {service}: {why}" for service, why in result.returned.items()]
+    lines += [f"frozen: {service}: {why}" for service, why in result.frozen.items()]
+    lines += [f"behind: {service}{': ' + why if why else ''}" for service, why in result.behind.items()]
+    say(context, document, lines)
+    if interrupted:
+        raise Interrupted("interrupted; the state is saved", remedy="`bluegreen shift` goes on from here")
+    if result.frozen:
+        raise Held(f"frozen: {', '.join(result.frozen)}", remedy="put it right, or `bluegreen shift --reassert`")
+    if result.returned:
+        names = " ".join(f"--retry {service}" for service in result.returned)
+        raise TakenBack(
+            f"went back: {', '.join(result.returned)}",
+            services=tuple(result.returned),
+            remedy=f"mend it, then `bluegreen shift {names}`",
+        )
+    if result.behind:
+        raise Held(
+            f"not on green: {', '.join(result.behind)}", remedy="`bluegreen shift --retry SERVICE` tries again what went back"
+        )
+
+
+async def _shift(
+    context: Context, there: Opened, lock: Any, yes: bool, retry: tuple[str, ...], reassert: bool
+) -> tuple[Any, bool]:
+    import time
+
+    from migration.clock import SystemClock
+    from migration.journal import Journal
+    from migration.shift import Shift, World
+
+    edge = there.edge
+    if not edge.services:
+        raise ConfigError("no service is enrolled", remedy="`bluegreen enroll`")
+    unknown = [name for name in retry if name not in edge.services and name != "all"]
+    if unknown:
+        raise ConfigError(f"--retry {', '.join(unknown)}: not enrolled; there: {', '.join(edge.services)}")
+    rules = there.rules(reassert=reassert)
+    steps = ", ".join(f"{step / 100:g} %" for step in rules.policy.steps_bp)
+    plan = [f"{edge.blue} -> {edge.green}, steps {steps}, dwell {rules.policy.dwell_seconds:g} s"]
+    for number, batch in enumerate(rules.order.batches, start=1):
+        plan.append(f"  batch {number}: " + ", ".join("+".join(unit) for unit in batch))
+    confirm(context, yes, plan)
+    journal = Journal(there.migration.store, lock.fence, time.time)
+    world = World(there.routers(), there.counters(), there.metrics(), SystemClock(), there.file, journal, lock)
+    moving = Shift(world, rules)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, moving.stop.set)
+    view = None
+    if sys.stdout.isatty() and not context.as_json and not os.environ.get("NO_COLOR"):
+        from migration.live import View
+
+        view = View(rules.policy_of)
+        moving.on_tick = view.show
+    try:
+        if view:
+            view.start()
+        result = await moving.run(frozenset(edge.services) if "all" in retry else frozenset(retry))
+        return result, moving.stop.is_set()
+    finally:
+        if view:
+            view.stop()
+        journal.close()
+
+
+@click.command()
+@click.argument("services", nargs=-1)
+@click.option("--reason", default="asked for", help="For the journal.")
+@pass_context
+def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
+    """Everything, or the named services, back to blue. At once: asks nobody, waits for no lock and for no green."""
+    migration = context.load()
+
+    async def act() -> Any:
+        import time
+
+        from migration.clock import SystemClock
+        from migration.journal import Journal
+        from migration.lock import take_over
+        from migration.rollback import rollback as go_back
+        from migration.wiring import opened
+
+        async with opened(migration, need=()) as there:
+            unknown = [name for name in services if name not in there.edge.services]
+            if unknown:
+                raise ConfigError(f"not enrolled: {', '.join(unknown)}; there: {', '.join(there.edge.services)}")
+            lock = take_over(migration.store)
+            journal = Journal(migration.store, lock.fence, time.time)
+            try:
+                return await go_back(
+                    there.edge,
+                    list(services or there.edge.services),
+                    routers=there.routers(),
+                    entry=there.entry(),
+                    file=there.file,
+                    journal=journal,
+                    lock=lock,
+                    clock=SystemClock(),
+                    clusters=there.clusters,
+                    reason=reason,
+                )
+            finally:
+                journal.close()
+
+    rolled = run(act())
+    lines = (
+        [f"{len(rolled.services)} services at blue, in effect after {rolled.seconds:.2f} s"]
+        if rolled.in_effect.get("blue")
+        else []
+    )
+    if rolled.in_effect.get("green") is False:
+        by_it = "users leave it with the entry" if rolled.entry else "nobody comes in by it"
+        lines.append(f"green's gateway could not be told and keeps its last split; {by_it}")
+    if rolled.entry:
+        lines.append(rolled.entry)
+    say(context, {**asdict(rolled), "complete": rolled.complete}, lines)
+    if not rolled.complete:
+        raise BluegreenError(
+            "the way back is not complete: " + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),
+            remedy="`bluegreen rollback` again",
+        )
+
+
+@click.command()
+@pass_context
+def pause(context: Context) -> None:
+    """Stop moving forward; analysis and the way back go on."""
+    migration = context.load()
+    import getpass
+
+    from migration.stackfile import write_whole
+
+    write_whole(migration.store / "pause", getpass.getuser())
+    say(context, {"paused": True}, ["paused; `bluegreen resume` goes on"])
+
+
+@click.command()
+@pass_context
+def resume(context: Context) -> None:
+    """End a pause."""
+    migration = context.load()
+    (migration.store / "pause").unlink(missing_ok=True)
+    say(context, {"paused": False}, ["no pause; a running shift goes on, else `bluegreen shift`"])
+
+
+@click.command()
+@pass_context
+def status(context: Context) -> None:
+    """Where every service is: file, gateways, journal."""
+    migration = context.load()
+
+    async def act() -> Any:
+        from migration.status import status as look
+        from migration.wiring import opened, paused
+
+        async with opened(migration, need=()) as there:
+            return await look(there.edge, there.routers(), migration.store, paused(migration))
+
+    found = run(act())
+    say(context, found.as_json(), found.lines())

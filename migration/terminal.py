@@ -1,0 +1,76 @@
+"""What every command shares: its context, plans before acts, words for people or one JSON document."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migration.errors import Held
+
+if TYPE_CHECKING:
+    from migration.config import Migration
+    from migration.journal import Journal
+    from migration.lock import Lock
+
+
+class Context:
+    def __init__(self, config: Path, as_json: bool) -> None:
+        self.config = config
+        self.as_json = as_json
+
+    def load(self) -> Migration:
+        from migration.config import load
+
+        return load(self.config)
+
+
+pass_context = click.make_pass_decorator(Context)
+
+
+yes_option = click.option("--yes", "-y", is_flag=True, help="Act without asking.")
+
+
+def run(task: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(task)
+
+
+def say(context: Context, document: Any, lines: list[str]) -> None:
+    if context.as_json:
+        click.echo(json.dumps(document, default=plain, indent=2))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return list(value) if isinstance(value, (tuple, set, frozenset)) else str(value)
+
+
+def confirm(context: Context, yes: bool, plan: list[str]) -> None:
+    """The plan, then a word: --yes, or an answer on a terminal. Without either nothing is done."""
+    for line in plan:
+        click.echo(line, err=context.as_json)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
+    click.confirm("Go on?", abort=True, err=context.as_json)
+
+
+def locked(migration: Migration, command: str) -> tuple[Lock, Journal]:
+    import time
+
+    from migration.journal import Journal
+    from migration.lock import take
+
+    lock = take(migration.store, command)
+    return lock, Journal(migration.store, lock.fence, time.time)
