@@ -114,9 +114,7 @@ def floors(mine: _Sizes, theirs: _Sizes, blue: str, green: str) -> list[FloorCha
         label = f"{kind}/{name}"
         if counterpart is None:
             problem = "not on green: run `bluegreen replicate` first"
-            changes.append(
-                FloorChange("green", green, resource, namespace, name, "replicas", None, now, label, "", problem)
-            )
+            changes.append(FloorChange("green", green, resource, namespace, name, "replicas", None, now, label, "", problem))
             continue
         scaler, other = mine.scalers.get(key), theirs.scalers.get(key)
         if scaler is not None:
@@ -125,17 +123,13 @@ def floors(mine: _Sizes, theirs: _Sizes, blue: str, green: str) -> list[FloorCha
             changes += _scaler("green", green, other, now, label)
         elif scaler is not None:
             problem = "its autoscaler is not on green: run `bluegreen replicate` first"
-            floor = FloorChange(
-                "green", green, kinds.HPA, namespace, scaler["metadata"]["name"], "minReplicas", None, now
-            )
+            floor = FloorChange("green", green, kinds.HPA, namespace, scaler["metadata"]["name"], "minReplicas", None, now)
             changes.append(replace(floor, problem=problem))
         else:
             before = int((counterpart.get("spec") or {}).get("replicas", 1))
             if before < now:
                 reason = f"blue runs {now}"
-                changes.append(
-                    FloorChange("green", green, resource, namespace, name, "replicas", before, now, label, reason)
-                )
+                changes.append(FloorChange("green", green, resource, namespace, name, "replicas", before, now, label, reason))
     return sorted(changes, key=lambda c: (c.namespace != FIRST, c.namespace, c.name, c.side))
 
 
@@ -194,9 +188,7 @@ async def apply_floors(
         waiting = [change for change, _ in late]
         if waiting and time.monotonic() > deadline:
             for change, ready in late:
-                text = (
-                    f"{ready} of {change.after} ready after {ready_seconds:g} s; look at its pods on {change.cluster}"
-                )
+                text = f"{ready} of {change.after} ready after {ready_seconds:g} s; look at its pods on {change.cluster}"
                 result.failed.append((change, text))
             break
         if waiting:

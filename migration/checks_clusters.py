@@ -130,9 +130,7 @@ def differing_classes(blue: View, green: View, _: Scope) -> Found:
             other = there.get(mine["metadata"]["name"])
             differing = [f for f in fields if other is not None and mine.get(f) != other.get(f)]
             if other is not None and differing:
-                evidence = "; ".join(
-                    f"{f}: blue {_short(mine.get(f))}, green {_short(other.get(f))}" for f in differing
-                )
+                evidence = "; ".join(f"{f}: blue {_short(mine.get(f))}, green {_short(other.get(f))}" for f in differing)
                 yield finding("BG111", Severity.WARNING, mine, evidence, "make them alike, or rename one of the two")
 
 

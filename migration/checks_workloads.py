@@ -58,9 +58,7 @@ def single_replicas(blue: View, _: View, scope: Scope) -> Found:
         hpa = scaled.get((workload["kind"], workload["metadata"].get("namespace"), workload["metadata"]["name"]))
         replicas = spec_of(hpa).get("minReplicas", 1) if hpa else spec_of(workload).get("replicas", 1)
         if replicas == 1:
-            yield finding(
-                "BG301", Severity.WARNING, workload, f"1 replica behind route {route}", "run at least 2 replicas"
-            )
+            yield finding("BG301", Severity.WARNING, workload, f"1 replica behind route {route}", "run at least 2 replicas")
 
 
 def blocking_budgets(blue: View, _: View, scope: Scope) -> Found:
@@ -137,9 +135,7 @@ def schedules(blue: View, _: View, scope: Scope) -> Found:
 
 def recreated(blue: View, _: View, scope: Scope) -> Found:
     for workload in blue.of("deployments.apps"):
-        once = (spec_of(workload).get("strategy") or {}).get("type") == "Recreate" and spec_of(workload).get(
-            "replicas"
-        ) == 1
+        once = (spec_of(workload).get("strategy") or {}).get("type") == "Recreate" and spec_of(workload).get("replicas") == 1
         if scope.moves(workload) and once and full_name(workload) not in scope.singletons:
             remedy = "name it under `singletons` in migration.yaml if it must never run twice"
             yield finding("BG503", Severity.WARNING, workload, "1 replica, strategy Recreate", remedy)

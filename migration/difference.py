@@ -38,9 +38,7 @@ def differences(wanted: Any, live: Any, fields: tuple[Mapping[str, Any], ...] = 
     yield path
 
 
-def _list_differences(
-    wanted: list[Any], live: list[Any], fields: tuple[Mapping[str, Any], ...], path: Path
-) -> Iterator[Path]:
+def _list_differences(wanted: list[Any], live: list[Any], fields: tuple[Mapping[str, Any], ...], path: Path) -> Iterator[Path]:
     keys = sorted({key for f in fields for key in f if key[:2] in ("k:", "v:")})
     if not keys:
         if len(wanted) != len(live):
@@ -62,9 +60,7 @@ def _list_differences(
                 yield (*path, "v:" + orjson.dumps(ours).decode())
             continue
         selector = {name: ours[name] for name in names if name in ours}
-        theirs = next(
-            (t for t in live if isinstance(t, dict) and all(t.get(n) == v for n, v in selector.items())), None
-        )
+        theirs = next((t for t in live if isinstance(t, dict) and all(t.get(n) == v for n, v in selector.items())), None)
         step = next(
             (key for key in keys if key.startswith("k:") and _selects(key, ours)),
             "k:" + orjson.dumps(selector).decode(),

@@ -26,9 +26,7 @@ def unready(edge: Edge, journal: Journal) -> list[str]:
     return told
 
 
-def check_ready(
-    shares: Mapping[str, int], edge: Edge, live: Mapping[str, int], journal: Journal, force: bool = False
-) -> None:
+def check_ready(shares: Mapping[str, int], edge: Edge, live: Mapping[str, int], journal: Journal, force: bool = False) -> None:
     """Held where more users would come in by green than do now (by file and by Route 53) before services have baked."""
     if edge.green is None or force:
         return

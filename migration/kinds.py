@@ -23,9 +23,7 @@ class Resource:
     kind: str
     plural: str
     namespaced: bool
-    verbs: frozenset[str] = field(
-        default=frozenset({"get", "list", "patch", "create", "update", "delete"}), compare=False
-    )
+    verbs: frozenset[str] = field(default=frozenset({"get", "list", "patch", "create", "update", "delete"}), compare=False)
 
     @property
     def api_version(self) -> str:

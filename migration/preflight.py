@@ -125,8 +125,7 @@ def _unread(check: Check, blue: View, green: View) -> list[Finding]:
 
 
 async def look(server: ApiServer, wanted: set[str], *, everything: bool = False) -> View:
-    """Reads the wanted kinds whole and, where everything is asked for, the metadata of all others that could be copied.
-    """
+    """Reads the wanted kinds whole and, where everything is asked for, the metadata of all others that could be copied."""
     discovery = await server.discover()
     objects: dict[str, list[Object]] = {}
     problems: dict[str, str] = {}

@@ -214,9 +214,7 @@ def without_floors(obj: Object, _: TransformOptions) -> None:
 def account_tokens(obj: Object, _: TransformOptions) -> None:
     """Token Secrets are minted by each cluster for itself."""
     kept = [
-        s
-        for s in obj.get("secrets") or ()
-        if "-token-" not in s.get("name", "") and "-dockercfg-" not in s.get("name", "")
+        s for s in obj.get("secrets") or () if "-token-" not in s.get("name", "") and "-dockercfg-" not in s.get("name", "")
     ]
     if kept:
         obj["secrets"] = kept
@@ -353,12 +351,8 @@ def _annotations(obj: Object) -> dict[str, str]:
 
 
 Rule = Callable[[Object, TransformOptions], None]
-WORKLOADS = frozenset(
-    {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"}
-)
-HOOKS = frozenset(
-    {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService", "CustomResourceDefinition"}
-)
+WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"})
+HOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService", "CustomResourceDefinition"})
 RULES: tuple[tuple[frozenset[str] | None, Rule], ...] = (
     (frozenset({"Service"}), service_addresses),
     (frozenset({"Job", "CronJob"}), automatic_job_selector),

@@ -147,9 +147,7 @@ async def _verdict(
     route = world.routes.get(name)
     if route is None:
         text = f"green has no VirtualService {name}"
-        return ServiceVerdict(
-            name, False, (), (text,), remedy="run `bluegreen replicate`, then `bluegreen verify` again"
-        )
+        return ServiceVerdict(name, False, (), (text,), remedy="run `bluegreen replicate`, then `bluegreen verify` again")
     evidence, problems = behind(route, world)
     request = request_for(original or route, world.gateways, check)
     answers = await asyncio.gather(
@@ -196,11 +194,7 @@ def behind(route: Mapping[str, Any], world: _World) -> tuple[list[str], list[str
         selector = spec_of(service).get("selector") or {}
         for workload in world.workloads:
             labels = ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
-            if (
-                workload["metadata"].get("namespace") != namespace
-                or not selector
-                or not selector.items() <= labels.items()
-            ):
+            if workload["metadata"].get("namespace") != namespace or not selector or not selector.items() <= labels.items():
                 continue
             wanted, there = available(workload)
             text = f"{kinds.name_of(workload)}: {there} of {wanted} available"
@@ -248,8 +242,7 @@ def endpoints(service: Mapping[str, Any], world: _World) -> int:
 
 
 def request_for(route: Mapping[str, Any], gateways: Mapping[str, Object], check: Check) -> Request:
-    """A request that the route's first rule takes: its host, path, method and headers as far as they are said exactly.
-    """
+    """A request that the route's first rule takes: its host, path, method and headers as far as they are said exactly."""
     path, method, headers = "/", "GET", {}
     rules = spec_of(route).get("http") or ()
     matches = [m for rule in rules if rule.get("route") for m in (rule.get("match") or [{}])]
@@ -322,6 +315,5 @@ def compared(request: Request, green: Answer | str, blue: Answer | str, check: C
 def answered_by_gateway(answer: Answer) -> bool:
     """Envoy tells how long the workload took; where it does not, it answered by itself."""
     return (
-        answer.headers.get("server", "") in ("envoy", "istio-envoy")
-        and "x-envoy-upstream-service-time" not in answer.headers
+        answer.headers.get("server", "") in ("envoy", "istio-envoy") and "x-envoy-upstream-service-time" not in answer.headers
     )

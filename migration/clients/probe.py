@@ -33,8 +33,6 @@ async def ask(
             body = await response.content.read(2048)
             return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, body)
     except TimeoutError as problem:
-        raise Unreachable(
-            f"gateway {address}:{port} did not answer {host}{path} within {timeout_seconds:g} s"
-        ) from problem
+        raise Unreachable(f"gateway {address}:{port} did not answer {host}{path} within {timeout_seconds:g} s") from problem
     except (aiohttp.ClientError, OSError, ValueError) as problem:
         raise Unreachable(f"gateway {address}:{port} cannot be asked for {host}{path} ({problem})") from problem
