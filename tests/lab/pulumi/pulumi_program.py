@@ -20,14 +20,22 @@ class Program:
         self.folder, self._environment = folder, dict(environment)
         folder.mkdir(parents=True, exist_ok=True)
         # The backend is shared by all tests of the lab, so is its list of stacks.
-        name = f"{re.sub(r'[^a-z]', '', folder.name)}-{uuid.uuid4().hex[:8]}"
-        project = {"name": name, "runtime": "python", **settings}
+        self.name = f"{re.sub(r'[^a-z]', '', folder.name)}-{uuid.uuid4().hex[:8]}"
+        project = {"name": self.name, "runtime": "python", **settings}
+        self.stack_file = folder / settings.get("stackConfigDir", ".") / "Pulumi.dev.yaml"
         (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
         self.write(text)
         assert self.pulumi("stack", "init", "dev").returncode == 0
 
     def write(self, text: str) -> None:
         (self.folder / "__main__.py").write_text(text)
+
+    def configure(self, **settings: str) -> None:
+        """As `pulumi config set` does, without starting it."""
+        document = yaml.safe_load(self.stack_file.read_text()) if self.stack_file.exists() else {}
+        document.setdefault("config", {}).update({f"{self.name}:{key}": value for key, value in settings.items()})
+        self.stack_file.parent.mkdir(exist_ok=True)
+        self.stack_file.write_text(yaml.safe_dump(document))
 
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
