@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migration import kinds
-from migration.apiserver import ApiServer
 from migration.errors import BluegreenError, Conflict, Forbidden, NotFound, Rejected, Unreachable
 from migration.kinds import Object
 from migration.plan import Change, Plan
+from migration.ports import Kubernetes
 
 ESTABLISHED_SECONDS = 60.0
 POLL_SECONDS = 0.1
@@ -70,7 +70,7 @@ class Applied:
         }
 
 
-async def apply(plan: Plan, green: ApiServer, *, progress: Progress | None = None, force: bool = False) -> Applied:
+async def apply(plan: Plan, green: Kubernetes, *, progress: Progress | None = None, force: bool = False) -> Applied:
     """Does what the plan says. `force` takes over fields that others own (conflicts of the plan are then written as
     well).
     """
@@ -128,7 +128,7 @@ async def apply(plan: Plan, green: ApiServer, *, progress: Progress | None = Non
     return applied
 
 
-async def _write(change: Change, green: ApiServer, applied: Applied, *, force: bool) -> None:
+async def _write(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> None:
     if kinds.wave(change.resource) == kinds.CUSTOM_WAVE:
         # an API server serves a definition's objects a moment after it calls it established
         await _until_served(lambda: _create_or_apply(change, green, applied, force=force))
@@ -136,7 +136,7 @@ async def _write(change: Change, green: ApiServer, applied: Applied, *, force: b
         await _create_or_apply(change, green, applied, force=force)
 
 
-async def _create_or_apply(change: Change, green: ApiServer, applied: Applied, *, force: bool) -> None:
+async def _create_or_apply(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> None:
     """What green lacks is created, which costs an API server a third less than applying it; all else is applied."""
     if change.action == "create":
         try:
@@ -152,7 +152,7 @@ async def _create_or_apply(change: Change, green: ApiServer, applied: Applied, *
     await _apply(change, green, applied, force=force)
 
 
-async def _own_by_apply(change: Change, green: ApiServer, applied: Applied) -> None:
+async def _own_by_apply(change: Change, green: Kubernetes, applied: Applied) -> None:
     """Turns what we own by having created or replaced it into what we own by applying it.
 
     Server-side apply takes away a field that is no longer wanted only where nobody else owns it, and for it our own
@@ -186,7 +186,7 @@ def applied_entries(live: Mapping[str, Any]) -> list[Object] | None:
     return [e for e in entries if e not in ours] + [{**ours[-1], "operation": "Apply", "fieldsV1": fields}]
 
 
-async def _apply(change: Change, green: ApiServer, applied: Applied, *, force: bool) -> None:
+async def _apply(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> None:
     try:
         applied.writes += 1
         await green.apply(change.resource, change.obj, manager=MANAGER, force=force)
@@ -206,7 +206,7 @@ def refused_by_typing(problem: Rejected) -> bool:
     return "typed patch" in text or "duplicate entries for key" in text or "field not declared in schema" in text
 
 
-async def _create_or_replace(change: Change, green: ApiServer) -> None:
+async def _create_or_replace(change: Change, green: Kubernetes) -> None:
     resource, obj = change.resource, change.obj
     meta = obj["metadata"]
     for _ in range(3):
@@ -243,7 +243,7 @@ async def _until_served(write: Callable[[], Any]) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _definitions_established(wave: list[Change], green: ApiServer) -> None:
+async def _definitions_established(wave: list[Change], green: Kubernetes) -> None:
     """Waits until green serves the definitions just written; what does not come in time fails with its objects."""
     waited = {change.obj["metadata"]["name"] for change in wave if change.resource.kind == kinds.CRD.kind}
     deadline = time.monotonic() + ESTABLISHED_SECONDS

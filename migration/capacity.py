@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from migration import kinds
-from migration.apiserver import ApiServer
 from migration.errors import BluegreenError, Conflict
 from migration.kinds import Object, Resource
+from migration.ports import Kubernetes
 from migration.transform import FLOOR_BEFORE, ORIGINAL_REPLICAS
 
 SideName = Literal["blue", "green"]
@@ -73,7 +73,7 @@ class _Sizes:
 WORKLOADS = (kinds.DEPLOYMENT, kinds.STATEFUL_SET)
 
 
-async def _sizes(server: ApiServer) -> _Sizes:
+async def _sizes(server: Kubernetes) -> _Sizes:
     deployments, sets, scalers = await asyncio.gather(
         server.list(kinds.DEPLOYMENT), server.list(kinds.STATEFUL_SET), server.list(kinds.HPA)
     )
@@ -92,7 +92,7 @@ def _target(scaler: Mapping[str, Any]) -> tuple[str, str, str]:
     return str(target.get("kind")), scaler["metadata"].get("namespace", ""), str(target.get("name"))
 
 
-async def plan_floors(blue: ApiServer, green: ApiServer) -> list[FloorChange]:
+async def plan_floors(blue: Kubernetes, green: Kubernetes) -> list[FloorChange]:
     """What has to be raised, the baseline first. Nothing is ever lowered."""
     mine, theirs = await asyncio.gather(_sizes(blue), _sizes(green))
     return floors(mine, theirs, blue.name, green.name)
@@ -152,7 +152,7 @@ def _scaler(side: SideName, cluster: str, scaler: Object, now: int, label: str) 
 
 
 async def apply_floors(
-    changes: Sequence[FloorChange], blue: ApiServer, green: ApiServer, *, ready_seconds: float = READY_SECONDS
+    changes: Sequence[FloorChange], blue: Kubernetes, green: Kubernetes, *, ready_seconds: float = READY_SECONDS
 ) -> Floors:
     """Raises them, baseline first, and waits until green has as many ready; a failure is told and the rest goes on."""
     began = time.monotonic()
@@ -201,7 +201,7 @@ def _ready(workload: Mapping[str, Any] | None) -> int:
     return int(((workload or {}).get("status") or {}).get("readyReplicas", 0))
 
 
-async def _raise(change: FloorChange, server: ApiServer) -> None:
+async def _raise(change: FloorChange, server: Kubernetes) -> None:
     resource = change.resource
     for _ in range(3):
         live = await server.get(resource, change.namespace, change.name)
@@ -221,10 +221,10 @@ async def _raise(change: FloorChange, server: ApiServer) -> None:
         return
 
 
-async def release_floors(blue: ApiServer, green: ApiServer) -> list[FloorChange]:
+async def release_floors(blue: Kubernetes, green: Kubernetes) -> list[FloorChange]:
     """Puts back what was there before the floors, on both clusters; what came of it, object by object."""
     told: list[FloorChange] = []
-    sides: tuple[tuple[SideName, ApiServer], ...] = (("blue", blue), ("green", green))
+    sides: tuple[tuple[SideName, Kubernetes], ...] = (("blue", blue), ("green", green))
     for side, server in sides:
         for resource in (kinds.HPA, *WORKLOADS):
             for obj in (await server.list(resource)).items:

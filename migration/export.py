@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migration import kinds
-from migration.apiserver import ApiServer, Discovery
 from migration.errors import BluegreenError, NotFound
 from migration.kinds import Object, Resource
+from migration.ports import Discovery, Kubernetes
 
 KIND_LEFT_OUT = "kind left out"
 GITOPS_LABELS = {
@@ -74,7 +74,7 @@ class Bundle:
         return dict(sorted(Counter(s.reason for s in self.skipped).items()))
 
 
-async def export(blue: ApiServer, *, options: ExportOptions | None = None) -> Bundle:
+async def export(blue: Kubernetes, *, options: ExportOptions | None = None) -> Bundle:
     """Everything on blue that a new cluster does not have by itself."""
     options = options or ExportOptions()
     discovery = await blue.discover()
@@ -129,7 +129,7 @@ def _common_version(resource: Resource, blue: Discovery, green: Discovery | None
     return resource
 
 
-async def _whole(blue: ApiServer, resource: Resource, heads: list[Object]) -> list[Object]:
+async def _whole(blue: Kubernetes, resource: Resource, heads: list[Object]) -> list[Object]:
     async def one(head: Object) -> Object | None:
         return await blue.find(resource, head["metadata"].get("namespace"), head["metadata"]["name"])
 

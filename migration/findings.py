@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migration import kinds
-from migration.apiserver import Discovery
 from migration.kinds import Object
 from migration.model import Finding, Severity
+from migration.ports import Discovery
 
 DOCS = {
     "BG001": "Somebody still writes these objects in a version that green does not serve: it will fail on green.",

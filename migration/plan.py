@@ -21,11 +21,11 @@ from typing import Any, Literal
 import orjson
 
 from migration import kinds
-from migration.apiserver import ApiServer, Discovery
 from migration.difference import Path, differences, fields_of, owners, readable, surplus
 from migration.errors import BluegreenError, NotFound
 from migration.export import KIND_LEFT_OUT, Bundle, Item, Skipped
 from migration.kinds import Object, Resource
+from migration.ports import Discovery, Kubernetes
 
 APPLIED = f"{kinds.DOMAIN}applied"
 Action = Literal["create", "update", "unchanged", "conflict", "held"]
@@ -125,7 +125,7 @@ class Plan:
         }
 
 
-async def plan(bundle: Bundle, green: ApiServer) -> Plan:
+async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
     """What `apply` would do to green."""
     discovery = await green.discover(fresh=True)
     coming = _coming(bundle.items)

@@ -7,6 +7,7 @@ All raise errors of errors.py only: Unreachable for "no answer, or not in time",
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from migration.kinds import Object, Resource
@@ -72,10 +73,47 @@ class Entry(Protocol):
     async def ttl_seconds(self) -> int: ...
 
 
+@dataclass(frozen=True)
+class Discovery:
+    """What an API server serves: each kind once, in the group's preferred version that has it, and every version it is
+    served in.
+    """
+
+    resources: tuple[Resource, ...]
+    served: Mapping[tuple[str, str], tuple[str, ...]]  # (group, kind) -> versions, the preferred one first
+    stale: tuple[str, ...] = ()  # group/version whose (aggregated) server does not answer
+
+    def find(self, api_version: str, kind: str) -> Resource | None:
+        """The resource to write an object of this apiVersion and kind through; None: this server does not serve it."""
+        group, _, version = api_version.rpartition("/")
+        if version not in self.served.get((group, kind), ()):
+            return None
+        return self.in_version(group, kind, version)
+
+    def preferred(self, group: str, kind: str) -> Resource | None:
+        return next((r for r in self.resources if (r.group, r.kind) == (group, kind)), None)
+
+    def in_version(self, group: str, kind: str, version: str) -> Resource:
+        found = next(r for r in self.resources if (r.group, r.kind) == (group, kind))
+        if found.version == version:
+            return found
+        return Resource(group, version, kind, found.plural, found.namespaced, found.verbs)
+
+
+@dataclass(frozen=True)
+class Listing:
+    items: list[Object]
+    resource_version: str = ""
+
+
 class Kubernetes(Protocol):
-    """The part of clients/kubernetes.py that steps use."""
+    """One cluster's API server: the part of clients/kubernetes.py that steps use."""
 
     name: str
+
+    async def discover(self, *, fresh: bool = False) -> Discovery: ...
+
+    async def minor(self) -> str: ...
 
     async def get(
         self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None
@@ -89,10 +127,9 @@ class Kubernetes(Protocol):
         namespace: str | None = None,
         *,
         labels: str | None = None,
-        fields: str | None = None,
         metadata_only: bool = False,
         timeout_seconds: float | None = None,
-    ) -> Any: ...  # .items
+    ) -> Listing: ...
 
     async def apply(
         self,
@@ -103,9 +140,12 @@ class Kubernetes(Protocol):
         force: bool = False,
         dry_run: bool = False,
         resource_version: str | None = None,
-        subresource: str | None = None,
         timeout_seconds: float | None = None,
     ) -> Object: ...
+
+    async def create(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, repeatable: bool = False) -> Object: ...
+
+    async def replace(self, resource: Resource, obj: Mapping[str, Any], *, manager: str) -> Object: ...
 
     async def patch(
         self,
@@ -115,15 +155,6 @@ class Kubernetes(Protocol):
         body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
         manager: str,
-        timeout_seconds: float | None = None,
     ) -> Object: ...
 
-    async def delete(
-        self,
-        resource: Resource,
-        namespace: str | None,
-        name: str,
-        *,
-        resource_version: str | None = None,
-        missing_ok: bool = True,
-    ) -> None: ...
+    async def delete(self, resource: Resource, namespace: str | None, name: str) -> None: ...

@@ -18,11 +18,11 @@ from dataclasses import replace
 from migration import checks_clusters as clusters
 from migration import checks_workloads as workloads
 from migration import findings, kinds
-from migration.apiserver import ApiServer
 from migration.errors import BluegreenError, NotFound
 from migration.findings import Check, Scope, View
 from migration.kinds import Object
 from migration.model import Finding, Severity
+from migration.ports import Kubernetes
 
 _WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
 _ROUTED = ("services", kinds.VIRTUAL_SERVICE.name, *_WORKLOADS)
@@ -55,8 +55,8 @@ CHECKS: tuple[Check, ...] = (
 
 
 async def preflight(
-    blue: ApiServer,
-    green: ApiServer,
+    blue: Kubernetes,
+    green: Kubernetes,
     *,
     ignore: Iterable[str] = (),
     baseline_namespaces: Sequence[str] = kinds.BASELINE_NAMESPACES,
@@ -124,7 +124,7 @@ def _unread(check: Check, blue: View, green: View) -> list[Finding]:
     return told
 
 
-async def look(server: ApiServer, wanted: set[str], *, everything: bool = False) -> View:
+async def look(server: Kubernetes, wanted: set[str], *, everything: bool = False) -> View:
     """Reads the wanted kinds whole and, where everything is asked for, the metadata of all others that could be copied."""
     discovery = await server.discover()
     objects: dict[str, list[Object]] = {}

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 from migration import kinds
 from migration.answers import Answer, Probe
-from migration.apiserver import ApiServer
 from migration.errors import BluegreenError
 from migration.findings import full_name, routed_services, spec_of
 from migration.kinds import Object
+from migration.ports import Kubernetes
 
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.5
@@ -83,8 +83,8 @@ async def verify(
     services: Iterable[str],
     blue_gateway: GatewayAddress,
     green_gateway: GatewayAddress,
-    blue: ApiServer,
-    green: ApiServer,
+    blue: Kubernetes,
+    green: Kubernetes,
     *,
     probe: Probe,
     checks: Mapping[str, Check] | None = None,
@@ -111,7 +111,7 @@ async def verify(
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _world(green: ApiServer) -> _World:
+async def _world(green: Kubernetes) -> _World:
     wanted = (
         kinds.VIRTUAL_SERVICE,
         kinds.GATEWAY,

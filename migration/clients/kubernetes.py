@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import orjson
 
-from migration.apiserver import Discovery, Listing
 from migration.clients.kubeconfig import Access, load, run_exec_plugin
 from migration.clients.limiter import Limiter
 from migration.errors import Conflict, Forbidden, NotFound, Rejected, Unreachable
 from migration.kinds import Object, Resource
+from migration.ports import Discovery, Listing
 
 if TYPE_CHECKING:
     import aiohttp

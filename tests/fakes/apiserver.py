@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from migration import kinds
-from migration.apiserver import Discovery, Listing
 from migration.errors import Conflict, NotFound
 from migration.kinds import Object, Resource
+from migration.ports import Discovery, Listing
 
 SERVED = tuple(kinds.WELL_KNOWN.values())
 

@@ -68,8 +68,7 @@ class Universe:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.routes: dict[Side, dict[str, Route]] = {
-            side: {service: Route(self.splits.get(service, 0)) for service in self.services}
-            for side in ("blue", "green")
+            side: {service: Route(self.splits.get(service, 0)) for service in self.services} for side in ("blue", "green")
         }
         self.records: dict[Side, tuple[int, dict[str, int]]] = {"blue": (1, {}), "green": (1, {})}
         self.dead: set[str] = set()  # blue-api, green-api, blue-counters, green-counters, store
@@ -149,9 +148,7 @@ class FakeRouter:
             generation,
             services,
             {
-                service: RouteLive(
-                    route.split, str(route.version), route.fence, str(route.split), route.manager, "10:00:00"
-                )
+                service: RouteLive(route.split, str(route.version), route.fence, str(route.split), route.manager, "10:00:00")
                 for service, route in routes.items()
             },
         )
