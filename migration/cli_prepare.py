@@ -150,6 +150,7 @@ def enroll(context: Context, services: tuple[str, ...], yes: bool) -> None:
     migration = context.load()
 
     async def act() -> None:
+        from migration import argo
         from migration import enroll as steps
         from migration.wiring import opened
 
@@ -157,7 +158,8 @@ def enroll(context: Context, services: tuple[str, ...], yes: bool) -> None:
             found = await steps.candidates(there.clusters["blue"], services, list(there.edge.services))
             chosen = [c for c in found if not c.refusals or services]
             left = [f"  left out {c.service}: {'; '.join(c.refusals)}" for c in found if c.refusals and not services]
-            plan = [f"enrol {c.service} at 0 %" for c in chosen] + left
+            warned = await argo.warnings(there.clusters["blue"], {c.service: c.original for c in chosen})
+            plan = [f"enrol {c.service} at 0 %" for c in chosen] + left + [f"  take care: {line}" for line in warned]
             if not chosen:
                 say(context, {"enrolled": [], "left_out": left}, ["nothing to enrol", *left])
                 return
@@ -170,7 +172,7 @@ def enroll(context: Context, services: tuple[str, ...], yes: bool) -> None:
                 lock.release()
         say(
             context,
-            {"enrolled": [c.service for c in chosen], "generation": edge.generation, "left_out": left},
+            {"enrolled": [c.service for c in chosen], "generation": edge.generation, "left_out": left, "warnings": warned},
             [f"{len(chosen)} services enrolled; review and commit {there.file.routes_folder}"],
         )
 
