@@ -31,11 +31,11 @@ class Aws:
             if service not in self._clients:
                 if not os.environ.get("AWS_ENDPOINT_URL"):
                     raise PluginError("AWS_ENDPOINT_URL is not set: the lab's aws plugin never speaks to the real AWS")
-                import boto3
+                import botocore.session  # boto3 around it would bring its S3 transfers, half of a plugin's start
                 from botocore.config import Config
 
                 config = Config(region_name=self.region, max_pool_connections=32, retries={"max_attempts": 2})
-                self._clients[service] = boto3.client(service, config=config)  # type: ignore[call-overload]
+                self._clients[service] = botocore.session.get_session().create_client(service, config=config)
             return self._clients[service]
 
     def arn(self, service: str, resource: str, regional: bool = True) -> str:
