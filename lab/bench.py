@@ -27,11 +27,13 @@ from rich.console import Console
 
 from lab import measure, programs, workloads
 from lab.client import Lab, LabError
+from lab.faults import FaultError
 from lab.layout import REGION, default_root
 from lab.project import TTL_SECONDS, ZONE, Project
 from lab.ratios import KINDS, MARK, OBJECTS, Object, Row, namespaces, objects, pairs, row, table
 from lab.story import BLUE, GREEN, POLICY, VERSIONS, Story, migration_file
 from lab.view import Tail, View
+from migration.errors import BluegreenError
 
 if TYPE_CHECKING:
     from migration.clients.kubernetes import Kubernetes
@@ -125,6 +127,8 @@ def bench() -> None:
             taken_back(made)
             copies(made)
             apply_stage(made)
+    except (BluegreenError, FaultError, subprocess.TimeoutExpired) as problem:
+        raise LabError(f"the bench stopped: {problem}") from problem
     finally:
         (root / "bench.json").write_text(json.dumps([asdict(each) for each in rows], indent=2) + "\n")
     console.print(f"\nratio is peer / ours: above 1 is better for us\n{table(rows)}\n{root / 'bench.json'}", soft_wrap=True)

@@ -22,6 +22,8 @@ from migration.ports import Kubernetes
 
 ESTABLISHED_SECONDS = 60.0
 POLL_SECONDS = 0.1
+AT_ONCE = 64  # handed to the client, which finds out itself how many of them the server bears
+MOST_SILENT = 20  # objects in a row that an unreachable green costs its time-out; the rest are not tried any more
 MANAGER = kinds.REPLICATE
 
 Progress = Callable[[int, int, str], None]  # done, of how many, what has just been written
@@ -87,17 +89,27 @@ async def apply(plan: Plan, green: Kubernetes, *, progress: Progress | None = No
             applied.held.append(Failure(change.name, change.reason, _held_remedy(change)))
         else:
             applied.unchanged += 1
-    done = 0
+    done = silent = 0
+
+    places = asyncio.Semaphore(AT_ONCE)
 
     async def one(change: Change, last: bool) -> Change | None:
-        nonlocal done
+        async with places:
+            return await in_place(change, last)
+
+    async def in_place(change: Change, last: bool) -> Change | None:
+        nonlocal done, silent
         try:
+            if silent >= MOST_SILENT:
+                raise Unreachable(f"not tried: cluster {green.name} did not answer the last {silent} objects")
             await _write(change, green, applied, force=force)
+            silent = 0
         except Conflict as problem:
             applied.conflicts.append(_failure(change, problem))
         except BluegreenError as problem:
             if not last and not isinstance(problem, Unreachable):
                 return change
+            silent += isinstance(problem, Unreachable)
             applied.failures.append(_failure(change, problem))
         else:
             applied.applied.append(change.name)

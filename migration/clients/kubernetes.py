@@ -264,7 +264,8 @@ class Kubernetes:
         data = orjson.dumps(body) if body is not None else None
         where = f"{method} {path}"
         limit = timeout_seconds or self._timeout_seconds
-        deadline = time.monotonic() + limit
+        # A time asked for by the caller holds from now; our own does not count the wait for a place among many requests.
+        deadline = time.monotonic() + limit if timeout_seconds else None
         repeatable = repeatable or method in ("GET", "DELETE") or content_type == APPLY
         attempt = 0
         renewed = False
@@ -275,6 +276,7 @@ class Kubernetes:
                 await asyncio.sleep(wait)
             await self.limiter.enter()
             began = time.monotonic()
+            deadline = began + limit if deadline is None else deadline
             wait = 0.0
             pressed = False
             try:

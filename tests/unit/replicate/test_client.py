@@ -146,6 +146,17 @@ def test_a_create_is_not_repeated_after_503() -> None:
     assert seen == ["POST"]
 
 
+def test_waiting_for_a_place_among_many_requests_is_not_held_against_the_server() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.1)
+        return web.json_response({})
+
+    async def many(client: Kubernetes) -> int:
+        return len(await asyncio.gather(*(get(client) for _ in range(12))))
+
+    assert against(handler, many, timeout_seconds=0.7, connections=1) == 12
+
+
 def test_a_create_that_may_be_repeated_is_sent_again_when_its_answer_is_lost() -> None:
     seen = []
 

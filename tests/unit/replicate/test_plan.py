@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from migration import kinds
-from migration.apply import applied_entries, apply
+from migration.apply import MOST_SILENT, applied_entries, apply
 from migration.difference import differences, owners, readable, surplus
 from migration.errors import Forbidden, NotFound, Rejected, Unreachable
 from migration.export import Bundle, Item
@@ -331,6 +331,19 @@ def test_an_unreachable_green_is_a_temporary_failure() -> None:
     _, done = replicate(FakeApiServer("fern", trouble=trouble), config({"a": "1"}))
     assert [f.temporary for f in done.failures] == [True]
     assert not done.ok
+
+
+def test_a_green_that_is_gone_is_not_asked_for_every_object() -> None:
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if verb == "create":
+            raise Unreachable("no answer")
+
+    green = FakeApiServer("fern", trouble=trouble)
+    many = [{**config({}), "metadata": {"name": f"c{number}", "namespace": "n"}} for number in range(MOST_SILENT + 30)]
+    _, done = replicate(green, *many)
+    assert len(done.failures) == len(many)
+    assert len(green.writes()) == MOST_SILENT
+    assert sum("not tried" in failure.reason for failure in done.failures) == 30
 
 
 KEYED = {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {"f:port": {}}, 'k:{"port":81,"protocol":"TCP"}': {"f:port": {}}}}
