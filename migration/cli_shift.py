@@ -69,7 +69,8 @@ async def _shift(
 
     from migration.clock import SystemClock
     from migration.journal import Journal
-    from migration.shift import Shift, World
+    from migration.shift import Shift
+    from migration.world import World
 
     edge = there.edge
     if not edge.services:

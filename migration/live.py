@@ -13,7 +13,7 @@ from rich.text import Text
 
 from migration.model import Phase
 from migration.policy import Policy
-from migration.shift import Shown
+from migration.world import Shown
 
 COLOURS = {
     Phase.RETURNED: "red",

@@ -16,15 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from migration import analysis
-from migration.decide import ON_GREEN, WAITS, Decision, Observation, Order, decide
+from migration.decide import ON_GREEN, WAITS, Decision, Observation, decide
 from migration.errors import BluegreenError, ForeignWrite, LostFence, Unreachable
-from migration.journal import Journal, remember
-from migration.lock import Lock
+from migration.journal import remember
 from migration.model import GatewayCounters, Judged, Move, Phase, RouterState, ServiceState, Side, Verdict
-from migration.policy import Policy
-from migration.ports import Clock, Counters, Metrics, Router
 from migration.recover import recover
-from migration.stackfile import StackFile
+from migration.store_words import StoreWords
+from migration.world import Result, Rules, Shown, World
 
 log = logging.getLogger(__name__)
 SIDES: tuple[Side, Side] = ("blue", "green")
@@ -34,50 +32,6 @@ LOOK_SECONDS = 2.0
 PROGRESS_SECONDS = 10.0
 UNPROVEN_SECONDS = 10.0
 NUMBER = re.compile(r"[0-9.]+")
-
-
-@dataclass
-class World:
-    """Everything the loop touches."""
-
-    routers: Mapping[Side, Router]
-    counters: Mapping[Side, Counters]
-    metrics: Metrics | None
-    clock: Clock
-    file: StackFile
-    journal: Journal
-    lock: Lock
-
-
-@dataclass(frozen=True)
-class Rules:
-    order: Order
-    policy: Policy
-    policy_of: Callable[[str], Policy]
-    window_open: Callable[[float], bool] = lambda wall: True
-    paused: Callable[[], str | None] = lambda: None
-    held: frozenset[str] = frozenset()
-    reassert: bool = False
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One tick, for whoever watches."""
-
-    at: float
-    services: Mapping[str, ServiceState]
-    fast: Mapping[str, Judged]
-    slow: Mapping[str, Judged]
-    paused: str | None
-    window_open: bool
-
-
-@dataclass(frozen=True)
-class Result:
-    arrived: tuple[str, ...]
-    returned: Mapping[str, str]  # in this run, unasked
-    behind: Mapping[str, str]  # held, or went back before
-    frozen: Mapping[str, str]
 
 
 @dataclass
@@ -93,11 +47,8 @@ class Shift:
         self._samples: dict[str, analysis.Samples] = {}
         self._green_before: dict[str, int] = {}  # what green had answered when the step took effect
         self._effect: dict[str, asyncio.Task[None]] = {}
-        self._slow_tasks: dict[str, asyncio.Task[None]] = {}
-        self._slow_new: dict[str, Judged] = {}
-        self._slow_last: dict[str, Judged] = {}
-        self._slow_at: dict[str, float] = {}
-        self._wants: frozenset[str] = frozenset()
+        metrics, clock = self.world.metrics, self.world.clock
+        self._store = StoreWords(metrics, clock, self.rules.policy_of, lambda: self.state) if metrics else None
         self._owed: dict[Side, set[str]] = {side: set() for side in SIDES}
         self._owed_task: dict[Side, asyncio.Task[None]] = {}
         self._foreign: dict[str, str] = {}
@@ -192,7 +143,7 @@ class Shift:
             samples.add(now, readings, service)
         fast = {service: self._judge(service, problem) for service, there in self.state.items() if there.phase in ON_GREEN}
         self._look(now)
-        slow, self._slow_new = self._slow_new, {}
+        slow = self._store.take() if self._store else {}
         seen = Observation(
             fast=fast,
             slow=slow,
@@ -204,18 +155,19 @@ class Shift:
         )
         decision = decide(rules.order, self.state, seen, rules.policy_of, now)
         await self._act(decision)
-        self._ask_slow(now)
+        if self._store:
+            self._store.ask(now, decision.wants_slow)
         self._pay_owed()
         if now - self._noted_at >= PROGRESS_SECONDS:
             self._note_progress()
             self._noted_at = now
-        self.on_tick(Shown(now, dict(self.state), fast, dict(self._slow_last), seen.paused, seen.window_open))
+        last = dict(self._store.last) if self._store else {}
+        self.on_tick(Shown(now, dict(self.state), fast, last, seen.paused, seen.window_open))
         return decision.done and not any(self._owed[side] for side in self._entry_sides)
 
     async def _act(self, decision: Decision) -> None:
         before = self.state
         self.state = dict(decision.state)
-        self._wants = decision.wants_slow
         back = [move for move in decision.moves if move.back]
         forward = [move for move in decision.moves if not move.back]
         if back:
@@ -409,41 +361,6 @@ class Shift:
             return Judged(Verdict.ERROR, problem)
         return analysis.fast(self._samples[service], self.rules.policy_of(service))
 
-    def _ask_slow(self, now: float) -> None:
-        if self.world.metrics is None:
-            return
-        for service, there in self.state.items():
-            policy = self.rules.policy_of(service)
-            task = self._slow_tasks.get(service)
-            if there.phase not in ON_GREEN or there.in_effect_at is None or (task and not task.done()):
-                continue
-            gap = 1.0 if service in self._wants else policy.analysis_interval_seconds
-            if now - self._slow_at.get(service, float("-inf")) < gap - 1e-6:
-                continue
-            self._slow_at[service] = now
-            seconds = max(2.0, min(policy.analysis_window_seconds, now - there.in_effect_at))
-            self._slow_tasks[service] = asyncio.ensure_future(self._ask_store(service, seconds, policy, there.split_bp))
-
-    async def _ask_store(self, service: str, seconds: float, policy: Policy, split: int) -> None:
-        assert self.world.metrics is not None
-        asked_at = self.world.clock.monotonic()
-        try:
-            green, blue = await asyncio.gather(
-                self.world.metrics.window(service, "green", seconds),
-                self.world.metrics.window(service, "blue", seconds),
-            )
-            judged = analysis.slow(green, blue, policy)
-        except BluegreenError as problem:
-            judged = Judged(Verdict.ERROR, str(problem))
-        there = self.state[service]
-        if there.split_bp != split:
-            return
-        self._slow_last[service] = judged
-        done_at = there.dwell_done_at
-        if judged.verdict is Verdict.PASS and done_at is not None and asked_at < done_at:
-            return  # asked before the dwell was over: it says nothing of its end
-        self._slow_new[service] = judged
-
     def _look(self, now: float) -> None:
         if (self._looking is None or self._looking.done()) and now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
@@ -513,7 +430,7 @@ class Shift:
     async def _end_tasks(self) -> None:
         tasks = [
             *self._effect.values(),
-            *self._slow_tasks.values(),
+            *(self._store.tasks.values() if self._store else ()),
             *self._owed_task.values(),
             *([self._looking] if self._looking else []),
         ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from migration.clients.kubernetes import Kubernetes
     from migration.clients.route53 import Route53Entry
     from migration.ports import Counters, Metrics
-    from migration.shift import Rules
+    from migration.world import Rules
     from routing import Peer
 
 
@@ -85,7 +85,7 @@ class Opened:
         return Route53Entry(self.edge.zone, self.edge.hosts)
 
     def rules(self, *, reassert: bool = False) -> Rules:
-        from migration.shift import Rules
+        from migration.world import Rules
 
         migration = self.migration
         depends = {service: own.depends_on for service, own in migration.services.items()}

@@ -14,8 +14,9 @@ from migration.journal import Journal
 from migration.lock import Lock, take
 from migration.model import GatewayCounters, RouteLive, RouterState, ServiceCounters, Side, Tally, WindowStats
 from migration.policy import Policy
-from migration.shift import Rules, Shift, World
+from migration.shift import Shift
 from migration.stackfile import StackFile
+from migration.world import Rules, World
 from tests.fakes.clock import FakeClock
 
 EDGE = """\

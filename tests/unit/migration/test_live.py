@@ -9,7 +9,7 @@ from rich.console import Console
 from migration.live import table
 from migration.model import Judged, Phase, ServiceState, Verdict
 from migration.policy import Policy
-from migration.shift import Shown
+from migration.world import Shown
 
 
 def test_a_service_is_one_line_and_its_words_are_no_markup() -> None:

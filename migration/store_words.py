@@ -1,0 +1,65 @@
+"""Asks the metrics store beside the loop, never in its way: what it says comes with a later tick."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+
+from migration import analysis
+from migration.decide import ON_GREEN
+from migration.errors import BluegreenError
+from migration.model import Judged, ServiceState, Verdict
+from migration.policy import Policy
+from migration.ports import Clock, Metrics
+
+
+class StoreWords:
+    def __init__(
+        self,
+        metrics: Metrics,
+        clock: Clock,
+        policy_of: Callable[[str], Policy],
+        state: Callable[[], Mapping[str, ServiceState]],
+    ) -> None:
+        """`state`: of the services, as it is when an answer comes."""
+        self.metrics, self.clock, self.policy_of, self.state = metrics, clock, policy_of, state
+        self.last: dict[str, Judged] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self._new: dict[str, Judged] = {}
+        self._asked_at: dict[str, float] = {}
+
+    def take(self) -> Mapping[str, Judged]:
+        """What came since the last look."""
+        new, self._new = self._new, {}
+        return new
+
+    def ask(self, now: float, wanted: Collection[str]) -> None:
+        """Of each service that green serves, as often as its policy says; at once where a step hangs on it (`wanted`)."""
+        for service, there in self.state().items():
+            policy, task = self.policy_of(service), self.tasks.get(service)
+            if there.phase not in ON_GREEN or there.in_effect_at is None or (task and not task.done()):
+                continue
+            gap = 1.0 if service in wanted else policy.analysis_interval_seconds
+            if now - self._asked_at.get(service, float("-inf")) < gap - 1e-6:
+                continue
+            self._asked_at[service] = now
+            seconds = max(2.0, min(policy.analysis_window_seconds, now - there.in_effect_at))
+            self.tasks[service] = asyncio.ensure_future(self._ask(service, seconds, policy, there.split_bp))
+
+    async def _ask(self, service: str, seconds: float, policy: Policy, split: int) -> None:
+        asked_at = self.clock.monotonic()
+        try:
+            green, blue = await asyncio.gather(
+                self.metrics.window(service, "green", seconds), self.metrics.window(service, "blue", seconds)
+            )
+            judged = analysis.slow(green, blue, policy)
+        except BluegreenError as problem:
+            judged = Judged(Verdict.ERROR, str(problem))
+        there = self.state()[service]
+        if there.split_bp != split:
+            return
+        self.last[service] = judged
+        done_at = there.dwell_done_at
+        if judged.verdict is Verdict.PASS and done_at is not None and asked_at < done_at:
+            return  # asked before the dwell was over: it says nothing of its end
+        self._new[service] = judged

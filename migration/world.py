@@ -1,0 +1,58 @@
+"""What a shift works with, and what it tells: the ports and files of a run, its rules, one tick, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from migration.decide import Order
+from migration.journal import Journal
+from migration.lock import Lock
+from migration.model import Judged, ServiceState, Side
+from migration.policy import Policy
+from migration.ports import Clock, Counters, Metrics, Router
+from migration.stackfile import StackFile
+
+
+@dataclass
+class World:
+    """Everything the loop touches."""
+
+    routers: Mapping[Side, Router]
+    counters: Mapping[Side, Counters]
+    metrics: Metrics | None
+    clock: Clock
+    file: StackFile
+    journal: Journal
+    lock: Lock
+
+
+@dataclass(frozen=True)
+class Rules:
+    order: Order
+    policy: Policy
+    policy_of: Callable[[str], Policy]
+    window_open: Callable[[float], bool] = lambda wall: True
+    paused: Callable[[], str | None] = lambda: None
+    held: frozenset[str] = frozenset()
+    reassert: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One tick, for whoever watches."""
+
+    at: float
+    services: Mapping[str, ServiceState]
+    fast: Mapping[str, Judged]
+    slow: Mapping[str, Judged]
+    paused: str | None
+    window_open: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    arrived: tuple[str, ...]
+    returned: Mapping[str, str]  # in this run, unasked
+    behind: Mapping[str, str]  # held, or went back before
+    frozen: Mapping[str, str]
