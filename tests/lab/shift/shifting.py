@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import json
@@ -60,7 +61,8 @@ class Eyes:
                 self.send_response(200)
                 self.send_header("content-length", str(len(page)))
                 self.end_headers()
-                self.wfile.write(page)
+                with contextlib.suppress(ConnectionError):  # the command has given this reading up
+                    self.wfile.write(page)
 
             def log_message(self, *_: object) -> None: ...
 
