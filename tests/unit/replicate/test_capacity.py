@@ -1,5 +1,4 @@
-"""Floors: as many on green as blue runs now, blue's own kept for the way back, nothing lowered, all of it reversible.
-"""
+"""Floors: as many on green as blue runs now, blue's own kept for the way back, nothing lowered, all of it reversible."""
 
 from __future__ import annotations
 

@@ -37,21 +37,13 @@ def run(*objects: dict[str, Any], options: ExportOptions | None = None, **fake: 
     [
         pytest.param(one("ConfigMap", "kube-root-ca.crt"), "made by every cluster", id="root CA"),
         pytest.param(one("ServiceAccount", "default"), "made by every cluster", id="bare default account"),
-        pytest.param(
-            one("Service", "kubernetes", namespace="default"), "made by every cluster", id="the API's own service"
-        ),
-        pytest.param(
-            one("ConfigMap", namespace="kube-system"), "namespace kube-system belongs", id="baseline namespace"
-        ),
+        pytest.param(one("Service", "kubernetes", namespace="default"), "made by every cluster", id="the API's own service"),
+        pytest.param(one("ConfigMap", namespace="kube-system"), "namespace kube-system belongs", id="baseline namespace"),
         pytest.param(
             one("Namespace", "istio-system", namespace=""), "namespace istio-system belongs", id="the namespace itself"
         ),
-        pytest.param(
-            one("ClusterRole", "system:node", "rbac.authorization.k8s.io/v1", ""), "made by every", id="system role"
-        ),
-        pytest.param(
-            one("ConfigMap", metadata={"managedFields": [{"manager": "eks"}]}), "managed by EKS", id="manager eks"
-        ),
+        pytest.param(one("ClusterRole", "system:node", "rbac.authorization.k8s.io/v1", ""), "made by every", id="system role"),
+        pytest.param(one("ConfigMap", metadata={"managedFields": [{"manager": "eks"}]}), "managed by EKS", id="manager eks"),
         pytest.param(
             one("ConfigMap", metadata={"managedFields": [{"manager": "bluegreen-edge"}]}),
             "written by the edge",

@@ -26,9 +26,7 @@ ALL = (*kinds.WELL_KNOWN.values(), LEASE, CRON, WIDGET)
 LABELS = {"app": "web"}
 
 
-def one(
-    resource: Resource, name: str = "web", spec: Any = None, namespace: str = "shop", **rest: Any
-) -> dict[str, Any]:
+def one(resource: Resource, name: str = "web", spec: Any = None, namespace: str = "shop", **rest: Any) -> dict[str, Any]:
     meta = {"name": name, **({"namespace": namespace} if resource.namespaced else {}), **rest.pop("metadata", {})}
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta, "spec": spec or {}, **rest}
 
@@ -83,12 +81,8 @@ CLASS = one(kinds.STORAGE_CLASS, "disk", provisioner="a", metadata={})
 @pytest.mark.parametrize(
     ("code", "blue", "green", "serves", "evidence"),
     [
-        pytest.param(
-            "BG001", [one(WIDGET, metadata=WRITTEN)], None, ALL, "written in it by helm", id="a version that is gone"
-        ),
-        pytest.param(
-            "BG101", [one(WIDGET)], None, ALL[:-1], "green does not serve the kind", id="a kind that is missing"
-        ),
+        pytest.param("BG001", [one(WIDGET, metadata=WRITTEN)], None, ALL, "written in it by helm", id="a version that is gone"),
+        pytest.param("BG101", [one(WIDGET)], None, ALL[:-1], "green does not serve the kind", id="a kind that is missing"),
         pytest.param(
             "BG102",
             [route()],
@@ -100,15 +94,11 @@ CLASS = one(kinds.STORAGE_CLASS, "disk", provisioner="a", metadata={})
         pytest.param(
             "BG110", [one(kinds.PVC, spec={"storageClassName": "gone"})], None, ALL, "neither", id="a class of nobody"
         ),
-        pytest.param(
-            "BG111", [CLASS], [NODE, {**CLASS, "provisioner": "b"}], ALL, "provisioner", id="a class that differs"
-        ),
+        pytest.param("BG111", [CLASS], [NODE, {**CLASS, "provisioner": "b"}], ALL, "provisioner", id="a class that differs"),
         pytest.param("BG120", [route(), PUBLIC], [NODE], ALL, "green has none", id="a gateway that green lacks"),
         pytest.param("BG201", [pod("9")], None, ALL, "ask for 9.0 cores", id="no room"),
         pytest.param("BG201", [pod("1")], [PUBLIC], ALL, "no schedulable node", id="no node"),
-        pytest.param(
-            "BG202", [workload(nodeSelector={"disk": "fast"})], None, ALL, "disk=fast", id="labels that no node has"
-        ),
+        pytest.param("BG202", [workload(nodeSelector={"disk": "fast"})], None, ALL, "disk=fast", id="labels that no node has"),
         pytest.param("BG301", [workload(1), SERVICE, route()], None, ALL, "1 replica", id="one replica behind a route"),
         pytest.param(
             "BG302",
@@ -118,12 +108,8 @@ CLASS = one(kinds.STORAGE_CLASS, "disk", provisioner="a", metadata={})
             "0 disruptions",
             id="a blocking budget",
         ),
-        pytest.param(
-            "BG303", [workload(probe=False), SERVICE, route()], None, ALL, "no readiness probe", id="no probe"
-        ),
-        pytest.param(
-            "BG304", [route(http=None, tcp=[{"route": []}])], None, ALL, "", id="a route that cannot be split"
-        ),
+        pytest.param("BG303", [workload(probe=False), SERVICE, route()], None, ALL, "no readiness probe", id="no probe"),
+        pytest.param("BG304", [route(http=None, tcp=[{"route": []}])], None, ALL, "", id="a route that cannot be split"),
         pytest.param(
             "BG401",
             [one(kinds.PVC, spec={"accessModes": ["ReadWriteOnce"]})],
@@ -132,12 +118,8 @@ CLASS = one(kinds.STORAGE_CLASS, "disk", provisioner="a", metadata={})
             "ReadWriteOnce",
             id="a volume",
         ),
-        pytest.param(
-            "BG402", [one(kinds.STATEFUL_SET, spec={"volumeClaimTemplates": [{}]})], None, ALL, "claims", id="a set"
-        ),
-        pytest.param(
-            "BG501", [one(LEASE, spec={"holderIdentity": "web-1"})], None, ALL, "held by web-1", id="a leader"
-        ),
+        pytest.param("BG402", [one(kinds.STATEFUL_SET, spec={"volumeClaimTemplates": [{}]})], None, ALL, "claims", id="a set"),
+        pytest.param("BG501", [one(LEASE, spec={"holderIdentity": "web-1"})], None, ALL, "held by web-1", id="a leader"),
         pytest.param("BG502", [one(CRON, spec={"schedule": "@daily"})], None, ALL, "@daily", id="a schedule"),
         pytest.param(
             "BG503",

@@ -167,9 +167,7 @@ CASES = [
         id="status of claim templates",
     ),
     pytest.param(
-        obj(
-            "Namespace", metadata={"labels": {"kubernetes.io/metadata.name": "x"}}, spec={"finalizers": ["kubernetes"]}
-        ),
+        obj("Namespace", metadata={"labels": {"kubernetes.io/metadata.name": "x"}}, spec={"finalizers": ["kubernetes"]}),
         {"metadata": {"name": "x", "namespace": "n"}},
         id="what a namespace gets by itself",
     ),

@@ -99,9 +99,7 @@ def test_a_good_service_passes_with_evidence(addresses: dict[str, Any]) -> None:
         pytest.param([ready(2, 1), SERVICE, route(), ENTRY], OK, OK, "1 of 2 available", id="too few available"),
         pytest.param([ready(), SERVICE, route()], OK, OK, "0 ready endpoints", id="no address"),
         pytest.param(GOOD, Answer(503, BY_ITSELF), OK, "no workload to send to", id="the gateway has nobody"),
-        pytest.param(
-            GOOD, Answer(404, BY_ITSELF), Answer(404, BY_ITSELF), "no route takes it", id="no route, on both alike"
-        ),
+        pytest.param(GOOD, Answer(404, BY_ITSELF), Answer(404, BY_ITSELF), "no route takes it", id="no route, on both alike"),
         pytest.param(GOOD, Answer(500, FROM_WORKLOAD), OK, "green answers 500", id="errors"),
         pytest.param(GOOD, Answer(404, FROM_WORKLOAD), OK, "where blue answers 200", id="another class of answer"),
         pytest.param(GOOD, Unreachable("no answer"), OK, "no answer", id="no answer"),
