@@ -31,7 +31,7 @@ import dns.exception
 import dns.message
 import dns.rdatatype
 
-REQUEST_SECONDS = 5.0
+REQUEST_SECONDS = 15.0  # a machine that stands still for some seconds is no fault of who moves traffic
 DNS_SECONDS = 2.0
 STALE_SECONDS = 60.0
 FLUSH_SECONDS = 0.1
