@@ -85,7 +85,17 @@ async def _shift(
         plan.append(f"  batch {number}: " + ", ".join("+".join(unit) for unit in batch))
     confirm(context, yes, plan)
     journal = Journal(there.migration.store, lock.fence, time.time)
-    world = World(there.routers(), there.counters(), there.metrics(), SystemClock(), there.file, journal, lock)
+    world = World(
+        there.routers(),
+        there.counters(),
+        there.metrics(),
+        SystemClock(),
+        there.file,
+        journal,
+        lock,
+        there.entry(),
+        there.clusters,
+    )
     moving = Shift(world, rules)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

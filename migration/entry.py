@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from migration.errors import BluegreenError, Held, Unreachable
 from migration.journal import Journal, remember
@@ -73,3 +74,25 @@ async def shift_entry(
     now = await entry.read()
     journal.outcomes("entry", ids, {cluster: (now.get(cluster, 0), "in sync") for cluster in shares})
     return await entry.ttl_seconds()
+
+
+@dataclass(frozen=True)
+class EntryBack:
+    """What became of moving the entry back: Route 53's change and words for people, or why it could not be."""
+
+    change: str | None = None
+    told: str | None = None
+    problem: str | None = None
+
+
+async def entry_back(entry: Entry | None, shares: Mapping[str, int]) -> EntryBack:
+    """Writes shares that are all at blue, over whatever is there. Waits for no resolver; raises nothing."""
+    if entry is None:
+        return EntryBack(problem="the entry is at green, and no zone is configured to move it back; do it by hand")
+    try:
+        change = await entry.write(shares, force=True)
+        ttl = await entry.ttl_seconds()
+    except BluegreenError as problem:
+        return EntryBack(problem=f"the entry could not be moved back: {problem}")
+    told = f"the entry goes back to blue: users follow within {ttl} s (the records' TTL) plus what clients cache on their own"
+    return EntryBack(change, told)

@@ -38,6 +38,7 @@ class Router(Protocol):
     """The routes of one gateway."""
 
     cluster: str
+    entry: Mapping[str, int]  # goes into the record with every write; set when the entry moves meanwhile
 
     async def read(self) -> RouterState: ...
 

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from migration.entry import entry_back as go_back
 from migration.errors import BluegreenError, Unreachable
 from migration.journal import Journal
 from migration.lock import Lock
@@ -90,7 +91,7 @@ async def rollback(
     entry_back = None
     if edge.green_entry_bp and set(services) >= {service for service, split in edge.services.items() if split > 0}:
         new_entry = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
-        entry_back = asyncio.ensure_future(_entry_back(entry, new_entry))
+        entry_back = asyncio.ensure_future(go_back(entry, new_entry))
     # blue is waited for; green gets the same time, in parallel, and is not waited for where it stays silent
     green = asyncio.ensure_future(one("green")) if "green" in routers else None
     await one("blue")
@@ -150,25 +151,6 @@ async def rollback(
     if entry is not None and change and not await _in_sync(entry, change, clock):
         entry_told = f"{entry_told}; Route 53 has not finished it yet (`bluegreen entry status`)"
     return Rolled(tuple(services), in_effect, tuple(problems), entry_told, seconds)
-
-
-@dataclass(frozen=True)
-class _EntryBack:
-    change: str | None = None
-    told: str | None = None
-    problem: str | None = None
-
-
-async def _entry_back(entry: Entry | None, shares: Mapping[str, int]) -> _EntryBack:
-    if entry is None:
-        return _EntryBack(problem="the entry is at green, and no zone is configured to move it back; do it by hand")
-    try:
-        change = await entry.write(shares, force=True)
-        ttl = await entry.ttl_seconds()
-    except BluegreenError as problem:
-        return _EntryBack(problem=f"the entry could not be moved back: {problem}")
-    told = f"the entry goes back to blue: users follow within {ttl} s (the records' TTL) plus what clients cache on their own"
-    return _EntryBack(change, told)
 
 
 async def _in_sync(entry: Entry, change: str, clock: Clock) -> bool:

@@ -4,7 +4,8 @@ A tick is one sample interval. Nothing in it waits for anything slow: the metric
 routes run beside it and
 hand in what they found. Only writes are waited for, both gateways at once. Forward: intent on disk, file, gateways,
 outcome. Back: gateways first,
-file and journal after. A gateway that cannot be written is owed its write and gets it as soon as it answers.
+file and journal after. A gateway that cannot be written is owed its write and gets it as soon as it answers. Where
+that is green's gateway and users come in by it, the entry goes back to blue too: nothing else takes them off it.
 """
 
 from __future__ import annotations
@@ -17,20 +18,22 @@ from dataclasses import dataclass, field, replace
 
 from migration import analysis
 from migration.decide import ON_GREEN, WAITS, Decision, Observation, decide
-from migration.errors import BluegreenError, ForeignWrite, LostFence, Unreachable
+from migration.entry import entry_back
+from migration.errors import BluegreenError, ForeignWrite, Unreachable
+from migration.gateways import SIDES, Gateways
 from migration.journal import remember
-from migration.model import GatewayCounters, Judged, Move, Phase, RouterState, ServiceState, Side, Verdict
+from migration.model import WHOLE_BP, GatewayCounters, Judged, Move, Phase, RouterState, ServiceState, Side, Verdict
+from migration.record import write_record
 from migration.recover import recover
 from migration.store_words import StoreWords
 from migration.world import Result, Rules, Shown, World
 
 log = logging.getLogger(__name__)
-SIDES: tuple[Side, Side] = ("blue", "green")
-WRITE_SECONDS = 5.0
 PROBE_SECONDS = 0.05
 LOOK_SECONDS = 2.0
 PROGRESS_SECONDS = 10.0
 UNPROVEN_SECONDS = 10.0
+LEAVE_AGAIN_SECONDS = 5.0
 NUMBER = re.compile(r"[0-9.]+")
 
 
@@ -49,16 +52,17 @@ class Shift:
         self._effect: dict[str, asyncio.Task[None]] = {}
         metrics, clock = self.world.metrics, self.world.clock
         self._store = StoreWords(metrics, clock, self.rules.policy_of, lambda: self.state) if metrics else None
-        self._owed: dict[Side, set[str]] = {side: set() for side in SIDES}
-        self._owed_task: dict[Side, asyncio.Task[None]] = {}
-        self._foreign: dict[str, str] = {}
+        self._gates = Gateways(
+            self.world.routers, clock, self.world.lock.fence,
+            force=self.rules.reassert, intent=self._intent, paid=self._watch_effect,
+        )  # fmt: skip
         self._held: dict[str, str] = {}  # what was told last of why a service holds
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = self._noted_at = float("-inf")
-        self._writes = self._writing = 0
         self._generation = 0
         self._entry_sides: frozenset[Side] = frozenset({"blue"})
-        self._lost: LostFence | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._not_left: str | None = None  # what was told last of why the entry is still at green
 
     # -- the run -----------------------------------------------------------------------------------------------------
 
@@ -135,8 +139,8 @@ class Shift:
         """One sample interval; whether all is done."""
         world, rules = self.world, self.rules
         world.lock.check()
-        if self._lost:
-            raise self._lost
+        if self._gates.lost:
+            raise self._gates.lost
         readings, problem = await self._read_counters()
         now = world.clock.monotonic()
         for service, samples in self._samples.items():
@@ -157,13 +161,15 @@ class Shift:
         await self._act(decision)
         if self._store:
             self._store.ask(now, decision.wants_slow)
-        self._pay_owed()
+        self._gates.pay()
+        self._leave_green_if_stuck()
         if now - self._noted_at >= PROGRESS_SECONDS:
             self._note_progress()
             self._noted_at = now
         last = dict(self._store.last) if self._store else {}
         self.on_tick(Shown(now, dict(self.state), fast, last, seen.paused, seen.window_open))
-        return decision.done and not any(self._owed[side] for side in self._entry_sides)
+        leaving = self._leaving is not None and not self._leaving.done()
+        return decision.done and not leaving and not any(self._gates.owed[side] for side in self._entry_sides)
 
     async def _act(self, decision: Decision) -> None:
         before = self.state
@@ -225,7 +231,7 @@ class Shift:
                 raise
         else:
             self._generation += 1
-        await self._write_gateways(list(targets))
+        await self._gates.write(list(targets))
         if not forward:
             try:
                 self._generation = world.file.write(services=targets, generation=self._generation).generation
@@ -235,73 +241,43 @@ class Shift:
         world.journal.outcomes(
             "shift",
             ids,
-            {move.service: (move.to_bp, move.reason) for move in moves if move.service not in self._foreign},
+            {move.service: (move.to_bp, move.reason) for move in moves if move.service not in self._gates.foreign},
         )
         for move in moves:
             log.info("%s: %g %%: %s", move.service, move.to_bp / 100, move.reason)
             self._watch_effect(move.service)
 
-    async def _write_gateways(self, changed: Sequence[str]) -> None:
-        """Both at once. One that does not answer is owed its write; the other is not kept waiting by it."""
-        results = await asyncio.gather(*(self._write_one(side, changed) for side in SIDES))
-        for side, problem in zip(SIDES, results, strict=True):
-            if problem is None:
-                self._owed[side] -= set(changed)
-            elif isinstance(problem, ForeignWrite):
-                self._foreign[problem.target] = (
-                    f"{problem.who} wrote its route on {side}{' at ' + problem.when if problem.when else ''}"
-                )
-            elif isinstance(problem, LostFence):
-                raise problem
-            else:
-                self._owed[side] |= set(changed)
-                log.warning("%s's gateway could not be written: %s", side, problem)
-                if side == "green" and side in self._entry_sides:
-                    log.warning("users who come in by it keep its last split: `bluegreen rollback` moves the entry back")
+    def _intent(self) -> tuple[dict[str, int], int]:
+        return {service: there.split_bp for service, there in self.state.items()}, self._generation
 
-    async def _write_one(self, side: Side, changed: Sequence[str]) -> BluegreenError | None:
-        splits = {service: there.split_bp for service, there in self.state.items()}
-        router = self.world.routers[side]
-        self._writes += 1
-        self._writing += 1
+    def _leave_green_if_stuck(self) -> None:
+        stuck = [service for service in self._gates.owed["green"] if self.state[service].phase is Phase.RETURNED]
+        if stuck and "green" in self._entry_sides and (self._leaving is None or self._leaving.done()):
+            self._leaving = asyncio.ensure_future(self._leave_green(", ".join(sorted(stuck))))
+
+    async def _leave_green(self, services: str) -> None:
+        world = self.world
+        edge = world.file.known or world.file.read()
+        shares = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
+        why = f"{services} went back and green's gateway cannot be told"
+        back = await entry_back(world.entry, shares)
+        if back.problem:
+            if back.problem != self._not_left:
+                log.warning("%s; users who come in by it keep its last split", back.problem)
+            self._not_left = back.problem
+            await world.clock.sleep(LEAVE_AGAIN_SECONDS)
+            return
+        log.warning("%s: %s", why, back.told)
+        self._entry_sides = frozenset({"blue"})
+        self._gates.entry_is(shares)
+        ids = world.journal.intents("entry", [(name, edge.entry.get(name, 0), share, why) for name, share in shares.items()])
         try:
-            await asyncio.wait_for(
-                router.write(
-                    splits,
-                    changed=changed,
-                    generation=self._generation,
-                    fence=self.world.lock.fence,
-                    force=self.rules.reassert,
-                ),
-                WRITE_SECONDS,
-            )
-        except TimeoutError:
-            return Unreachable(f"{router.cluster} did not take the write within {WRITE_SECONDS:g} s")
-        except BluegreenError as problem:
-            return problem
-        finally:
-            self._writing -= 1
-        return None
-
-    def _pay_owed(self) -> None:
-        for side in SIDES:
-            task = self._owed_task.get(side)
-            if self._owed[side] and (task is None or task.done()):
-                self._owed_task[side] = asyncio.ensure_future(self._pay(side, sorted(self._owed[side])))
-
-    async def _pay(self, side: Side, services: Sequence[str]) -> None:
-        problem = await self._write_one(side, services)
-        if isinstance(problem, LostFence):
-            self._lost = problem
-        elif isinstance(problem, ForeignWrite):
-            self._foreign[problem.target] = f"{problem.who} wrote its route on {side}"
-            self._owed[side].discard(problem.target)
-        elif problem is None:
-            self._owed[side] -= set(services)
-            for service in services:
-                self._watch_effect(service)
-        else:
-            await self.world.clock.sleep(1.0)
+            edge = world.file.write(entry=shares, generation=self._generation + 1)
+            self._generation = edge.generation
+        except ForeignWrite as problem:
+            self._freeze_all(problem)
+        world.journal.outcomes("entry", ids, {name: (share, why) for name, share in shares.items()})
+        await write_record(world.clusters, edge)
 
     def _watch_effect(self, service: str) -> None:
         if (task := self._effect.pop(service, None)) is not None:
@@ -316,7 +292,7 @@ class Shift:
         while True:
             results = await asyncio.gather(*(self._probe(side, service, split) for side in SIDES))
             unproven = clock.monotonic() - asked_at > UNPROVEN_SECONDS and not any(
-                service in self._owed[side] for side in SIDES
+                service in self._gates.owed[side] for side in SIDES
             )
             if all(result or (result is None and unproven) for result in results):
                 break
@@ -364,28 +340,10 @@ class Shift:
     def _look(self, now: float) -> None:
         if (self._looking is None or self._looking.done()) and now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
-            self._looking = asyncio.ensure_future(self._look_at_routes())
+            self._looking = asyncio.ensure_future(self._gates.look(self._watched))
 
-    async def _look_at_routes(self) -> None:
-        for side in SIDES:
-            writes = self._writes
-            if self._writing:
-                return
-            try:
-                live = await self.world.routers[side].read()
-            except BluegreenError:
-                continue  # a dead API server changes nothing; writes will tell
-            if writes != self._writes:
-                return  # we wrote meanwhile: what was read may be older
-            for service, there in self.state.items():
-                route = live.routes.get(service)
-                if there.phase is Phase.FROZEN or service in self._owed[side] or (route and route.split_bp == there.split_bp):
-                    continue
-                if route and route.fence > self.world.lock.fence:
-                    self._lost = LostFence(f"{service} on {side} carries fence {route.fence}, ours is {self.world.lock.fence}")
-                    return
-                what = "removed it" if route is None else f"changed it at {route.changed_at}"
-                self._foreign[service] = f"{route.manager if route else 'somebody'} {what} on {side}"
+    def _watched(self) -> dict[str, int]:
+        return {service: there.split_bp for service, there in self.state.items() if there.phase is not Phase.FROZEN}
 
     def _foreign_now(self) -> dict[str, str]:
         """Foreign changes not yet known to the state; by policy written over instead."""
@@ -395,13 +353,10 @@ class Shift:
             change = str(problem)
         if change and not self.rules.reassert:
             self._freeze_all_as(f"{self.world.file.path} was changed: {change}")
-        if self.rules.reassert and self._foreign:
-            for service, who in self._foreign.items():
+        if self.rules.reassert:
+            for service, who in self._gates.write_over().items():
                 self.world.journal.note("reassert", service, after=self.state[service].split_bp, reason=who)
-                for side in SIDES:
-                    self._owed[side].add(service)
-            self._foreign = {}
-        return {s: who for s, who in self._foreign.items() if s in self.state and self.state[s].phase is not Phase.FROZEN}
+        return {s: who for s, who in self._gates.foreign.items() if s in self.state and self.state[s].phase is not Phase.FROZEN}
 
     def _freeze_all(self, problem: ForeignWrite) -> None:
         self._freeze_all_as(str(problem))
@@ -409,7 +364,7 @@ class Shift:
     def _freeze_all_as(self, why: str) -> None:
         for service, there in self.state.items():
             if there.phase not in (Phase.RETURNED, Phase.HELD, Phase.FROZEN):
-                self._foreign.setdefault(service, why)
+                self._gates.foreign.setdefault(service, why)
 
     def _note_progress(self) -> None:
         dwell = {s: round(there.dwell_seconds, 3) for s, there in self.state.items() if there.phase in ON_GREEN}
@@ -431,8 +386,8 @@ class Shift:
         tasks = [
             *self._effect.values(),
             *(self._store.tasks.values() if self._store else ()),
-            *self._owed_task.values(),
-            *([self._looking] if self._looking else []),
+            *self._gates.tasks,
+            *(task for task in (self._looking, self._leaving) if task),
         ]
         for task in tasks:
             task.cancel()

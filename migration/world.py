@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from migration.decide import Order
 from migration.journal import Journal
 from migration.lock import Lock
 from migration.model import Judged, ServiceState, Side
 from migration.policy import Policy
-from migration.ports import Clock, Counters, Metrics, Router
+from migration.ports import Clock, Counters, Entry, Kubernetes, Metrics, Router
 from migration.stackfile import StackFile
 
 
@@ -25,6 +25,8 @@ class World:
     file: StackFile
     journal: Journal
     lock: Lock
+    entry: Entry | None = None
+    clusters: Mapping[Side, Kubernetes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

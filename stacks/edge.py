@@ -232,6 +232,14 @@ async def admit(file: routing.Intent, kubeconfigs: Mapping[str, tuple[str, str |
         if records[name] is None:
             pulumi.log.warn(f"{name}: its live record could not be read; the check against an old file goes without it")
     live = newest(records)
+    left_out = [name for name in live.services if name not in file.services]
+    if left_out and not force:
+        shares = ", ".join(f"{name}: {live.services[name]}" for name in left_out)
+        raise ConfigError(
+            f"bluegreen:services: live at generation {live.generation} and missing here: {shares}; without them `up` would "
+            "take away what their routes forward to. Remedy: put them back (0 takes their users to blue), or "
+            f"`bluegreen unenroll {' '.join(left_out)}`, which restores their original routes first"
+        )
     admitted, notes = routing.admissible(file, live.generation, live.services, force, live.entry)
     for note in notes:
         pulumi.log.warn(note)

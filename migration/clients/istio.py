@@ -63,6 +63,7 @@ class IstioRouter:
         self.probe = probe
         self.originals = originals
         self.sides = sides
+        self.entry = sides.entry
         self._known: dict[str, RouteLive] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -190,7 +191,7 @@ class IstioRouter:
     async def _write_record(self, splits: Mapping[str, int], generation: int) -> None:
         intent = routing.Intent(
             sides={"blue": self.sides.blue, "green": self.sides.green},
-            entry=self.sides.entry,
+            entry=self.entry,
             services=splits,
             generation=generation,
         )

@@ -82,6 +82,7 @@ class Universe:
         self.upto = 0.0
         self.points = 0
         self.kill_at: int | None = None
+        self.entry: FakeEntry | None = None
         self.edge = self.folder / "Pulumi.edge.yaml"
         if not self.edge.exists():
             lines = "\n".join(f"    {service}: {self.splits.get(service, 0)}" for service in self.services)
@@ -134,6 +135,7 @@ class FakeRouter:
         self.universe, self.side = universe, side
         self.cluster = {"blue": "plum", "green": "fern"}[side]
         self.known: dict[str, int] = {}
+        self.entry: Mapping[str, int] = {}
 
     async def _reach(self) -> dict[str, Route]:
         await asyncio.sleep(0.01)
@@ -186,6 +188,29 @@ class FakeRouter:
     async def in_effect(self, service: str, split_bp: int) -> bool:
         await asyncio.sleep(0.005)
         return self.universe.routes[self.side][service].split == split_bp
+
+
+class FakeEntry:
+    """Route 53's shares. `dead` has "route53": no answer."""
+
+    def __init__(self, universe: Universe, shares: Mapping[str, int]) -> None:
+        self.universe, self.shares = universe, dict(shares)
+
+    async def read(self) -> Mapping[str, int]:
+        return self.shares
+
+    async def write(self, shares_bp: Mapping[str, int], *, force: bool = False) -> str:
+        await asyncio.sleep(0.01)
+        if "route53" in self.universe.dead:
+            raise Unreachable("Route 53 does not answer")
+        self.shares = dict(shares_bp)
+        return "C1"
+
+    async def in_effect(self, change: str) -> bool:
+        return True
+
+    async def ttl_seconds(self) -> int:
+        return 5
 
 
 class FakeCounters:
@@ -271,6 +296,7 @@ def command(
         file=file,
         journal=journal,
         lock=lock,
+        entry=universe.entry,
     )
     order = make_order(universe.services, groups, depends_on or {}, policy.first_batch, policy.batch)
     return Command(Shift(world, Rules(order, policy, lambda service: policy, **rules)), lock, journal)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from kit import LabCluster, eventually
 
 from components.live import Live, read_live
 from lab import programs
-from lab.project import EDGE, NETWORK, ZONE, Operations, Project
+from lab.project import EDGE, NETWORK, ZONE, Operations, Project, ProjectError
 from lab.server import Lab
 
 BLUE, GREEN = "plum", "fern"
@@ -298,6 +298,18 @@ def an_old_file_never_raises_what_green_serves(world: World) -> None:
     file.write_text(kept)
 
 
+def a_service_left_out_by_hand_is_not_cut_off(world: World) -> None:
+    file = world.project.stack_file(EDGE)
+    kept = file.read_text()
+    before = world.versions()
+    world.project.configure(EDGE, {"services": {}})
+    with pytest.raises(ProjectError, match=f"missing here: {SERVICE}: 0") as refused:
+        world.project.up(EDGE)
+    assert f"bluegreen unenroll {SERVICE}" in " ".join(str(refused.value).split())
+    assert world.versions() == before
+    file.write_text(kept)
+
+
 def a_dead_green_does_not_hold_up_a_rollback(world: World) -> None:
     live = world.record(BLUE)
     assert live is not None
@@ -368,6 +380,7 @@ STEPS: tuple[Callable[[World], None], ...] = (
     after_each_write_of_the_command_nothing_is_left_to_do,
     putting_the_file_back_and_up_is_a_rollback,
     an_old_file_never_raises_what_green_serves,
+    a_service_left_out_by_hand_is_not_cut_off,
     a_dead_green_does_not_hold_up_a_rollback,
     unenrolling_puts_the_original_back_before_anything_is_removed,
     destroying_green_leaves_nothing_of_it_and_blue_as_it_was,

@@ -28,6 +28,8 @@ from lab.client import LabClient
 
 STEPS = [500, 2000, 10_000]
 PATIENCE = 180
+ERRORS = {"lab.bluegreen.io/errors": "0.5"}
+MENDED = {"lab.bluegreen.io/errors": None}
 
 
 @dataclass(frozen=True)

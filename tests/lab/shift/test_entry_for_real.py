@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import dns.query
 import dns.rdatatype
 import pytest
 from kit import eventually
-from shifting import Project
+from shifting import ERRORS, MENDED, PATIENCE, STEPS, Project
 
 import routing
 
@@ -147,6 +148,39 @@ def test_with_green_dead_the_way_back_moves_the_entry_within_the_ttl(project: Pr
     done = requests(output)
     assert {each["cluster"] for each in done} == {"plum", "fern"}
     assert not [each for each in done if each["status"] != 200]
+
+
+def test_what_goes_bad_while_green_cannot_be_told_takes_the_entry_back_by_itself(project: Project, zone: Zone) -> None:
+    plum, fern = project.plum, project.fern
+    project.run("entry", "adopt", "--yes")
+    for host in zone.hosts:
+        zone.change("CREATE", zone.record(host, fern.gateway, SetIdentifier="fern", Weight=0))
+    project.run("entry", "shift", "--to", "50", "--yes", "--force")
+    project.configure(sample_interval_seconds=3, dwell_seconds=600)  # time to end the API server before it is seen
+    with project.load() as users:
+        running = project.begin("shift", "--yes")
+        project.await_step(project.bad, STEPS[0])
+        assert zone.answers() == {plum.gateway, fern.gateway}
+        fern.annotate_pods(project.namespace, "bad", ERRORS)
+        eventually(lambda: users[project.bad].injected, "an error that users get", pause=0.001)
+        with fern.killed("kube-apiserver"):
+            eventually(lambda: project.events("return", project.bad), "the way back", 120)
+            eventually(lambda: project.probe(plum, project.bad) == 0, "blue's way back")
+            eventually(lambda: zone.answers() == {plum.gateway}, "the entry at blue", 120)
+            moved = eventually(lambda: project.events("entry", "fern", kind="outcome", after=0), "the journal's word")
+            assert f"{project.bad} went back" in moved[-1]["reason"]
+            assert project.probe(fern, project.bad) == STEPS[0]
+        eventually(lambda: project.split(project.bad) == (0, 0), "green's way back, when it answers again", 120)
+        running.send_signal(signal.SIGINT)
+        told = running.communicate(timeout=PATIENCE)[1]
+        assert f"within {TTL} s" in told
+    assert "bluegreen:entry: {plum: 10000, fern: 0}" in project.edge.read_text().replace('"', "")
+    for cluster in (plum, fern):
+        record = cluster.api.get("/api/v1/namespaces/istio-system/configmaps/bluegreen-edge")
+        assert record is not None
+        assert json.loads(record["data"]["entry"]) == {"plum": 10_000, "fern": 0}
+    fern.annotate_pods(project.namespace, "bad", MENDED)
+    project.run("rollback")
 
 
 def settled(project: Project) -> None:

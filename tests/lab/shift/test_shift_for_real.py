@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from kit import eventually
-from shifting import STEPS, Project, wall
+from shifting import ERRORS, MENDED, STEPS, Project, wall
 
 from migration.clients.prometheus import PrometheusMetrics
 from migration.model import WindowStats
 from migration.stackfile import read_route
-
-ERRORS = {"lab.bluegreen.io/errors": "0.5"}
-MENDED = {"lab.bluegreen.io/errors": None}
 
 
 def test_a_bad_service_is_at_zero_within_two_samples_and_the_good_one_arrives_then_all_the_way_back(project: Project) -> None:
     bad = project.bad
     project.configure(services={bad: {"policy": {"dwell_seconds": 600}}}, steps_bp=[2000, 10_000])
     with project.load() as users:
+        eventually(lambda: quiet(project, bad), "a store that has forgotten how the workload came up")
         began = time.monotonic()
         running = project.begin("shift", "--yes")
         project.await_step(bad, 2000)
@@ -39,6 +37,7 @@ def test_a_bad_service_is_at_zero_within_two_samples_and_the_good_one_arrives_th
         (effect,) = project.events("effect", bad, after=0)
         assert effect["reason"] == "in effect"
         injected = users[bad].injected
+        assert not [each.failed for each in users.values() if each.failed]
         stats = prometheus(project, bad, began)
         assert stats["green"].errors > 0
         assert stats["green"].errors < stats["green"].requests < stats["blue"].requests
@@ -58,20 +57,32 @@ def test_a_bad_service_is_at_zero_within_two_samples_and_the_good_one_arrives_th
             assert project.spec(cluster, f"{service}-bluegreen-peer") is None
 
 
-def prometheus(project: Project, service: str, began: float) -> dict[str, WindowStats]:
-    """What the real store says of the time since `began`, when it has scraped it; before that, the workloads came up."""
+def ask_store(project: Project, service: str, seconds: int) -> dict[str, WindowStats | None]:
+    """What the real store says of the last seconds, by side."""
     folder = project.edge.parent / "edge.routes"
 
     async def ask() -> dict[str, WindowStats | None]:
         url = project.lab.lab()["services"]["metrics"]
         store = PrometheusMetrics(url, "envoy", {"blue": "plum", "green": "fern"}, {service: read_route(folder, service)})
         try:
-            return {side: await store.window(service, side, int(time.monotonic() - began)) for side in ("blue", "green")}
+            return {side: await store.window(service, side, seconds) for side in ("blue", "green")}
         finally:
             await store.close()
 
+    return asyncio.run(ask())
+
+
+def quiet(project: Project, service: str) -> bool:
+    """While a workload comes up, its gateway answers 503: five seconds of requests without any of these."""
+    blue = ask_store(project, service, 5)["blue"]
+    return blue is not None and blue.requests > 0 and blue.errors == 0
+
+
+def prometheus(project: Project, service: str, began: float) -> dict[str, WindowStats]:
+    """What the real store says of the time since `began`, when it has scraped it."""
+
     def both() -> dict[str, Any] | None:
-        stats = asyncio.run(ask())
+        stats = ask_store(project, service, int(time.monotonic() - began))
         whole = all(each and each.latency_ms for each in stats.values()) and stats["green"] and stats["green"].errors
         return stats if whole else None
 

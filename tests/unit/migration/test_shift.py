@@ -14,7 +14,7 @@ from migration.journal import read
 from migration.model import Phase
 from migration.rollback import rollback
 from tests.fakes.clock import FakeClock, run
-from tests.fakes.world import FAST, Killed, Universe, command
+from tests.fakes.world import FAST, FakeEntry, Killed, Universe, command
 
 SHORT = replace(FAST, steps_bp=(2000, 10_000), dwell_seconds=1, bake_seconds=2)
 SHOP = ("shop/catalog", "shop/cart", "shop/search", "shop/pay")
@@ -293,6 +293,55 @@ def test_dead_green_api_in_mid_shift_does_not_slow_the_way_back(tmp_path: Path):
     result = shift(universe, during=kill)
     assert list(result.returned) == ["shop/catalog"]
     assert universe.live("shop/catalog") == (0, 2000)
+
+
+@pytest.mark.parametrize("green_share", [5000, 10_000])
+def test_users_who_come_in_by_a_green_that_cannot_be_told_leave_it_with_the_entry(tmp_path: Path, caplog, green_share):
+    universe = Universe(tmp_path, ("shop/catalog", "shop/cart"))
+    shares = f"{{plum: {10_000 - green_share}, fern: {green_share}}}"
+    universe.edge.write_text(universe.edge.read_text().replace("{plum: 10000, fern: 0}", shares))
+    universe.entry = FakeEntry(universe, {"plum": 10_000 - green_share, "fern": green_share})
+    made = []
+
+    async def kill(loop, world):
+        made.append(loop)
+        await until(lambda: world.live("shop/catalog")[0] == 2000)
+        world.dead |= {"green-api", "route53"}
+        await asyncio.sleep(1)
+        world.green_errors = lambda service, now: 0.5 if service == "shop/catalog" else 0.0
+        await until(lambda: "could not be moved back: Route 53" in caplog.text)
+        assert universe.entry.shares["fern"] == green_share
+        world.dead -= {"route53"}
+        await until(lambda: universe.entry.shares["fern"] == 0)
+        assert universe.live("shop/catalog") == (0, 2000)
+        world.dead.clear()
+
+    result = shift(universe, during=kill)
+    assert list(result.returned) == ["shop/catalog"]
+    assert result.arrived == ("shop/cart",)
+    assert universe.live("shop/catalog") == (0, 0)
+    assert universe.entry.shares == {"plum": 10_000, "fern": 0}
+    assert "bluegreen:entry: {plum: 10000, fern: 0}" in universe.edge.read_text()
+    assert made[0].world.routers["blue"].entry == {"plum": 10_000, "fern": 0}
+    assert "users follow within 5 s" in caplog.text
+    moved = [event for event in read(tmp_path / ".bluegreen/journal.jsonl") if event.op == "entry"]
+    assert {(event.kind, event.target, event.after) for event in moved} == {
+        (kind, name, share) for kind in ("intent", "outcome") for name, share in (("plum", 10_000), ("fern", 0))
+    }
+
+
+def test_a_green_that_cannot_be_told_keeps_the_entry_where_it_is_at_blue(tmp_path: Path):
+    universe = Universe(tmp_path)
+    universe.entry = FakeEntry(universe, {"plum": 10_000, "fern": 0})
+    universe.entry.write = None  # type: ignore[method-assign] - would fail if it were called
+
+    async def kill(loop, world):
+        await until(lambda: world.live("shop/catalog")[0] == 2000)
+        world.dead.add("green-api")
+        world.green_errors = lambda service, now: 0.5
+
+    assert list(shift(universe, during=kill).returned) == ["shop/catalog"]
+    assert universe.entry.shares == {"plum": 10_000, "fern": 0}
 
 
 def test_rollback_stops_a_running_shift_and_works_with_green_dead(tmp_path: Path):
