@@ -33,7 +33,7 @@ FAULT_AT_BP = 2000
 # Short dwells and few requests: a story, not an upgrade. The command's own defaults stay careful.
 POLICY = {
     "steps_bp": [10, 500, 2500, 10000],
-    "dwell_seconds": 3,
+    "dwell_seconds": 2,
     "min_requests": 1,
     "on_inconclusive": "advance",
     "inconclusive_limit_seconds": 2,
@@ -42,7 +42,7 @@ POLICY = {
     "in_flight": 10,
     "analysis_interval_seconds": 1,
     "analysis_window_seconds": 5,
-    "bake_seconds": 3,
+    "bake_seconds": 2,
 }
 
 

@@ -30,6 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.lab)
+    # The session's lab, once it is up, takes its part of the machine to the end: those with a lab of their own go first.
+    items.sort(key=lambda item: here in item.path.parents and "lab" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
