@@ -1,11 +1,10 @@
 """Moves services to green, one loop for all of them: read, ask `decide`, write, record.
 
 A tick is one sample interval. Nothing in it waits for anything slow: the metrics store, probes and looks at the live
-routes run beside it and
-hand in what they found. Only writes are waited for, both gateways at once. Forward: intent on disk, file, gateways,
-outcome. Back: gateways first,
-file and journal after. A gateway that cannot be written is owed its write and gets it as soon as it answers. Where
-that is green's gateway and users come in by it, the entry goes back to blue too: nothing else takes them off it.
+routes run beside it and hand in what they found. Only writes are waited for, both gateways at once. Forward: intent on
+disk, file, gateways, outcome. Back: gateways first, file and journal after. A gateway that cannot be written is owed its
+write and gets it as soon as it answers. Where that is green's gateway and users come in by it, the entry goes back to
+blue too: nothing else takes them off it.
 """
 
 from __future__ import annotations
