@@ -36,7 +36,8 @@ DISK_NEEDED_BYTES = {"build": 12 << 30, "cache": 1 << 30}
 KUBERNETES_VERSION = "1.36.3"
 
 _VERSION = "k8s.io/component-base/version"
-_KUBERNETES_FLAGS = f"-X {_VERSION}.gitVersion=v{KUBERNETES_VERSION} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36"
+_LINK = f"-s -w -X {_VERSION}.gitVersion=v{KUBERNETES_VERSION} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36"
+_TOLD_EVERY = 500  # packages
 # Nobody steps through these programs with a debugger: what one would need is not made (`-s -w` only drops it at the end).
 # Calls are inlined only in what a request runs through: without it Go compiles the rest, clouds' SDKs and generated clients
 # above all, in about half the time. Of two patterns that fit a package, the later counts.
@@ -51,7 +52,7 @@ _HOT = (
     "google.golang.org/grpc/...",
     "google.golang.org/protobuf/...",
     "istio.io/istio/...",
-    "k8s.io/api/...",
+    "k8s.io/api/core/...",
     "k8s.io/apimachinery/...",
     "k8s.io/apiserver/...",
     "sigs.k8s.io/json/...",
@@ -71,25 +72,17 @@ class BuildFailed(RuntimeError):
     """A program could not be built; the message says which, why and what helps."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """One program: its name, its main package, and the linker flags."""
-
-    name: str
-    package: str
-    flags: str = ""
-
-
-RECIPES = (
-    Recipe("etcd", "go.etcd.io/etcd/server/v3"),
-    Recipe("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", _KUBERNETES_FLAGS),
-    Recipe("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", _KUBERNETES_FLAGS),
-    Recipe("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", _KUBERNETES_FLAGS),
-    Recipe("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
-    Recipe("pilot-discovery", "istio.io/istio/pilot/cmd/pilot-discovery"),
-    Recipe("victoria-metrics", "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics"),
-    Recipe("pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"),
-)
+# Each program's main package, in the order they are built.
+PACKAGES = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok",
+    "pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery",
+    "victoria-metrics": "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics",
+    "pulumi": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+}
 
 
 @dataclass(frozen=True)
@@ -117,7 +110,7 @@ def cache_folder() -> Path:
 
 def key() -> str:
     """Names what would be built now."""
-    digest = hashlib.sha256(repr((RECIPES, _COMPILE, GO_PACKAGE)).encode())
+    digest = hashlib.sha256(repr((PACKAGES, _COMPILE, _LINK, GO_PACKAGE)).encode())
     for path in sorted(MODULE.glob("go.*")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -151,29 +144,52 @@ def _build(cache: Path, say: Say) -> Programs:
     (folder / "bin").mkdir(parents=True, exist_ok=True)
     go = find_go(cache, say)
     _check_disk(go, cache)
-    missing = [recipe for recipe in RECIPES if not (folder / "bin" / recipe.name).exists()]
-    for number, recipe in enumerate(missing, 1):
-        say(f"building {recipe.name} ({number} of {len(missing)})")
-        start = time.monotonic()
-        _build_one(go, recipe, folder / "bin")
-        size = (folder / "bin" / recipe.name).stat().st_size >> 20
-        say(f"built {recipe.name} in {time.monotonic() - start:.0f} s, {size} MiB")
+    _build_programs(go, folder / "bin", say)
     _copy_files(go, folder / "files")
     (folder / "complete").write_text(f"{time.monotonic() - began:.0f}\n")
     return Programs(folder)
 
 
-def _build_one(go: Path, recipe: Recipe, target: Path) -> None:
-    temporary = target / f".{recipe.name}.{os.getpid()}"
-    flags = f"-s -w {recipe.flags}".strip()
-    argv = [str(go), "build", *_COMPILE, "-ldflags", flags, "-o", str(temporary), recipe.package]
-    done = subprocess.run(argv, cwd=MODULE, env=_go_environment(), capture_output=True, text=True)
-    if done.returncode:
-        temporary.unlink(missing_ok=True)
-        tail = "\n".join(done.stderr.strip().splitlines()[-12:])
-        hint = "no space is left: free some and run again" if "no space left" in done.stderr else "what is built is kept"
-        raise BuildFailed(f"go build of {recipe.name} failed ({hint}):\n{tail}")
-    temporary.rename(target / recipe.name)
+def _build_programs(go: Path, bin: Path, say: Say) -> None:
+    """Builds what is not there yet by one `go build`: it links one program while it compiles for the next."""
+    began = time.monotonic()
+    missing = {name: package for name, package in PACKAGES.items() if not (bin / name).exists()}
+    if not missing:
+        return
+    say(f"building {', '.join(missing)}: about a quarter of an hour when nothing of it is cached")
+    packages = set(_go(go, "list", "-deps", *missing.values()).split())
+    say(f"downloaded: {len(packages):,} packages to compile")
+    unfinished = bin / "unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    there: dict[str, Path] = {}
+
+    def look() -> None:
+        for name, package in missing.items():
+            made = unfinished / re.sub(r"/v\d+$", "", package).rpartition("/")[2]
+            if name not in there and made.exists():
+                there[name] = made
+                say(f"built {name} ({len(there)} of {len(missing)}) after {time.monotonic() - began:.0f} s")
+
+    argv = [str(go), "build", "-v", *_COMPILE, "-ldflags", _LINK, "-o", f"{unfinished}/", *missing.values()]
+    compiled, errors = 0, []
+    with subprocess.Popen(argv, cwd=MODULE, env=_go_environment(), stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr or ():
+            if line.strip() in packages:
+                compiled += 1
+                if compiled % _TOLD_EVERY == 0:
+                    say(f"compiled {compiled:,} packages after {time.monotonic() - began:.0f} s")
+            else:
+                errors.append(line.rstrip())
+            look()
+    look()
+    for name, made in there.items():
+        made.rename(bin / name)
+    unfinished.rmdir()
+    if process.returncode:
+        hint = "no space is left: free some and run again" if "no space left" in "\n".join(errors) else "what is built is kept"
+        failed = ", ".join(name for name in missing if name not in there)
+        raise BuildFailed(f"go build of {failed} failed ({hint}):\n" + "\n".join(errors[-12:]))
 
 
 def _copy_files(go: Path, files: Path) -> None:
@@ -192,9 +208,15 @@ def _copy_files(go: Path, files: Path) -> None:
 
 
 def _module_folder(go: Path, module: str) -> Path:
-    argv = [str(go), "list", "-m", "-f", "{{.Dir}}", module]
-    done = subprocess.run(argv, cwd=MODULE, env=_go_environment(), capture_output=True, text=True, check=True)
-    return Path(done.stdout.strip())
+    return Path(_go(go, "list", "-m", "-f", "{{.Dir}}", module).strip())
+
+
+def _go(go: Path, *words: str) -> str:
+    done = subprocess.run([str(go), *words], cwd=MODULE, env=_go_environment(), capture_output=True, text=True)
+    if done.returncode:
+        tail = "\n".join(done.stderr.strip().splitlines()[-12:])
+        raise BuildFailed(f"go {' '.join(words[:2])} failed (the next run goes on from what is downloaded):\n{tail}")
+    return done.stdout
 
 
 def find_go(cache: Path, say: Say) -> Path:
@@ -238,9 +260,7 @@ def _go_environment() -> dict[str, str]:
 
 def _check_disk(go: Path, cache: Path) -> None:
     """Fails early and clearly: a disk that fills up in the middle of a build of minutes says so in no useful words."""
-    argv = [str(go), "env", "GOCACHE", "GOMODCACHE"]
-    done = subprocess.run(argv, capture_output=True, text=True, env=_go_environment(), check=True)
-    build_cache, module_cache = (Path(line) for line in done.stdout.split("\n")[:2])
+    build_cache, module_cache = map(Path, _go(go, "env", "GOCACHE", "GOMODCACHE").splitlines())
     warm = _size_at_least(build_cache, 2 << 30) and (module_cache / "k8s.io").exists()
     needs: dict[int, tuple[int, Path]] = {}
     for path, bytes_needed in (

@@ -1,10 +1,9 @@
 """Takes services in and lets them go.
 
-`enroll` stores a service's original route beside the stack file (to be reviewed and committed), lists it at 0 there,
-and makes on both clusters what a
-route needs before it may forward: the peer listener, the other side's destination, the peer route, the record. The
-public routes are not
-touched: at 0 on blue the route *is* the original, and green's forwards everything to blue.
+`enroll` stores a service's original route beside the stack file (to be reviewed and committed), lists it at 0 there, and
+makes on both clusters what a route needs before it may forward: the peer listener, the other side's destination, the peer
+route, the record. The public routes are not touched: at 0 on blue the route *is* the original, and green's forwards
+everything to blue.
 `unenroll` puts the original spec back on both sides first, equal as JSON, and only then takes away what it had needed.
 """
 

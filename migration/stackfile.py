@@ -1,10 +1,8 @@
 """The edge's stack configuration: the truth of intent, read and written without harming what people wrote around it.
 
-Comments, order and keys of others stay (ruamel). A write is whole or not at all (new file, fsync, rename) and makes
-the generation grow by
-one. Before each write the file is read again; where one of our own keys is not as we last saw it, somebody else
-changed it: ForeignWrite.
-Keys of others may change at any time (Pulumi itself writes `encryptionsalt` there).
+Comments, order and keys of others stay (ruamel). A write is whole or not at all (new file, fsync, rename) and makes the
+generation grow by one. Before each write the file is read again; where one of our own keys is not as we last saw it,
+somebody else changed it: ForeignWrite. Keys of others may change at any time (Pulumi itself writes `encryptionsalt` there).
 """
 
 from __future__ import annotations

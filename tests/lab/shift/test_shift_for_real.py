@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def test_what_somebody_else_changes_is_frozen_and_named(project: Project) -> Non
         since = project.events()[-1]["seq"]
         running = project.begin("shift", "--yes", "--retry", "all")
         project.await_step(project.good, 500, since)
-        changed = project.edge.read_text().replace(f"{project.bad}: ", f"{project.bad}: 77")
+        changed = re.sub(rf"(\b{project.bad}: )\d+", r"\g<1>77", project.edge.read_text())
         project.edge.write_text(changed)
         result, told = project.ended(running, 3)
         assert sorted(result["frozen"]) == sorted(project.services), told
