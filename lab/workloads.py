@@ -154,17 +154,48 @@ def _adapt(each: Object, notes: list[str]) -> None:
         each["spec"]["conversion"] = {"strategy": "None"}
         notes.append(f"CRD {_name(each)}: conversion by a webhook in a pod, applied without")
     if _is(each, "Gateway", "networking.istio.io") and "selector" in each.get("spec", {}):
-        if each["spec"]["selector"].get("istio") != "ingressgateway":
-            each["spec"]["selector"] = {"istio": "ingressgateway"}
-            notes.append(f"Gateway {_id(each)}: selects other gateway pods; bound to the lab's gateway")
-        for server in each["spec"].get("servers") or []:
-            port = server.get("port") or {}
-            if port.get("protocol") in ("HTTP", "HTTP2") and port.get("number") != 80:
-                notes.append(f"Gateway {_id(each)}: port {port.get('number')} is served as port 80, the lab's public one")
-                port["number"] = 80
-            if (server.get("tls") or {}).get("httpsRedirect"):
-                del server["tls"]["httpsRedirect"]
-                notes.append(f"Gateway {_id(each)}: clients of the lab speak plain HTTP, its redirect to HTTPS is off")
+        _adapt_gateway(each, notes)
+    if _is(each, "VirtualService", "networking.istio.io"):
+        _adapt_route(each, notes)
+
+
+def _adapt_gateway(each: Object, notes: list[str]) -> None:
+    """Binds it to the lab's gateway, which has one public port, 80, and no certificates."""
+    if each["spec"]["selector"].get("istio") != "ingressgateway":
+        each["spec"]["selector"] = {"istio": "ingressgateway"}
+        notes.append(f"Gateway {_id(each)}: selects other gateway pods; bound to the lab's gateway")
+    servers = each["spec"].get("servers") or []
+    plain = {host for s in servers if _speaks(s, "HTTP", "HTTP2") for host in s.get("hosts") or []}
+    for server in servers:
+        port = server.get("port") or {}
+        if _speaks(server, "HTTP", "HTTP2") and port.get("number") != 80:
+            notes.append(f"Gateway {_id(each)}: port {port.get('number')} is served as port 80, the lab's public one")
+            port["number"] = 80
+        if (server.get("tls") or {}).get("httpsRedirect"):
+            del server["tls"]["httpsRedirect"]
+            notes.append(f"Gateway {_id(each)}: clients of the lab speak plain HTTP, its redirect to HTTPS is off")
+        ended_here = _speaks(server, "HTTPS") and (server.get("tls") or {}).get("mode") != "PASSTHROUGH"
+        if ended_here and not plain & {"*", *(server.get("hosts") or [])}:
+            notes.append(f"Gateway {_id(each)}: HTTPS at port {port.get('number')} is plain HTTP at port 80 in the lab")
+            server.pop("tls", None)
+            port |= {"number": 80, "protocol": "HTTP"}
+
+
+def _speaks(server: Object, *protocols: str) -> bool:
+    return str((server.get("port") or {}).get("protocol", "")).upper() in protocols
+
+
+def _adapt_route(each: Object, notes: list[str]) -> None:
+    """All requests come in by port 80: matches of other ports would never fit, a redirect to HTTPS would not end."""
+    rules = (each.get("spec") or {}).get("http") or []
+    served = [rule for rule in rules if (rule.get("redirect") or {}).get("scheme") != "https"]
+    if served and len(served) < len(rules):
+        each["spec"]["http"] = served
+        notes.append(f"VirtualService {_id(each)}: clients of the lab speak plain HTTP, its redirect to HTTPS is off")
+    for match in [match for rule in served for match in rule.get("match") or []]:
+        if match.get("port", 80) != 80:
+            notes.append(f"VirtualService {_id(each)}: what it matches at port {match['port']} comes by port 80 in the lab")
+            match["port"] = 80
 
 
 def _front(route: Object, zone: str) -> Front:
@@ -183,7 +214,7 @@ def _path(route: Object) -> str:
             continue
         matches = rule.get("match") or [{}]
         for match in matches:
-            if set(match) - {"uri", "name", "gateways", "ignoreUriCase"}:
+            if set(match) - {"uri", "name", "gateways", "ignoreUriCase", "port"}:
                 continue
             uri = match.get("uri") or {}
             if "regex" not in uri:

@@ -167,6 +167,45 @@ def test_what_was_given_is_not_changed() -> None:
     assert gateway["spec"]["servers"][0]["port"]["number"] == 8080
 
 
+def https_gateway(*plain_hosts: str) -> dict[str, Any]:
+    made = workloads._gateway("default", "mine")
+    tls = {"mode": "SIMPLE", "credentialName": "cert"}
+    port = {"number": 443, "name": "https", "protocol": "HTTPS"}
+    made["spec"]["servers"] = [{"port": port, "hosts": ["shop.example"], "tls": tls}]
+    if plain_hosts:
+        made["spec"]["servers"].append({"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": [*plain_hosts]})
+    return made
+
+
+def test_what_is_served_by_https_alone_is_plain_in_the_lab_and_said() -> None:
+    prepared = workloads.prepare([https_gateway()])
+    (server,) = prepared.objects[0]["spec"]["servers"]
+    assert server == {"port": {"number": 80, "name": "https", "protocol": "HTTP"}, "hosts": ["shop.example"]}
+    assert prepared.notes == ("Gateway default/mine: HTTPS at port 443 is plain HTTP at port 80 in the lab",)
+
+
+@pytest.mark.parametrize("plain", ["*", "shop.example"])
+def test_what_is_served_by_http_too_stays(plain: str) -> None:
+    given = https_gateway(plain)
+    assert workloads.prepare([given]).objects == (given,)
+
+
+def test_a_tls_connection_that_is_passed_through_stays() -> None:
+    given = https_gateway()
+    given["spec"]["servers"][0]["tls"] = {"mode": "PASSTHROUGH"}
+    assert workloads.prepare([given]).objects == (given,)
+
+
+def test_a_route_by_port_443_is_asked_by_port_80_without_its_redirect() -> None:
+    given = route("web", match=[{"port": 443, "uri": {"prefix": "/shop"}}])
+    given["spec"]["http"].insert(0, {"match": [{"port": 80}], "redirect": {"scheme": "https"}})
+    prepared = workloads.prepare([workloads._gateway("default", "mine"), given])
+    (rule,) = prepared.objects[1]["spec"]["http"]
+    assert rule["match"] == [{"port": 80, "uri": {"prefix": "/shop"}}]
+    assert prepared.fronts[0].path == "/shop"
+    assert len(prepared.notes) == 2
+
+
 def test_lists_and_several_documents_are_opened(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("---\n---\n{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Secret}]}\n")
     (tmp_path / "b.yml").write_text("{apiVersion: v1, kind: ConfigMapList, items: [{apiVersion: v1, kind: ConfigMap}]}\n")
