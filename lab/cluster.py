@@ -29,7 +29,8 @@ from lab.programs import KUBERNETES_VERSION, Programs
 
 START_SECONDS = 180.0
 MAX_RESTARTS = 3
-PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "pods", "istiod", "envoy")
+CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kwok")
+PROGRAMS = ("etcd", "kube-apiserver", *CONTROLLERS, "pods", "istiod", "envoy")
 NEWEST_MINOR = int(KUBERNETES_VERSION.split(".")[1])
 OLDEST_MINOR = NEWEST_MINOR - 3  # how far back an API server of this version emulates
 
@@ -111,7 +112,24 @@ class Cluster:
         name = self._full(program)
         if name not in self.supervisor.programs:
             raise KeyError(f"{self.name} has no program {program!r}: {', '.join(PROGRAMS)}")
-        await (self.supervisor.kill(name) if state == "killed" else self.supervisor.revive(name))
+        if state == "killed":
+            await self.supervisor.kill(name)
+            return
+        await self.supervisor.revive(name)
+        if program in ("etcd", "kube-apiserver") and self.access:
+            await self._wake(self.access)
+
+    async def _wake(self, access: control_plane.Access) -> None:
+        """Starts the controllers anew: once the API server was dead they look at it again only after up to 80 s."""
+        kube = Kube(self.addresses.api_url, access.token, access.ca_file)
+        try:
+            await until(lambda: _answers(kube, "/readyz"), "API server")
+        finally:
+            await kube.close()
+        for name in map(self._full, CONTROLLERS):
+            if name in self.supervisor.programs and self.supervisor.programs[name].running:
+                await self.supervisor.kill(name)
+                await self.supervisor.revive(name)
 
     def _full(self, program: str) -> str:
         return f"{self.name}/{program}"
