@@ -72,7 +72,9 @@ class Universe:
             side: {service: Route(self.splits.get(service, 0)) for service in self.services} for side in ("blue", "green")
         }
         self.records: dict[Side, tuple[int, dict[str, int]]] = {"blue": (1, {}), "green": (1, {})}
-        self.dead: set[str] = set()  # blue-api, green-api, blue-counters, green-counters, store
+        self.dead: set[str] = (
+            set()
+        )  # blue-api, green-api (refuses), green-silent (takes all, answers nothing), blue-counters, green-counters, store
         self.hang: set[str] = set()
         self.counted: dict[Side, dict[str, ServiceCounters]] = {
             side: {service: ServiceCounters() for service in self.services} for side in ("blue", "green")
@@ -141,6 +143,8 @@ class FakeRouter:
         await asyncio.sleep(0.01)
         if f"{self.side}-api" in self.universe.dead:
             raise Unreachable(f"{self.cluster} does not answer")
+        if f"{self.side}-silent" in self.universe.dead:
+            await asyncio.Event().wait()  # until the caller gives up
         return self.universe.routes[self.side]
 
     async def read(self) -> RouterState:

@@ -11,6 +11,7 @@ import pytest
 from kit import LabCluster, eventually
 
 from lab.client import LabClient, LabError
+from lab.cluster import CONTROLLERS
 
 
 @pytest.mark.parametrize(("index", "minor"), [(0, "34"), (1, "36")], ids=["plum emulates 1.34", "fern is 1.36"])
@@ -131,6 +132,24 @@ def test_an_https_server_does_not_disturb_the_others(two_clusters: Any, namespac
         pass
     eventually(lambda: plum.send(host).status == 200, "the gateway, started anew")
     assert "envoy_listener_manager_total_listeners_warming{} 0" in plum.stats()
+
+
+def test_after_its_api_server_was_dead_a_cluster_works_at_once(lab: Any, two_clusters: Any, namespace: str) -> None:
+    """Controllers that found it dead wait longer and longer before they look again; the lab starts them anew."""
+    plum, _ = two_clusters
+
+    def controllers() -> dict[str, int]:
+        records = [json.loads(path.read_text()) for path in (lab.root / "run").glob("plum.*.json")]
+        return {each["name"]: each["pid"] for each in records if each["name"].removeprefix("plum/") in CONTROLLERS}
+
+    before = controllers()
+    with plum.killed("kube-apiserver"):
+        assert controllers() == before
+    after = controllers()
+    assert len(before) == len(CONTROLLERS)
+    assert after.keys() == before.keys()
+    assert not set(after.values()) & set(before.values())
+    plum.workload(namespace, "web", f"web.{namespace}.test")
 
 
 def test_a_third_cluster_comes_and_goes_without_a_trace(lab: Any, two_clusters: Any) -> None:

@@ -344,13 +344,14 @@ def test_a_green_that_cannot_be_told_keeps_the_entry_where_it_is_at_blue(tmp_pat
     assert universe.entry.shares == {"plum": 10_000, "fern": 0}
 
 
-def test_rollback_stops_a_running_shift_and_works_with_green_dead(tmp_path: Path):
+@pytest.mark.parametrize("how", ["green-api", "green-silent"])
+def test_rollback_stops_a_running_shift_and_works_with_green_dead(tmp_path: Path, how: str):
     universe = Universe(tmp_path, SHOP)
     rolled = []
 
     async def back(loop, world):
         await until(lambda: world.live("shop/cart")[0] == 2000)
-        world.dead.add("green-api")
+        world.dead.add(how)
         lock = locks.take_over(tmp_path / ".bluegreen")
         other = loop.world
         from migration.journal import Journal
