@@ -72,9 +72,8 @@ class Universe:
             side: {service: Route(self.splits.get(service, 0)) for service in self.services} for side in ("blue", "green")
         }
         self.records: dict[Side, tuple[int, dict[str, int]]] = {"blue": (1, {}), "green": (1, {})}
-        self.dead: set[str] = (
-            set()
-        )  # blue-api, green-api (refuses), green-silent (takes all, answers nothing), blue-counters, green-counters, store
+        # blue-api, green-api (refuse), green-silent (takes all, answers nothing), blue-counters, green-counters, store
+        self.dead: set[str] = set()
         self.hang: set[str] = set()
         self.counted: dict[Side, dict[str, ServiceCounters]] = {
             side: {service: ServiceCounters() for service in self.services} for side in ("blue", "green")
