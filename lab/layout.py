@@ -194,6 +194,11 @@ def _runtime_folder() -> Path:
     raise RuntimeError(f"no folder for lock files: tried {', '.join(map(str, candidates))}")
 
 
+def warm_socket(block: Block) -> Path:
+    """Where the warm parent of the engine's helpers listens: a short path, since a socket's may have 107 characters."""
+    return _runtime_folder() / f"warm-{block.number}.sock"
+
+
 def environment(block: Block, root: Path, programs: Path) -> dict[str, str]:
     """What pulumi, bluegreen, boto3 and kubectl need in their environment to work on this lab."""
     path = [str(Path(sys.executable).parent), str(CHECKOUT / "lab" / "pulumi" / "bin"), str(programs)]
@@ -212,4 +217,5 @@ def environment(block: Block, root: Path, programs: Path) -> dict[str, str]:
         "BLUEGREEN_LAB": block.control_url,
         "BLUEGREEN_LAB_ROOT": str(root),
         "BLUEGREEN_DNS": block.dns,
+        "BLUEGREEN_LAB_WARM": str(warm_socket(block)),
     }
