@@ -29,8 +29,8 @@ from lab.programs import KUBERNETES_VERSION, Programs
 
 START_SECONDS = 180.0
 MAX_RESTARTS = 3
-CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kwok")
-PROGRAMS = ("etcd", "kube-apiserver", *CONTROLLERS, "pods", "istiod", "envoy")
+CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kwok", "istiod")
+PROGRAMS = ("etcd", "kube-apiserver", *CONTROLLERS, "pods", "envoy")
 NEWEST_MINOR = int(KUBERNETES_VERSION.split(".")[1])
 OLDEST_MINOR = NEWEST_MINOR - 3  # how far back an API server of this version emulates
 

@@ -32,7 +32,7 @@ WAIT_SECONDS = 300.0
 FAULT_AT_BP = 2000
 # Short dwells and few requests: a story, not an upgrade. The command's own defaults stay careful.
 POLICY = {
-    "steps_bp": [10, 500, 2500, 10000],
+    "steps_bp": [10, 2500, 10000],
     "dwell_seconds": 2,
     "min_requests": 1,
     "on_inconclusive": "advance",

@@ -78,9 +78,9 @@ def control_planes(root: Path, versions: dict[str, str]) -> Iterator[dict[str, B
         lock.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bare, Bare]]:
-    """(blue, green), fresh for each module of tests."""
+    """(blue, green); what a test writes is in namespaces of its own."""
     root = tmp_path_factory.mktemp("bare")
     with control_planes(root, {"plum": "1.34", "fern": "1.36"}) as planes:
         yield planes["plum"], planes["fern"]
@@ -119,7 +119,7 @@ def eventually(plane: Bare, *what: str) -> None:
         time.sleep(0.2)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tricky(pair: tuple[Bare, Bare]) -> tuple[Bare, Bare]:
     """The pair with tricky objects on blue, not replicated yet."""
     blue = pair[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit import eventually
 
 from migration import apply as applying
 from migration import capacity, export, plan, transform, verify
@@ -46,8 +47,10 @@ def test_a_service_arrives_is_held_and_answers_and_a_broken_one_does_not_pass(tw
             assert (done.failures, done.conflicts, done.held) == ([], [], [])
             floors = await capacity.apply_floors(await _floors(blue, green, namespace), blue, green)
             assert floors.ok
-            names = [f"{namespace}/web", f"{namespace}/sick"]
-            sick, web = await verify.verify(names, at["plum"], at["fern"], blue, green, probe=ask, patience_seconds=30)
+            both = at["plum"], at["fern"], blue, green
+            (web,) = await verify.verify([f"{namespace}/web"], *both, probe=ask, patience_seconds=60)
+            eventually(lambda: fern.send(f"sick.{namespace}.test").status == 500, "a pod that is ready and answers errors")
+            (sick,) = await verify.verify([f"{namespace}/sick"], *both, probe=ask, patience_seconds=1)
             assert web.problems == ()
             assert (web.ok, web.green_status, web.blue_status) == (True, 200, 200)
             assert any("from fern" in text for text in web.evidence)

@@ -139,6 +139,7 @@ def recording(clusters: Sequence[LabCluster], namespace: str, names: Sequence[st
 def _handler(cluster: str, recorder: Recorder) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # an answer's body must not wait for word of its head
 
         def do_GET(self) -> None:
             headers = tuple((name.lower(), value) for name, value in self.headers.items())

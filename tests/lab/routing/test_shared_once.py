@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -60,18 +60,20 @@ def crossing(two_clusters: tuple[LabCluster, LabCluster], namespace: str) -> Cro
 
 def test_both_gateways_serve_by_the_share_and_keep_each_versions_part(crossing: Crossing, namespace: str) -> None:
     service, total = f"{namespace}/web", 2000
-    for split, side in itertools.product(SPLITS, SIDES):
-        if side == "blue":
+    with ThreadPoolExecutor() as pool:
+        for split in SPLITS:
             crossing.set(split, [service])
-        got = answers(crossing.clusters[side], f"web.{namespace}.test", total)
-        assert {each.status for each in got} == {200}, (split, side, got)
-        green = sum(count for each, count in got.items() if each.cluster == crossing.clusters["green"].name)
-        second = sum(count for each, count in got.items() if each.workload.endswith("/v2"))
-        assert within(green, total, split / 10000), (split, side, got)
-        assert within(second, total, 0.25), (split, side, got)
-        pay = answers(crossing.clusters[side], f"web.{namespace}.test", 20, "/pay/now")
-        assert {each.workload for each in pay} == {f"{namespace}/pay"}
-        assert crossing.clusters[side].send(f"web.{namespace}.test", "/old").headers["location"].endswith("/new")
+            asked = {s: pool.submit(answers, crossing.clusters[s], f"web.{namespace}.test", total) for s in SIDES}
+            for side, future in asked.items():
+                got = future.result()
+                assert {each.status for each in got} == {200}, (split, side, got)
+                green = sum(count for each, count in got.items() if each.cluster == crossing.clusters["green"].name)
+                second = sum(count for each, count in got.items() if each.workload.endswith("/v2"))
+                assert within(green, total, split / 10000), (split, side, got)
+                assert within(second, total, 0.25), (split, side, got)
+                pay = answers(crossing.clusters[side], f"web.{namespace}.test", 20, "/pay/now")
+                assert {each.workload for each in pay} == {f"{namespace}/pay"}
+                assert crossing.clusters[side].send(f"web.{namespace}.test", "/old").headers["location"].endswith("/new")
 
 
 def test_services_on_one_peer_listener_move_apart_from_each_other(crossing: Crossing, namespace: str) -> None:
@@ -158,7 +160,7 @@ def test_a_rewrite_a_header_and_a_mirror_happen_once(two_clusters: tuple[LabClus
                     assert seen.all("x-once") == ["yes"]
                     assert seen.all("x-own") == ["yes"]
                     assert seen.all(routing.RULE_HEADER) == [] or split == {"plum": 0, "fern": 10000}[cluster.name]
-                    eventually(lambda n=number: recorders["shadow"].of(n), "the mirrored request")
+                    eventually(lambda n=number: recorders["shadow"].of(n), "the mirrored request", pause=0.002)
                     (mirrored,) = recorders["shadow"].of(number)
                     assert mirrored.cluster == cluster.name
                     served[seen.cluster] += 1

@@ -161,6 +161,7 @@ class Project:
             "bake_seconds": 1,
             "min_requests": 1,
             "inconclusive_limit_seconds": 3600,
+            "analysis_interval_seconds": 1,
         }
         document = {
             "clusters": {cluster.name: self._cluster(cluster) for cluster in (self.plum, self.fern)},

@@ -114,7 +114,7 @@ def test_with_green_dead_the_way_back_moves_the_entry_within_the_ttl(project: Pr
     assert f"{project.good} is at 0 %" in told
     assert project.run("entry", "status")["entry"] == {"plum": 10_000, "fern": 0}
 
-    project.configure(steps_bp=[10_000])
+    project.configure(steps_bp=[10_000], metrics=False)
     load, output = zone.load(tmp_path)
     try:
         with project.load():  # the other service moves too, and needs requests for that
