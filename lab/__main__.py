@@ -18,10 +18,10 @@ import yaml
 from lab import programs
 from lab.client import LabClient, LabError
 from lab.layout import CHECKOUT, Folders, default_root
+from lab.manifests import WorkloadsError
 from lab.project import Project
 from lab.story import BLUE, GREEN, POLICY, migration_file
 from lab.story import VERSIONS as CLUSTERS
-from lab.workloads import WorkloadsError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

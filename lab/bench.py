@@ -18,14 +18,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
 
-from lab import measure, programs, workloads
+from lab import manifests, measure, programs, workloads
 from lab.client import Lab, LabError
 from lab.faults import FaultError
 from lab.layout import REGION, default_root
@@ -136,7 +136,7 @@ def bench() -> None:
 
 def _story(lab: Lab, folder: Path, console: Console) -> Story:
     """One service in front of both gateways, its name in DNS, and the files of a migration."""
-    shop = workloads.read(Path(__file__).parent / "shop" / "catalog.yaml")
+    shop = manifests.read(Path(__file__).parent / "shop" / "catalog.yaml")
     work = workloads.prepare(shop, ZONE)
     project = Project.create(folder / "work", lab.client.environment(), hosts=[HOST])
     project.set_sides(BLUE, GREEN)
@@ -169,7 +169,7 @@ def taken_back(bench: Bench) -> None:
     story = bench.story
     for cluster in (BLUE, GREEN):
         on_it = story.work.objects if cluster == BLUE else ()
-        refused = workloads.bring_up(story.kubeconfig(cluster), replace(story.work, objects=(_public(), *on_it)))
+        refused = manifests.bring_up(story.kubeconfig(cluster), (_public(), *on_it))
         if refused:
             raise LabError(f"{cluster} refused {refused[0][1]}")
     _name(story)

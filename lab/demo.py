@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lab import faults, measure, programs, story, workloads
+from lab import faults, manifests, measure, programs, story, workloads
 from lab.client import Lab, LabError
 from lab.faults import FaultError
 from lab.layout import default_root
@@ -28,9 +28,9 @@ MOST_SECONDS = 900.0
 
 def demo(source: Path | None = None) -> int:
     """Runs the story on the shop or on the manifests of `source`. Exit code 0 when it ended as it should."""
-    work = workloads.prepare(workloads.read(source or SHOP), ZONE)
+    work = workloads.prepare(manifests.read(source or SHOP), ZONE)
     if not work.fronts:
-        raise workloads.WorkloadsError(
+        raise manifests.WorkloadsError(
             f"WORKLOADS={source}: nothing that users could ask: no VirtualService on a gateway, no Service with HTTP"
         )
     console = Console(highlight=False)

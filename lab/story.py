@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from lab import faults, measure, workloads
+from lab import faults, manifests, measure, workloads
 from lab.client import Lab, LabClient, LabError
 from lab.layout import CHECKOUT
 from lab.project import EDGE, NETWORK, Operations, Project
@@ -218,7 +218,7 @@ def build_blue(story: Story) -> None:
     story.project.set_sides(BLUE)
     story.up(NETWORK, "blue")
     story.up(BLUE, "blue")
-    refused = workloads.bring_up(story.kubeconfig(BLUE), story.work)
+    refused = manifests.bring_up(story.kubeconfig(BLUE), story.work.objects)
     for what, why in (*story.work.held, *refused):
         story.view.say(f"not in the lab: {what}: {why}")
     story.up(EDGE, "blue")

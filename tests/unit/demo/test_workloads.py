@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab import workloads
+from lab import manifests, workloads
 
 MANIFESTS = Path(os.environ.get("BLUEGREEN_MANIFESTS", "../shared/manifests"))
 needs_manifests = pytest.mark.skipif(
@@ -161,14 +161,14 @@ def test_namespaces_that_are_used_but_not_there_are_made_first() -> None:
 
 
 def test_what_was_given_is_not_changed() -> None:
-    gateway = workloads._gateway("default", "mine")
+    gateway = workloads.public_gateway("default", "mine")
     gateway["spec"]["servers"][0]["port"]["number"] = 8080
     assert workloads.prepare([gateway]).objects[0]["spec"]["servers"][0]["port"]["number"] == 80
     assert gateway["spec"]["servers"][0]["port"]["number"] == 8080
 
 
 def https_gateway(*plain_hosts: str) -> dict[str, Any]:
-    made = workloads._gateway("default", "mine")
+    made = workloads.public_gateway("default", "mine")
     tls = {"mode": "SIMPLE", "credentialName": "cert"}
     port = {"number": 443, "name": "https", "protocol": "HTTPS"}
     made["spec"]["servers"] = [{"port": port, "hosts": ["shop.example"], "tls": tls}]
@@ -199,7 +199,7 @@ def test_a_tls_connection_that_is_passed_through_stays() -> None:
 def test_a_route_by_port_443_is_asked_by_port_80_without_its_redirect() -> None:
     given = route("web", match=[{"port": 443, "uri": {"prefix": "/shop"}}])
     given["spec"]["http"].insert(0, {"match": [{"port": 80}], "redirect": {"scheme": "https"}})
-    prepared = workloads.prepare([workloads._gateway("default", "mine"), given])
+    prepared = workloads.prepare([workloads.public_gateway("default", "mine"), given])
     (rule,) = prepared.objects[1]["spec"]["http"]
     assert rule["match"] == [{"port": 80, "uri": {"prefix": "/shop"}}]
     assert prepared.fronts[0].path == "/shop"
@@ -209,7 +209,7 @@ def test_a_route_by_port_443_is_asked_by_port_80_without_its_redirect() -> None:
 def test_lists_and_several_documents_are_opened(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("---\n---\n{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Secret}]}\n")
     (tmp_path / "b.yml").write_text("{apiVersion: v1, kind: ConfigMapList, items: [{apiVersion: v1, kind: ConfigMap}]}\n")
-    assert [each["kind"] for each in workloads.read(tmp_path)] == ["Secret", "ConfigMap"]
+    assert [each["kind"] for each in manifests.read(tmp_path)] == ["Secret", "ConfigMap"]
 
 
 @pytest.mark.parametrize(
@@ -219,14 +219,14 @@ def test_lists_and_several_documents_are_opened(tmp_path: Path) -> None:
 )
 def test_what_is_no_manifest_is_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
-    with pytest.raises(workloads.WorkloadsError, match=f"bad.yaml.*{said}"):
-        workloads.read(tmp_path)
+    with pytest.raises(manifests.WorkloadsError, match=f"bad.yaml.*{said}"):
+        manifests.read(tmp_path)
 
 
 @pytest.mark.parametrize("where", ["missing", ""], ids=["missing", "empty"])
 def test_no_manifests_is_said(tmp_path: Path, where: str) -> None:
-    with pytest.raises(workloads.WorkloadsError, match=r"WORKLOADS=.*no "):
-        workloads.read(tmp_path / where)
+    with pytest.raises(manifests.WorkloadsError, match=r"WORKLOADS=.*no "):
+        manifests.read(tmp_path / where)
 
 
 @needs_manifests
@@ -240,11 +240,11 @@ def test_no_manifests_is_said(tmp_path: Path, where: str) -> None:
     ids=["bookinfo", "online-boutique", "podinfo"],
 )
 def test_public_projects_have_the_front_ends_one_expects(folder: str, expected: set[str]) -> None:
-    assert {f.service for f in workloads.prepare(workloads.read(MANIFESTS / folder)).fronts} == expected
+    assert {f.service for f in workloads.prepare(manifests.read(MANIFESTS / folder)).fronts} == expected
 
 
 def test_the_shop_has_a_route_for_each_service_and_needs_no_change() -> None:
-    shop = workloads.prepare(workloads.read(Path(workloads.__file__).parent / "shop"), "shop.test")
+    shop = workloads.prepare(manifests.read(Path(workloads.__file__).parent / "shop"), "shop.test")
     assert len(shop.fronts) == 7
     assert shop.notes == shop.held == ()
 
@@ -254,7 +254,7 @@ def test_what_kubectl_refuses_is_told_once_and_by_name() -> None:
         'Warning: old\nresource mapping not found for name: "web" namespace: "" from "STDIN": no matches for kind '
         '"HTTPRoute" in version "gateway.networking.k8s.io/v1"\nensure CRDs are installed first\nError: quota\n'
     )
-    assert workloads.told_by_kubectl(text) == [
+    assert manifests.told_by_kubectl(text) == [
         ("HTTPRoute web", "no API gateway.networking.k8s.io/v1 here"),
         ("kubectl apply", "Error: quota"),
     ]
