@@ -17,8 +17,9 @@ import yaml
 
 from lab import programs
 from lab.client import LabClient, LabError
-from lab.layout import CHECKOUT, Folders, default_root
+from lab.layout import CHECKOUT, default_root
 from lab.manifests import WorkloadsError
+from lab.processes import start_time
 from lab.project import Project
 from lab.story import BLUE, GREEN, POLICY, migration_file
 from lab.story import VERSIONS as CLUSTERS
@@ -105,15 +106,17 @@ def _wait(root: Path, server: subprocess.Popen[bytes], seconds: float = 120) -> 
 
 
 def down(seconds: float = 60) -> None:
-    """Asks the running server to end and waits until it has."""
+    """Asks the running server to end, and returns when it is gone."""
     root = default_root()
     process = int(LabClient.of_root(root).lab()["pid"])
+    began = start_time(process)
     os.kill(process, signal.SIGTERM)
     deadline = time.monotonic() + seconds
-    while Folders(root).lab_file.exists():
+    while start_time(process) == began:
         if time.monotonic() > deadline:
             raise LabError(f"the lab in {root} (process {process}) has not ended after {seconds:.0f} s")
         time.sleep(0.1)
+    print(f"the lab in {root} has ended")
 
 
 def _print_usage(client: LabClient) -> None:

@@ -96,6 +96,7 @@ class Server:
             await self.supervisor.stop_all(grace=2.0)
             await runner.cleanup()
             self.folders.lab_file.unlink(missing_ok=True)
+            layout.warm_socket(self.block).unlink(missing_ok=True)
 
     async def _start_services(self) -> None:
         root = self.folders.root

@@ -15,6 +15,7 @@ import pytest
 from kit import eventually
 
 from lab.client import Lab, LabError
+from lab.layout import CHECKOUT
 from lab.processes import Program, Supervisor, end_leftovers, start_time
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -52,6 +53,21 @@ def test_after_a_sigkill_nothing_is_alive_and_the_root_starts_again(tmp_path: Pa
 def test_a_root_holds_one_lab(lab: Any) -> None:
     with pytest.raises(LabError, match="runs already"):
         Lab.start(lab.root)
+
+
+def test_lab_down_returns_when_the_lab_is_gone_and_says_so(tmp_path: Path) -> None:
+    with Lab.start(tmp_path) as lab:
+        began = start_time(lab.process.pid)
+        before = records(tmp_path)
+        command = [sys.executable, "-m", "lab", "down"]
+        environment = {**os.environ, "BLUEGREEN_LAB_ROOT": str(tmp_path)}
+        done = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        assert start_time(lab.process.pid) != began
+        assert not alive(before)
+        assert (done.returncode, done.stdout) == (0, f"the lab in {tmp_path} has ended\n")
+        done = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "no lab runs" in done.stderr
 
 
 def test_leftovers_are_known_by_pid_and_start_time(tmp_path: Path) -> None:
