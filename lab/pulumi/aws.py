@@ -5,11 +5,22 @@ Those that others read in AWS are made in moto, by the tables of the aws_* modul
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from lab.pulumi.aws_kind import Aws, Change, Kind
-from lab.pulumi.plugin import Difference, Plugin, PluginError, Request, Resource, compare, planned, serve, top
+from lab.pulumi.plugin import (
+    Difference,
+    Plugin,
+    PluginError,
+    Request,
+    Resource,
+    autoname,
+    compare,
+    is_autoname,
+    planned,
+    serve,
+    top,
+)
 from lab.pulumi.sdk_types import SdkType, find_type, package_version
 from lab.pulumi.values import Properties, like
 
@@ -214,19 +225,5 @@ def _seen(name: str, live: Any, wanted: Any) -> Any:
     return live if name in (_TAGGED, "labels") else like(live, wanted)
 
 
-def autoname(request: Request) -> str:
-    """The resource's name and seven letters that differ between stacks and replacements."""
-    import os
-
-    return f"{request.name}-{hashlib.sha256(request.urn.encode() + os.urandom(8)).hexdigest()[:7]}"
-
-
-def is_autoname(request: Request, name: Any) -> bool:
-    return isinstance(name, str) and len(name) == len(request.name) + 8 and name.startswith(f"{request.name}-")
-
-
 def main() -> None:
     serve(AwsPlugin())
-
-
-__all__ = ["AwsPlugin", "is_autoname", "main"]

@@ -10,7 +10,6 @@ program that asks AWS for a token.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,17 +18,14 @@ import pulumi
 from pulumi.provider.provider import ConstructResult, InvokeResult, Provider
 from pulumi.provider.server import main as serve
 
+from lab.pulumi import eks_components
 from lab.pulumi.goodbye import leave_when_told
-
-Inputs = Mapping[str, pulumi.Input[Any]]
 
 
 class EksProvider(Provider):
     def construct(
-        self, name: str, resource_type: str, inputs: Inputs, options: pulumi.ResourceOptions | None = None
+        self, name: str, resource_type: str, inputs: eks_components.Inputs, options: pulumi.ResourceOptions | None = None
     ) -> ConstructResult:
-        from lab.pulumi import eks_components
-
         builders: dict[str, Callable[..., eks_components.Component]] = {
             "eks:index:Cluster": eks_components.Cluster,
             "eks:index:ManagedNodeGroup": eks_components.ManagedNodeGroup,
@@ -52,19 +48,3 @@ def main() -> None:
 
     leave_when_told()
     serve(EksProvider(version("pulumi-eks"), json.dumps({"name": "eks", "version": version("pulumi-eks")})), sys.argv[1:])
-
-
-def lab_cluster(name: str) -> dict[str, Any]:
-    """What the lab's control API knows of a cluster: endpoint, token, CA."""
-    from urllib.error import HTTPError
-    from urllib.request import urlopen
-
-    lab = os.environ.get("BLUEGREEN_LAB")
-    if not lab:
-        raise Exception("BLUEGREEN_LAB is not set: start the lab, and run pulumi in its environment")
-    try:
-        with urlopen(f"{lab}/clusters/{name}", timeout=30) as answer:
-            found: dict[str, Any] = json.load(answer)
-    except HTTPError as error:
-        raise Exception(f"the lab at {lab} has no cluster {name!r}: {error}") from error
-    return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-from lab.pulumi.eks import Inputs, lab_cluster
+Inputs = Mapping[str, pulumi.Input[Any]]
 
 _CLUSTER_POLICY = "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"
 _NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryReadOnly", "AmazonEKS_CNI_Policy")
@@ -25,6 +26,22 @@ def unknown_inputs(token: str, inputs: Inputs) -> set[str]:
 def _trust(service: str) -> str:
     principal = {"Effect": "Allow", "Principal": {"Service": service}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
     return json.dumps({"Version": "2012-10-17", "Statement": [principal]})
+
+
+def lab_cluster(name: str) -> dict[str, Any]:
+    """What the lab's control API knows of a cluster: endpoint, token, CA."""
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    lab = os.environ.get("BLUEGREEN_LAB")
+    if not lab:
+        raise Exception("BLUEGREEN_LAB is not set: start the lab, and run pulumi in its environment")
+    try:
+        with urlopen(f"{lab}/clusters/{name}", timeout=30) as answer:
+            found: dict[str, Any] = json.load(answer)
+    except HTTPError as error:
+        raise Exception(f"the lab at {lab} has no cluster {name!r}: {error}") from error
+    return found
 
 
 def kubeconfig(name: str, arn: str) -> dict[str, Any]:

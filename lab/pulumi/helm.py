@@ -15,8 +15,8 @@ from typing import Any
 from lab.pulumi.helm_charts import CHARTS, ChartError, render
 from lab.pulumi.kube_api import ApiError, KubeApi, UnreachableError
 from lab.pulumi.kube_await import wait_gone, wait_ready
-from lab.pulumi.kubernetes import READY_SECONDS, Settings
-from lab.pulumi.plugin import Difference, NotReadyError, PluginError, Request, compare, planned
+from lab.pulumi.kube_settings import READY_SECONDS, Settings
+from lab.pulumi.plugin import Difference, NotReadyError, PluginError, Request, autoname, compare, planned
 from lab.pulumi.values import Properties, has_unknown
 
 MANAGER = "helm"
@@ -32,8 +32,6 @@ class Release:
             return request.old_inputs, []
         inputs = dict(request.inputs)
         if not inputs.get("name"):
-            from lab.pulumi.aws import autoname
-
             inputs["name"] = request.old_inputs.get("name") or autoname(request)
         if has_unknown({name: inputs.get(name) for name in ("chart", "repositoryOpts", "version")}):
             return inputs, []

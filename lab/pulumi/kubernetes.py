@@ -16,8 +16,10 @@ import time
 from typing import Any
 
 from lab.pulumi import kube_config, kube_shape
+from lab.pulumi.helm import Release
 from lab.pulumi.kube_api import ApiError, Kind, KubeApi, UnreachableError
 from lab.pulumi.kube_await import wait_gone, wait_ready
+from lab.pulumi.kube_settings import READY_SECONDS, Settings
 from lab.pulumi.plugin import (
     Difference,
     NotReadyError,
@@ -34,7 +36,6 @@ from lab.pulumi.values import UNKNOWN, Properties, has_unknown
 
 MANAGER = "pulumi-kubernetes"
 LAB_MANAGER = "bluegreen-lab"
-READY_SECONDS = 300.0
 KIND_SECONDS = 20.0  # how long a kind may be unknown: its definition may have been made a moment ago
 
 _FORCE_NEW = {
@@ -56,49 +57,6 @@ _FORCE_NEW = {
     ("storage.k8s.io", "StorageClass"): ("parameters", "provisioner"),
     ("batch", "Job"): ("spec.completions", "spec.parallelism", "spec.selector", "spec.template"),
 }
-
-
-class Settings:
-    """The provider's configuration; nested values and flags arrive as text."""
-
-    def __init__(self, config: Properties) -> None:
-        self.config = config
-        self.api: KubeApi | None = None
-        self.unknown = any(config.get(name) == UNKNOWN for name in ("kubeconfig", "context", "cluster"))
-
-    def flag(self, name: str) -> bool:
-        return str(self.config.get(name, "")).lower() == "true"
-
-    def connect(self) -> KubeApi:
-        if self.unknown:
-            raise UnreachableError("the provider's kubeconfig is not known yet")
-        if self.api is None:
-            kubeconfig = self.config.get("kubeconfig")
-            if not kubeconfig:
-                raise PluginError("the kubernetes provider has no kubeconfig; the lab's plugin never takes an ambient one")
-            if isinstance(kubeconfig, dict):
-                import json
-
-                kubeconfig = json.dumps(kubeconfig)
-            access = kube_config.read(kubeconfig, self.config.get("context"), self.config.get("cluster"))
-            self.api = KubeApi(access)
-        return self.api
-
-    def namespace(self) -> str:
-        return str(self.config.get("namespace") or self.connect().access.namespace)
-
-    def skips(self) -> bool:
-        """Is this cluster one that does not answer and that the program wants to go on without?"""
-        return self.flag("skipUpdateUnreachable") and not self.unknown and not self.reachable()
-
-    def reachable(self) -> bool:
-        if not hasattr(self, "_reachable"):
-            try:
-                self.connect().call("GET", "/version")
-                self._reachable = True
-            except UnreachableError:
-                self._reachable = False
-        return self._reachable
 
 
 class KubernetesPlugin(Plugin):
@@ -126,8 +84,6 @@ class KubernetesPlugin(Plugin):
     def resource(self, type_token: str) -> Resource:
         _, api_version, kind = type_token.split(":")
         if type_token == "kubernetes:helm.sh/v3:Release":
-            from lab.pulumi.helm import Release
-
             return Release(self._settings)
         if api_version.startswith(("helm.sh/", "yaml/", "kustomize/")):
             raise PluginError(

@@ -7,6 +7,7 @@ known yet marked so.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -238,6 +239,17 @@ def planned(request: Request, computed: list[str]) -> Properties:
         gone = request.old_inputs.keys() - request.inputs.keys()
         return {key: value for key, value in request.outputs.items() if key not in gone} | request.inputs
     return dict.fromkeys(computed, UNKNOWN) | request.inputs
+
+
+def autoname(request: Request) -> str:
+    """The resource's name and seven letters that differ between stacks and replacements."""
+    import os
+
+    return f"{request.name}-{hashlib.sha256(request.urn.encode() + os.urandom(8)).hexdigest()[:7]}"
+
+
+def is_autoname(request: Request, name: Any) -> bool:
+    return isinstance(name, str) and len(name) == len(request.name) + 8 and name.startswith(f"{request.name}-")
 
 
 def top(path: str) -> str:
