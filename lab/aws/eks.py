@@ -13,13 +13,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
 from urllib.parse import unquote
 
+from lab.aws import eks_access, eks_parts
 from lab.aws import eks_catalogue as catalogue
-from lab.aws import eks_parts
 from lab.aws.control import ControlPlanes, Rejected
-from lab.aws.eks_types import Answer, Body, EksError, Kept, gone, in_use, invalid, refused
+from lab.aws.eks_types import Answer, At, Body, EksError, Kept, gone, in_use, invalid, paged, refused
 
 NAME_PATTERN = re.compile(r"[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
 CONFIG = ("upgradePolicy", "zonalShiftConfig", "computeConfig", "storageConfig", "remoteNetworkConfig")
@@ -98,7 +97,7 @@ class Eks:
 
     # --- clusters ---
 
-    def create(self, at: Mapping[str, Any], body: Body) -> Answer:
+    def create(self, at: At, body: Body) -> Answer:
         name = str(body.get("name", ""))
         if not NAME_PATTERN.fullmatch(name):
             raise invalid(f"The cluster name {name!r} must be 1-100 letters, digits, dashes and underscores")
@@ -124,7 +123,7 @@ class Eks:
         group = self.network.make_group(self.account, self.region, name, vpc_id)
         shown = self._described(name, version, body, vpc | {"vpcId": vpc_id, "clusterSecurityGroupId": group})
         self.clusters[name] = Kept(shown)
-        eks_parts.first_access(self, name, body)
+        eks_access.first_access(self, name, body)
         return {"cluster": shown}
 
     def _described(self, name: str, version: str, body: Body, vpc: Body) -> Body:
@@ -166,15 +165,15 @@ class Eks:
         shown["upgradePolicy"] = {"supportType": "EXTENDED"}
         return shown | {key: body[key] for key in CONFIG if body.get(key) is not None}
 
-    def describe(self, at: Mapping[str, Any], body: Body) -> Answer:
+    def describe(self, at: At, body: Body) -> Answer:
         return {"cluster": self.cluster(at["name"]).shown}
 
-    def list(self, at: Mapping[str, Any], body: Body) -> Answer:
+    def list(self, at: At, body: Body) -> Answer:
         for kept in list(self.clusters.values()):
             self._look(kept)
-        return eks_parts.paged(sorted(self.clusters), "clusters", at)
+        return paged(sorted(self.clusters), "clusters", at)
 
-    def delete(self, at: Mapping[str, Any], body: Body) -> Answer:
+    def delete(self, at: At, body: Body) -> Answer:
         name = at["name"]
         kept = self.cluster(name)
         if kept.shown["deletionProtection"]:
@@ -191,7 +190,7 @@ class Eks:
         kept.shown["status"] = "DELETING"
         return {"cluster": kept.shown}
 
-    def update_config(self, at: Mapping[str, Any], body: Body) -> Answer:
+    def update_config(self, at: At, body: Body) -> Answer:
         kept = self.active(at["name"])
         changes = {key: value for key, value in body.items() if key != "clientRequestToken" and value is not None}
         for key, value in changes.items():
@@ -199,7 +198,7 @@ class Eks:
             kept.shown[key] = old | value if isinstance(old, dict) and isinstance(value, dict) else value
         return kept.update("ConfigUpdate", changes)
 
-    def update_version(self, at: Mapping[str, Any], body: Body) -> Answer:
+    def update_version(self, at: At, body: Body) -> Answer:
         """EKS goes one minor up in place; the lab's control planes cannot: a new cluster is the way there."""
         kept, wanted = self.active(at["name"]), str(body.get("version"))
         now = kept.shown["version"]
@@ -209,18 +208,18 @@ class Eks:
             f"the lab cannot upgrade {at['name']} in place: make another cluster with {wanted}", clusterName=at["name"]
         )
 
-    def versions(self, at: Mapping[str, Any], body: Body) -> Answer:
+    def versions(self, at: At, body: Body) -> Answer:
         query = at["query"]
         default = query.get("defaultOnly", ["false"])[0] == "true"
         found = catalogue.describe_versions(query.get("clusterVersions", []), time.strftime("%Y-%m-%d"), default)
         return {"clusterVersions": found}
 
-    def addon_versions(self, at: Mapping[str, Any], body: Body) -> Answer:
+    def addon_versions(self, at: At, body: Body) -> Answer:
         query = at["query"]
         name, version = (query.get(key, [None])[0] for key in ("addonName", "kubernetesVersion"))
         return {"addons": catalogue.describe_addons(name, version)}
 
-    def access_policies(self, at: Mapping[str, Any], body: Body) -> Answer:
+    def access_policies(self, at: At, body: Body) -> Answer:
         return {
             "accessPolicies": [{"name": name, "arn": catalogue.ACCESS_POLICY_ARN + name} for name in catalogue.ACCESS_POLICIES]
         }
@@ -232,7 +231,7 @@ def _fail(shown: Body, code: str, message: str) -> None:
         shown["health"]["issues"].append(issue)
 
 
-Act = Callable[[Eks, Mapping[str, Any], Body], Answer]
+Act = Callable[[Eks, At, Body], Answer]
 
 
 def _routes() -> list[tuple[str, re.Pattern[str], Act]]:
@@ -247,9 +246,8 @@ def _routes() -> list[tuple[str, re.Pattern[str], Act]]:
         ("POST", "/clusters/{name}/update-config", Eks.update_config),
         ("POST", "/clusters/{name}/updates", Eks.update_version),
     ]
-    return [
-        (verb, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), act) for verb, path, act in [*own, *eks_parts.ROUTES]
-    ]
+    routes = [*own, *eks_parts.ROUTES, *eks_access.ROUTES]
+    return [(verb, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), act) for verb, path, act in routes]
 
 
 ROUTES = _routes()

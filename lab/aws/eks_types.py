@@ -10,6 +10,7 @@ from typing import Any
 
 Body = dict[str, Any]
 Answer = dict[str, Any]
+At = Mapping[str, Any]  # what the path names, and the query
 
 
 class EksError(Exception):
@@ -62,3 +63,13 @@ class Kept:
         }
         self.updates[made["id"]] = made
         return {"update": made}
+
+
+def paged(names: list[Any], key: str, at: At) -> Answer:
+    """One page of a list, by maxResults and nextToken (here: the number of the first)."""
+    query = at["query"]
+    first, most = int(query.get("nextToken", ["0"])[0]), int(query.get("maxResults", ["100"])[0])
+    answer: Answer = {key: names[first : first + most]}
+    if first + most < len(names):
+        answer["nextToken"] = str(first + most)
+    return answer

@@ -91,6 +91,7 @@ def test_autoscalers_follow_the_usage_told_by_annotations(two_clusters: Any, nam
             "minReplicas": 1,
             "maxReplicas": 4,
             "metrics": [{"type": "Resource", "resource": cpu}],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},
         },
     }
     plum.api.apply(scaler)

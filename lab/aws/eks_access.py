@@ -1,0 +1,196 @@
+"""Who may do what on an EKS cluster, and its pods in AWS: access entries with their policies, Pod Identity."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lab.aws import eks_catalogue as catalogue
+from lab.aws.eks_types import Answer, At, Body, gone, in_use, invalid, paged
+
+if TYPE_CHECKING:
+    from lab.aws.eks import Eks
+
+
+# --- access entries ---
+
+
+def first_access(eks: Eks, name: str, body: Body) -> None:
+    """EKS gives who creates a cluster an entry with all rights, unless the request says no or entries are off."""
+    access = eks.clusters[name].shown["accessConfig"]
+    if access["authenticationMode"] != "CONFIG_MAP" and access["bootstrapClusterCreatorAdminPermissions"]:
+        principal = f"arn:aws:iam::{eks.account}:root"
+        at = {"name": name, "principal": principal, "query": {}}
+        _put_entry(eks, at, {"principalArn": principal})
+        policy = catalogue.ACCESS_POLICY_ARN + "AmazonEKSClusterAdminPolicy"
+        associate(eks, at, {"policyArn": policy, "accessScope": {"type": "cluster"}})
+
+
+def _put_entry(eks: Eks, at: At, body: Body) -> Answer:
+    cluster, principal = eks.cluster(at["name"]), str(body["principalArn"])
+    if principal in cluster.access:
+        raise in_use("The specified access entry resource is already in use on this cluster.", clusterName=at["name"])
+    made: Body = {
+        "clusterName": at["name"],
+        "principalArn": principal,
+        "kubernetesGroups": body.get("kubernetesGroups") or [],
+        "accessEntryArn": eks.arn("access-entry", at["name"], principal.split(":")[-1], str(uuid.uuid4())),
+        "createdAt": time.time(),
+        "modifiedAt": time.time(),
+        "tags": body.get("tags") or {},
+        "username": body.get("username") or principal,
+        "type": body.get("type") or "STANDARD",
+    }
+    cluster.access[principal] = made
+    cluster.policies[principal] = {}
+    return {"accessEntry": made}
+
+
+def create_entry(eks: Eks, at: At, body: Body) -> Answer:
+    mode = eks.active(at["name"]).shown["accessConfig"]["authenticationMode"]
+    if mode == "CONFIG_MAP":
+        raise invalid(
+            "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP] to perform this operation.",
+            clusterName=at["name"],
+        )
+    return _put_entry(eks, at, body)
+
+
+def _entry(eks: Eks, at: At) -> Body:
+    found = eks.cluster(at["name"]).access.get(at["principal"])
+    if found is None:
+        raise gone(f"The specified principalArn could not be found: {at['principal']}", clusterName=at["name"])
+    return found
+
+
+def describe_entry(eks: Eks, at: At, body: Body) -> Answer:
+    return {"accessEntry": _entry(eks, at)}
+
+
+def list_entries(eks: Eks, at: At, body: Body) -> Answer:
+    return paged(sorted(eks.cluster(at["name"]).access), "accessEntries", at)
+
+
+def update_entry(eks: Eks, at: At, body: Body) -> Answer:
+    found = _entry(eks, at)
+    found |= {key: body[key] for key in ("kubernetesGroups", "username") if body.get(key) is not None}
+    found["modifiedAt"] = time.time()
+    return {"accessEntry": found}
+
+
+def delete_entry(eks: Eks, at: At, body: Body) -> Answer:
+    _entry(eks, at)
+    cluster = eks.clusters[at["name"]]
+    del cluster.access[at["principal"]], cluster.policies[at["principal"]]
+    return {}
+
+
+def associate(eks: Eks, at: At, body: Body) -> Answer:
+    _entry(eks, at)
+    policy = str(body["policyArn"])
+    if policy.removeprefix(catalogue.ACCESS_POLICY_ARN) not in catalogue.ACCESS_POLICIES:
+        raise invalid(f"The policyArn parameter format is not valid: {policy}", clusterName=at["name"])
+    made = {
+        "policyArn": policy,
+        "accessScope": {"namespaces": [], **body["accessScope"]},
+        "associatedAt": time.time(),
+        "modifiedAt": time.time(),
+    }
+    eks.clusters[at["name"]].policies[at["principal"]][policy] = made
+    return {"clusterName": at["name"], "principalArn": at["principal"], "associatedAccessPolicy": made}
+
+
+def list_associated(eks: Eks, at: At, body: Body) -> Answer:
+    _entry(eks, at)
+    held = list(eks.clusters[at["name"]].policies[at["principal"]].values())
+    return {"clusterName": at["name"], "principalArn": at["principal"], **paged(held, "associatedAccessPolicies", at)}
+
+
+def disassociate(eks: Eks, at: At, body: Body) -> Answer:
+    _entry(eks, at)
+    if eks.clusters[at["name"]].policies[at["principal"]].pop(at["policy"], None) is None:
+        raise gone(f"{at['policy']} is not associated with {at['principal']}", clusterName=at["name"])
+    return {}
+
+
+# --- Pod Identity ---
+
+
+def create_identity(eks: Eks, at: At, body: Body) -> Answer:
+    cluster = eks.active(at["name"])
+    same = (body["namespace"], body["serviceAccount"])
+    if any((each["namespace"], each["serviceAccount"]) == same for each in cluster.identities.values()):
+        raise in_use(f"Association already exists: {'/'.join(same)}", clusterName=at["name"])
+    id = f"a-{uuid.uuid4().hex[:17]}"
+    made: Body = {
+        "clusterName": at["name"],
+        "namespace": body["namespace"],
+        "serviceAccount": body["serviceAccount"],
+        "roleArn": body["roleArn"],
+        "associationArn": eks.arn("podidentityassociation", at["name"], id),
+        "associationId": id,
+        "tags": body.get("tags") or {},
+        "createdAt": time.time(),
+        "modifiedAt": time.time(),
+        "disableSessionTags": bool(body.get("disableSessionTags")),
+    }
+    if body.get("targetRoleArn"):
+        made["targetRoleArn"] = body["targetRoleArn"]
+    cluster.identities[id] = made
+    return {"association": made}
+
+
+def _identity(eks: Eks, at: At) -> Body:
+    found = eks.cluster(at["name"]).identities.get(at["id"])
+    if found is None:
+        raise gone(f"No association found with id {at['id']}", clusterName=at["name"])
+    return found
+
+
+def describe_identity(eks: Eks, at: At, body: Body) -> Answer:
+    return {"association": _identity(eks, at)}
+
+
+def list_identities(eks: Eks, at: At, body: Body) -> Answer:
+    query = at["query"]
+    wanted = {key: query[key][0] for key in ("namespace", "serviceAccount") if key in query}
+    names = ("clusterName", "namespace", "serviceAccount", "associationArn", "associationId")
+    held = [
+        {name: each[name] for name in names}
+        for each in eks.cluster(at["name"]).identities.values()
+        if all(each[key] == value for key, value in wanted.items())
+    ]
+    return paged(held, "associations", at)
+
+
+def update_identity(eks: Eks, at: At, body: Body) -> Answer:
+    found = _identity(eks, at)
+    names = ("roleArn", "targetRoleArn", "disableSessionTags")
+    found |= {key: body[key] for key in names if body.get(key) is not None} | {"modifiedAt": time.time()}
+    return {"association": found}
+
+
+def delete_identity(eks: Eks, at: At, body: Body) -> Answer:
+    found = _identity(eks, at)
+    del eks.clusters[at["name"]].identities[at["id"]]
+    return {"association": found}
+
+
+ENTRY, IDENTITY = "/clusters/{name}/access-entries", "/clusters/{name}/pod-identity-associations"
+ROUTES: list[tuple[str, str, Callable[[Eks, At, Body], Answer]]] = [
+    ("POST", ENTRY, create_entry),
+    ("GET", ENTRY, list_entries),
+    ("GET", ENTRY + "/{principal}", describe_entry),
+    ("POST", ENTRY + "/{principal}", update_entry),
+    ("DELETE", ENTRY + "/{principal}", delete_entry),
+    ("POST", ENTRY + "/{principal}/access-policies", associate),
+    ("GET", ENTRY + "/{principal}/access-policies", list_associated),
+    ("DELETE", ENTRY + "/{principal}/access-policies/{policy}", disassociate),
+    ("POST", IDENTITY, create_identity),
+    ("GET", IDENTITY, list_identities),
+    ("GET", IDENTITY + "/{id}", describe_identity),
+    ("POST", IDENTITY + "/{id}", update_identity),
+    ("DELETE", IDENTITY + "/{id}", delete_identity),
+]
