@@ -105,7 +105,7 @@ class Server:
         command = metrics_store.command(self.built.bin, self.block, store)
         await self.supervisor.start(Program(metrics_store.NAME, command, root / "victoria-metrics.log"))
         warm = [sys.executable, "-m", "lab.pulumi.warm", str(layout.warm_socket(self.block))]
-        await self.supervisor.start(Program("warm", warm, root / "warm.log", {"PYTHONPATH": str(CHECKOUT)}))
+        await self.supervisor.start(Program("warm", warm, root / "warm.log", cwd=CHECKOUT))
         waiting = [_http_ok(f"{self.block.metrics_url}/health")]
         if importlib.util.find_spec("lab.aws") and importlib.util.find_spec("lab.aws.__main__"):
             argv = [sys.executable, "-m", "lab.aws", "--block", str(self.block), "--root", str(root)]

@@ -9,7 +9,6 @@ wiped. Nothing runs in the background: the control API is asked whenever somebod
 from __future__ import annotations
 
 import re
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -17,34 +16,17 @@ from urllib.parse import unquote
 
 from lab.aws import eks_access, eks_parts
 from lab.aws import eks_catalogue as catalogue
-from lab.aws.control import ControlPlanes, Rejected
-from lab.aws.eks_types import Answer, At, Body, EksError, Kept, gone, in_use, invalid, paged, refused
+from lab.aws.control import Rejected
+from lab.aws.eks_account import Account
+from lab.aws.eks_types import Answer, At, Body, EksError, Kept, in_use, invalid, paged, refused
 
 NAME_PATTERN = re.compile(r"[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
 CONFIG = ("upgradePolicy", "zonalShiftConfig", "computeConfig", "storageConfig", "remoteNetworkConfig")
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
 
-class Network:
-    """What a cluster has in EC2: its VPC and the security group that EKS makes. `lab.aws.network` does it in moto."""
-
-    def vpc_of(self, account: str, region: str, subnets: list[str]) -> str:
-        """The VPC of the subnets; ValueError says what is wrong with them."""
-        return "vpc-0000"
-
-    def make_group(self, account: str, region: str, cluster: str, vpc: str) -> str:
-        return "sg-0000"
-
-    def drop_group(self, account: str, region: str, group: str) -> None: ...
-
-
-class Eks:
-    """One account and region."""
-
-    def __init__(self, account: str, region: str, control: ControlPlanes, network: Network) -> None:
-        self.account, self.region, self.control, self.network = account, region, control, network
-        self.clusters: dict[str, Kept] = {}
-        self.lock = threading.RLock()
+class Eks(Account):
+    """The REST API of one account and region; what belongs to a cluster is in eks_parts and eks_access."""
 
     def call(self, method: str, path: str, query: Mapping[str, list[str]], body: Body) -> Answer:
         """One request of the REST API; EksError where AWS would refuse."""
@@ -56,45 +38,6 @@ class Eks:
                     return act(self, {**named, "query": query}, body)
         raise EksError(501, "NotImplemented", f"the lab's EKS has no {method} {path}: see lab/aws/eks.py for what it has")
 
-    def arn(self, kind: str, *parts: str) -> str:
-        return f"arn:aws:eks:{self.region}:{self.account}:{kind}/{'/'.join(parts)}"
-
-    def cluster(self, name: str) -> Kept:
-        """The cluster as it is now, after a look at the control plane."""
-        kept = self.clusters.get(name)
-        if kept is not None:
-            self._look(kept)
-        if name not in self.clusters:
-            raise gone(f"No cluster found for name: {name}.", clusterName=name)
-        return self.clusters[name]
-
-    def active(self, name: str) -> Kept:
-        kept = self.cluster(name)
-        if kept.shown["status"] != "ACTIVE":
-            raise refused(f"Cluster '{name}' is not in ACTIVE status", clusterName=name)
-        return kept
-
-    def _look(self, kept: Kept) -> None:
-        shown, name = kept.shown, kept.shown["name"]
-        try:
-            there = self.control.get(name)
-        except Rejected:
-            return  # the control API is down: what was known stands
-        if there is None:
-            if shown["status"] == "DELETING":
-                self.network.drop_group(self.account, self.region, shown["resourcesVpcConfig"]["clusterSecurityGroupId"])
-                del self.clusters[name]
-            elif shown["status"] == "ACTIVE":
-                _fail(shown, "InternalFailure", "the lab has no control plane of this name any longer")
-            return
-        if shown["status"] == "CREATING" and there["status"] == "ready":
-            shown["status"] = "ACTIVE"
-            shown["endpoint"] = there["endpoint"]
-            shown["certificateAuthority"] = {"data": there["ca"]}
-        elif shown["status"] == "CREATING" and there["status"] == "failed":
-            shown["status"] = "FAILED"
-            _fail(shown, "InternalFailure", str(there.get("reason") or "the control plane failed"))
-
     # --- clusters ---
 
     def create(self, at: At, body: Body) -> Answer:
@@ -102,7 +45,7 @@ class Eks:
         if not NAME_PATTERN.fullmatch(name):
             raise invalid(f"The cluster name {name!r} must be 1-100 letters, digits, dashes and underscores")
         if name in self.clusters:
-            self._look(self.clusters[name])
+            self.look(self.clusters[name])
         if name in self.clusters:
             raise in_use(f"Cluster already exists with name: {name}", clusterName=name)
         if not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/.+", str(body.get("roleArn", ""))):
@@ -170,7 +113,7 @@ class Eks:
 
     def list(self, at: At, body: Body) -> Answer:
         for kept in list(self.clusters.values()):
-            self._look(kept)
+            self.look(kept)
         return paged(sorted(self.clusters), "clusters", at)
 
     def delete(self, at: At, body: Body) -> Answer:
@@ -223,12 +166,6 @@ class Eks:
         return {
             "accessPolicies": [{"name": name, "arn": catalogue.ACCESS_POLICY_ARN + name} for name in catalogue.ACCESS_POLICIES]
         }
-
-
-def _fail(shown: Body, code: str, message: str) -> None:
-    issue = {"code": code, "message": message, "resourceIds": []}
-    if issue not in shown["health"]["issues"]:
-        shown["health"]["issues"].append(issue)
 
 
 Act = Callable[[Eks, At, Body], Answer]

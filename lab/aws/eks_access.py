@@ -5,19 +5,15 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from lab.aws import eks_catalogue as catalogue
+from lab.aws.eks_account import Account
 from lab.aws.eks_types import Answer, At, Body, gone, in_use, invalid, paged
-
-if TYPE_CHECKING:
-    from lab.aws.eks import Eks
-
 
 # --- access entries ---
 
 
-def first_access(eks: Eks, name: str, body: Body) -> None:
+def first_access(eks: Account, name: str, body: Body) -> None:
     """EKS gives who creates a cluster an entry with all rights, unless the request says no or entries are off."""
     access = eks.clusters[name].shown["accessConfig"]
     if access["authenticationMode"] != "CONFIG_MAP" and access["bootstrapClusterCreatorAdminPermissions"]:
@@ -28,7 +24,7 @@ def first_access(eks: Eks, name: str, body: Body) -> None:
         associate(eks, at, {"policyArn": policy, "accessScope": {"type": "cluster"}})
 
 
-def _put_entry(eks: Eks, at: At, body: Body) -> Answer:
+def _put_entry(eks: Account, at: At, body: Body) -> Answer:
     cluster, principal = eks.cluster(at["name"]), str(body["principalArn"])
     if principal in cluster.access:
         raise in_use("The specified access entry resource is already in use on this cluster.", clusterName=at["name"])
@@ -48,7 +44,7 @@ def _put_entry(eks: Eks, at: At, body: Body) -> Answer:
     return {"accessEntry": made}
 
 
-def create_entry(eks: Eks, at: At, body: Body) -> Answer:
+def create_entry(eks: Account, at: At, body: Body) -> Answer:
     mode = eks.active(at["name"]).shown["accessConfig"]["authenticationMode"]
     if mode == "CONFIG_MAP":
         raise invalid(
@@ -58,36 +54,36 @@ def create_entry(eks: Eks, at: At, body: Body) -> Answer:
     return _put_entry(eks, at, body)
 
 
-def _entry(eks: Eks, at: At) -> Body:
+def _entry(eks: Account, at: At) -> Body:
     found = eks.cluster(at["name"]).access.get(at["principal"])
     if found is None:
         raise gone(f"The specified principalArn could not be found: {at['principal']}", clusterName=at["name"])
     return found
 
 
-def describe_entry(eks: Eks, at: At, body: Body) -> Answer:
+def describe_entry(eks: Account, at: At, body: Body) -> Answer:
     return {"accessEntry": _entry(eks, at)}
 
 
-def list_entries(eks: Eks, at: At, body: Body) -> Answer:
+def list_entries(eks: Account, at: At, body: Body) -> Answer:
     return paged(sorted(eks.cluster(at["name"]).access), "accessEntries", at)
 
 
-def update_entry(eks: Eks, at: At, body: Body) -> Answer:
+def update_entry(eks: Account, at: At, body: Body) -> Answer:
     found = _entry(eks, at)
     found |= {key: body[key] for key in ("kubernetesGroups", "username") if body.get(key) is not None}
     found["modifiedAt"] = time.time()
     return {"accessEntry": found}
 
 
-def delete_entry(eks: Eks, at: At, body: Body) -> Answer:
+def delete_entry(eks: Account, at: At, body: Body) -> Answer:
     _entry(eks, at)
     cluster = eks.clusters[at["name"]]
     del cluster.access[at["principal"]], cluster.policies[at["principal"]]
     return {}
 
 
-def associate(eks: Eks, at: At, body: Body) -> Answer:
+def associate(eks: Account, at: At, body: Body) -> Answer:
     _entry(eks, at)
     policy = str(body["policyArn"])
     if policy.removeprefix(catalogue.ACCESS_POLICY_ARN) not in catalogue.ACCESS_POLICIES:
@@ -102,13 +98,13 @@ def associate(eks: Eks, at: At, body: Body) -> Answer:
     return {"clusterName": at["name"], "principalArn": at["principal"], "associatedAccessPolicy": made}
 
 
-def list_associated(eks: Eks, at: At, body: Body) -> Answer:
+def list_associated(eks: Account, at: At, body: Body) -> Answer:
     _entry(eks, at)
     held = list(eks.clusters[at["name"]].policies[at["principal"]].values())
     return {"clusterName": at["name"], "principalArn": at["principal"], **paged(held, "associatedAccessPolicies", at)}
 
 
-def disassociate(eks: Eks, at: At, body: Body) -> Answer:
+def disassociate(eks: Account, at: At, body: Body) -> Answer:
     _entry(eks, at)
     if eks.clusters[at["name"]].policies[at["principal"]].pop(at["policy"], None) is None:
         raise gone(f"{at['policy']} is not associated with {at['principal']}", clusterName=at["name"])
@@ -118,7 +114,7 @@ def disassociate(eks: Eks, at: At, body: Body) -> Answer:
 # --- Pod Identity ---
 
 
-def create_identity(eks: Eks, at: At, body: Body) -> Answer:
+def create_identity(eks: Account, at: At, body: Body) -> Answer:
     cluster = eks.active(at["name"])
     same = (body["namespace"], body["serviceAccount"])
     if any((each["namespace"], each["serviceAccount"]) == same for each in cluster.identities.values()):
@@ -142,18 +138,18 @@ def create_identity(eks: Eks, at: At, body: Body) -> Answer:
     return {"association": made}
 
 
-def _identity(eks: Eks, at: At) -> Body:
+def _identity(eks: Account, at: At) -> Body:
     found = eks.cluster(at["name"]).identities.get(at["id"])
     if found is None:
         raise gone(f"No association found with id {at['id']}", clusterName=at["name"])
     return found
 
 
-def describe_identity(eks: Eks, at: At, body: Body) -> Answer:
+def describe_identity(eks: Account, at: At, body: Body) -> Answer:
     return {"association": _identity(eks, at)}
 
 
-def list_identities(eks: Eks, at: At, body: Body) -> Answer:
+def list_identities(eks: Account, at: At, body: Body) -> Answer:
     query = at["query"]
     wanted = {key: query[key][0] for key in ("namespace", "serviceAccount") if key in query}
     names = ("clusterName", "namespace", "serviceAccount", "associationArn", "associationId")
@@ -165,21 +161,21 @@ def list_identities(eks: Eks, at: At, body: Body) -> Answer:
     return paged(held, "associations", at)
 
 
-def update_identity(eks: Eks, at: At, body: Body) -> Answer:
+def update_identity(eks: Account, at: At, body: Body) -> Answer:
     found = _identity(eks, at)
     names = ("roleArn", "targetRoleArn", "disableSessionTags")
     found |= {key: body[key] for key in names if body.get(key) is not None} | {"modifiedAt": time.time()}
     return {"association": found}
 
 
-def delete_identity(eks: Eks, at: At, body: Body) -> Answer:
+def delete_identity(eks: Account, at: At, body: Body) -> Answer:
     found = _identity(eks, at)
     del eks.clusters[at["name"]].identities[at["id"]]
     return {"association": found}
 
 
 ENTRY, IDENTITY = "/clusters/{name}/access-entries", "/clusters/{name}/pod-identity-associations"
-ROUTES: list[tuple[str, str, Callable[[Eks, At, Body], Answer]]] = [
+ROUTES: list[tuple[str, str, Callable[[Account, At, Body], Answer]]] = [
     ("POST", ENTRY, create_entry),
     ("GET", ENTRY, list_entries),
     ("GET", ENTRY + "/{principal}", describe_entry),

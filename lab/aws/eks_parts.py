@@ -5,20 +5,16 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from lab.aws import eks_access, eks_insights
 from lab.aws import eks_catalogue as catalogue
+from lab.aws.eks_account import Account
 from lab.aws.eks_types import Answer, At, Body, gone, in_use, invalid, paged
-
-if TYPE_CHECKING:
-    from lab.aws.eks import Eks
-
 
 # --- node groups ---
 
 
-def create_node_group(eks: Eks, at: At, body: Body) -> Answer:
+def create_node_group(eks: Account, at: At, body: Body) -> Answer:
     cluster, name = eks.active(at["name"]), str(body["nodegroupName"])
     if name in cluster.node_groups:
         raise in_use(
@@ -62,28 +58,28 @@ def create_node_group(eks: Eks, at: At, body: Body) -> Answer:
     return {"nodegroup": made}
 
 
-def _node_group(eks: Eks, at: At) -> Body:
+def _node_group(eks: Account, at: At) -> Body:
     found = eks.cluster(at["name"]).node_groups.get(at["group"])
     if found is None:
         raise gone(f"No node group found for name: {at['group']}.", clusterName=at["name"], nodegroupName=at["group"])
     return found
 
 
-def describe_node_group(eks: Eks, at: At, body: Body) -> Answer:
+def describe_node_group(eks: Account, at: At, body: Body) -> Answer:
     return {"nodegroup": _node_group(eks, at)}
 
 
-def list_node_groups(eks: Eks, at: At, body: Body) -> Answer:
+def list_node_groups(eks: Account, at: At, body: Body) -> Answer:
     return paged(sorted(eks.cluster(at["name"]).node_groups), "nodegroups", at)
 
 
-def delete_node_group(eks: Eks, at: At, body: Body) -> Answer:
+def delete_node_group(eks: Account, at: At, body: Body) -> Answer:
     found = _node_group(eks, at)
     del eks.clusters[at["name"]].node_groups[at["group"]]
     return {"nodegroup": found | {"status": "DELETING"}}
 
 
-def update_node_group(eks: Eks, at: At, body: Body) -> Answer:
+def update_node_group(eks: Account, at: At, body: Body) -> Answer:
     found = _node_group(eks, at)
     labels, taints = body.get("labels") or {}, body.get("taints") or {}
     dropped = labels.get("removeLabels") or []
@@ -104,7 +100,7 @@ def update_node_group(eks: Eks, at: At, body: Body) -> Answer:
     return eks.cluster(at["name"]).update("ConfigUpdate", {k: v for k, v in body.items() if k != "clientRequestToken"})
 
 
-def update_node_group_version(eks: Eks, at: At, body: Body) -> Answer:
+def update_node_group_version(eks: Account, at: At, body: Body) -> Answer:
     found, cluster = _node_group(eks, at), eks.cluster(at["name"])
     found["version"] = body.get("version") or cluster.shown["version"]
     found["releaseVersion"] = body.get("releaseVersion") or f"{found['version']}.0-20260801"
@@ -130,7 +126,7 @@ def _known_addon(name: str, version: str | None, kubernetes: str) -> str:
     return chosen
 
 
-def create_addon(eks: Eks, at: At, body: Body) -> Answer:
+def create_addon(eks: Account, at: At, body: Body) -> Answer:
     cluster, name = eks.active(at["name"]), str(body["addonName"])
     if name in cluster.addons:
         raise in_use(f"Addon already exists: {name}", clusterName=at["name"], addonName=name)
@@ -158,22 +154,22 @@ def create_addon(eks: Eks, at: At, body: Body) -> Answer:
     return {"addon": made}
 
 
-def _addon(eks: Eks, at: At) -> Body:
+def _addon(eks: Account, at: At) -> Body:
     found = eks.cluster(at["name"]).addons.get(at["addon"])
     if found is None:
         raise gone(f"No addon: {at['addon']} found in cluster: {at['name']}", clusterName=at["name"], addonName=at["addon"])
     return found
 
 
-def describe_addon(eks: Eks, at: At, body: Body) -> Answer:
+def describe_addon(eks: Account, at: At, body: Body) -> Answer:
     return {"addon": _addon(eks, at)}
 
 
-def list_addons(eks: Eks, at: At, body: Body) -> Answer:
+def list_addons(eks: Account, at: At, body: Body) -> Answer:
     return paged(sorted(eks.cluster(at["name"]).addons), "addons", at)
 
 
-def delete_addon(eks: Eks, at: At, body: Body) -> Answer:
+def delete_addon(eks: Account, at: At, body: Body) -> Answer:
     found, cluster = _addon(eks, at), eks.clusters[at["name"]]
     del cluster.addons[at["addon"]]
     for arn in found["podIdentityAssociations"]:
@@ -181,7 +177,7 @@ def delete_addon(eks: Eks, at: At, body: Body) -> Answer:
     return {"addon": found | {"status": "DELETING"}}
 
 
-def update_addon(eks: Eks, at: At, body: Body) -> Answer:
+def update_addon(eks: Account, at: At, body: Body) -> Answer:
     found, cluster = _addon(eks, at), eks.cluster(at["name"])
     if body.get("addonVersion"):
         found["addonVersion"] = _known_addon(at["addon"], body["addonVersion"], cluster.shown["version"])
@@ -195,7 +191,7 @@ def update_addon(eks: Eks, at: At, body: Body) -> Answer:
 # --- insights, updates, tags ---
 
 
-def list_insights(eks: Eks, at: At, body: Body) -> Answer:
+def list_insights(eks: Account, at: At, body: Body) -> Answer:
     wanted = body.get("filter") or {}
     found = [
         {key: each[key] for key in each if key not in eks_insights.DETAILS}
@@ -206,25 +202,25 @@ def list_insights(eks: Eks, at: At, body: Body) -> Answer:
     return {"insights": found}
 
 
-def describe_insight(eks: Eks, at: At, body: Body) -> Answer:
+def describe_insight(eks: Account, at: At, body: Body) -> Answer:
     for each in eks_insights.of(eks.cluster(at["name"])):
         if each["id"] == at["id"]:
             return {"insight": each}
     raise gone(f"No insight found for id {at['id']}", clusterName=at["name"])
 
 
-def list_updates(eks: Eks, at: At, body: Body) -> Answer:
+def list_updates(eks: Account, at: At, body: Body) -> Answer:
     return paged(list(eks.cluster(at["name"]).updates), "updateIds", at)
 
 
-def describe_update(eks: Eks, at: At, body: Body) -> Answer:
+def describe_update(eks: Account, at: At, body: Body) -> Answer:
     found = eks.cluster(at["name"]).updates.get(at["id"])
     if found is None:
         raise gone(f"No update found for ID: {at['id']}", clusterName=at["name"])
     return {"update": found}
 
 
-def _tags(eks: Eks, arn: str) -> dict[str, str]:
+def _tags(eks: Account, arn: str) -> dict[str, str]:
     for cluster in eks.clusters.values():
         kinds = (
             ("arn", [cluster.shown]),
@@ -241,16 +237,16 @@ def _tags(eks: Eks, arn: str) -> dict[str, str]:
     raise gone(f"Resource was not found: {arn}")
 
 
-def list_tags(eks: Eks, at: At, body: Body) -> Answer:
+def list_tags(eks: Account, at: At, body: Body) -> Answer:
     return {"tags": _tags(eks, at["arn"])}
 
 
-def tag(eks: Eks, at: At, body: Body) -> Answer:
+def tag(eks: Account, at: At, body: Body) -> Answer:
     _tags(eks, at["arn"]).update(body["tags"])
     return {}
 
 
-def untag(eks: Eks, at: At, body: Body) -> Answer:
+def untag(eks: Account, at: At, body: Body) -> Answer:
     tags = _tags(eks, at["arn"])
     for key in at["query"].get("tagKeys", []):
         tags.pop(key, None)
@@ -258,7 +254,7 @@ def untag(eks: Eks, at: At, body: Body) -> Answer:
 
 
 GROUP, ADDON = "/clusters/{name}/node-groups", "/clusters/{name}/addons"
-ROUTES: list[tuple[str, str, Callable[[Eks, At, Body], Answer]]] = [
+ROUTES: list[tuple[str, str, Callable[[Account, At, Body], Answer]]] = [
     ("POST", GROUP, create_node_group),
     ("GET", GROUP, list_node_groups),
     ("GET", GROUP + "/{group}", describe_node_group),

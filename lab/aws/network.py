@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from lab.aws.eks import Network
+from lab.aws.eks_account import Network
 
 
 class MotoNetwork(Network):

@@ -19,7 +19,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from lab.aws.control import ControlPlanes
-from lab.aws.eks import Eks, Network
+from lab.aws.eks import Eks
+from lab.aws.eks_account import Network
 from lab.aws.eks_types import EksError
 
 SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request")
