@@ -1,8 +1,8 @@
 """`make bench`: speed as ratios, both sides measured in one run on one lab, in pairs (ours, peer, ours, peer, ...).
 
-Prints a table and writes bench.json in the lab's root: [{name, ours, peer, ratio, unit}]. `ours` and `peer` are medians;
-ratio is peer / ours, so above 1 is better for us. A peer that is quoted and not measured here says so in its row's name;
-a row without a peer has null there.
+Prints a table, fails where a limit is not kept (ratios.LIMITS_SECONDS), and writes bench.json in the lab's root:
+[{name, ours, peer, ratio, unit}]. `ours` and `peer` are medians; ratio is peer / ours, so above 1 is better for us. A peer
+that is quoted and not measured here says so in its row's name; a row without a peer has null there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lab.client import Lab, LabError
 from lab.faults import FaultError
 from lab.layout import REGION, default_root
 from lab.project import TTL_SECONDS, ZONE, Project
-from lab.ratios import KINDS, MARK, OBJECTS, Object, Row, namespaces, objects, pairs, row, table
+from lab.ratios import HELP, KINDS, MARK, OBJECTS, UP, ZERO, Object, Row, namespaces, objects, over, pairs, row, table
 from lab.story import BLUE, GREEN, POLICY, VERSIONS, Story, migration_file
 from lab.view import Tail, View
 from migration.errors import BluegreenError
@@ -122,7 +122,7 @@ def bench() -> None:
             up = time.monotonic() - began
             story = _story(lab, folder, Console(file=log))
             made = Bench(lab, story, lambda text: console.print(text, soft_wrap=True), began, rows)
-            made.add(row("start-up: a lab with two clusters", [up]))
+            made.add(row(UP, [up]))
             start_up(made)
             taken_back(made)
             copies(made)
@@ -132,6 +132,8 @@ def bench() -> None:
     finally:
         (root / "bench.json").write_text(json.dumps([asdict(each) for each in rows], indent=2) + "\n")
     console.print(f"\nratio is peer / ours: above 1 is better for us\n{table(rows)}\n{root / 'bench.json'}", soft_wrap=True)
+    if slow := over(rows):
+        raise LabError(f"slower than it may be (is this machine busy?): {'; '.join(slow)}")
 
 
 def _story(lab: Lab, folder: Path, console: Console) -> Story:
@@ -152,7 +154,7 @@ def start_up(bench: Bench) -> None:
         return lambda: timed(lambda: bench.run(str(BIN / program), "--help"))
 
     ours, peer = pairs(7, helps("bluegreen"), helps("kubectl"))
-    bench.add(row("start-up: bluegreen --help / kubectl --help", ours, peer))
+    bench.add(row(f"{HELP} / kubectl --help", ours, peer))
 
 
 def timed(act: Callable[[], object]) -> float:
@@ -184,7 +186,7 @@ def taken_back(bench: Bench) -> None:
             seconds.append(_one_fault(story, ["--retry", SERVICE] if number else []))
     bench.add(
         row(
-            f"first bad answer to zero, at {FAULT_BP / 100:g} % (peer: Flagger 1.41 at its tightest on these parts, quoted, "
+            f"{ZERO}, at {FAULT_BP / 100:g} % (peer: Flagger 1.41 at its tightest on these parts, quoted, "
             "not measured in this run)",
             seconds,
             FLAGGER_SECONDS,

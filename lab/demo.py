@@ -17,6 +17,7 @@ from lab.client import Lab, LabError
 from lab.faults import FaultError
 from lab.layout import default_root
 from lab.project import ZONE, Project, ProjectError
+from lab.ratios import LIMITS_SECONDS, ZERO
 from lab.report import Report, render
 from lab.story import BLUE, GREEN, Story
 from lab.view import Tail, View
@@ -111,7 +112,8 @@ def _finish(told: Story, folder: Path) -> dict[str, Any]:
         took, bad = measure.taken_back(
             records, told.hosts(*fault["services"]), green=GREEN, since=fault["since"], until=fault["until"]
         )
-        told_of = {"reason": fault["reason"], "seconds_to_zero": took, "bad_responses": bad}
+        in_time = took is not None and took <= LIMITS_SECONDS[ZERO]
+        told_of = {"reason": fault["reason"], "seconds_to_zero": took, "bad_responses": bad, "in_time": in_time}
         rollbacks += [{"service": service, **told_of} for service in fault["services"]]
     summary: dict[str, Any] = {
         "kubernetes": {"blue": _minor(told, BLUE), "green": _minor(told, GREEN)},
@@ -171,6 +173,8 @@ def _print(console: Console, summary: dict[str, Any], folder: Path) -> None:
     )
     for each in summary["rollbacks"]:
         took = "never" if each["seconds_to_zero"] is None else f"{each['seconds_to_zero']:.2f} s"
+        if not each["in_time"]:
+            took += f" (allowed: {LIMITS_SECONDS[ZERO]:g} s; is this machine busy?)"
         console.print(
             f"{each['service']}: {each['reason']}; first bad answer to zero in {took}, {each['bad_responses']} bad answers"
         )

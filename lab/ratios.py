@@ -13,6 +13,8 @@ Object = dict[str, Any]
 OBJECTS = 2000
 NAMESPACES = 8
 MARK = "bluegreen-bench"
+UP, HELP, ZERO = "start-up: a lab with two clusters", "start-up: bluegreen --help", "first bad answer to zero"
+LIMITS_SECONDS = {UP: 25.0, HELP: 0.3, ZERO: 3.0}
 KINDS = ("ConfigMap", "Secret", "Service", "Deployment", "Role", "ServiceAccount")
 
 
@@ -31,6 +33,16 @@ def row(name: str, ours: Sequence[float], peer: Sequence[float] | float | None =
     theirs = statistics.median(peer) if isinstance(peer, Sequence) else peer
     ratio = None if theirs is None or not mine else round(theirs / mine, 2)
     return Row(name, round(mine, 3), None if theirs is None else round(theirs, 3), ratio, unit)
+
+
+def over(rows: Iterable[Row]) -> list[str]:
+    """What took longer than it may, in words: rows whose name begins with that of a limit."""
+    return [
+        f"{each.name}: {each.ours:.2f} s, allowed {limit:g} s"
+        for each in rows
+        for name, limit in LIMITS_SECONDS.items()
+        if each.name.startswith(name) and each.ours > limit
+    ]
 
 
 def pairs(

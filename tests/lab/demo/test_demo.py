@@ -68,6 +68,7 @@ def test_faults_were_taken_back_by_itself_and_by_hand(story: tuple[dict[str, Any
     for each in (by_itself, by_hand):
         assert each["bad_responses"] > 0
         assert each["seconds_to_zero"] is not None
+        assert each["in_time"] is (each["seconds_to_zero"] <= 3)
     assert "by itself" in story[1]
     assert "by hand" in by_hand["reason"]
 

@@ -87,3 +87,10 @@ def test_the_pipeline_strips_what_another_cluster_refuses_and_nothing_else() -> 
     for key in ("clusterIP", "clusterIPs"):
         del expected["spec"][key]
     assert left == expected
+
+
+def test_what_took_longer_than_it_may_is_named():
+    good = [ratios.row(ratios.UP, [24.0]), ratios.row(f"{ratios.HELP} / kubectl --help", [0.2], 0.05)]
+    slow = ratios.row(f"{ratios.ZERO}, at 20 %", [3.4], 19.8)
+    assert ratios.over(good) == []
+    assert ratios.over([*good, slow]) == ["first bad answer to zero, at 20 %: 3.40 s, allowed 3 s"]
