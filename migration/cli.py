@@ -58,6 +58,24 @@ for command in (
     cli.add_command(command)
 
 
+def _answer_in_json(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        context.ensure_object(Context).as_json = True
+
+
+def take_json(command: click.Command) -> None:
+    """`--json` after a command means what it means before it."""
+    words = "As `bluegreen --json`."
+    command.params.append(click.Option(["--json"], is_flag=True, expose_value=False, callback=_answer_in_json, help=words))
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            take_json(inner)
+
+
+for command in cli.commands.values():
+    take_json(command)
+
+
 def main() -> NoReturn:
     try:
         cli.main(standalone_mode=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,18 @@ def entry_adopt(context: Context, yes: bool) -> None:
     )
 
 
+class Percent(click.FloatRange):
+    """nan is neither below 0 nor above 100, and no share."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
 @entry.command("shift")
-@click.option(
-    "--to", "percent", type=click.FloatRange(0, 100), default=100.0, show_default=True, help="Green's share in percent."
-)
+@click.option("--to", "percent", type=Percent(0, 100), default=100.0, show_default=True, help="Green's share in percent.")
 @click.option("--force", is_flag=True, help="Before services have baked.")
 @yes_option
 @pass_context
@@ -63,7 +72,7 @@ def entry_shift(context: Context, percent: float, force: bool, yes: bool) -> Non
         async with opened(migration, need=()) as there:
             client = there.entry()
             if client is None:
-                raise ConfigError(f"{there.file.path}: has no bluegreen:zone and bluegreen:hosts", remedy="name them there")
+                raise _no_entry(there)
             shares = {there.edge.blue: 10_000 - share, there.edge.green or "": share}
             lock, journal = locked(migration, "bluegreen entry shift")
             try:
@@ -88,6 +97,13 @@ def entry_shift(context: Context, percent: float, force: bool, yes: bool) -> Non
     say(context, {"entry": shares, "ttl_seconds": ttl}, [f"entry: {told}; resolvers follow within {ttl} s, some clients later"])
 
 
+def _no_entry(there: Opened) -> ConfigError:
+    return ConfigError(
+        f"{there.file.path}: has no bluegreen:zone and bluegreen:hosts; allowed: a domain and a list of names in it",
+        remedy=f"name them in {there.file.path}, as docs/configuration.md shows",
+    )
+
+
 def _entry(context: Context, act: Callable[[Opened, Any], Coroutine[Any, Any, Any]], words: Callable[[Any], list[str]]) -> None:
     migration = context.load()
 
@@ -97,7 +113,7 @@ def _entry(context: Context, act: Callable[[Opened, Any], Coroutine[Any, Any, An
         async with opened(migration, need=()) as there:
             client = there.entry()
             if client is None:
-                raise ConfigError(f"{there.file.path}: has no bluegreen:zone and bluegreen:hosts", remedy="name them there")
+                raise _no_entry(there)
             return await act(there, client)
 
     found = run(inner())

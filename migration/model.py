@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 WHOLE_BP = 10_000
 MANAGER = "bluegreen-edge"  # the field manager of the edge: the command and the stack program are one owner
@@ -171,14 +171,3 @@ class Move:
     to_bp: int
     reason: str
     back: bool = False
-
-
-@dataclass(frozen=True)
-class Peer:
-    """How the other gateway reaches this one."""
-
-    address: str
-    port: int = 15088
-
-
-Object = dict[str, Any]

@@ -16,11 +16,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from migration.config import SERVICE, read_yaml
 from migration.errors import ConfigError, ForeignWrite
 from migration.model import WHOLE_BP
+from migration.reading import SERVICE, Reader, did_you_mean, read_yaml, shown
 
 PREFIX = "bluegreen:"
+# what the program (stacks/edge.py) knows; the command itself needs only some of them
+KEYS = (
+    "kind",
+    "sides",
+    "clusters",
+    "entry",
+    "services",
+    "generation",
+    "zone",
+    "zoneId",
+    "hosts",
+    "ttl",
+    "force",
+    "protect",
+)
 
 
 @dataclass(frozen=True)
@@ -35,9 +50,6 @@ class Edge:
     zone: str = ""
     hosts: tuple[str, ...] = ()
     ttl_seconds: int = 60
-
-    def side_of(self, cluster: str) -> str | None:
-        return {self.blue: "blue", self.green: "green"}.get(cluster)
 
     @property
     def green_entry_bp(self) -> int:
@@ -107,7 +119,7 @@ class StackFile:
         yaml = YAML()
         yaml.preserve_quotes = True
         yaml.width = 4096
-        document, seen = self._document
+        (document, seen), self._document = self._document, (None, None)  # one that a failed write has changed is not kept
         if document is None or seen != self._signature():
             document = yaml.load(self.path.read_text())
         current = self._parse()
@@ -134,54 +146,10 @@ class StackFile:
         document, lines = read_yaml(self.path, "the edge's stack file")
         config = document.get("config") if isinstance(document, Mapping) else None
         if not isinstance(config, Mapping):
-            raise ConfigError(f"{self.path}: has no `config:`", remedy=f"write {self.path} as docs/architecture.md shows")
-
-        def wrong(key: str, problem: str, allowed: str) -> ConfigError:
-            line = lines.get(f"config.{PREFIX}{key}") or lines.get(f"config.{PREFIX}{key.partition('.')[0]}")
-            where = f"{self.path}:{line}" if line else str(self.path)
-            return ConfigError(f"{where}: {PREFIX}{key}: {problem}; allowed: {allowed}", remedy=f"edit {self.path}")
-
-        def shares(key: str) -> dict[str, int]:
-            value = config.get(PREFIX + key) or {}
-            if not isinstance(value, Mapping):
-                raise wrong(key, f"is {value!r}", "a mapping of names to basis points")
-            for name, share in value.items():
-                if isinstance(share, bool) or not isinstance(share, int) or not 0 <= share <= WHOLE_BP:
-                    raise wrong(f"{key}.{name}", f"is {share!r}", f"a whole number of basis points from 0 to {WHOLE_BP}")
-            return {str(name): int(share) for name, share in value.items()}
-
-        sides = config.get(f"{PREFIX}sides")
-        if not isinstance(sides, Mapping) or not sides.get("blue"):
-            raise wrong("sides", f"is {sides!r}", "{blue: CLUSTER, green: CLUSTER}")
-        blue, green = str(sides["blue"]), str(sides["green"]) if sides.get("green") else None
-        if blue == green:
-            raise wrong("sides", f"blue and green are both {blue}", "two different clusters")
-        entry, services = shares("entry"), shares("services")
-        for cluster in entry:
-            if cluster not in (blue, green):
-                raise wrong(f"entry.{cluster}", "is not one of the sides", f"{blue}, {green}")
-        if entry and sum(entry.values()) != WHOLE_BP:
-            raise wrong("entry", f"adds up to {sum(entry.values())}", f"shares that add up to {WHOLE_BP}")
-        for service in services:
-            if not SERVICE.match(service):
-                raise wrong(f"services.{service}", "is not a service", "namespace/name of a VirtualService")
-        generation = _number(config.get(f"{PREFIX}generation", 0))
-        if isinstance(generation, bool) or not isinstance(generation, int) or generation < 0:
-            raise wrong("generation", f"is {generation!r}", "a whole number that only the command makes grow")
-        ttl = _number(config.get(f"{PREFIX}ttl", 60))
-        if isinstance(ttl, bool) or not isinstance(ttl, int) or not 0 <= ttl <= 86_400:
-            raise wrong("ttl", f"is {ttl!r}", "whole seconds from 0 to 86400")
-        hosts = config.get(f"{PREFIX}hosts") or ()
-        return Edge(
-            blue,
-            green,
-            entry or {blue: WHOLE_BP},
-            services,
-            generation,
-            str(config.get(f"{PREFIX}zone") or ""),
-            tuple(map(str, hosts)),
-            ttl,
-        )
+            remedy = f"write {self.path} as docs/configuration.md shows"
+            raise ConfigError(f"{self.path}: has no `config:`; allowed: a mapping of keys", remedy=remedy)
+        reader = Reader(self.path, {key.removeprefix("config."): line for key, line in lines.items()})
+        return _edge(reader, _known(reader, config))
 
     def _changed_at(self) -> str:
         return datetime.fromtimestamp(self.path.stat().st_mtime).astimezone().isoformat(timespec="seconds")
@@ -193,6 +161,72 @@ class StackFile:
             return "somebody"
 
 
+def _known(reader: Reader, config: Mapping[Any, Any]) -> dict[str, Any]:
+    """Our keys without their prefix; one that the program does not know is a mistake."""
+    ours = {str(key).removeprefix(PREFIX): value for key, value in config.items() if str(key).startswith(PREFIX)}
+    if ours.get("kind", "edge") != "edge":
+        remedy = "name the edge's stack file under `edge:` in migration.yaml"
+        raise reader.wrong(f"{PREFIX}kind", f"is {ours['kind']!r}", "edge", remedy)
+    for key in ours:
+        if key not in KEYS:
+            known = [PREFIX + name for name in KEYS]
+            raise reader.wrong(PREFIX + key, f"unknown key{did_you_mean(PREFIX + key, known)}", ", ".join(known))
+    return ours
+
+
+def _edge(reader: Reader, config: Mapping[str, Any]) -> Edge:
+    blue, green = _sides(reader, config.get("sides"))
+    entry, services = (_shares(reader, config.get(key), PREFIX + key) for key in ("entry", "services"))
+    members = [name for name in (blue, green) if name]
+    for cluster in entry:
+        if cluster not in members:
+            problem = f"is not one of the sides{did_you_mean(cluster, members)}"
+            raise reader.wrong(f"{PREFIX}entry.{cluster}", problem, ", ".join(members))
+    if entry and sum(entry.values()) != WHOLE_BP:
+        raise reader.wrong(f"{PREFIX}entry", f"adds up to {sum(entry.values())}", f"shares that add up to {WHOLE_BP}")
+    for service in services:
+        if not SERVICE.match(service):
+            raise reader.wrong(f"{PREFIX}services.{service}", "is not a service", "namespace/name of a VirtualService")
+    given = config.get("hosts")
+    listed = "a list of host names, such as [shop.example.com]"
+    hosts = reader.sequence([] if given is None else given, f"{PREFIX}hosts", listed)
+    return Edge(
+        blue,
+        green,
+        entry or {blue: WHOLE_BP},
+        services,
+        _whole(reader, _number(config.get("generation", 0)), f"{PREFIX}generation", 0, 2**53),
+        reader.text(config["zone"], f"{PREFIX}zone") if config.get("zone") is not None else "",
+        tuple(reader.text(host, f"{PREFIX}hosts[{index}]") for index, host in enumerate(hosts)),
+        _whole(reader, _number(config.get("ttl", 60)), f"{PREFIX}ttl", 1, 86_400),
+    )
+
+
+def _sides(reader: Reader, value: Any) -> tuple[str, str | None]:
+    key = f"{PREFIX}sides"
+    if not isinstance(value, Mapping) or not value.get("blue"):
+        raise reader.wrong(key, f"is {shown(value)}", "{blue: CLUSTER, green: CLUSTER}")
+    fields = reader.mapping(value, key, ("blue", "green"))
+    blue = reader.text(fields["blue"], f"{key}.blue")
+    green = reader.text(fields["green"], f"{key}.green") if fields.get("green") is not None else None
+    if blue == green:
+        raise reader.wrong(key, f"blue and green are both {blue}", "two different clusters")
+    return blue, green
+
+
+def _shares(reader: Reader, value: Any, key: str) -> dict[str, int]:
+    if value is not None and not isinstance(value, Mapping):
+        raise reader.wrong(key, f"is {shown(value)}", "a mapping of names to basis points")
+    return {
+        name: _whole(reader, share, f"{key}.{name}", 0, WHOLE_BP)
+        for name, share in reader.mapping(value or {}, key, None).items()
+    }
+
+
+def _whole(reader: Reader, value: Any, key: str, low: int, high: int) -> int:
+    return int(reader.number(value, key, low, high, whole=True))
+
+
 def _number(value: Any) -> Any:
     """Pulumi itself writes a stack's plain values as strings whenever it saves the file."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
@@ -200,7 +234,9 @@ def _number(value: Any) -> Any:
 
 def _share(value: int) -> int:
     if not 0 <= value <= WHOLE_BP:
-        raise ConfigError(f"a share of {value} basis points; allowed: 0 to {WHOLE_BP}")
+        raise ConfigError(
+            f"a share of {value} basis points; allowed: 0 to {WHOLE_BP}", remedy="ask for a share from 0 to 100 %"
+        )
     return value
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from migration.config import Cluster, Migration
 from migration.errors import BluegreenError, ConfigError, Unreachable
 from migration.kinds import Object
 from migration.model import Side
+from migration.reading import Reader, did_you_mean
 from migration.stackfile import Edge, StackFile, read_route
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from migration.ports import Counters, Metrics
     from migration.world import Rules
     from routing import Peer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -59,9 +63,9 @@ class Opened:
                 raise ConfigError(
                     f"{self.migration.path}: clusters.{self.cluster_of(side).name}.counters is missing: without the gateway's "
                     "own counters a bad service cannot be taken back",
-                    remedy="add counters: {url: http://.../stats/prometheus, dialect: envoy | istio}",
+                    remedy="add counters: {urls: [http://POD:15020/stats/prometheus, ...], dialect: envoy | istio}",
                 )
-            counters = PageCounters([source.url], "envoy" if source.dialect == "envoy" else "istio", self.originals)
+            counters = PageCounters(source.urls, "envoy" if source.dialect == "envoy" else "istio", self.originals)
             self._stack.push_async_callback(counters.close)
             made[side] = counters
         return made
@@ -84,10 +88,17 @@ class Opened:
 
         return Route53Entry(self.edge.zone, self.edge.hosts)
 
+    def _refuse_misspelt(self) -> None:
+        """A hold or a dependency of a misspelt service would not hold. Names like no enrolled one may come later."""
+        for key, name, meant in unenrolled(self.migration, self.edge.services):
+            if meant:
+                raise _not_enrolled(self.migration, key, name, meant, self.edge.services)
+
     def rules(self, *, reassert: bool = False) -> Rules:
         from migration.world import Rules
 
         migration = self.migration
+        self._refuse_misspelt()
         depends = {service: own.depends_on for service, own in migration.services.items()}
         order = decide.make_order(
             self.edge.services, migration.groups, depends, migration.policy.first_batch, migration.policy.batch
@@ -110,9 +121,52 @@ def paused(migration: Migration) -> str | None:
         return None
 
 
+def unenrolled(migration: Migration, enrolled: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Key, name and what was probably meant (or nothing) of each service in migration.yaml that is not enrolled."""
+    named = [(f"services.{service}", service) for service in migration.services]
+    for service, own in migration.services.items():
+        named += [(f"services.{service}.depends_on[{index}]", name) for index, name in enumerate(own.depends_on)]
+    for number, group in enumerate(migration.groups):
+        named += [(f"groups[{number}][{index}]", name) for index, name in enumerate(group)]
+    known = sorted(enrolled)
+    return [(key, name, did_you_mean(name, known)) for key, name in named if name not in known]
+
+
+def _not_enrolled(migration: Migration, key: str, name: str, meant: str, enrolled: Iterable[str]) -> ConfigError:
+    return Reader(migration.path, migration.lines).wrong(
+        key,
+        f"{name} is not enrolled{meant}",
+        f"an enrolled service: {', '.join(enrolled)}",
+        f"correct it in {migration.path}, or `bluegreen enroll {name}` first",
+    )
+
+
+def _warn_of_unenrolled(migration: Migration, enrolled: Iterable[str]) -> None:
+    for key, name, meant in unenrolled(migration, enrolled):
+        log.warning("%s; it has no effect yet", _not_enrolled(migration, key, name, meant, enrolled))
+
+
+def _refuse_one_cluster_twice(migration: Migration, clusters: Mapping[Side, Kubernetes]) -> None:
+    """Two names, contexts or copies of a kubeconfig may lead to one API server. Asks nobody."""
+    if len(clusters) < 2:
+        return
+    blue, green = clusters["blue"], clusters["green"]
+    if blue.access.endpoint != green.access.endpoint:
+        return
+    raise Reader(migration.path, migration.lines).wrong(
+        f"clusters.{green.name}",
+        f"is the same cluster as {blue.name}: {green.access.server} "
+        f"({green.access.source}, context {green.access.context}; {blue.access.source}, context {blue.access.context})",
+        "two different clusters",
+        f"set kubeconfig and context of clusters.{green.name} in {migration.path}",
+    )
+
+
 @asynccontextmanager
-async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "green")) -> AsyncIterator[Opened]:
-    """`need`: clusters that must answer before anything is begun."""
+async def opened(
+    migration: Migration, *, need: tuple[Side, ...] = ("blue", "green"), spare: tuple[Side, ...] = ()
+) -> AsyncIterator[Opened]:
+    """`need`: clusters that must answer before anything is begun. `spare`: left out where it cannot be opened at all."""
     from migration.clients.kubernetes import Kubernetes
     from routing import Peer
 
@@ -136,9 +190,15 @@ async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "gre
             try:
                 clusters[side] = Kubernetes.from_kubeconfig(there.kubeconfig, there.context, name=there.name)
             except ConfigError as problem:
+                if side in spare:
+                    log.warning("%s is left out: %s", there.name, problem)
+                    continue
                 problem.remedy = f"mend it, or set kubeconfig and context of clusters.{there.name} in {migration.path}"
                 raise
             await stack.enter_async_context(clusters[side])
+        _refuse_one_cluster_twice(migration, clusters)
+        if need and edge.services:
+            _warn_of_unenrolled(migration, edge.services)
         for side in need:
             try:
                 await clusters[side].version(timeout_seconds=5.0)

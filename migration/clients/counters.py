@@ -10,6 +10,10 @@ gets all of them, so that its errors weigh on both rather than on neither. A pro
 listener like everything else: `peer_in` is not known here, and migration/analysis.py takes the other gateway's forwards
 off instead.
 
+What is told only grows: where a proxy started anew, what it shows is added to what it had counted before. A page behind
+which several proxies answer in turn (a load balancer's address) tells nothing, and that is said instead of a number. One
+proxy is told from another by the start of Istio's agent, or its uptime, or (a page with neither) by counts that fall.
+
 A page has thousands of lines and only a few matter; lines are looked at by their first bytes before anything is parsed.
 """
 
@@ -17,9 +21,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from migration.errors import Permanent, Unreachable
@@ -39,6 +45,10 @@ WANTED = {
     "istio": ("istio_requests_total{",),
 }
 UPTIME = "envoy_server_uptime"
+BORN = "istio_agent_process_start_time_seconds"  # of the program beside the proxy: one start, one number
+UPTIME_LAG_SECONDS = 12.0  # Envoy tells its uptime as it was at the last flush of its statistics
+ANSWER_SECONDS = 2.0  # between what a page says and when we have read it
+TURNS_SECONDS = 600.0  # two foreign proxies behind one page within this time: they answer in turn
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,8 @@ class Line:
 
 
 def lines(page: str, dialect: Dialect) -> Iterable[Line]:
-    """The lines of a page that count requests, and the proxy's uptime."""
-    wanted = (*WANTED[dialect], UPTIME)
+    """The lines of a page that count requests, and those that tell one proxy from another."""
+    wanted = (*WANTED[dialect], UPTIME, BORN)
     for text in page.splitlines():
         if not text.startswith(wanted):
             continue
@@ -62,17 +72,26 @@ def lines(page: str, dialect: Dialect) -> Iterable[Line]:
             continue  # a cut or broken line tells nothing
 
 
-def hosts(page: str, dialect: Dialect) -> tuple[dict[str, Tally], float | None]:
-    """What one proxy counted by destination host since it started, and for how long it has run (None: not told)."""
+@dataclass(frozen=True)
+class Look:
+    """What one page said: requests by destination host since its proxy started, and which proxy that is."""
+
+    counted: Mapping[str, Tally]
+    uptime: float | None = None  # None: not told
+    born: float | None = None
+    at: float = 0.0  # monotonic
+
+
+def look(page: str, dialect: Dialect, at: float = 0.0) -> Look:
     requests: dict[str, float] = defaultdict(float)
     errors: dict[str, float] = defaultdict(float)
     active: dict[str, float] = defaultdict(float)
-    uptime: float | None = None
+    identity: dict[str, float] = {}
     for line in lines(page, dialect):
         if line.value != line.value:  # NaN
             continue
-        if line.name == UPTIME:
-            uptime = line.value
+        if line.name in (UPTIME, BORN):
+            identity[line.name] = line.value
             continue
         host = _host(line, dialect)
         if not host:
@@ -86,7 +105,8 @@ def hosts(page: str, dialect: Dialect) -> tuple[dict[str, Tally], float | None]:
         if _failed(line, dialect):
             errors[host] += line.value
     known = requests.keys() | active.keys()
-    return {host: Tally(int(requests[host]), int(errors[host]), int(active[host])) for host in known}, uptime
+    counted = {host: Tally(int(requests[host]), int(errors[host]), int(active[host])) for host in known}
+    return Look(counted, identity.get(UPTIME), identity.get(BORN), at)
 
 
 def _host(line: Line, dialect: Dialect) -> str:
@@ -127,15 +147,79 @@ def service_counters(by_host: Mapping[str, Tally], service: str, local_hosts: It
     return ServiceCounters(local=local, forwarded=by_host.get(peer_host(service), Tally()))
 
 
+def proxy_of(before: Look, now: Look) -> Literal["same", "anew", "other"]:
+    """Whose page this is: the same proxy's, one's that started since the last look, or one's that ran before it."""
+    fell = any(_less(now.counted.get(host, Tally()), counted) for host, counted in before.counted.items())
+    if before.born is not None and now.born is not None:
+        moved = before.born != now.born
+    elif before.uptime is not None and now.uptime is not None:
+        moved = abs((now.at - now.uptime) - (before.at - before.uptime)) > UPTIME_LAG_SECONDS
+    else:
+        moved = False
+    if not moved and not fell:
+        return "same"
+    younger = now.uptime is not None and now.uptime <= now.at - before.at + ANSWER_SECONDS
+    return "anew" if younger else "other"
+
+
+def _less(now: Tally, before: Tally) -> bool:
+    return now.requests < before.requests or now.errors < before.errors
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One page through time: its counts go on where those of an earlier proxy ended."""
+
+    last: Look
+    carried: Mapping[str, Tally] = field(default_factory=dict)  # added to what the page shows
+    others_at: tuple[float, ...] = ()  # when a proxy answered that had run before
+
+    @property
+    def total(self) -> dict[str, Tally]:
+        known = self.last.counted.keys() | self.carried.keys()
+        return {host: self.last.counted.get(host, Tally()) + self.carried.get(host, Tally()) for host in known}
+
+    @property
+    def by_turns(self) -> bool:
+        return any(later - sooner < TURNS_SECONDS for sooner, later in pairwise(self.others_at))
+
+
+def follow(before: Followed | None, now: Look) -> Followed:
+    """What another proxy counted before we looked is not growth; what one that started anew shows is."""
+    if before is None:
+        return Followed(now)
+    match proxy_of(before.last, now):
+        case "same":
+            return replace(before, last=now)
+        case "anew":
+            return replace(before, last=now, carried=_finished(before.total))
+        case "other":
+            known = before.total.keys() | now.counted.keys()
+            carried = {host: before.total.get(host, Tally()) - now.counted.get(host, Tally()) for host in known}
+            return Followed(now, _finished(carried), (*before.others_at, now.at))
+
+
+def _finished(tallies: Mapping[str, Tally]) -> dict[str, Tally]:
+    return {host: replace(tally, active=0) for host, tally in tallies.items()}
+
+
 class PageCounters:
     """The counters of one gateway: all pages of its proxies added up."""
 
-    def __init__(self, urls: Sequence[str], dialect: Dialect, originals: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        dialect: Dialect,
+        originals: Mapping[str, Mapping[str, Any]],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`originals`: the enrolled routes by service; they say which hosts are a service's own."""
         self.urls = tuple(urls)
         self.dialect = dialect
         self._hosts = {service: destination_hosts(original) for service, original in originals.items()}
-        self._seen: dict[str, tuple[float, int, int]] = {}  # uptime, requests, starts
+        self._followed: dict[str, Followed] = {}
+        self._monotonic = monotonic
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -147,18 +231,22 @@ class PageCounters:
         pages = await asyncio.gather(*(self._page(url) for url in self.urls))
         total: dict[str, Tally] = {}
         for url, page in zip(self.urls, pages, strict=True):
-            counted, uptime = hosts(page, self.dialect)
-            self._note_start(url, uptime or 0.0, sum(tally.requests for tally in counted.values()))
-            for host, tally in counted.items():
+            seen = look(page, self.dialect, self._monotonic())
+            followed = self._followed[url] = follow(self._followed.get(url), seen)
+            for host, tally in followed.total.items():
                 total[host] = total.get(host, Tally()) + tally
+        self._refuse_turns()
         services = {service: service_counters(total, service, local_hosts) for service, local_hosts in self._hosts.items()}
-        return GatewayCounters(services, epoch=",".join(str(self._seen[url][2]) for url in self.urls))
+        return GatewayCounters(services)
 
-    def _note_start(self, url: str, uptime: float, requests: int) -> None:
-        """A proxy that has run shorter than at the last look, or counted less, started anew."""
-        last_uptime, last_requests, starts = self._seen.get(url, (0.0, 0, 0))
-        again = uptime < last_uptime or requests < last_requests
-        self._seen[url] = (uptime, requests, starts + again)
+    def _refuse_turns(self) -> None:
+        for url, followed in self._followed.items():
+            if followed.by_turns:
+                raise Permanent(
+                    f"the gateway's counters at {url} are now one proxy's, now another's, and tell nothing; "
+                    "list each gateway pod under clusters.<name>.counters.urls in migration.yaml",
+                    remedy="list each gateway pod under clusters.<name>.counters.urls, then `bluegreen shift` again",
+                )
 
     async def _page(self, url: str) -> str:
         import aiohttp

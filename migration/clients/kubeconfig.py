@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import os
+import signal
 import ssl
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from migration.errors import ConfigError
+from migration.errors import ConfigError, Unreachable
+
+if TYPE_CHECKING:
+    import asyncio
+
+PLUGIN_SECONDS = 15.0  # `aws eks get-token` starts an interpreter first
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,13 @@ class Access:
     proxy: str | None = None
     tls_server_name: str | None = None
 
+    @property
+    def endpoint(self) -> tuple[str, int, str, str, str]:
+        """What two descriptions of one cluster share, whatever they are called: where connections go to."""
+        url = urlsplit(self.server)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        return (url.hostname or "", port, url.path.rstrip("/"), self.proxy or "", self.tls_server_name or "")
+
     def tls(self, certificate: bytes | None = None, key: bytes | None = None) -> ssl.SSLContext | None:
         """The trust of this server; None for plain HTTP."""
         if not self.server.startswith("https"):
@@ -53,7 +68,8 @@ class Access:
             except ssl.SSLError as problem:
                 raise ConfigError(
                     f"{self.source}: the certificate authority of {self.server} cannot be read ({problem.reason}): "
-                    "certificate-authority-data must be PEM in base64"
+                    "certificate-authority-data must be PEM in base64",
+                    remedy=f"mend certificate-authority-data of context {self.context} in {self.source}",
                 ) from problem
         else:
             context.load_default_certs()
@@ -72,7 +88,10 @@ def _load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes, source: 
         try:
             context.load_cert_chain(pair)
         except ssl.SSLError as problem:
-            raise ConfigError(f"{source}: the client certificate and key cannot be used ({problem.reason})") from problem
+            raise ConfigError(
+                f"{source}: the client certificate and key cannot be used ({problem.reason}); allowed: a pair in PEM",
+                remedy=f"mend client-certificate and client-key of the user in {source}",
+            ) from problem
 
 
 def load(kubeconfig: str | Path, context: str | None = None, *, cluster: str | None = None) -> Access:
@@ -100,9 +119,13 @@ def _parse(text: str, source: str) -> dict[str, Any]:
         try:
             document = yaml.load(text, Loader=loader)
         except yaml.YAMLError as problem:
-            raise ConfigError(f"{source}: not a kubeconfig, its YAML is broken: {str(problem)[:300]}") from problem
+            raise ConfigError(
+                f"{source}: not a kubeconfig, its YAML is broken: {str(problem)[:300]}", remedy=f"mend {source}"
+            ) from problem
     if not isinstance(document, dict):
-        raise ConfigError(f"{source}: not a kubeconfig: a mapping with clusters, users and contexts was expected")
+        raise ConfigError(
+            f"{source}: not a kubeconfig: a mapping with clusters, users and contexts was expected", remedy=f"mend {source}"
+        )
     return document
 
 
@@ -121,14 +144,18 @@ def _access(document: Mapping[str, Any], source: str, folder: Path, context: str
     if chosen not in contexts:
         there = ", ".join(sorted(contexts)) or "none"
         asked = f"no context {chosen!r}" if chosen else "no current-context and none was asked for"
-        raise ConfigError(f"{source}: {asked}; contexts there: {there}")
+        raise ConfigError(
+            f"{source}: {asked}; contexts there: {there}", remedy=f"kubectl --kubeconfig {source} config get-contexts"
+        )
     where = contexts[chosen]
     servers, users = _names(document, "clusters"), _names(document, "users")
     server = servers.get(where.get("cluster", ""))
     if server is None or not server.get("server"):
         there = ", ".join(sorted(servers)) or "none"
         raise ConfigError(
-            f"{source}: context {chosen!r} names cluster {where.get('cluster')!r}, which has no server; clusters there: {there}"
+            f"{source}: context {chosen!r} names cluster {where.get('cluster')!r}, which has no server; "
+            f"clusters there: {there}",
+            remedy=f"kubectl --kubeconfig {source} config view",
         )
     user = users.get(where.get("user", ""), {})
 
@@ -137,13 +164,16 @@ def _access(document: Mapping[str, Any], source: str, folder: Path, context: str
             try:
                 return base64.b64decode(data, validate=False)
             except (binascii.Error, ValueError) as problem:
-                raise ConfigError(f"{source}: {key}-data of context {chosen!r} is not base64") from problem
+                raise ConfigError(
+                    f"{source}: {key}-data of context {chosen!r} is not base64", remedy=f"mend {key}-data in {source}"
+                ) from problem
         if name := owner.get(key):
             try:
                 return (folder / Path(name).expanduser()).read_bytes()
             except OSError as problem:
                 raise ConfigError(
-                    f"{source}: {key} of context {chosen!r} cannot be read: {name} ({problem.strerror})"
+                    f"{source}: {key} of context {chosen!r} cannot be read: {name} ({problem.strerror})",
+                    remedy=f"put the file there, or correct {key} in {source}",
                 ) from problem
         return None
 
@@ -167,9 +197,9 @@ def _access(document: Mapping[str, Any], source: str, folder: Path, context: str
     )
 
 
-async def run_exec_plugin(access: Access) -> dict[str, Any]:
+async def run_exec_plugin(access: Access, timeout_seconds: float = PLUGIN_SECONDS) -> dict[str, Any]:
     """Asks the credential program that the kubeconfig names (`aws eks get-token`); returns the status of its
-    ExecCredential.
+    ExecCredential. A program that hangs is ended.
     """
     import asyncio
 
@@ -183,6 +213,7 @@ async def run_exec_plugin(access: Access) -> dict[str, Any]:
         "KUBERNETES_EXEC_INFO": json.dumps(info),
     }
     shown = f"{access.source}: the credential program of {access.cluster} ({' '.join(command)})"
+    remedy = f"run it by hand: {' '.join(command)}; or mend `exec` of the user in {access.source}"
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -190,16 +221,34 @@ async def run_exec_plugin(access: Access) -> dict[str, Any]:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # what it starts itself ends with it
         )
-        output, complaint = await process.communicate()
     except OSError as problem:
         hint = plugin.get("installHint") or "install it or put it on PATH"
         raise ConfigError(f"{shown} cannot be run: {problem.strerror}", remedy=hint) from problem
+    try:
+        output, complaint = await asyncio.wait_for(process.communicate(), timeout_seconds)
+    except TimeoutError as problem:
+        await _end(process)
+        raise Unreachable(f"{shown} did not answer within {timeout_seconds:g} s", remedy=remedy) from problem
+    except asyncio.CancelledError:
+        await _end(process)
+        raise
     if process.returncode != 0:
         said = complaint.decode(errors="replace").strip()[-500:]
-        raise ConfigError(f"{shown} failed with {process.returncode}: {said}")
+        raise ConfigError(f"{shown} failed with {process.returncode}: {said}", remedy=remedy)
     try:
         status = json.loads(output)["status"]
     except (ValueError, KeyError, TypeError) as problem:
-        raise ConfigError(f"{shown} did not answer with an ExecCredential") from problem
+        raise ConfigError(f"{shown} did not answer with an ExecCredential", remedy=remedy) from problem
     return dict(status)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """With what it started itself; a child that left its group may hold the pipes open, and is not waited for."""
+    import asyncio
+
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), 1.0)

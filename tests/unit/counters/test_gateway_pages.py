@@ -93,21 +93,6 @@ def test_an_istio_page_tells_the_same_and_counts_requests_without_an_answer_as_e
     assert got.services["shop/catalog"] == ServiceCounters(local=Tally(9, 1, 0), forwarded=Tally(2, 2, 0))
 
 
-@pytest.mark.parametrize(
-    ("second", "anew"),
-    [
-        (PAGE, False),
-        (PAGE.replace("uptime{} 20", "uptime{} 1"), True),
-        (PAGE.replace("} 90", "} 20"), True),
-    ],
-    ids=["the same proxy", "a younger one", "one that counted less"],
-)
-def test_a_proxy_that_started_anew_is_another_epoch(second: str, anew: bool) -> None:
-    pages = iter([PAGE, second])
-    before, after = served(lambda _: web.Response(text=next(pages)), lambda url: read(url, times=2))
-    assert (before.epoch != after.epoch) is anew
-
-
 @pytest.mark.parametrize(("status", "error"), [(503, Unreachable), (404, Permanent)])
 def test_a_page_that_is_not_there_is_an_error_and_no_zero(status: int, error: type[Exception]) -> None:
     with pytest.raises(error):

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
+import migration
 from migration.cli import cli
 from migration.config import load
 from migration.errors import ConfigError
-from migration.stackfile import StackFile
+from migration.stackfile import Edge, StackFile
+from migration.wiring import Opened, opened
 
 GOOD = """\
 clusters:
@@ -19,6 +28,18 @@ clusters:
 edge: stacks/Pulumi.edge.yaml
 """
 EDGE = "config:\n  bluegreen:sides: {blue: plum, green: fern}\n  bluegreen:services: {a/b: 0}\n  bluegreen:generation: 1\n"
+
+
+def kubeconfig(**servers: str) -> str:
+    """A context for each server; the first is current."""
+    contexts = "".join(f"- {{name: {n}, context: {{cluster: {n}, user: u}}}}\n" for n in servers)
+    clusters = "".join(f"- {{name: {n}, cluster: {{server: '{url}'}}}}\n" for n, url in servers.items())
+    users = "users: [{name: u, user: {token: t}}]\n"
+    return f"current-context: {next(iter(servers))}\n{users}contexts:\n{contexts}clusters:\n{clusters}"
+
+
+def counters(text: str) -> str:
+    return GOOD.replace("127.0.0.10}", f"127.0.0.10}}, counters: {text}")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +58,20 @@ EDGE = "config:\n  bluegreen:sides: {blue: plum, green: fern}\n  bluegreen:servi
         pytest.param(GOOD + "edge: other\n", ["given twice", "line 4"], id="a key twice"),
         pytest.param(GOOD + "windows: [noon]\n", ["windows[0]", "Mon-Fri"], id="not a window"),
         pytest.param("clusters: {}\nedge: x\n", ["clusters"], id="no clusters"),
+        pytest.param(GOOD + "ignore: [BG30]\n", ["5", "ignore[0]", "'BG30'", "did you mean BG30"], id="no such code"),
+        pytest.param(GOOD + "ignore: ['BG999:Deployment a/b']\n", ["BG999", "BG301"], id="no such code of an object"),
+        pytest.param(GOOD + "policy: {windows_seconds: []}\n", ["windows_seconds", "at least one"], id="no window to judge by"),
+        pytest.param(
+            GOOD + "services: {a/b: {policy: {batch: 9}}}\n",
+            ["a/b.policy.batch", "under `policy:`"],
+            id="a batch of one service",
+        ),
+        pytest.param(counters("{}"), ["plum.counters", "neither url nor urls"], id="counters of nothing"),
+        pytest.param(counters("{url: 'http://a', urls: ['http://b']}"), ["both url and urls"], id="url and urls"),
+        pytest.param(counters("{urls: []}"), ["counters.urls", "one URL for each"], id="no pods"),
+        pytest.param(counters("{urls: ['http://a', 'http://a']}"), ["counters.urls", "none twice"], id="a pod twice"),
+        pytest.param(counters("{urls: ['http://a', 10.0.0.1]}"), ["counters.urls[1]", "http://"], id="a pod that is no URL"),
+        pytest.param(counters("{urls: 'http://a'}"), ["counters.urls", "a list"], id="a text for pods"),
     ],
 )
 def test_migration_yaml(tmp_path: Path, text: str, parts: list[str]):
@@ -57,7 +92,19 @@ def test_migration_yaml(tmp_path: Path, text: str, parts: list[str]):
         pytest.param("a/b: 0", "a/b: 10001", ["a/b", "10001", "0 to 10000"], id="split out of range"),
         pytest.param("green: fern", "green: plum", ["both plum"], id="one cluster on both sides"),
         pytest.param("generation: 1", "generation: -1", ["generation"], id="generation"),
-        pytest.param("config:", "confg:", ["config"], id="no config"),
+        pytest.param("config:", "confg:", ["config", "docs/configuration.md"], id="no config"),
+        pytest.param("bluegreen:services", "bluegreen:service", ["mean bluegreen:services"], id="unknown key"),
+        pytest.param("  bluegreen:gen", "  bluegreen:entri: {}\n  bluegreen:gen", ["mean bluegreen:entry"], id="a letter off"),
+        pytest.param("green: fern", "gren: fern", ["bluegreen:sides.gren", "did you mean green"], id="unknown side"),
+        pytest.param("green: fern", "green: 5", ["bluegreen:sides.green", "is 5", "a text"], id="a number for a cluster"),
+        pytest.param("services:", "hosts: shop.test\n  bluegreen:services:", [":3:", "'shop.test'", "a list"], id="a host"),
+        pytest.param("services:", "hosts: 5\n  bluegreen:services:", ["bluegreen:hosts: is 5", "a list"], id="hosts: 5"),
+        pytest.param("services:", "hosts: [5]\n  bluegreen:services:", ["bluegreen:hosts[0]: is 5"], id="a number for a host"),
+        pytest.param("services:", "zone: [a.b]\n  bluegreen:services:", ["bluegreen:zone", "a text"], id="a list for a zone"),
+        pytest.param(
+            "services:", "kind: cluster\n  bluegreen:services:", ["bluegreen:kind", "edge"], id="another stack's file"
+        ),
+        pytest.param("services:", "entry: {fren: 10000}\n  bluegreen:services:", ["mean fern"], id="entry at a stranger"),
     ],
 )
 def test_the_stack_file(tmp_path: Path, old: str, new: str, parts: list[str]):
@@ -66,15 +113,120 @@ def test_the_stack_file(tmp_path: Path, old: str, new: str, parts: list[str]):
     with pytest.raises(ConfigError) as caught:
         StackFile(path).read()
     for part in [str(path), *parts]:
-        assert part in str(caught.value)
+        assert part in f"{caught.value} {caught.value.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("plum", "fern"),
+    [
+        pytest.param("{kubeconfig: a, context: x, ", "{kubeconfig: a, ", id="the current context, told and untold"),
+        pytest.param("{kubeconfig: a, context: x, ", "{kubeconfig: a, context: y, ", id="two contexts of one server"),
+        pytest.param("{kubeconfig: a, ", "{kubeconfig: b, ", id="a copy of the kubeconfig"),
+    ],
+)
+@pytest.mark.parametrize("command", [["shift", "--yes"], ["rollback"]], ids=" ".join)
+def test_one_cluster_under_two_names_is_refused_before_anything_is_done(
+    tmp_path: Path, plum: str, fern: str, command: list[str]
+):
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks/Pulumi.edge.yaml").write_text(EDGE.replace("{a/b: 0}", "{}"))
+    (tmp_path / "a").write_text(kubeconfig(x="https://one.test", y="https://ONE.test:443/"))
+    (tmp_path / "b").write_text((tmp_path / "a").read_text())
+    text = GOOD.replace("{kubeconfig: a, context: plum, ", plum).replace("{kubeconfig: a, context: fern, ", fern)
+    (tmp_path / "migration.yaml").write_text(text)
+    outcome = CliRunner().invoke(cli, ["-c", str(tmp_path / "migration.yaml"), *command])
+    assert isinstance(outcome.exception, ConfigError), outcome.exception
+    told = f"{outcome.exception} {outcome.exception.remedy}"
+    for part in (
+        "migration.yaml:3: clusters.fern",
+        "same cluster as plum",
+        "https://",
+        "two different clusters",
+        "set kubeconfig",
+    ):
+        assert part in told
+    assert not (tmp_path / ".bluegreen/journal.jsonl").exists()
+
+
+def test_misspelt_services_are_refused_before_a_shift_and_others_may_come_later(tmp_path: Path):
+    path = tmp_path / "migration.yaml"
+    enrolled = Edge("plum", "fern", {"plum": 10_000}, {"shop/payments": 0, "shop/catalog": 0}, 1)
+
+    def rules(text: str) -> Any:
+        path.write_text(GOOD + text)
+        return Opened(load(path), StackFile(path), enrolled, {}, {}, {}, AsyncExitStack()).rules()
+
+    for text, parts in {
+        "services: {shop/paymnts: {hold: true}}\n": [":5", "services.shop/paymnts", "did you mean shop/payments"],
+        "services: {shop/catalog: {depends_on: [shop/payment]}}\n": ["depends_on[0]", "shop/payment is not enrolled"],
+        "groups: [[shop/payments, shop/catalgo]]\n": ["groups[0][1]", "did you mean shop/catalog"],
+    }.items():
+        with pytest.raises(ConfigError) as caught:
+            rules(text)
+        for part in [str(path), "bluegreen enroll", *parts]:
+            assert part in f"{caught.value} {caught.value.remedy}"
+    assert rules("services: {other/thing: {hold: true}}\n").held == {"other/thing"}
+
+
+def test_a_service_that_is_not_enrolled_yet_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks/Pulumi.edge.yaml").write_text(EDGE)
+    (tmp_path / "stacks/edge.routes").mkdir()
+    (tmp_path / "stacks/edge.routes/a.b.yaml").write_text("kind: VirtualService\nspec: {}\n")
+    (tmp_path / "a").write_text(kubeconfig(plum="http://127.0.0.1:9", fern="http://127.0.0.1:8"))
+    path = tmp_path / "migration.yaml"
+    path.write_text(GOOD + "services: {other/thing: {hold: true}}\n")
+    for command in (["preflight"], ["rollback", "no/such"]):
+        caplog.clear()
+        outcome = CliRunner().invoke(cli, ["-c", str(path), *command])
+        assert getattr(outcome.exception, "remedy", None)
+        assert ("other/thing is not enrolled" in caplog.text) is (command[0] == "preflight")
+
+
+@pytest.mark.parametrize("share", ["nan", "101", "-1", "inf"])
+def test_a_share_of_the_entry_that_is_none_is_refused(share: str):
+    outcome = CliRunner().invoke(cli, ["entry", "shift", "--to", share])
+    assert outcome.exit_code == 2
+    assert "is not in the range 0<=x<=100" in outcome.output
+
+
+def test_every_mistake_in_a_file_or_an_option_has_a_next_command():
+    bare = [
+        f"{path.name}:{node.lineno}"
+        for path in sorted(Path(str(migration.__file__)).parent.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ConfigError"
+        if not any(keyword.arg == "remedy" for keyword in node.keywords)
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("command", [["pause"], ["resume"]], ids=" ".join)
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_json_is_asked_for_before_a_command_or_after_it(tmp_path: Path, command: list[str], where: str):
+    (tmp_path / "migration.yaml").write_text(GOOD)
+    asked = ["--json", *command] if where == "before" else [*command, "--json"]
+    outcome = CliRunner().invoke(cli, ["-c", str(tmp_path / "migration.yaml"), *asked])
+    assert outcome.exception is None
+    assert json.loads(outcome.stdout) == {"paused": command == ["pause"]}
+
+
+def test_every_command_takes_json():
+    def names(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        yield path
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from names(inner, (*path, name))
+
+    every = list(names(cli))
+    assert ("entry", "status") in every
+    for path in every:
+        assert "--json" in CliRunner().invoke(cli, [*path, "--help"]).output, path
 
 
 def test_an_unreachable_cluster_is_named_with_its_context(tmp_path: Path):
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks/Pulumi.edge.yaml").write_text(EDGE.replace("{a/b: 0}", "{}"))
-    contexts = "".join(f"- {{name: {n}, context: {{cluster: {n}, user: u}}}}\n" for n in ("plum", "fern"))
-    servers = "".join(f"- {{name: {n}, cluster: {{server: 'http://127.0.0.1:9'}}}}\n" for n in ("plum", "fern"))
-    (tmp_path / "a").write_text(f"users: [{{name: u, user: {{token: t}}}}]\ncontexts:\n{contexts}clusters:\n{servers}")
+    (tmp_path / "a").write_text(kubeconfig(plum="http://127.0.0.1:9", fern="http://127.0.0.1:8"))
     (tmp_path / "migration.yaml").write_text(GOOD)
     outcome = CliRunner().invoke(cli, ["-c", str(tmp_path / "migration.yaml"), "enroll", "--yes"])
     problem = outcome.exception
@@ -101,3 +253,36 @@ def test_writing_keeps_comments_and_grows_the_generation(tmp_path: Path):
     assert "# ours" in text
     assert "'kept'  # yes" in text
     assert "a/b: 250" in text
+
+
+def test_a_missing_kubeconfig_of_green_is_an_error_but_not_for_a_rollback(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks/Pulumi.edge.yaml").write_text(EDGE.replace("{a/b: 0}", "{}"))
+    (tmp_path / "migration.yaml").write_text(GOOD.replace("{kubeconfig: a, context: fern", "{kubeconfig: gone"))
+    (tmp_path / "a").write_text(kubeconfig(plum="https://127.0.0.1:9"))
+
+    async def sides(**how: Any) -> list[str]:
+        async with opened(load(tmp_path / "migration.yaml"), need=(), **how) as there:
+            return list(there.routers())
+
+    with pytest.raises(ConfigError, match="gone"):
+        asyncio.run(sides())
+    assert asyncio.run(sides(spare=("green",))) == ["blue"]
+    assert "fern is left out" in caplog.text
+
+
+def test_a_write_that_failed_is_not_in_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "Pulumi.edge.yaml"
+    path.write_text(EDGE.replace("{a/b: 0}", "{a/b: 0, c/d: 100}"))
+    file = StackFile(path)
+    file.read()
+    file.write(services={"c/d": 200})
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("migration.stackfile.write_whole", full)
+        with pytest.raises(OSError, match="No space"):
+            file.write(services={"a/b": 5000})
+    assert file.write(services={"c/d": 0}).services == {"a/b": 0, "c/d": 0}

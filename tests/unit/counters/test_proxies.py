@@ -1,0 +1,146 @@
+"""Which proxy a page is of: one that started anew counts on, several in turn behind one address count nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from migration.analysis import Samples, fast
+from migration.clients.counters import PageCounters
+from migration.errors import Permanent, Unreachable
+from migration.model import GatewayCounters, ServiceCounters, Tally, Verdict
+from migration.policy import Policy
+from routing import peer_host
+
+SERVICE = "shop/catalog"
+ORIGINAL: dict[str, Any] = {
+    "metadata": {"name": "catalog", "namespace": "shop"},
+    "spec": {"http": [{"route": [{"destination": {"host": "catalog"}}]}]},
+}
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A proxy's page at a second of the test: users at 80 a second here and 20 a second by the other gateway."""
+
+    started: float
+    local: int = 0
+    forwarded: int = 0
+    errors: int = 0  # of an old incident, long over
+    born: float | None = None
+    uptime: bool = True
+
+    def page(self, at: float) -> str:
+        seconds = at - self.started
+        labels = 'istio_requests_total{{reporter="source",destination_service="{}",response_code="{}"}} {:g}'
+        told = [
+            labels.format("catalog.shop.svc.cluster.local", 200, self.local + 80 * seconds),
+            labels.format(peer_host(SERVICE), 200, self.forwarded + 20 * seconds),
+            labels.format(peer_host(SERVICE), 503, self.errors),
+        ]
+        told += [f"envoy_server_uptime{{}} {seconds:g}"] if self.uptime else []
+        told += [f"istio_agent_process_start_time_seconds {self.born}"] if self.born is not None else []
+        return "\n".join(told)
+
+
+class Pages(PageCounters):
+    """Pages without a network: `behind` says which pod answers at each second; None: none does."""
+
+    def __init__(self, *behind: Sequence[Pod | None]) -> None:
+        super().__init__([f"http://{n}" for n in range(len(behind))], "istio", {SERVICE: ORIGINAL}, monotonic=lambda: self.at)
+        self.behind = dict(zip(self.urls, behind, strict=True))
+        self.second = -1
+
+    @property
+    def at(self) -> float:
+        return 1000.0 + self.second
+
+    async def _page(self, url: str) -> str:
+        pod = self.behind[url][self.second]
+        if pod is None:
+            raise Unreachable("nobody answers")
+        return pod.page(self.at)
+
+    def look(self) -> ServiceCounters:
+        self.second += 1
+        return asyncio.run(self.read()).services[SERVICE]
+
+
+OLD = Pod(started=0, local=4000, forwarded=3000, errors=300)
+YOUNG = Pod(started=500, local=5000, forwarded=3900)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [(OLD, YOUNG), (YOUNG, OLD)],
+    ids=["the older one first", "the younger one first"],
+)
+@pytest.mark.parametrize(
+    "told",
+    [{}, {"started": 0}, {"started": 0, "uptime": False}],
+    ids=["by uptime", "started at the same time", "by counts that fall alone"],
+)
+def test_pods_in_turn_behind_one_address_are_no_word_and_no_errors(first: tuple[Pod, Pod], told: dict[str, Any]) -> None:
+    pods = [replace(pod, **told) for pod in first]
+    pages = Pages([pods[second % 2] for second in range(20)])
+    samples, refused = Samples(), []
+    for second in range(20):
+        try:
+            reading = pages.look()
+        except Permanent as problem:
+            refused.append(str(problem))
+            continue
+        samples.add(float(second), {"blue": GatewayCounters({SERVICE: reading})}, SERVICE)
+        assert fast(samples, Policy()).verdict != Verdict.FAIL
+    assert len(refused) >= 14
+    assert "list each gateway pod under clusters.<name>.counters.urls" in refused[0]
+
+
+def test_a_pod_that_gave_way_to_another_is_counted_on_from_there() -> None:
+    pages = Pages([OLD, OLD, YOUNG, YOUNG])
+    looks = [pages.look() for _ in range(4)]
+    grown = [(b.forwarded - a.forwarded, b.local - a.local) for a, b in pairwise(looks)]
+    assert grown == [(Tally(20), Tally(80)), (Tally(), Tally()), (Tally(20), Tally(80))]
+
+
+@pytest.mark.parametrize("born", [(None, None), (1.5, 2.5)], ids=["by uptime", "by its start"])
+def test_what_a_proxy_counted_since_it_started_anew_is_added(born: tuple[float | None, float | None]) -> None:
+    before, after = (Pod(started=0, errors=300, born=born[0]), Pod(started=1001.5, errors=7, born=born[1]))
+    pages = Pages([before, None, after, after])
+    first = pages.look()
+    with pytest.raises(Unreachable):
+        pages.look()
+    second, third = pages.look(), pages.look()
+    assert second.forwarded - first.forwarded == Tally(17, 7)
+    assert third.forwarded - second.forwarded == Tally(20)
+
+
+def test_one_pod_that_starts_anew_leaves_the_counts_of_the_others_alone() -> None:
+    anew = Pod(started=1001, errors=2)
+    pages = Pages([OLD, OLD, OLD], [YOUNG, anew, anew])
+    looks = [pages.look() for _ in range(3)]
+    assert [b.forwarded - a.forwarded for a, b in pairwise(looks)] == [Tally(22, 2), Tally(40)]
+
+
+def test_an_uptime_that_stands_still_between_two_flushes_is_the_same_proxy() -> None:
+    """Envoy tells its uptime every five seconds anew."""
+    pages = Pages([Pod(started=0) for _ in range(30)])
+    looks = []
+    for second in range(30):
+        flushed = Pod(started=second % 5, local=80 * (second % 5), forwarded=20 * (second % 5))
+        pages.behind[pages.urls[0]] = [flushed] * 30
+        looks.append(pages.look())
+    assert looks[-1].forwarded - looks[0].forwarded == Tally(20 * 29)
+
+
+def test_two_pods_that_start_at_once_are_told_apart_by_their_own_starts() -> None:
+    quiet, busy = Pod(started=0, born=1.25), Pod(started=0, local=50, forwarded=50, errors=50, born=1.5)
+    pages = Pages([quiet, busy, quiet])
+    assert pages.look().forwarded.errors == pages.look().forwarded.errors
+    with pytest.raises(Permanent, match="now another's"):
+        pages.look()
