@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migration import kinds
-from migration.errors import BluegreenError, Conflict, Forbidden, NotFound, Rejected, Unreachable
+from migration.errors import BluegreenError, Conflict, Forbidden, Held, NotFound, Rejected, Unreachable
 from migration.kinds import Object
 from migration.plan import Change, Plan
 from migration.ports import Kubernetes
@@ -51,11 +51,12 @@ class Applied:
     failures: list[Failure] = field(default_factory=list)
     conflicts: list[Failure] = field(default_factory=list)
     held: list[Failure] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)  # kinds that could not be read: nothing is known of their objects
     seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
-        return not self.failures
+        return self.verdict() is None
 
     def as_json(self) -> dict[str, Any]:
         told = {name: [vars(f) for f in getattr(self, name)] for name in ("failures", "conflicts", "held")}
@@ -67,9 +68,35 @@ class Applied:
             "writes": self.writes,
             "applied": self.applied,
             "fallbacks": self.fallbacks,
+            "unknown": self.unknown,
             "seconds": round(self.seconds, 3),
             **told,
         }
+
+    def lines(self) -> list[str]:
+        """For people: the numbers, then each object and kind that did not come along."""
+        numbers = f"{self.created} created, {self.updated} updated, {self.unchanged} unchanged in {self.seconds:.1f} s"
+        left = [
+            f"  {mark} {f.object}: {f.reason}\n      {f.remedy}"
+            for mark, failures in (("FAILED", self.failures), ("CONFLICT", self.conflicts), ("held", self.held))
+            for f in failures
+        ]
+        return [numbers, *left, *(f"  UNKNOWN {text}" for text in self.unknown)]
+
+    def verdict(self) -> BluegreenError | None:
+        """What to end with: green lacks something that it should have. What is held waits for its time and is no error."""
+        if self.failures:
+            return BluegreenError(
+                f"{len(self.failures)} objects could not be written", remedy="mend them and `bluegreen replicate` again"
+            )
+        if self.conflicts or self.unknown:
+            return Held(
+                f"cluster {self.cluster} lacks what blue has: {len(self.conflicts)} objects in conflict, "
+                f"{len(self.unknown)} kinds that could not be read",
+                remedy="settle the conflicts (or --force), let the kubeconfigs' users read these kinds, then "
+                "`bluegreen replicate` again",
+            )
+        return None
 
 
 async def apply(plan: Plan, green: Kubernetes, *, progress: Progress | None = None, force: bool = False) -> Applied:
@@ -77,7 +104,7 @@ async def apply(plan: Plan, green: Kubernetes, *, progress: Progress | None = No
     well).
     """
     began = time.monotonic()
-    applied = Applied(plan.cluster)
+    applied = Applied(plan.cluster, unknown=list(plan.unknown))
     todo: list[Change] = []
     for change in plan.changes:
         if change.action in ("create", "update") or (change.action == "conflict" and force):

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from migration import kinds
 from migration.errors import BluegreenError, Conflict
+from migration.export import made_by, never_copied
 from migration.kinds import Object, Resource
 from migration.ports import Kubernetes
 from migration.transform import FLOOR_BEFORE, ORIGINAL_REPLICAS
@@ -113,16 +114,16 @@ def floors(mine: _Sizes, theirs: _Sizes, blue: str, green: str) -> list[FloorCha
         resource = next(r for r in WORKLOADS if r.kind == kind)
         label = f"{kind}/{name}"
         if counterpart is None:
-            problem = "not on green: run `bluegreen replicate` first"
-            changes.append(FloorChange("green", green, resource, namespace, name, "replicas", None, now, label, "", problem))
+            if problem := absent(workload, resource):
+                missing = FloorChange("green", green, resource, namespace, name, "replicas", None, now, label)
+                changes.append(replace(missing, problem=problem))
             continue
         scaler, other = mine.scalers.get(key), theirs.scalers.get(key)
         if scaler is not None:
             changes += _scaler("blue", blue, scaler, now, label)
         if other is not None:
             changes += _scaler("green", green, other, now, label)
-        elif scaler is not None:
-            problem = "its autoscaler is not on green: run `bluegreen replicate` first"
+        elif scaler is not None and (problem := absent(scaler, kinds.HPA)):
             floor = FloorChange("green", green, kinds.HPA, namespace, scaler["metadata"]["name"], "minReplicas", None, now)
             changes.append(replace(floor, problem=problem))
         else:
@@ -131,6 +132,13 @@ def floors(mine: _Sizes, theirs: _Sizes, blue: str, green: str) -> list[FloorCha
                 reason = f"blue runs {now}"
                 changes.append(FloorChange("green", green, resource, namespace, name, "replicas", before, now, label, reason))
     return sorted(changes, key=lambda c: (c.namespace != FIRST, c.namespace, c.name, c.side))
+
+
+def absent(obj: Mapping[str, Any], resource: Resource) -> str | None:
+    """What to say of an object of blue that green lacks; None: it is not meant to be there."""
+    if maker := made_by(obj):
+        return f"not on green, and `bluegreen replicate` leaves it alone: {maker}; see to that on green first"
+    return None if never_copied(obj, resource) else "not on green: run `bluegreen replicate` first"
 
 
 def replicas_now(workload: Mapping[str, Any]) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from migration.errors import BluegreenError, Held
+from migration.errors import Held
 from migration.terminal import Context, confirm, locked, pass_context, run, say, yes_option
+
+if TYPE_CHECKING:
+    from migration.config import Migration
+    from migration.wiring import Opened
 
 
 @click.command()
@@ -44,33 +48,36 @@ def replicate(context: Context, yes: bool, force: bool) -> None:
     migration = context.load()
 
     async def act() -> None:
-        from migration.apply import apply
-        from migration.export import ExportOptions, export
-        from migration.plan import plan
-        from migration.transform import TransformOptions, transform
         from migration.wiring import opened
 
         async with opened(migration) as there:
-            blue, green = there.clusters["blue"], there.clusters["green"]
-            options = ExportOptions(enrolled=frozenset(there.edge.services), green=await green.discover())
-            bundle = transform(
-                await export(blue, options=options), options=TransformOptions(singletons=frozenset(migration.singletons))
-            )
-            planned = await plan(bundle, green)
-            if planned.of("create", "update", "conflict") or not yes:
-                confirm(context, yes, planned.lines())
-            applied = await apply(planned, green, force=force)
-        words = (
-            f"{applied.created} created, {applied.updated} updated, {applied.unchanged} unchanged in {applied.seconds:.1f} s"
-        )
-        bad = [f"  {f.object}: {f.reason}\n      {f.remedy}" for f in (*applied.failures, *applied.conflicts, *applied.held)]
-        say(context, applied.as_json(), [words, *bad])
-        if not applied.ok:
-            raise BluegreenError(
-                f"{len(applied.failures)} objects could not be written", remedy="mend them and `bluegreen replicate` again"
-            )
+            await copy(context, migration, there, yes=yes, force=force)
 
     run(act())
+
+
+async def copy(context: Context, migration: Migration, there: Opened, *, yes: bool, force: bool) -> None:
+    """What `replicate` does on two clusters that answer; ends with an error where green lacks something of blue."""
+    from migration.apply import apply
+    from migration.export import ExportOptions, export
+    from migration.plan import plan
+    from migration.transform import TransformOptions, transform
+
+    blue, green = there.clusters["blue"], there.clusters["green"]
+    options = ExportOptions(enrolled=frozenset(there.edge.services), green=await green.discover())
+    bundle = transform(
+        await export(blue, options=options), options=TransformOptions(singletons=frozenset(migration.singletons))
+    )
+    planned = await plan(bundle, green)
+    if context.as_json and not yes:
+        say(context, planned.as_json(), [])
+        raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
+    if planned.of("create", "update", "conflict") or not yes:
+        confirm(context, yes, planned.lines())
+    applied = await apply(planned, green, force=force)
+    say(context, applied.as_json(), applied.lines())
+    if problem := applied.verdict():
+        raise problem
 
 
 @click.command()
@@ -110,7 +117,7 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
     async def act() -> list[Any]:
         from migration.clients.probe import ask
         from migration.enroll import candidates
-        from migration.verify import Check
+        from migration.request import Check
         from migration.verify import verify as check
         from migration.wiring import opened
 
@@ -130,6 +137,8 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
                 there.clusters["green"],
                 probe=ask,
                 checks=own,
+                enrolled=there.originals,
+                listeners={"blue": there.peers["green"], "green": there.peers["blue"]},  # of that side's gateway
                 patience_seconds=patience,
             )
 
@@ -150,33 +159,61 @@ def enroll(context: Context, services: tuple[str, ...], yes: bool) -> None:
     migration = context.load()
 
     async def act() -> None:
-        from migration import argo
-        from migration import enroll as steps
         from migration.wiring import opened
 
         async with opened(migration) as there:
-            found = await steps.candidates(there.clusters["blue"], services, list(there.edge.services))
-            chosen = [c for c in found if not c.refusals or services]
-            left = [f"  left out {c.service}: {'; '.join(c.refusals)}" for c in found if c.refusals and not services]
-            warned = await argo.warnings(there.clusters["blue"], {c.service: c.original for c in chosen})
-            plan = [f"enrol {c.service} at 0 %" for c in chosen] + left + [f"  take care: {line}" for line in warned]
-            if not chosen:
-                say(context, {"enrolled": [], "left_out": left}, ["nothing to enrol", *left])
-                return
-            confirm(context, yes, plan)
-            lock, journal = locked(migration, "bluegreen enroll")
-            try:
-                edge = await steps.enroll(chosen, clusters=there.clusters, peers=there.peers, file=there.file, journal=journal)
-            finally:
-                journal.close()
-                lock.release()
-        say(
-            context,
-            {"enrolled": [c.service for c in chosen], "generation": edge.generation, "left_out": left, "warnings": warned},
-            [f"{len(chosen)} services enrolled; review and commit {there.file.routes_folder}"],
-        )
+            await take_in(context, migration, there, services, yes=yes)
 
     run(act())
+
+
+async def take_in(context: Context, migration: Migration, there: Opened, services: tuple[str, ...], *, yes: bool) -> None:
+    """What `enroll` does on two clusters that answer: new services, and those that a cut-short run left unfinished."""
+    from migration import argo
+    from migration import enroll as steps
+    from migration.journal import FILE, read
+
+    found = await steps.candidates(there.clusters["blue"], services, list(there.edge.services))
+    again = await steps.unfinished(
+        there.clusters,
+        there.peers,
+        there.edge,
+        there.originals,
+        wanted=services,
+        events=read(migration.store / FILE),
+    )
+    chosen = [c for c in found if not c.refusals or services]
+    left = [f"  left out {c.service}: {'; '.join(c.refusals)}" for c in found if c.refusals and not services]
+    warned = await argo.warnings(there.clusters["blue"], {c.service: c.original for c in chosen})
+    plan = [f"enrol {c.service} at 0 %" for c in chosen]
+    plan += [f"finish {c.service}: enrolled, but not everything of it is in place" for c in again]
+    plan += left + [f"  take care: {line}" for line in warned]
+    if not chosen and not again:
+        say(context, {"enrolled": [], "finished": [], "left_out": left}, ["nothing to enrol", *left])
+        return
+    confirm(context, yes, plan)
+    lock, journal = locked(migration, "bluegreen enroll")
+    try:
+        edge = await steps.enroll(
+            [*chosen, *again], clusters=there.clusters, peers=there.peers, file=there.file, journal=journal
+        )
+    finally:
+        journal.close()
+        lock.release()
+    say(
+        context,
+        {
+            "enrolled": [c.service for c in chosen],
+            "finished": [c.service for c in again],
+            "generation": edge.generation,
+            "left_out": left,
+            "warnings": warned,
+        },
+        [
+            *(f"{c.service}: what a cut-short enroll had left out is in place" for c in again),
+            f"{len(chosen) + len(again)} services enrolled; review and commit {there.file.routes_folder}",
+        ],
+    )
 
 
 @click.command()

@@ -3,7 +3,7 @@
 `enroll` stores a service's original route beside the stack file (to be reviewed and committed), lists it at 0 there, and
 makes on both clusters what a route needs before it may forward: the peer listener, the other side's destination, the peer
 route, the record. The public routes are not touched: at 0 on blue the route *is* the original, and green's forwards
-everything to blue.
+everything to blue. Run again after it was cut short, it makes what is missing.
 `unenroll` puts the original spec back on both sides first, equal as JSON, and only then takes away what it had needed.
 """
 
@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import routing
-from migration.errors import Held, NotFound
-from migration.journal import Journal
+from migration.errors import BluegreenError, Held, NotFound
+from migration.export import managers_of
+from migration.journal import Event, Journal, open_intents
 from migration.kinds import CONFIG_MAP, GATEWAY, SERVICE_ENTRY, VIRTUAL_SERVICE, Object, Resource
-from migration.model import FENCE, LOCK_MANAGER, MANAGER, Side
+from migration.model import LOCK_MANAGER, MANAGER, Side
 from migration.ports import Kubernetes
 from migration.stackfile import Edge, StackFile, read_route, write_whole
 
@@ -90,15 +91,89 @@ async def enroll(
     if refused:
         raise Held("these routes cannot be shifted:\n  " + "\n  ".join(refused), remedy="leave them out, or change them first")
     edge = file.read()
+    moving = [c.service for c in chosen if edge.services.get(c.service)]
+    if moving:
+        raise Held(f"already enrolled and above 0 %: {', '.join(moving)}", remedy="`bluegreen status` says where they are")
     originals = {c.service: c.original for c in chosen}
+    left_open = _open(journal.events, originals)
     ids = journal.intents("enroll", [(c.service, None, 0, "") for c in chosen])
     for service, original in originals.items():
         write_whole(file.routes_folder / f"{service.replace('/', '.', 1)}.yaml", _yaml(original))
     edge = file.write(services=dict.fromkeys(originals, 0))
-    everything = {service: read_route(file.routes_folder, service) for service in edge.services}
-    await asyncio.gather(*(make(clusters[side], side, peers[side], edge, everything) for side in clusters))
+    made = await asyncio.gather(
+        *(make(clusters[side], side, peers[side], edge, originals) for side in clusters), return_exceptions=True
+    )
+    for problem in made:
+        if isinstance(problem, BluegreenError):
+            first = f"{problem.remedy}; then " if problem.remedy else ""
+            problem.remedy = (
+                f"{first}`bluegreen enroll {' '.join(originals)}` again: they are at 0 in {file.path}, no user is moved, and "
+                "what is missing is made"
+            )
+        if isinstance(problem, BaseException):
+            raise problem
     journal.outcomes("enroll", ids, dict.fromkeys(originals, (0, "enrolled")))
+    for event in left_open:
+        journal.outcomes("enroll", {event.target: event.id}, {event.target: (0, "made again by a later enroll")})
     return edge
+
+
+def _open(events: Iterable[Event], services: Collection[str]) -> list[Event]:
+    """Intents of an `enroll` that was cut short."""
+    return [event for event in open_intents(events) if event.op == "enroll" and event.target in services]
+
+
+async def unfinished(
+    clusters: Mapping[Side, Kubernetes],
+    peers: Mapping[Side, routing.Peer],
+    edge: Edge,
+    originals: Mapping[str, Object],
+    *,
+    wanted: Sequence[str] = (),
+    events: Iterable[Event] = (),
+) -> list[Candidate]:
+    """Services of the file whose `enroll` was cut short: some object is not in place, or the journal still waits for it.
+
+    Only those at 0 in the file and at blue's gateway: where users may be on green already, what is not in place is for
+    `shift` and `rollback` to judge.
+    """
+    live = dict(zip(clusters, await asyncio.gather(*(_live(cluster) for cluster in clusters.values())), strict=True))
+    begun = {event.target for event in _open(events, edge.services)}
+    found = []
+    for service, split in sorted(edge.services.items()):
+        if split or (wanted and service not in wanted):
+            continue
+        original, public = originals[service], live["blue"].get(("VirtualService", service))
+        written = public is not None and MANAGER in managers_of(public)
+        if written and public and routing.live_split(public, original, "blue") != 0:
+            continue
+        if service in begun or any(lacks(live[side], original, side, peers[side]) for side in clusters):
+            # blue's owner may have changed a route that the edge has not written yet
+            goes_on = original if written or public is None else original_of(public)
+            found.append(Candidate(service, goes_on, tuple(routing.refusals(goes_on))))
+    return found
+
+
+Live = Mapping[tuple[str, str], Object]  # by kind and `namespace/name`
+
+
+async def _live(cluster: Kubernetes) -> Live:
+    listings = await asyncio.gather(*(cluster.list(r) for r in (VIRTUAL_SERVICE, SERVICE_ENTRY, GATEWAY)))
+    return {(item["kind"], routing.service_of(item)): item for listing in listings for item in listing.items}
+
+
+def lacks(live: Live, original: Object, side: Side, peer: routing.Peer) -> bool:
+    """Whether a gateway is without something that a service at 0 needs. Pure.
+
+    A public route that the edge has written and somebody changed is not missing: overwriting it would be fighting.
+    """
+    needed = [*routing.edge_objects(), *routing.destinations(original, peer), routing.peer_route(original, 0)]
+    public = live.get(("VirtualService", routing.service_of(original)))
+    if public is None or MANAGER not in managers_of(public):
+        return True
+    if side == "green" and routing.live_split(public, original, side) == routing.WHOLE_BP:
+        return True  # let go once and enrolled anew: it is the original still, and does not forward to blue
+    return any((obj["kind"], routing.service_of(obj)) not in live for obj in needed)
 
 
 async def make(cluster: Kubernetes, side: Side, peer: routing.Peer, edge: Edge, originals: Mapping[str, Object]) -> None:
@@ -168,6 +243,3 @@ def _yaml(document: Object) -> str:
     buffer = io.StringIO()
     yaml.dump(document, buffer)
     return buffer.getvalue()
-
-
-__all__ = ["FENCE", "Candidate", "candidates", "enroll", "make", "unenroll"]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import routing
 from migration import kinds
 from migration.errors import BluegreenError, NotFound
 from migration.kinds import Object, Resource
@@ -79,7 +80,7 @@ async def export(blue: Kubernetes, *, options: ExportOptions | None = None) -> B
     options = options or ExportOptions()
     discovery = await blue.discover()
     skipped: list[Skipped] = []
-    unknown = [f"{group}: its API server does not answer" for group in discovery.stale]
+    unknown = [f"{group}: its API server does not answer" for group in discovery.stale if not _group_left_out(group)]
     chosen: list[Resource] = []
     for resource in discovery.resources:
         if reason := kinds.skipped_kind(resource):
@@ -116,6 +117,10 @@ async def export(blue: Kubernetes, *, options: ExportOptions | None = None) -> B
             keep = await _whole(blue, resource, keep)
         items += (Item(resource, obj) for obj in keep)
     return Bundle(blue.name, items, skipped, unknown, discovery)
+
+
+def _group_left_out(group_version: str) -> bool:
+    return f"*.{group_version.partition('/')[0]}" in kinds.SKIPPED_KINDS
 
 
 def _common_version(resource: Resource, blue: Discovery, green: Discovery | None) -> Resource:
@@ -186,14 +191,51 @@ def why_skipped(obj: Mapping[str, Any], resource: Resource, context: _Context) -
     for owner in meta.get("ownerReferences") or ():
         if owner.get("controller") and (owner.get("uid") in context.uids or owner.get("kind") == "Node"):
             return f"made by its {owner.get('kind')}"
-    managers = {entry.get("manager") for entry in meta.get("managedFields") or ()}
-    if resource.name == "virtualservices.networking.istio.io" and _name(obj) in options.enrolled:
+    if resource.name == kinds.VIRTUAL_SERVICE.name and _name(obj) in options.enrolled:
         return "an enrolled route, written by the edge"
-    if kinds.EDGE in managers:
+    if written_by_edge(obj):
         return "written by the edge"
-    if "eks" in managers:
+    if "eks" in managers_of(obj):
         return "managed by EKS"
     return _bootstrap(obj, resource, options) or _by_controller(obj, resource, context) or _gitops(obj, options)
+
+
+def managers_of(obj: Mapping[str, Any]) -> set[str | None]:
+    return {entry.get("manager") for entry in obj["metadata"].get("managedFields") or ()}
+
+
+def written_by_edge(obj: Mapping[str, Any]) -> bool:
+    """Whether the edge still keeps this object. It goes on owning the spec of a route that was let go (`unenroll`), so
+    of routes the owner alone tells nothing: the edge keeps its peer routes, and a public one that forwards.
+    """
+    return kinds.EDGE in managers_of(obj) and not _serves_all_here(obj)
+
+
+def _serves_all_here(obj: Mapping[str, Any]) -> bool:
+    """A public route in its original form."""
+    if obj.get("kind") != kinds.VIRTUAL_SERVICE.kind or obj["metadata"]["name"].endswith("-bluegreen-peer"):
+        return False
+    return not forwards(obj)
+
+
+def forwards(route: Mapping[str, Any]) -> bool:
+    """Whether a public route sends a part of its requests to the other cluster."""
+    peer = routing.peer_host(_name(route))
+    rules = (route.get("spec") or {}).get("http") or ()
+    return any((each.get("destination") or {}).get("host") == peer for rule in rules for each in rule.get("route") or ())
+
+
+def never_copied(obj: Mapping[str, Any], resource: Resource) -> str | None:
+    """The reason for which every `replicate` leaves this object alone, whatever else is on blue."""
+    return why_skipped(obj, resource, _Context(ExportOptions(), set(), frozenset(), frozenset()))
+
+
+def made_by(obj: Mapping[str, Any]) -> str | None:
+    """Who else brings this object to green, in words: the object that controls it, or Argo CD or Flux."""
+    for owner in obj["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            return f"made by its {owner.get('kind')} {owner.get('name', '')}".rstrip()
+    return _gitops(obj, ExportOptions())
 
 
 def _bootstrap(obj: Mapping[str, Any], resource: Resource, options: ExportOptions) -> str | None:
@@ -303,8 +345,3 @@ def _gitops(obj: Mapping[str, Any], options: ExportOptions) -> str | None:
         if key in (meta.get("annotations") or {}):
             return f"deployed by {tool}: let it deploy to green"
     return None
-
-
-def counted(items: Iterable[Item]) -> dict[str, int]:
-    """Objects by kind, for people."""
-    return dict(sorted(Counter(item.resource.kind for item in items).items()))

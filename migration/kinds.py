@@ -7,7 +7,7 @@ here (every custom resource) is copied, in the wave of custom objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -197,8 +197,3 @@ def name_of(obj: Mapping[str, Any]) -> str:
     meta = obj.get("metadata") or {}
     namespace = meta.get("namespace")
     return f"{obj.get('kind', '?')} {namespace + '/' if namespace else ''}{meta.get('name', '?')}"
-
-
-def by_kind(resources: Iterable[Resource]) -> dict[tuple[str, str], Resource]:
-    """(apiVersion, kind) -> resource."""
-    return {(r.api_version, r.kind): r for r in resources}

@@ -23,7 +23,7 @@ import orjson
 from migration import kinds
 from migration.difference import Path, differences, fields_of, owners, readable, surplus
 from migration.errors import BluegreenError, NotFound
-from migration.export import KIND_LEFT_OUT, Bundle, Item, Skipped
+from migration.export import KIND_LEFT_OUT, Bundle, Item, Skipped, written_by_edge
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
 
@@ -218,8 +218,7 @@ def compare(resource: Resource, wanted: Object, live: Object | None, scaled: fro
     if live is None:
         return Change("create", resource, obj)
     entries = fields_of(live)
-    managers = {manager for manager, _, _ in entries}
-    if kinds.EDGE in managers:
+    if written_by_edge(live):
         return Change("held", resource, obj, "written by the edge", live=live)
     if live["metadata"].get("deletionTimestamp"):
         return Change("held", resource, obj, "being deleted on green", live=live)
@@ -266,10 +265,11 @@ def _told(paths: Iterable[Path]) -> tuple[str, ...]:
 
 
 def _yielded(path: Path, entries: list[tuple[str, str, Mapping[str, Any]]]) -> bool:
-    """Held by another part of this toolkit (floors, the edge, a hand-over), or scaled by somebody: not replicate's
-    business.
+    """Held by another part of this toolkit (floors, the lock, a hand-over), or scaled by somebody: not replicate's
+    business. What the edge owns is not yielded: of its objects only routes that it let go are compared at all.
     """
-    if any(manager.startswith(YIELDED_PREFIX) and manager != kinds.REPLICATE for manager in owners(path, entries)):
+    holders = {manager for manager in owners(path, entries) if manager.startswith(YIELDED_PREFIX)}
+    if holders - {kinds.REPLICATE, kinds.EDGE}:
         return True
     return path == REPLICAS and any(sub == "scale" for _, sub, fields in entries if "f:replicas" in fields.get("f:spec", {}))
 

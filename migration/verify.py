@@ -4,6 +4,11 @@ First its workloads: available as many as wanted, and an address to send to. The
 its address, past DNS, with the host and path of the service's own route; the same to blue's gateway, since what matters
 is that they answer alike. An answer that the gateway gave by itself (no route, no workload behind it) is told from one
 that came from a workload, whatever its status.
+
+Once a service is enrolled, green's public route forwards to blue as the split says, and blue would answer for green. Then
+the stored original tells what must stand behind it, and each gateway is asked by its peer listener, which serves
+from its own cluster alone, with the rule's id and what that rule sends on (its path and host after a plain rewrite; not
+the headers that it sets).
 """
 
 from __future__ import annotations
@@ -11,15 +16,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import routing
 from migration import kinds
 from migration.answers import Answer, Probe
 from migration.errors import BluegreenError
+from migration.export import forwards
 from migration.findings import full_name, routed_services, spec_of
 from migration.kinds import Object
 from migration.ports import Kubernetes
+from migration.request import Check, Request, request_for, sent_on
 
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.5
@@ -31,26 +39,6 @@ class GatewayAddress(Protocol):
 
     @property
     def port(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class Check:
-    """What to ask for, where the route does not tell: from `services` of migration.yaml. `status`: exactly this one."""
-
-    path: str | None = None
-    host: str | None = None
-    status: int | None = None
-
-
-@dataclass(frozen=True)
-class Request:
-    host: str
-    path: str
-    method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.host}{self.path}"
 
 
 @dataclass(frozen=True)
@@ -88,12 +76,17 @@ async def verify(
     *,
     probe: Probe,
     checks: Mapping[str, Check] | None = None,
+    enrolled: Mapping[str, Object] | None = None,
+    listeners: Mapping[routing.Side, GatewayAddress] | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> list[ServiceVerdict]:
-    """A verdict for each service (`namespace/name` of its route), waiting for what is still starting."""
+    """A verdict for each service (`namespace/name` of its route), waiting for what is still starting.
+
+    `enrolled`: the stored originals by service; `listeners`: the peer listener of each gateway, by which they are asked.
+    """
     deadline = time.monotonic() + patience_seconds
     names = sorted(services)
-    checks = checks or {}
+    checks, enrolled, listeners = checks or {}, enrolled or {}, listeners or {}
     blue_routes = {full_name(r): r for r in (await blue.list(kinds.VIRTUAL_SERVICE)).items}
     settled: dict[str, ServiceVerdict] = {}
     while True:
@@ -102,6 +95,8 @@ async def verify(
 
         async def one(name: str, world: _World = world) -> ServiceVerdict:
             check = checks.get(name, Check())
+            if name in enrolled:
+                return await _enrolled_verdict(name, world, enrolled[name], check, listeners, probe)
             return await _verdict(name, world, blue_routes.get(name), check, blue_gateway, green_gateway, probe)
 
         for verdict in await asyncio.gather(*(one(name) for name in todo)):
@@ -148,23 +143,65 @@ async def _verdict(
     if route is None:
         text = f"green has no VirtualService {name}"
         return ServiceVerdict(name, False, (), (text,), remedy="run `bluegreen replicate`, then `bluegreen verify` again")
-    evidence, problems = behind(route, world)
+    if forwards(route):
+        text = f"green's route {name} forwards to blue, which would answer for green, but the stack file does not list it"
+        remedy = f"put {name} back into the stack file from git, or its original route onto green"
+        return ServiceVerdict(name, False, (), (text,), remedy=remedy)
     request = request_for(original or route, world.gateways, check)
-    answers = await asyncio.gather(
-        _ask(probe, green_gateway, request), _ask(probe, blue_gateway, request), return_exceptions=False
+    answers = await asyncio.gather(_ask(probe, green_gateway, request), _ask(probe, blue_gateway, request))
+    return _judged(name, behind(route, world), request, *answers, check)
+
+
+async def _enrolled_verdict(
+    name: str,
+    world: _World,
+    original: Object,
+    check: Check,
+    listeners: Mapping[routing.Side, GatewayAddress],
+    probe: Probe,
+) -> ServiceVerdict:
+    lacking = [route for route in (name, f"{name}-bluegreen-peer") if route not in world.routes]
+    if lacking:
+        text = f"green has no VirtualService {', '.join(lacking)}, though the service is enrolled"
+        return ServiceVerdict(name, False, (), (text,), remedy=f"run `bluegreen enroll {name}` again: it makes what is missing")
+    public = request_for(original, world.gateways, check)
+    request = sent_on(original, public)
+    if request is None:
+        text = f"no rule of its route with a destination takes {public}"
+        remedy = f"set a path that one takes: services.{name}.check.path in migration.yaml"
+        return ServiceVerdict(name, False, (), (text,), public, remedy=remedy)
+    green, blue = await asyncio.gather(_ask(probe, listeners["green"], request), _ask(probe, listeners["blue"], request))
+    if isinstance(blue, Answer) and answered_by_gateway(blue):
+        blue = f"its peer listener answers {blue.status} by itself"
+    verdict = _judged(name, behind(original, world), request, green, blue, check)
+    if not isinstance(green, str):
+        return verdict
+    where = f"{listeners['green'].address}:{listeners['green'].port}"
+    remedy = (
+        f"green's peer listener ({where}) is private: run `bluegreen verify` where it can be reached (from blue's network), "
+        "or mend gateway.peer_address and peer_port in migration.yaml"
     )
-    green_answer, blue_answer = answers
-    seen, wrong = compared(request, green_answer, blue_answer, check)
-    evidence += seen
-    problems += wrong
+    return replace(verdict, remedy=remedy)
+
+
+def _judged(
+    name: str,
+    found: tuple[list[str], list[str]],
+    request: Request,
+    green: Answer | str,
+    blue: Answer | str,
+    check: Check,
+) -> ServiceVerdict:
+    """`found`: evidence and problems of what stands behind the route."""
+    evidence, problems = (first + second for first, second in zip(found, compared(request, green, blue, check), strict=True))
     return ServiceVerdict(
         name,
         not problems,
         tuple(evidence),
         tuple(problems),
         request,
-        green_answer.status if isinstance(green_answer, Answer) else None,
-        blue_answer.status if isinstance(blue_answer, Answer) else None,
+        green.status if isinstance(green, Answer) else None,
+        blue.status if isinstance(blue, Answer) else None,
         "" if not problems else "look at its pods and route on green, then run `bluegreen verify` again",
     )
 
@@ -239,50 +276,6 @@ def endpoints(service: Mapping[str, Any], world: _World) -> int:
         if selector and entry["metadata"].get("namespace") == namespace and selector.items() <= labels.items():
             count += 1
     return count
-
-
-def request_for(route: Mapping[str, Any], gateways: Mapping[str, Object], check: Check) -> Request:
-    """A request that the route's first rule takes: its host, path, method and headers as far as they are said exactly."""
-    path, method, headers = "/", "GET", {}
-    rules = spec_of(route).get("http") or ()
-    matches = [m for rule in rules if rule.get("route") for m in (rule.get("match") or [{}])]
-    # the rule that asks for least is the one that most users meet
-    matches.sort(key=lambda m: len(m.keys() - {"uri", "name"}))
-    for match in matches[:1]:
-        uri = match.get("uri") or {}
-        path = str(uri.get("exact") or uri.get("prefix") or "/")
-        method = str((match.get("method") or {}).get("exact") or "GET")
-        for name, condition in (match.get("headers") or {}).items():
-            value = condition.get("exact") or condition.get("prefix")
-            if value:
-                headers[name] = str(value)
-    if not path.startswith("/"):
-        path = f"/{path}"
-    return Request(check.host or concrete_host(route, gateways), check.path or path, method, headers)
-
-
-def concrete_host(route: Mapping[str, Any], gateways: Mapping[str, Object]) -> str:
-    """The route's first host that is a name; a wildcard is given one, where even the gateway takes every host any will
-    do.
-    """
-    hosts = [str(h) for h in spec_of(route).get("hosts") or ()]
-    for host in hosts:
-        if "*" not in host:
-            return host
-    namespace = route["metadata"].get("namespace", "")
-    for host in hosts:
-        if host.startswith("*."):
-            return f"bluegreen-check{host[1:]}"
-    for named in spec_of(route).get("gateways") or ():
-        gateway = gateways.get(named if "/" in named else f"{namespace}/{named}")
-        for server in spec_of(gateway).get("servers") or () if gateway else ():
-            for host in server.get("hosts") or ():
-                bare = str(host).rpartition("/")[2]
-                if "*" not in bare:
-                    return bare
-                if bare.startswith("*."):
-                    return f"bluegreen-check{bare[1:]}"
-    return "bluegreen-check.internal"
 
 
 def compared(request: Request, green: Answer | str, blue: Answer | str, check: Check) -> tuple[list[str], list[str]]:

@@ -232,6 +232,7 @@ def what_enroll_wrote_is_taken_over_as_it_is(world: World) -> None:
     }
     (world.project.folder / "migration.yaml").write_text(yaml.safe_dump(description))
     world.bluegreen("enroll", "--yes", SERVICE)
+    verify_asks_green_itself(world)
     before = world.versions()
     taken = world.project.up(EDGE)
     assert taken.create == 6  # route, peer route and destination of each cluster
@@ -239,6 +240,19 @@ def what_enroll_wrote_is_taken_over_as_it_is(world: World) -> None:
     assert world.versions() == before
     world.edge_is_unchanged()
     assert world.spec(BLUE) == world.original
+
+
+def verify_asks_green_itself(world: World) -> None:
+    """At 0 green's gateway would have blue answer for it."""
+    green = world.cluster(GREEN)
+    (good,) = world.bluegreen("verify")["verdicts"]
+    assert good["ok"]
+    assert any(f"from {GREEN}" in told for told in good["evidence"])
+    green.scale("shop", "catalog", 0)
+    (bad,) = world.bluegreen("verify", "--patience", "1", code=3)["verdicts"]
+    assert not bad["ok"]
+    green.scale("shop", "catalog", 1)
+    assert world.bluegreen("verify")["verdicts"][0]["ok"]
 
 
 def after_each_write_of_the_command_nothing_is_left_to_do(world: World) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from migration import kinds
 from migration.capacity import FloorChange, apply_floors, plan_floors, release_floors
 from tests.fakes.apiserver import FakeApiServer
@@ -62,6 +64,38 @@ def test_what_is_not_on_green_is_a_problem_and_not_silence() -> None:
     assert "replicate" in missing.problem
     done = asyncio.run(apply_floors([missing], *pair([], [])))
     assert not done.ok
+
+
+@pytest.mark.parametrize(
+    ("meta", "named"),
+    [
+        ({"labels": {"argocd.argoproj.io/instance": "shop"}}, "Argo CD"),
+        ({"labels": {"kustomize.toolkit.fluxcd.io/name": "shop"}}, "Flux"),
+        ({"ownerReferences": [{"controller": True, "kind": "Rollout", "name": "web", "uid": "u"}]}, "Rollout web"),
+    ],
+    ids=["Argo CD", "Flux", "another object"],
+)
+def test_what_replicate_leaves_to_others_names_who_brings_it(meta: dict[str, Any], named: str) -> None:
+    (missing,) = planned([workload(4, **meta)], [])
+    assert named in missing.problem
+    assert "run `bluegreen replicate`" not in missing.problem
+
+
+def test_an_autoscaler_that_replicate_leaves_to_others_names_who_brings_it() -> None:
+    owned = scaler(2)
+    owned["metadata"]["ownerReferences"] = [{"controller": True, "kind": "ScaledObject", "name": "web", "uid": "u"}]
+    missing = next(change for change in planned([workload(4), owned], [workload(4)]) if change.side == "green")
+    assert "ScaledObject web" in missing.problem
+    assert "run `bluegreen replicate`" not in missing.problem
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [{"labels": {"app.kubernetes.io/part-of": "istio"}}, {"deletionTimestamp": "t"}],
+    ids=["of the baseline", "being deleted"],
+)
+def test_what_is_never_copied_is_not_missing(meta: dict[str, Any]) -> None:
+    assert planned([workload(4, **meta)], []) == []
 
 
 def test_a_singleton_stays_at_zero() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+import routing
 from migration.errors import Forbidden
 from migration.export import Bundle, ExportOptions, export
 from migration.kinds import WELL_KNOWN, Resource
@@ -153,3 +155,47 @@ def test_enrolled_routes_and_unasked_namespaces_are_left_out() -> None:
     assert run(route, options=ExportOptions(enrolled=frozenset({"n/x"}))).items == []
     assert run(route, options=ExportOptions(namespaces=("other",))).items == []
     assert len(run(route).items) == 1
+
+
+ROUTE = one(
+    "VirtualService",
+    "web",
+    "networking.istio.io/v1",
+    spec={"hosts": ["a"], "gateways": ["istio-system/public"], "http": [{"route": [{"destination": {"host": "web"}}]}]},
+)
+OF_EDGE = {"managedFields": [{"manager": "bluegreen-edge", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]}
+
+
+def by_edge(obj: dict[str, Any]) -> dict[str, Any]:
+    return {**obj, "metadata": {**obj["metadata"], **OF_EDGE}}
+
+
+def test_a_route_that_was_let_go_is_copied_though_the_edge_still_owns_it() -> None:
+    assert [item.obj["metadata"]["name"] for item in run(by_edge(ROUTE)).items] == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("obj", "enrolled", "reason"),
+    [
+        pytest.param(by_edge(ROUTE), {"n/web"}, "an enrolled route", id="enrolled"),
+        pytest.param(ROUTE, {"n/web"}, "an enrolled route", id="enrolled, not written yet"),
+        pytest.param(by_edge(routing.peer_route(ROUTE, 0)), (), "written by the edge", id="a peer route"),
+        pytest.param(
+            by_edge(routing.destinations(ROUTE, routing.Peer("10.0.0.1"))[0]), (), "written by the edge", id="a destination"
+        ),
+        pytest.param(
+            by_edge(routing.public_route(ROUTE, 250, "blue")), (), "written by the edge", id="forwards, though in no file"
+        ),
+    ],
+)
+def test_what_the_edge_keeps_is_not_copied(obj: dict[str, Any], enrolled: Any, reason: str) -> None:
+    bundle = run(obj, options=ExportOptions(enrolled=frozenset(enrolled)))
+    assert bundle.items == []
+    (told,) = [s.reason for s in bundle.skipped if s.object == f"{obj['kind']} n/{obj['metadata']['name']}"]
+    assert told.startswith(reason)
+
+
+def test_an_api_without_its_server_is_unknown_unless_its_kinds_are_left_out() -> None:
+    blue = FakeApiServer("plum", resources=ALL)
+    blue.discovery = replace(blue.discovery, stale=("metrics.k8s.io/v1beta1", "example.com/v1"))
+    assert asyncio.run(export(blue)).unknown == ["example.com/v1: its API server does not answer"]

@@ -183,6 +183,21 @@ def test_what_the_edge_writes_is_left_alone() -> None:
     assert done.writes == 0
 
 
+@pytest.mark.parametrize(
+    ("host", "action"), [("web", "unchanged"), ("other", "conflict")], ids=["as on blue", "changed on blue since"]
+)
+def test_a_route_that_the_edge_let_go_is_compared_as_any_other(host: str, action: str) -> None:
+    def route(to: str, **meta: Any) -> dict[str, Any]:
+        spec = {"hosts": ["a"], "http": [{"route": [{"destination": {"host": to}}]}]}
+        meta = {"name": "web", "namespace": "n", **meta}
+        return {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta, "spec": spec}
+
+    entry = {"manager": kinds.EDGE, "operation": "Apply", "fieldsV1": fields_v1(route("web"))}
+    green = FakeApiServer("fern", [route("web", managedFields=[entry])])
+    made, done = replicate(green, route(host))
+    assert (made.changes[0].action, done.writes) == (action, 0)
+
+
 def test_definitions_come_first_and_webhooks_last() -> None:
     crd_spec = {"group": "example.com", "names": {"kind": "Widget", "plural": "widgets"}}
     crd = {

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+import routing
 from migration import kinds
 from migration.answers import Answer
 from migration.errors import Unreachable
-from migration.verify import Check, ServiceVerdict, request_for, verify
+from migration.request import Check, Request, request_for, sent_on
+from migration.verify import ServiceVerdict, verify
 from tests.fakes.apiserver import FakeApiServer
 from tests.unit.replicate.test_preflight import LABELS, PUBLIC, SERVICE, one, route, workload
 
@@ -32,6 +34,7 @@ class Gateways:
     def __init__(self, green: Answer | Exception, blue: Answer | Exception = OK) -> None:
         self.answers = {"green": green, "blue": blue}
         self.asked: list[tuple[str, str, str]] = []
+        self.rules: dict[str, str] = {}  # by address:port, as the header named it
 
     async def __call__(
         self,
@@ -45,6 +48,7 @@ class Gateways:
         timeout_seconds: float = 5.0,
     ) -> Answer:
         self.asked.append((address, host, path))
+        self.rules[f"{address}:{port}"] = (headers or {}).get(routing.RULE_HEADER, "")
         answer = self.answers[address]
         if isinstance(answer, Exception):
             raise answer
@@ -149,3 +153,93 @@ def test_a_configured_check_is_what_is_asked() -> None:
 )
 def test_the_request_is_one_that_the_route_takes(spec: Any, expected: str) -> None:
     assert str(request_for(one(kinds.VIRTUAL_SERVICE, spec=spec), {}, Check())) == expected
+
+
+ENROLLED = [routing.public_route(route(), 0, "green"), routing.peer_route(route(), 0), PUBLIC]
+BEHIND = [ready(), SERVICE, ENTRY]
+LISTENERS = {"green": At("green", 15088), "blue": At("blue", 15089)}
+
+
+def ask_enrolled(
+    green: list[dict[str, Any]], gateways: Gateways, original: dict[str, Any] | None = None, check: Check | None = None
+) -> ServiceVerdict:
+    checks = {"shop/web": check} if check else {}
+    return ask(green, gateways, enrolled={"shop/web": original or route()}, listeners=LISTENERS, checks=checks)
+
+
+def test_an_enrolled_service_with_nothing_on_green_does_not_pass() -> None:
+    verdict = ask_enrolled(ENROLLED, Gateways(OK))
+    assert verdict.problems == ("green has no Service shop/web",)
+
+
+def test_a_route_that_forwards_though_in_no_file_does_not_pass() -> None:
+    verdict = ask([*ENROLLED, *BEHIND], Gateways(OK))
+    assert [text for text in verdict.problems if "forwards to blue" in text]
+
+
+def test_an_enrolled_service_is_asked_by_the_peer_listeners() -> None:
+    gateways = Gateways(OK)
+    verdict = ask_enrolled([*ENROLLED, *BEHIND], gateways)
+    assert verdict.ok
+    assert "Deployment shop/web: 2 of 2 available" in verdict.evidence
+    assert gateways.rules == {"green:15088": "shop/web/0", "blue:15089": "shop/web/0"}
+
+
+def test_a_peer_listener_that_cannot_be_reached_is_a_problem_with_a_remedy() -> None:
+    verdict = ask_enrolled([*ENROLLED, *BEHIND], Gateways(Unreachable("gateway green:15088 did not answer")))
+    assert verdict.problems == ("gateway green:15088 did not answer",)
+    assert "green:15088" in verdict.remedy
+    assert "peer_address" in verdict.remedy
+
+
+@pytest.mark.parametrize("lacking", range(2), ids=["public route", "peer route"])
+def test_an_enrolled_service_without_its_routes_on_green_is_to_be_enrolled_again(lacking: int) -> None:
+    verdict = ask_enrolled([o for o in [*ENROLLED, *BEHIND] if o is not ENROLLED[lacking]], Gateways(OK))
+    assert not verdict.ok
+    assert "bluegreen enroll shop/web" in verdict.remedy
+
+
+def test_blue_s_peer_listener_without_the_route_is_told_and_compares_nothing() -> None:
+    verdict = ask_enrolled([*ENROLLED, *BEHIND], Gateways(OK, Answer(404, BY_ITSELF)))
+    assert verdict.ok
+    assert any("blue could not be asked" in text for text in verdict.evidence)
+
+
+def test_a_check_that_no_rule_takes_does_not_pass() -> None:
+    original = route(http=[{"match": [{"uri": {"prefix": "/shop"}}], "route": [{"destination": {"host": "web"}}]}])
+    verdict = ask_enrolled([*ENROLLED, *BEHIND], Gateways(OK), original, Check(path="/other"))
+    assert not verdict.ok
+    assert "check.path" in verdict.remedy
+
+
+TO_WEB = [{"destination": {"host": "web"}}]
+
+
+def rule(uri: dict[str, str] | None, rewrite: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    made = {"route": TO_WEB, **({"match": [{"uri": uri}]} if uri else {}), **({"rewrite": rewrite} if rewrite else {})}
+    return made | more
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        pytest.param([rule(None)], "0 GET a/api/x", id="a rule for all"),
+        pytest.param([rule({"exact": "/"}), rule({"prefix": "/api"})], "1 GET a/api/x", id="the first that takes the path"),
+        pytest.param([{"redirect": {"uri": "/"}}, rule(None)], "1 GET a/api/x", id="a rule without a destination is counted"),
+        pytest.param([rule({"prefix": "/api/"}, {"uri": "/"})], "0 GET a/x", id="a prefix rewritten"),
+        pytest.param([rule({"exact": "/api/x"}, {"uri": "/y"})], "0 GET a/y", id="a path rewritten"),
+        pytest.param([rule(None, {"uri": "/v2/"})], "0 GET a/v2/api/x", id="rewritten without a match"),
+        pytest.param([rule({"regex": "/a.*"}, {"uri": "/y"})], "0 GET a/api/x", id="a pattern stays as it is"),
+        pytest.param([rule({"prefix": "/api"}, {"authority": "b"})], "0 GET b/api/x", id="the host rewritten"),
+        pytest.param(
+            [rule(None, match=[{"headers": {"x": {"exact": "1"}}}]), rule(None)], "1 GET a/api/x", id="a header that we lack"
+        ),
+        pytest.param([rule(None, match=[{"queryParams": {"q": {}}}]), rule(None)], "1 GET a/api/x", id="a query that we lack"),
+        pytest.param([rule({"regex": "("})], None, id="a pattern that Python cannot read"),
+        pytest.param([rule({"prefix": "/other"})], None, id="no rule"),
+    ],
+)
+def test_what_the_original_would_send_on(rules: list[dict[str, Any]], expected: str | None) -> None:
+    sent = sent_on(route(http=rules), Request("a", "/api/x"))
+    told = sent and f"{sent.headers[routing.RULE_HEADER].removeprefix('shop/web/')} {sent}"
+    assert told == expected

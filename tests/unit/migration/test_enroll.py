@@ -1,0 +1,206 @@
+"""Enrolling moves nobody, and what was cut short is finished by the same command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import routing
+from migration.cli_prepare import take_in
+from migration.enroll import Candidate, enroll
+from migration.errors import Held, Unreachable
+from migration.journal import FILE, Journal, open_intents, read
+from migration.kinds import Resource
+from migration.stackfile import StackFile, read_route
+from migration.terminal import Context
+from tests.fakes.apiserver import FakeApiServer
+
+SERVICE = "shop/catalog"
+KEY = ("networking.istio.io", "VirtualService", "shop", "catalog")
+PEER_KEY = (*KEY[:3], "catalog-bluegreen-peer")
+DESTINATION_KEY = ("networking.istio.io", "ServiceEntry", *PEER_KEY[2:])
+RECORD_KEY = ("", "ConfigMap", "istio-system", "bluegreen-edge")
+EDGE = "config:\n  bluegreen:sides: {blue: plum, green: fern}\n  bluegreen:services: {}\n  bluegreen:generation: 1\n"
+
+
+def original(host: str = "catalog") -> dict[str, Any]:
+    spec = {"hosts": ["c"], "gateways": ["istio-system/public"], "http": [{"route": [{"destination": {"host": host}}]}]}
+    meta = {"name": "catalog", "namespace": "shop"}
+    return {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta, "spec": spec}
+
+
+class Pair:
+    """Two clusters with the route, a stack file and a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cut: Callable[[str, str], bool] = lambda kind, name: False
+        self.blue = FakeApiServer("plum", [original()])
+        self.green = FakeApiServer("fern", [original()], trouble=self._trouble)
+        self.edge_path = folder / "Pulumi.edge.yaml"
+        self.edge_path.write_text(EDGE)
+        self.store = folder / "store"
+
+    def _trouble(self, verb: str, resource: Resource, name: str) -> None:
+        if verb == "apply" and self.cut(resource.kind, name):
+            raise Unreachable("fern does not answer")
+
+    def enroll(self, *services: str) -> None:
+        file = StackFile(self.edge_path)
+        edge = file.read()
+        there = SimpleNamespace(
+            clusters={"blue": self.blue, "green": self.green},
+            peers={"blue": routing.Peer("10.0.0.2"), "green": routing.Peer("10.0.0.1")},
+            file=file,
+            edge=edge,
+            originals={service: read_route(file.routes_folder, service) for service in edge.services},
+        )
+        migration: Any = SimpleNamespace(store=self.store)
+        asyncio.run(take_in(Context(Path("m"), True), migration, there, services, yes=True))  # type: ignore[arg-type]
+
+    def cut_short(self, cut: Callable[[str, str], bool]) -> Unreachable:
+        self.cut = cut
+        with pytest.raises(Unreachable) as caught:
+            self.enroll()
+        self.cut = lambda kind, name: False
+        return caught.value
+
+    def waiting(self) -> list[str]:
+        return [event.target for event in open_intents(read(self.store / FILE))]
+
+    def whole(self) -> bool:
+        needed = (KEY, PEER_KEY, DESTINATION_KEY, RECORD_KEY)
+        return all(key in cluster.objects for cluster in (self.blue, self.green) for key in needed) and self.forwards()
+
+    def forwards(self) -> bool:
+        """Green's public route sends everything to blue."""
+        return routing.live_split(self.green.objects[KEY], original(), "green") == 0
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    return Pair(tmp_path)
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_enrolling_makes_everything_and_changes_nothing_for_users(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    pair.enroll()
+    assert document(capsys)["enrolled"] == [SERVICE]
+    assert pair.whole()
+    assert pair.blue.objects[KEY]["spec"] == original()["spec"]
+    assert pair.waiting() == []
+
+
+@pytest.mark.parametrize("words", [(), (SERVICE,)], ids=["all", "by name"])
+@pytest.mark.parametrize(
+    "cut",
+    [
+        pytest.param(lambda kind, name: True, id="green is away"),
+        pytest.param(lambda kind, name: kind == "ServiceEntry", id="at the destinations"),
+        pytest.param(lambda kind, name: name == "catalog-bluegreen-peer", id="at the peer routes"),
+        pytest.param(lambda kind, name: name == "catalog", id="at the public route"),
+        pytest.param(lambda kind, name: kind == "ConfigMap", id="at the record"),
+    ],
+)
+def test_what_was_cut_short_is_finished(
+    pair: Pair, capsys: pytest.CaptureFixture[str], cut: Any, words: tuple[str, ...]
+) -> None:
+    assert f"bluegreen enroll {SERVICE}" in (pair.cut_short(cut).remedy or "")
+    assert pair.waiting() == [SERVICE]
+    pair.enroll(*words)
+    assert document(capsys)["finished"] == [SERVICE]
+    assert pair.whole()
+    assert pair.waiting() == []
+
+
+def test_blue_is_finished_though_green_is_away(pair: Pair) -> None:
+    pair.cut_short(lambda kind, name: True)
+    assert all(key in pair.blue.objects for key in (KEY, PEER_KEY, DESTINATION_KEY, RECORD_KEY))
+
+
+def test_a_journal_that_is_lost_does_not_hide_what_is_missing(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    pair.cut_short(lambda kind, name: True)
+    (pair.store / FILE).unlink()
+    pair.enroll()
+    assert document(capsys)["finished"] == [SERVICE]
+    assert pair.whole()
+
+
+def test_a_route_let_go_and_enrolled_anew_is_finished_too(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    pair.enroll()
+    (pair.store / FILE).unlink()
+    pair.green.objects[KEY]["spec"] = original()["spec"]  # as `unenroll` leaves it: the original, owned by the edge
+    capsys.readouterr()
+    pair.enroll()
+    assert document(capsys)["finished"] == [SERVICE]
+    assert pair.forwards()
+
+
+def test_what_is_whole_is_left_alone(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    pair.enroll()
+    before = len(pair.green.writes())
+    capsys.readouterr()
+    pair.enroll()
+    assert document(capsys) == {"enrolled": [], "finished": [], "left_out": []}
+    assert len(pair.green.writes()) == before
+
+
+@pytest.mark.parametrize("where", ["in the file", "at blue's gateway"])
+def test_a_service_with_users_on_green_is_not_made_again(pair: Pair, where: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pair.enroll()
+    del pair.green.objects[PEER_KEY]
+    if where == "in the file":
+        StackFile(pair.edge_path).write(services={SERVICE: 2500})
+    else:
+        pair.blue.objects[KEY]["spec"] = routing.public_route(original(), 2500, "blue")["spec"]
+    capsys.readouterr()
+    pair.enroll()
+    assert document(capsys)["finished"] == []
+    assert PEER_KEY not in pair.green.objects
+
+
+def test_a_service_that_moved_meanwhile_is_not_put_back_to_0(pair: Pair) -> None:
+    pair.enroll()
+    file, journal = StackFile(pair.edge_path), Journal(pair.store, 2, lambda: 0.0)
+    file.write(services={SERVICE: 2500})
+    with pytest.raises(Held, match=SERVICE):
+        asyncio.run(enroll([Candidate(SERVICE, original(), ())], clusters={}, peers={}, file=file, journal=journal))
+    journal.close()
+    assert file.read().services == {SERVICE: 2500}
+    assert pair.waiting() == []
+
+
+def test_enrolling_another_service_does_not_touch_those_enrolled(pair: Pair) -> None:
+    pair.enroll()
+    other = original() | {"metadata": {"name": "cart", "namespace": "shop"}}
+    pair.blue.put(other)
+    pair.green.put(other)
+    since = len(pair.blue.requests)
+    pair.enroll()
+    assert ("apply", "VirtualService catalog") not in pair.blue.requests[since:]
+    assert ("apply", "VirtualService cart") in pair.blue.requests[since:]
+
+
+def test_a_route_that_its_owner_changed_before_the_edge_wrote_it_is_stored_anew(pair: Pair) -> None:
+    pair.cut_short(lambda kind, name: True)
+    pair.blue.put(original("catalog-v2"))  # blue was cut too: its route is not the edge's yet
+    pair.enroll()
+    assert pair.blue.objects[KEY]["spec"] == original("catalog-v2")["spec"]
+    assert read_route(StackFile(pair.edge_path).routes_folder, SERVICE)["spec"] == original("catalog-v2")["spec"]
+
+
+def test_a_route_that_can_no_longer_be_shifted_is_refused(pair: Pair) -> None:
+    pair.cut_short(lambda kind, name: True)
+    changed = original()
+    changed["spec"]["gateways"] = ["mesh", "istio-system/public"]
+    pair.blue.put(changed)
+    with pytest.raises(Held, match="bound to the mesh"):
+        pair.enroll()
