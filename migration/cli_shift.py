@@ -77,7 +77,10 @@ async def _shift(
         raise ConfigError("no service is enrolled", remedy="`bluegreen enroll`")
     unknown = [name for name in retry if name not in edge.services and name != "all"]
     if unknown:
-        raise ConfigError(f"--retry {', '.join(unknown)}: not enrolled; there: {', '.join(edge.services)}")
+        raise ConfigError(
+            f"--retry {', '.join(unknown)}: not enrolled; there: {', '.join(edge.services)}",
+            remedy="name one of these, or `--retry all`",
+        )
     rules = there.rules(reassert=reassert)
     steps = ", ".join(f"{step / 100:g} %" for step in rules.policy.steps_bp)
     plan = [f"{edge.blue} -> {edge.green}, steps {steps}, dwell {rules.policy.dwell_seconds:g} s"]
@@ -129,17 +132,18 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
         import time
 
         from migration.clock import SystemClock
-        from migration.journal import Journal
-        from migration.lock import take_over
+        from migration.rollback import open_books
         from migration.rollback import rollback as go_back
         from migration.wiring import opened
 
-        async with opened(migration, need=()) as there:
+        async with opened(migration, need=(), spare=("green",)) as there:
             unknown = [name for name in services if name not in there.edge.services]
             if unknown:
-                raise ConfigError(f"not enrolled: {', '.join(unknown)}; there: {', '.join(there.edge.services)}")
-            lock = take_over(migration.store)
-            journal = Journal(migration.store, lock.fence, time.time)
+                raise ConfigError(
+                    f"not enrolled: {', '.join(unknown)}; there: {', '.join(there.edge.services)}",
+                    remedy="`bluegreen rollback` without a name takes everything back",
+                )
+            books = open_books(migration.store, time.time)
             try:
                 return await go_back(
                     there.edge,
@@ -147,21 +151,24 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
                     routers=there.routers(),
                     entry=there.entry(),
                     file=there.file,
-                    journal=journal,
-                    lock=lock,
+                    books=books,
                     clock=SystemClock(),
                     clusters=there.clusters,
                     reason=reason,
                 )
             finally:
-                journal.close()
+                if books.journal is not None:
+                    books.journal.close()
 
     rolled = run(act())
-    lines = (
-        [f"{len(rolled.services)} services at blue, in effect after {rolled.seconds:.2f} s"]
-        if rolled.in_effect.get("blue")
-        else []
-    )
+    lines = []
+    if rolled.in_effect.get("blue"):
+        lines.append(f"{len(rolled.services)} services at blue, in effect after {rolled.seconds:.2f} s")
+    elif rolled.in_effect.get("blue") is None:
+        lines.append(
+            f"{len(rolled.services)} services at blue: its API server took the routes; "
+            "its gateway's peer listener cannot be asked from here"
+        )
     if rolled.in_effect.get("green") is False:
         by_it = "users leave it with the entry" if rolled.entry else "nobody comes in by it"
         lines.append(f"green's gateway could not be told and keeps its last split; {by_it}")
@@ -169,8 +176,10 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
         lines.append(rolled.entry)
     say(context, {**asdict(rolled), "complete": rolled.complete}, lines)
     if not rolled.complete:
+        back = rolled.in_effect.get("blue") is not False
+        begin = "users are served by blue, but not all is done: " if back else "the way back is not complete: "
         raise BluegreenError(
-            "the way back is not complete: " + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),
+            begin + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),
             remedy="`bluegreen rollback` again",
         )
 

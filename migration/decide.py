@@ -47,12 +47,13 @@ class Observation:
     foreign: Mapping[str, str] = field(default_factory=dict)
     window_open: bool = True
     paused: str | None = None
+    stuck: str | None = None  # why what must be on disk before a step cannot be written
     metrics: bool = False  # a metrics store is configured: its word is needed to advance
 
 
 @dataclass(frozen=True)
 class Note:
-    op: str  # return, freeze, bake, arrive
+    op: str  # return, freeze, bake
     service: str
     reason: str
 
@@ -161,47 +162,29 @@ def _advance(
     wants: set[str],
     now: float,
 ) -> None:
+    def may_go_on(service: str) -> bool | None:
+        """Whether the step, or the bake, may end; None where the unit has gone back for it."""
+        services[service], passed, why = _proven(services[service], seen, policy_of(service), wants, service)
+        if why:
+            _return(unit, [service], {service: why}, services, moves, notes, now)
+            return None
+        return passed
+
     for service in unit:
-        if (
-            services[service].phase is Phase.ARRIVED
-            and services[service].dwell_done_at is not None
-            and _slow_passed(services[service], seen, wants, service)
-        ):
-            services[service] = replace(services[service], phase=Phase.BAKED)
-            notes.append(Note("bake", service, "its bake is over"))
-    moving = [service for service in unit if services[service].phase is Phase.MOVING]
-    if not moving:
-        return
-    ready = True
-    for service in moving:
-        there, policy = services[service], policy_of(service)
-        if there.in_effect_at is None or there.dwell_done_at is None:
-            ready = False
-            continue
-        if seen.fast.get(service, NOTHING).verdict is Verdict.ERROR:
-            ready = False
-            continue
-        answered = seen.requests.get(service, 0)
-        passed = _slow_passed(there, seen, wants, service)
-        unsure = seen.metrics and there.slow_unsure_at is not None and there.slow_unsure_at > there.dwell_done_at
-        if answered < policy.min_requests or unsure:
-            waited = there.inconclusive_seconds + policy.sample_interval_seconds
-            few = f"{answered} of {policy.min_requests} requests" if answered < policy.min_requests else there.slow_says
-            services[service] = replace(there, inconclusive_seconds=waited, reason=f"holds: {few}")
-            over = waited >= policy.inconclusive_limit_seconds
-            if over and policy.on_inconclusive == "back":
-                why = f"{few}, {waited:.0f} s after the step's time"
-                _return(unit, [service], {service: why}, services, moves, notes, now)
+        if services[service].phase is Phase.ARRIVED:
+            passed = may_go_on(service)
+            if passed is None:
                 return
-            if not (over and policy.on_inconclusive == "advance"):
-                ready = False
-                continue
-            passed = passed or unsure  # the store answered, and has too little to say; one that is down never advances
-        if not passed:
-            if not there.reason:
-                says = f"holds: {there.slow_says}" if there.slow_says else WAITS
-                services[service] = replace(services[service], reason=says)
-            ready = False
+            if passed:
+                services[service] = replace(services[service], phase=Phase.BAKED)
+                notes.append(Note("bake", service, "its bake is over"))
+    moving = [service for service in unit if services[service].phase is Phase.MOVING]
+    ready = bool(moving)
+    for service in moving:
+        passed = may_go_on(service)
+        if passed is None:
+            return
+        ready = ready and passed
     if not ready:
         return
     if blocked := _blocked(seen):
@@ -209,6 +192,32 @@ def _advance(
             services[service] = replace(services[service], reason=f"holds: {blocked}")
         return
     _step(moving, services, policy_of, moves, now)
+
+
+def _proven(
+    there: ServiceState, seen: Observation, policy: Policy, wants: set[str], service: str
+) -> tuple[ServiceState, bool, str | None]:
+    """(the state with why it holds, whether its step or bake may end, why it must go back). Missing data never passes."""
+    if there.in_effect_at is None or there.dwell_done_at is None:
+        return there, False, None
+    if seen.fast.get(service, NOTHING).verdict is Verdict.ERROR:
+        return there, False, None
+    answered = seen.requests.get(service, 0)
+    passed = _slow_passed(there, seen, wants, service)
+    unsure = seen.metrics and there.slow_unsure_at is not None and there.slow_unsure_at > there.dwell_done_at
+    if answered < policy.min_requests or unsure:
+        waited = there.inconclusive_seconds + policy.sample_interval_seconds
+        few = f"{answered} of {policy.min_requests} requests" if answered < policy.min_requests else there.slow_says
+        there = replace(there, inconclusive_seconds=waited, reason=f"holds: {few}")
+        over = waited >= policy.inconclusive_limit_seconds
+        if over and policy.on_inconclusive == "back":
+            return there, False, f"{few}, {waited:.0f} s after the step's time"
+        if not (over and policy.on_inconclusive == "advance"):
+            return there, False, None
+        passed = passed or unsure  # the store answered, and has too little to say; one that is down never advances
+    if not passed and not there.reason:
+        there = replace(there, reason=f"holds: {there.slow_says}" if there.slow_says else WAITS)
+    return there, passed, None
 
 
 def _slow_passed(there: ServiceState, seen: Observation, wants: set[str], service: str) -> bool:
@@ -219,6 +228,8 @@ def _slow_passed(there: ServiceState, seen: Observation, wants: set[str], servic
 
 
 def _blocked(seen: Observation) -> str | None:
+    if seen.stuck:
+        return seen.stuck
     if seen.paused:
         return f"paused by {seen.paused}"
     return None if seen.window_open else "outside of the windows"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from migration.errors import BluegreenError, ForeignWrite, LostFence, Unreachable
 from migration.model import Side
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 SIDES: tuple[Side, Side] = ("blue", "green")
 WRITE_SECONDS = 5.0
 AGAIN_SECONDS = 1.0
+BESIDE_SECONDS = 0.25  # given to a side that is not waited for: where all is well both are written when `write` returns
 
 Intent = tuple[Mapping[str, int], int]  # the split of each service, and the generation
 
@@ -44,10 +45,16 @@ class Gateways:
         self._paying: dict[Side, asyncio.Task[None]] = {}
         self._writes = self._under_way = 0
 
-    async def write(self, changed: Sequence[str]) -> None:
-        """Raises LostFence; all else that goes wrong is in `owed` and `foreign`."""
-        results = await asyncio.gather(*(self._write_one(side, changed) for side in SIDES))
-        for side, problem in zip(SIDES, results, strict=True):
+    async def write(self, changed: Sequence[str], wait_for: Collection[Side] = SIDES) -> None:
+        """Raises LostFence; all else that goes wrong is in `owed` and `foreign`. A side that is not waited for may take
+        its time: it is owed the write while it does.
+        """
+        beside = [side for side in SIDES if side not in wait_for]
+        for side in beside:
+            self.owed[side] |= set(changed)
+        self.pay()
+        results = await asyncio.gather(*(self._write_one(side, changed) for side in wait_for))
+        for side, problem in zip(wait_for, results, strict=True):
             if problem is None:
                 self.owed[side] -= set(changed)
             elif isinstance(problem, ForeignWrite):
@@ -59,6 +66,8 @@ class Gateways:
             else:
                 self.owed[side] |= set(changed)
                 log.warning("%s's gateway could not be written: %s", side, problem)
+        if paying := [self._paying[side] for side in beside if side in self._paying]:
+            await asyncio.wait(paying, timeout=BESIDE_SECONDS)
 
     async def _write_one(self, side: Side, changed: Sequence[str]) -> BluegreenError | None:
         router = self.routers[side]

@@ -5,14 +5,14 @@
      "op": "shift", "target": "shop/catalog", "before": 0, "after": 10, "reason": "..."}
 
 On the way to green an intent is on disk (fsync) before its side effect; its outcome names it in `of`. An intent
-without an outcome is open:
-whoever comes next looks at the live world. A last line that a crash tore is dropped when the file is opened; any
-other line that cannot be read
-is an error, because then something else wrote here.
+without an outcome is open: whoever comes next looks at the live world. A last line that a crash tore is dropped when the
+file is opened; any other line that cannot be read is an error, because then something else wrote here.
 
-Operations: shift (a split), rollback, entry, enroll, unenroll: with intents. Notes: progress (dwell so far, `after` =
-{service: seconds}), effect,
-return, freeze, pause, resume, retry, start, stop.
+Operations: shift (a split), rollback, entry, enroll, unenroll: with intents. Notes: start, stop, progress (dwell so far,
+`after` = {service: seconds}), effect, hold, return, freeze, thaw, retry, reassert, bake.
+
+A disk that takes nothing: an intent raises, since nothing may be begun without it; outcomes and notes are kept and written
+with the next line that can be, and `trouble` says so until then.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class Journal:
         self._wall = wall
         store.mkdir(parents=True, exist_ok=True)
         self.events = read(self.path)
+        self.trouble: str | None = None
+        self._unwritten = b""
         self._seq = self.events[-1].seq if self.events else 0
         self._stream = self._open()
 
@@ -65,39 +67,60 @@ class Journal:
         stream.seek(0, os.SEEK_END)
         return stream
 
-    def intents(self, op: str, changes: Iterable[tuple[str, Any, Any, str]]) -> dict[str, str]:
-        """(target, before, after, reason) each; all on disk when this returns. Gives the id by target."""
+    def intents(self, op: str, changes: Iterable[tuple[str, Any, Any, str]], *, needed: bool = True) -> dict[str, str]:
+        """(target, before, after, reason) each. Gives the id by target.
+
+        `needed`: all are on disk when this returns, or it raises OSError. On the way back they are not.
+        """
         made = [self._make("intent", op, target, before, after, reason) for target, before, after, reason in changes]
-        self._append(made, sync=True)
-        return {event.target: event.id for event in made}
+        self._append(made)
+        ids = {event.target: event.id for event in made}
+        if needed and self.trouble:
+            self.outcomes(op, ids, {event.target: (event.before, f"not done: {self.trouble}") for event in made})
+            raise OSError(self.trouble)
+        return ids
 
     def outcomes(self, op: str, ids: Mapping[str, str], results: Mapping[str, tuple[Any, str]]) -> None:
         made = [
             self._make("outcome", op, target, None, after, why, ids.get(target)) for target, (after, why) in results.items()
         ]
-        self._append(made, sync=True)
+        self._append(made)
 
     def note(self, op: str, target: str, after: Any = None, reason: str = "", *, before: Any = None) -> None:
         self._append([self._make("note", op, target, before, after, reason)], sync=False)
+
+    def try_again(self) -> None:
+        """Writes what could not be written, if there is any."""
+        if self.trouble:
+            self._append([])
 
     def settle(self, splits: Mapping[str, int], reason: str) -> None:
         """Answers every open intent of a split with what is so now."""
         waiting = [event for event in open_intents(self.events) if event.op in ("shift", "rollback") and event.target in splits]
         made = [self._make("outcome", e.op, e.target, None, splits[e.target], reason, e.id) for e in waiting]
         if made:
-            self._append(made, sync=True)
+            self._append(made)
 
     def _make(self, kind: Kind, op: str, target: str, before: Any, after: Any, reason: str, of: str | None = None) -> Event:
         self._seq += 1
         stamp = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return Event(self._seq, stamp, self.fence, kind, f"{self.fence}-{self._seq}", of, op, target, before, after, reason)
 
-    def _append(self, events: list[Event], *, sync: bool) -> None:
-        self._stream.write(b"".join(json.dumps(asdict(event), separators=(",", ":")).encode() + b"\n" for event in events))
-        self._stream.flush()
+    def _append(self, events: list[Event], *, sync: bool = True) -> None:
+        self.events.extend(events)
+        self._unwritten += b"".join(json.dumps(asdict(event), separators=(",", ":")).encode() + b"\n" for event in events)
+        try:
+            self._flush(sync)
+        except OSError as problem:
+            self.trouble = f"{self.path} cannot be written: {problem}"
+        else:
+            self.trouble = None
+
+    def _flush(self, sync: bool) -> None:
+        while self._unwritten:
+            self._unwritten = self._unwritten[os.write(self._stream.fileno(), self._unwritten) :]
         if sync:
             os.fsync(self._stream.fileno())
-        self.events.extend(events)
 
     def close(self) -> None:
         self._stream.close()

@@ -1,23 +1,24 @@
 """Everything (or some services) back to blue, at once. Asks nobody, waits for no lock and for no green.
 
-Order: raise the fence (a running shift stops at its next look), write the routes of both gateways in parallel, then
-the file, then the journal,
-each as well as it can. Where requests come in by green's gateway the entry is moved back too, at the same time: a green
-that cannot be told keeps its last split, and then only this takes users off it. That takes as long as resolvers remember,
-and is said.
+Order: raise the fence in the store (a running shift stops at its next look), write the routes of both gateways in
+parallel, then the file, then the journal, each as well as it can: a full disk or a torn journal does not stand between
+users and the way back, it is told. Where requests come in by green's gateway the entry is moved back too, at the same
+time: a green that cannot be told keeps its last split, and then only this takes users off it. That takes as long as
+resolvers remember, and is said.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from migration.entry import entry_back as go_back
-from migration.errors import BluegreenError, Unreachable
+from migration.errors import BluegreenError, ConfigError, Unreachable
 from migration.journal import Journal
-from migration.lock import Lock
+from migration.lock import Lock, take_over
 from migration.model import WHOLE_BP, Side
 from migration.ports import Clock, Entry, Kubernetes, Router
 from migration.record import write_record
@@ -26,6 +27,7 @@ from migration.stackfile import Edge, StackFile
 log = logging.getLogger(__name__)
 WRITE_SECONDS = 10.0
 EFFECT_SECONDS = 10.0
+UNPROVEN_SECONDS = 3.0  # a gateway's peer listener that has not answered by then cannot be asked from here
 PROBE_SECONDS = 0.02
 INSYNC_SECONDS = 60.0
 
@@ -33,7 +35,7 @@ INSYNC_SECONDS = 60.0
 @dataclass(frozen=True)
 class Rolled:
     services: tuple[str, ...]
-    in_effect: Mapping[Side, bool]
+    in_effect: Mapping[Side, bool | None]  # None: taken, but the gateway cannot be asked from here
     problems: tuple[str, ...]  # what could not be done; each with its remedy
     entry: str | None  # what became of the entry, in words
     seconds: float  # until the gateways that users come in by served it
@@ -41,7 +43,32 @@ class Rolled:
     @property
     def complete(self) -> bool:
         """Whether no user reaches green any more, or will not once caches have run out."""
-        return self.in_effect.get("blue", False) and not self.problems
+        return self.in_effect.get("blue", False) is not False and not self.problems
+
+
+@dataclass(frozen=True)
+class Books:
+    """Fence and journal of a rollback, and what of them could not be had."""
+
+    lock: Lock
+    journal: Journal | None
+    problems: tuple[str, ...] = ()
+
+
+def open_books(store: Path, wall: Callable[[], float]) -> Books:
+    """As far as they can be had; raises nothing."""
+    problems = []
+    try:
+        lock = take_over(store)
+    except OSError as problem:
+        lock = Lock(store, 0)
+        problems.append(f"{store} cannot be written: {problem}; a running `bluegreen shift` is not told: stop it")
+    journal = None
+    try:
+        journal = Journal(store, lock.fence, wall)
+    except (ConfigError, OSError) as problem:
+        problems.append(f"this is not in the journal: {problem}")
+    return Books(lock, journal, tuple(problems))
 
 
 async def rollback(
@@ -51,8 +78,7 @@ async def rollback(
     routers: Mapping[Side, Router],
     entry: Entry | None,
     file: StackFile,
-    journal: Journal,
-    lock: Lock,
+    books: Books,
     clock: Clock,
     clusters: Mapping[Side, Kubernetes] | None = None,
     reason: str = "asked for",
@@ -66,7 +92,7 @@ async def rollback(
         router = routers[side]
         try:
             wrote[side] = await asyncio.wait_for(
-                router.write(splits, changed=services, generation=generation, fence=lock.fence, force=True),
+                router.write(splits, changed=services, generation=generation, fence=books.lock.fence, force=True),
                 WRITE_SECONDS,
             )
         except TimeoutError:
@@ -74,18 +100,24 @@ async def rollback(
         except BluegreenError as problem:
             wrote[side] = problem
 
-    async def effect(side: Side) -> bool:
-        deadline = clock.monotonic() + EFFECT_SECONDS
-        left = list(services)
-        while left and clock.monotonic() < deadline:
-            try:
-                answers = await asyncio.gather(*(routers[side].in_effect(service, 0) for service in left))
-            except BluegreenError:
-                return False
-            left = [service for service, good in zip(left, answers, strict=True) if not good]
-            if left:
-                await clock.sleep(PROBE_SECONDS)
-        return not left
+    async def probe(side: Side, service: str) -> bool | None:
+        try:
+            return await routers[side].in_effect(service, 0)
+        except BluegreenError:
+            return None
+
+    async def effect(side: Side) -> bool | None:
+        asked_at = clock.monotonic()
+        left, heard = list(services), False
+        while True:
+            answers = await asyncio.gather(*(probe(side, service) for service in left))
+            heard = heard or any(answer is not None for answer in answers)
+            left = [service for service, answer in zip(left, answers, strict=True) if not answer]
+            if not left:
+                return True
+            if clock.monotonic() - asked_at > (EFFECT_SECONDS if heard else UNPROVEN_SECONDS):
+                return False if False in answers else None
+            await clock.sleep(PROBE_SECONDS)
 
     new_entry: dict[str, int] = {}
     entry_back = None
@@ -95,11 +127,13 @@ async def rollback(
     # blue is waited for; green gets the same time, in parallel, and is not waited for where it stays silent
     green = asyncio.ensure_future(one("green")) if "green" in routers else None
     await one("blue")
-    in_effect: dict[Side, bool] = {"blue": await effect("blue") if isinstance(wrote["blue"], int) else False}
+    in_effect: dict[Side, bool | None] = {"blue": await effect("blue") if isinstance(wrote["blue"], int) else False}
     seconds = clock.monotonic() - began
     entry_told = None
     green_entry = edge.green_entry_bp
-    if green is not None:
+    if green is None:
+        in_effect["green"] = False
+    else:
         if green_entry == 0 and not green.done():
             await asyncio.wait({green}, timeout=1.0)
             if not green.done():
@@ -110,7 +144,7 @@ async def rollback(
         in_effect["green"] = await effect("green") if isinstance(wrote["green"], int) else False
         if green_entry:
             seconds = clock.monotonic() - began
-    problems = []
+    problems = list(books.problems)
     if isinstance(blue := wrote["blue"], BluegreenError):
         problems.append(f"blue's gateway still forwards to green: {blue}; try `bluegreen rollback` again")
     change, moved = None, False
@@ -140,17 +174,22 @@ async def rollback(
         problems.append(
             f"{file.path} could not be written: {problem}; set these services to 0 there before the next `pulumi up`"
         )
-    try:
-        ids = journal.intents("rollback", [(service, edge.services.get(service), 0, reason) for service in services])
-        journal.outcomes("rollback", ids, dict.fromkeys(services, (0, reason)))
-        for service in services:
-            if edge.services.get(service, 0) > 0:
-                journal.note("return", service, reason=f"rollback {reason}")
-    except OSError as problem:
-        problems.append(f"{journal.path} could not be written: {problem}")
+    if books.journal is not None:
+        _enter(books.journal, edge, services, reason)
+        if books.journal.trouble:
+            problems.append(books.journal.trouble)
     if entry is not None and change and not await _in_sync(entry, change, clock):
         entry_told = f"{entry_told}; Route 53 has not finished it yet (`bluegreen entry status`)"
     return Rolled(tuple(services), in_effect, tuple(problems), entry_told, seconds)
+
+
+def _enter(journal: Journal, edge: Edge, services: Sequence[str], reason: str) -> None:
+    changes = [(service, edge.services.get(service), 0, reason) for service in services]
+    ids = journal.intents("rollback", changes, needed=False)
+    journal.outcomes("rollback", ids, dict.fromkeys(services, (0, reason)))
+    for service in services:
+        if edge.services.get(service, 0) > 0:
+            journal.note("return", service, reason=f"rollback {reason}")
 
 
 async def _in_sync(entry: Entry, change: str, clock: Clock) -> bool:

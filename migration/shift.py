@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from migration import analysis
 from migration.decide import ON_GREEN, WAITS, Decision, Observation, decide
 from migration.entry import entry_back
-from migration.errors import BluegreenError, ForeignWrite, Unreachable
+from migration.errors import BluegreenError, LostFence, Unreachable
 from migration.gateways import SIDES, Gateways
 from migration.journal import remember
 from migration.model import WHOLE_BP, GatewayCounters, Judged, Move, Phase, RouterState, ServiceState, Side, Verdict
@@ -55,6 +55,9 @@ class Shift:
             self.world.routers, clock, self.world.lock.fence,
             force=self.rules.reassert, intent=self._intent, paid=self._watch_effect,
         )  # fmt: skip
+        self._file_owed: dict[str, int] = {}  # splits that the file does not have yet
+        self._file_trouble: str | None = None  # why no step was written down the last time
+        self._trouble_told: str | None = None
         self._held: dict[str, str] = {}  # what was told last of why a service holds
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = self._noted_at = float("-inf")
@@ -154,6 +157,7 @@ class Shift:
             foreign=self._foreign_now(),
             window_open=rules.window_open(world.clock.wall()),
             paused=rules.paused(),
+            stuck=self._file_trouble or world.journal.trouble,
             metrics=world.metrics is not None,
         )
         decision = decide(rules.order, self.state, seen, rules.policy_of, now)
@@ -163,12 +167,14 @@ class Shift:
         self._gates.pay()
         self._leave_green_if_stuck()
         if now - self._noted_at >= PROGRESS_SECONDS:
+            self._try_again()
             self._note_progress()
             self._noted_at = now
         last = dict(self._store.last) if self._store else {}
         self.on_tick(Shown(now, dict(self.state), fast, last, seen.paused, seen.window_open))
         leaving = self._leaving is not None and not self._leaving.done()
-        return decision.done and not leaving and not any(self._gates.owed[side] for side in self._entry_sides)
+        owed = any(self._gates.owed[side] for side in self._entry_sides) or self._file_owed or world.journal.trouble
+        return decision.done and not leaving and not owed
 
     async def _act(self, decision: Decision) -> None:
         before = self.state
@@ -192,10 +198,12 @@ class Shift:
         if forward:
             try:
                 await self._write(forward, forward=True, before=before)
-            except ForeignWrite as problem:  # the file: nothing was written
+            except LostFence:
+                raise
+            except (BluegreenError, OSError) as problem:  # file or journal: no gateway was written
                 for move in forward:
                     self.state[move.service] = before[move.service]
-                self._freeze_all(problem)
+                self._not_written(problem)
 
     def _tell_holds(self) -> None:
         """Why a service does not go on though its dwell is over (or green's numbers are bad), once per reason:
@@ -225,18 +233,17 @@ class Shift:
             ids = world.journal.intents("shift", changes)
             try:
                 self._generation = world.file.write(services=targets, generation=self._generation + 1).generation
-            except ForeignWrite as problem:
+            except (BluegreenError, OSError) as problem:
                 world.journal.outcomes("shift", ids, {s: (b, f"not done: {problem}") for s, b, _, _ in changes})
                 raise
         else:
             self._generation += 1
-        await self._gates.write(list(targets))
-        if not forward:
-            try:
-                self._generation = world.file.write(services=targets, generation=self._generation).generation
-            except ForeignWrite as problem:
-                self._freeze_all(problem)
-            ids = world.journal.intents("shift", changes)
+        if forward:
+            await self._gates.write(list(targets))
+        else:
+            await self._gates.write(list(targets), wait_for=[side for side in SIDES if side in self._entry_sides])
+            self._write_file(targets)
+            ids = world.journal.intents("shift", changes, needed=False)
         world.journal.outcomes(
             "shift",
             ids,
@@ -245,6 +252,33 @@ class Shift:
         for move in moves:
             log.info("%s: %g %%: %s", move.service, move.to_bp / 100, move.reason)
             self._watch_effect(move.service)
+
+    def _write_file(self, splits: Mapping[str, int]) -> None:
+        """What the gateways have already. A file that cannot be written is owed it, and nothing goes forward meanwhile."""
+        try:
+            edge = self.world.file.write(services={**self._file_owed, **splits}, generation=self._generation)
+        except (BluegreenError, OSError) as problem:
+            self._file_owed |= splits
+            self._not_written(problem)
+        else:
+            self._generation, self._file_owed, self._file_trouble = edge.generation, {}, None
+
+    def _not_written(self, problem: BluegreenError | OSError) -> None:
+        """What somebody changed is frozen; a disk that takes nothing may take it again."""
+        if isinstance(problem, BluegreenError):
+            self._freeze_all(problem)
+        else:
+            self._file_trouble = self.world.journal.trouble or f"{self.world.file.path} cannot be written: {problem}"
+            if self._file_trouble != self._trouble_told:
+                log.warning("%s; nothing goes forward, what turns bad goes back", self._file_trouble)
+            self._trouble_told = self._file_trouble
+
+    def _try_again(self) -> None:
+        if self._file_owed:
+            self._write_file({})
+        else:
+            self._file_trouble = None
+        self.world.journal.try_again()
 
     def _intent(self) -> tuple[dict[str, int], int]:
         return {service: there.split_bp for service, there in self.state.items()}, self._generation
@@ -269,12 +303,13 @@ class Shift:
         log.warning("%s: %s", why, back.told)
         self._entry_sides = frozenset({"blue"})
         self._gates.entry_is(shares)
-        ids = world.journal.intents("entry", [(name, edge.entry.get(name, 0), share, why) for name, share in shares.items()])
+        entries = [(name, edge.entry.get(name, 0), share, why) for name, share in shares.items()]
+        ids = world.journal.intents("entry", entries, needed=False)
         try:
             edge = world.file.write(entry=shares, generation=self._generation + 1)
             self._generation = edge.generation
-        except ForeignWrite as problem:
-            self._freeze_all(problem)
+        except (BluegreenError, OSError) as problem:
+            self._not_written(problem)
         world.journal.outcomes("entry", ids, {name: (share, why) for name, share in shares.items()})
         await write_record(world.clusters, edge)
 
@@ -287,7 +322,7 @@ class Shift:
         """Marks when every gateway itself serves the split. A probe that cannot be sent from here proves
         nothing; then time must do."""
         clock = self.world.clock
-        asked_at = clock.monotonic()
+        asked_at, told = clock.monotonic(), False
         while True:
             results = await asyncio.gather(*(self._probe(side, service, split) for side in SIDES))
             unproven = clock.monotonic() - asked_at > UNPROVEN_SECONDS and not any(
@@ -295,6 +330,12 @@ class Shift:
             )
             if all(result or (result is None and unproven) for result in results):
                 break
+            if unproven and not told:
+                told = True
+                sides = " and ".join(side for side, result in zip(SIDES, results, strict=True) if result is False)
+                why = f"holds: {sides}'s gateway does not serve {split / 100:g} % yet"
+                self.world.journal.note("hold", service, after=split, reason=why)
+                log.warning("%s: %s", service, why)
             await clock.sleep(PROBE_SECONDS)
         there = self.state[service]
         if there.split_bp == split and there.in_effect_at is None:
@@ -357,7 +398,7 @@ class Shift:
                 self.world.journal.note("reassert", service, after=self.state[service].split_bp, reason=who)
         return {s: who for s, who in self._gates.foreign.items() if s in self.state and self.state[s].phase is not Phase.FROZEN}
 
-    def _freeze_all(self, problem: ForeignWrite) -> None:
+    def _freeze_all(self, problem: BluegreenError) -> None:
         self._freeze_all_as(str(problem))
 
     def _freeze_all_as(self, why: str) -> None:

@@ -60,7 +60,7 @@ class Route53Entry:
 
     def _write(self, client: Route53Client, shares_bp: Mapping[str, int], force: bool) -> str:
         records = self._records(client)
-        now = self._weights(records)
+        now = self._weights(records, agreed=not force)
         if not force and self._seen is not None and now != self._seen:
             told = ", ".join(f"{name} {self._seen.get(name)} -> {now.get(name)}" for name in sorted({*now, *self._seen}))
             raise ForeignWrite(
@@ -74,11 +74,12 @@ class Route53Entry:
                 remedy="`pulumi up` of the edge stack makes them",
             )
         changes = [
-            {"Action": "UPSERT", "ResourceRecordSet": {**record, "Weight": weights.get(record["SetIdentifier"], 0)}}
+            {"Action": "UPSERT", "ResourceRecordSet": {**record, "Weight": weights[record["SetIdentifier"]]}}
             for record in records
+            if record["SetIdentifier"] in weights  # other sets are somebody else's
         ]
         change = self._change(client, changes, "bluegreen: entry")
-        self._seen = {name: weights.get(name, 0) for name in now}
+        self._seen = {**now, **{name: weight for name, weight in weights.items() if name in now}}
         return change
 
     def _change(self, client: Route53Client, changes: list[Any], comment: str) -> str:
@@ -103,12 +104,12 @@ class Route53Entry:
         wanted = {host.replace("*", "\\052") for host in self.hosts} | set(self.hosts)
         return [r for r in records if r["Type"] in KINDS and r["Name"].rstrip(".") in wanted]
 
-    def _weights(self, records: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """One weight a cluster; hosts that disagree are somebody's hand."""
+    def _weights(self, records: Sequence[Mapping[str, Any]], *, agreed: bool = True) -> dict[str, int]:
+        """One weight a cluster; hosts that disagree are somebody's hand, and an error where they must be `agreed`."""
         weights: dict[str, int] = {}
         for record in records:
             name, weight = str(record["SetIdentifier"]), int(record["Weight"])
-            if weights.setdefault(name, weight) != weight:
+            if weights.setdefault(name, weight) != weight and agreed:
                 raise ForeignWrite(
                     f"the records of {self.zone} disagree on {name}: {weights[name]} and {weight} ({record['Name']})",
                     target=self.zone,

@@ -255,7 +255,7 @@ class MarkedFile(StackFile):
 class MarkedJournal(Journal):
     universe: Universe | None = None
 
-    def _append(self, events, *, sync):  # type: ignore[no-untyped-def]
+    def _append(self, events, *, sync=True):  # type: ignore[no-untyped-def]
         if self.universe:
             self.universe.point()
         super()._append(events, sync=sync)

@@ -108,3 +108,32 @@ def test_a_store_with_too_little_to_say_leaves_it_to_the_policy(word, answer, mo
     assert moved(state, policy, metrics=True, slow=slow)[0] == moves
     if answer is NONE:
         assert moved(replace(state, inconclusive_seconds=2.0), policy, metrics=True, slow=slow)[0] == []
+
+
+BAKING = replace(READY, phase=Phase.ARRIVED, split_bp=10_000, inconclusive_seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "policy", "phase"),
+    [
+        pytest.param({}, {}, Phase.BAKED, id="enough good answers"),
+        pytest.param({"requests": {S: 4}}, {}, Phase.ARRIVED, id="too few requests: bakes on"),
+        pytest.param({"fast": {S: ERROR}}, {}, Phase.ARRIVED, id="blind: bakes on"),
+        pytest.param({"metrics": True, "slow": {S: NONE}}, {}, Phase.ARRIVED, id="inconclusive store: bakes on"),
+        pytest.param({"requests": {S: 4}}, {"on_inconclusive": "back"}, Phase.RETURNED, id="too few for too long: back"),
+        pytest.param({"metrics": True, "slow": {S: NONE}}, {"on_inconclusive": "advance"}, Phase.BAKED, id="or good enough"),
+        pytest.param(
+            {"metrics": True, "slow": {S: ERROR}}, {"on_inconclusive": "advance"}, Phase.ARRIVED, id="never by no word"
+        ),
+    ],
+)
+def test_a_bake_ends_by_what_was_seen_like_a_step(seen, policy, phase):
+    limit = {"inconclusive_limit_seconds": 1.0} if policy else {}
+    assert moved(BAKING, replace(POLICY, **policy, **limit), **seen)[1].phase is phase
+
+
+def test_nothing_goes_forward_that_cannot_be_written_down_and_what_is_bad_goes_back():
+    moves, state = moved(READY, stuck="the disk is full")
+    assert (moves, state.reason) == ([], "holds: the disk is full")
+    assert moved(ServiceState(), stuck="the disk is full")[0] == []
+    assert moved(READY, stuck="the disk is full", fast={S: FAIL})[0] == [(0, True)]

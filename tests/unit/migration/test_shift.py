@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from migration import lock as locks
-from migration.errors import Locked, LostFence
-from migration.journal import read
+from migration.errors import Locked, LostFence, Unreachable
+from migration.journal import open_intents, read
 from migration.model import Phase
-from migration.rollback import rollback
+from migration.rollback import open_books, rollback
+from migration.stackfile import StackFile
 from tests.fakes.clock import FakeClock, run
-from tests.fakes.world import FAST, FakeEntry, Killed, Universe, command
+from tests.fakes.world import FAST, FakeEntry, FakeRouter, Killed, Universe, command
 
 SHORT = replace(FAST, steps_bp=(2000, 10_000), dwell_seconds=1, bake_seconds=2)
 SHOP = ("shop/catalog", "shop/cart", "shop/search", "shop/pay")
@@ -344,6 +346,19 @@ def test_a_green_that_cannot_be_told_keeps_the_entry_where_it_is_at_blue(tmp_pat
     assert universe.entry.shares == {"plum": 10_000, "fern": 0}
 
 
+async def take_back(world, sides=("blue", "green")):
+    """`bluegreen rollback` of everything."""
+    file, books = StackFile(world.edge), open_books(world.folder / ".bluegreen", FakeClock().wall)
+    routers = {side: FakeRouter(world, side) for side in sides}
+    try:
+        return await rollback(
+            file.read(), list(world.services), routers=routers, entry=None, file=file, books=books, clock=FakeClock()
+        )
+    finally:
+        if books.journal:
+            books.journal.close()
+
+
 @pytest.mark.parametrize("how", ["green-api", "green-silent"])
 def test_rollback_stops_a_running_shift_and_works_with_green_dead(tmp_path: Path, how: str):
     universe = Universe(tmp_path, SHOP)
@@ -352,26 +367,7 @@ def test_rollback_stops_a_running_shift_and_works_with_green_dead(tmp_path: Path
     async def back(loop, world):
         await until(lambda: world.live("shop/cart")[0] == 2000)
         world.dead.add(how)
-        lock = locks.take_over(tmp_path / ".bluegreen")
-        other = loop.world
-        from migration.journal import Journal
-        from tests.fakes.world import FakeRouter, StackFile
-
-        file = StackFile(world.edge)
-        journal = Journal(tmp_path / ".bluegreen", lock.fence, FakeClock().wall)
-        rolled.append(
-            await rollback(
-                file.read(),
-                list(world.services),
-                routers={"blue": FakeRouter(world, "blue"), "green": FakeRouter(world, "green")},
-                entry=None,
-                file=file,
-                journal=journal,
-                lock=lock,
-                clock=other.clock,
-            )
-        )
-        journal.close()
+        rolled.append(await take_back(world))
 
     made = command(universe)
 
@@ -389,6 +385,139 @@ def test_rollback_stops_a_running_shift_and_works_with_green_dead(tmp_path: Path
     assert "shop/cart: 0" in universe.edge.read_text()
     universe.dead.clear()
     assert sorted(shift(universe, retry=frozenset(SHOP)).arrived) == sorted(SHOP)
+
+
+def test_rollback_without_green_at_all_takes_blue_back_and_says_that_green_was_not_told(tmp_path: Path):
+    universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
+    rolled = run(take_back(universe, sides=("blue",)))
+    assert rolled.in_effect == {"blue": True, "green": False}
+    assert rolled.complete
+    assert all(universe.live(service) == (0, 2000) for service in SHOP)
+
+
+@pytest.mark.parametrize("what", ["no folder", "torn journal", "full disk"])
+def test_rollback_needs_no_fence_no_journal_and_no_file(tmp_path: Path, monkeypatch, what: str):
+    universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
+    store = tmp_path / ".bluegreen"
+    if what == "no folder":
+        store.write_text("not a folder")
+    elif what == "torn journal":
+        store.mkdir()
+        (store / "journal.jsonl").write_text("by hand\n")
+    else:
+        full_disk(monkeypatch)
+    rolled = run(take_back(universe))
+    assert all(universe.live(service) == (0, 0) for service in SHOP)
+    assert rolled.in_effect == {"blue": True, "green": True}
+    assert not rolled.complete
+    told = " ".join(rolled.problems)
+    assert {"no folder": "a running `bluegreen shift` is not told", "torn journal": "journal.jsonl:1"}.get(
+        what, "No space"
+    ) in told
+    if what == "full disk":
+        assert "set these services to 0 there" in told
+
+
+def full_disk(monkeypatch):
+    """No file of the migration can be written from here on; `undo` of the patch makes room."""
+
+    def refuse(*_: object):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for where in ("migration.stackfile.write_whole", "migration.lock.write_whole", "migration.journal.os.write"):
+        monkeypatch.setattr(where, refuse)
+
+
+@pytest.mark.parametrize(("lost", "seen", "complete"), [(1, True, True), (10**6, None, True)], ids=["once", "always"])
+def test_a_probe_that_does_not_come_through_is_no_word_against_the_way_back(tmp_path: Path, monkeypatch, lost, seen, complete):
+    universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
+    asked, real = [], FakeRouter.in_effect
+
+    async def in_effect(router, service, split):
+        asked.append(service)
+        if len(asked) <= lost:
+            raise Unreachable("the peer listener does not answer")
+        return await real(router, service, split)
+
+    monkeypatch.setattr(FakeRouter, "in_effect", in_effect)
+    rolled = run(take_back(universe))
+    assert rolled.in_effect["blue"] is seen
+    assert rolled.complete is complete
+
+
+def test_a_gateway_that_serves_the_old_split_makes_the_way_back_incomplete(tmp_path: Path, monkeypatch):
+    universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
+
+    async def in_effect(router, service, split):
+        await asyncio.sleep(0.005)
+        return router.side == "green"
+
+    monkeypatch.setattr(FakeRouter, "in_effect", in_effect)
+    rolled = run(take_back(universe))
+    assert rolled.in_effect == {"blue": False, "green": True}
+    assert not rolled.complete
+
+
+def test_on_a_full_disk_what_turns_bad_goes_back_and_nothing_forward_until_there_is_room(tmp_path: Path, monkeypatch):
+    bad_from = {"shop/catalog": 1e9, "shop/cart": 1e9}
+    services = tuple(bad_from)
+    universe = Universe(tmp_path, services, green_errors=lambda service, now: 0.5 if now > bad_from[service] else 0.0)
+    policy = replace(FAST, dwell_seconds=30)
+
+    async def fill(loop, world):
+        await until(lambda: all(world.live(service) == (2000, 2000) for service in bad_from))
+        full_disk(monkeypatch)
+        bad_from["shop/catalog"] = asyncio.get_running_loop().time()
+        await until(lambda: world.live("shop/catalog") == (0, 0))
+        await asyncio.sleep(60)
+        assert world.live("shop/cart") == (2000, 2000), "a step that is nowhere written down"
+        assert "No space" in loop.state["shop/cart"].reason
+        bad_from["shop/cart"] = began = asyncio.get_running_loop().time()
+        await until(lambda: world.live("shop/cart") == (0, 0))
+        assert asyncio.get_running_loop().time() - began < 3
+        await asyncio.sleep(60)
+        went_well.append(True)
+        monkeypatch.undo()
+
+    went_well: list[bool] = []
+    result = shift(universe, during=fill, policy=policy)
+    assert went_well
+    assert sorted(result.returned) == sorted(services)
+    assert StackFile(universe.edge).read().services == dict.fromkeys(services, 0)
+    assert not open_intents(read(tmp_path / ".bluegreen" / "journal.jsonl"))
+
+
+def test_a_green_that_swallows_writes_does_not_slow_the_way_back(tmp_path: Path):
+    bad_from = {"shop/catalog": 1e9, "shop/cart": 1e9}
+    universe = Universe(tmp_path, tuple(bad_from), green_errors=lambda s, now: 0.5 if now > bad_from[s] else 0.0)
+    took = []
+
+    async def swallow(loop, world):
+        await until(lambda: all(world.live(service) == (2000, 2000) for service in bad_from))
+        world.dead.add("green-silent")
+        for service in bad_from:
+            bad_from[service] = began = asyncio.get_running_loop().time()
+            await until(lambda s=service: world.live(s)[0] == 0)
+            took.append(asyncio.get_running_loop().time() - began)
+        world.dead.clear()
+
+    result = shift(universe, during=swallow, policy=replace(FAST, dwell_seconds=30))
+    assert sorted(result.returned) == sorted(bad_from)
+    assert max(took) < 2.5, took
+
+
+def test_a_gateway_that_does_not_take_a_split_up_is_told(tmp_path: Path, monkeypatch):
+    universe = Universe(tmp_path)
+    real = FakeRouter.in_effect
+
+    async def in_effect(router, service, split):
+        answer = await real(router, service, split)
+        return answer and not (router.side == "green" and asyncio.get_running_loop().time() < 60)
+
+    monkeypatch.setattr(FakeRouter, "in_effect", in_effect)
+    assert shift(universe).arrived == ("shop/catalog",)
+    holds = [event.reason for event in read(tmp_path / ".bluegreen" / "journal.jsonl") if event.op == "hold"]
+    assert holds == ["holds: green's gateway does not serve 0.1 % yet"]
 
 
 def test_interrupted_it_saves_and_goes_on_from_there_with_the_dwell_it_had(tmp_path: Path):
