@@ -151,7 +151,6 @@ class RouteLive:
     digest: str  # of the spec, to tell a foreign change from a touched annotation
     manager: str = ""  # who wrote spec last, from managedFields
     changed_at: str = ""
-    by_hand: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,10 @@ from migration.ports import Kubernetes
 if TYPE_CHECKING:
     import aiohttp
 
-RECORD = ("istio-system", "bluegreen-edge")
+RECORD = (routing.EDGE_NAMESPACE, routing.RECORD_NAME)
 READ_SECONDS = 3.0
 WRITE_SECONDS = 3.0
 PROBE_SECONDS = 1.0
-PROBE_HEADER = "x-bluegreen-probe"
 
 
 @dataclass(frozen=True)
@@ -229,7 +228,7 @@ class IstioRouter:
         try:
             async with self._session.get(
                 f"http://{address}:{port}/",
-                headers={PROBE_HEADER: service},
+                headers={routing.PROBE_HEADER: service},
                 timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS),
             ) as response:
                 return response.status == 200 and (await response.text()).strip() == str(split_bp)
