@@ -160,7 +160,7 @@ def test_what_somebody_else_changes_is_frozen_and_named(project: Project) -> Non
         project.plum.api.request("PATCH", path, patch, "application/merge-patch+json")
         result, told = project.ended(running, 3)
         assert "a-person" in result["frozen"][project.good], told
-        assert result["arrived"] == [project.bad]
+        assert result["arrived"] == [project.bad], told
         assert project.spec(project.plum, project.good)["http"][0]["timeout"] == "7s"
 
         project.run("rollback")
