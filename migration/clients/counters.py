@@ -148,8 +148,12 @@ def service_counters(by_host: Mapping[str, Tally], service: str, local_hosts: It
 
 
 def proxy_of(before: Look, now: Look) -> Literal["same", "anew", "other"]:
-    """Whose page this is: the same proxy's, one's that started since the last look, or one's that ran before it."""
-    fell = any(_less(now.counted.get(host, Tally()), counted) for host, counted in before.counted.items())
+    """Whose page this is: the same proxy's, one's that started since the last look, or one's that ran before it.
+
+    A destination that is gone from the page says nothing: a proxy forgets what is taken away from it.
+    """
+    both = before.counted.keys() & now.counted.keys()
+    fell = any(_less(now.counted[host], before.counted[host]) for host in both)
     if before.born is not None and now.born is not None:
         moved = before.born != now.born
     elif before.uptime is not None and now.uptime is not None:
@@ -190,7 +194,9 @@ def follow(before: Followed | None, now: Look) -> Followed:
         return Followed(now)
     match proxy_of(before.last, now):
         case "same":
-            return replace(before, last=now)
+            gone = before.last.counted.keys() - now.counted.keys()
+            kept = _finished({host: before.total[host] for host in gone})
+            return replace(before, last=now, carried={**before.carried, **kept})
         case "anew":
             return replace(before, last=now, carried=_finished(before.total))
         case "other":

@@ -144,3 +144,40 @@ def test_two_pods_that_start_at_once_are_told_apart_by_their_own_starts() -> Non
     assert pages.look().forwarded.errors == pages.look().forwarded.errors
     with pytest.raises(Permanent, match="now another's"):
         pages.look()
+
+
+@pytest.mark.parametrize("uptime", [True, False], ids=["with its age", "without"])
+def test_a_destination_that_comes_and_goes_is_no_other_proxy(uptime: bool) -> None:
+    """Whenever a Service is deleted its counts vanish from the page; made again they begin at 0."""
+    told = 'istio_requests_total{{reporter="source",destination_service="{}.other.svc.cluster.local",response_code="200"}} {:g}'
+    pages = Pages([Pod(started=0, uptime=uptime)] * 12)
+    plain = pages._page
+
+    async def page(url: str) -> str:
+        second = pages.second
+        others = [told.format("first", 700 + second)] if second not in (3, 4) else []
+        others += [told.format("second", 900)] if second < 6 else [told.format("second", second - 9)] if second > 9 else []
+        return "\n".join([await plain(url), *others])
+
+    pages._page = page  # type: ignore[method-assign]
+    looks = [pages.look() for _ in range(12)]
+    assert {later.forwarded - sooner.forwarded for sooner, later in pairwise(looks)} == {Tally(20)}
+    assert not any(followed.others_at for followed in pages._followed.values())
+
+
+def test_a_service_whose_counts_vanish_and_begin_anew_loses_none() -> None:
+    pages = Pages([Pod(started=0), Pod(started=0), Pod(started=0), Pod(started=0)])
+    plain = pages._page
+
+    async def page(url: str) -> str:
+        text = await plain(url)
+        if pages.second == 1:
+            return text.splitlines()[-1]
+        return text if pages.second == 0 else "\n".join(line for line in anew(pages.second) + text.splitlines()[-1:])
+
+    def anew(second: int) -> list[str]:
+        return Pod(started=1000 + second - 0.5).page(1000 + second).splitlines()[:3]
+
+    pages._page = page  # type: ignore[method-assign]
+    totals = [pages.look().local.requests for _ in range(3)]
+    assert totals == [80_000, 80_000, 80_040]
