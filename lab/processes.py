@@ -111,7 +111,7 @@ class Supervisor:
         parent, run_id, name = os.getpid(), self.run_id, program.name
 
         def before_exec() -> None:
-            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            die_with_parent()
             if os.getppid() != parent:  # the lab died between fork and prctl
                 os._exit(1)
             text = json.dumps({"name": name, "pid": os.getpid(), "started": start_time(os.getpid()), "run": run_id})
@@ -165,6 +165,11 @@ class Supervisor:
             _signal_group(process.pid, signal.SIGKILL)
             await process.wait()
         (self.run_folder / f"{program.name.replace('/', '.')}.json").unlink(missing_ok=True)
+
+
+def die_with_parent() -> None:
+    """Asks the kernel to kill this process when the thread that forked it ends."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def start_time(pid: int) -> int | None:

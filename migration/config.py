@@ -170,8 +170,8 @@ def _gateway(reader: Reader, value: Any, key: str) -> Gateway:
     fields = reader.mapping(value, key, KEYS["clusters.NAME.gateway"], required=("address",))
     return Gateway(
         reader.text(fields["address"], f"{key}.address"),
-        int(reader.number(fields.get("port", 80), f"{key}.port", 1, 65535, whole=True)),
-        int(reader.number(fields.get("peer_port", 15088), f"{key}.peer_port", 1, 65535, whole=True)),
+        reader.whole(fields.get("port", 80), f"{key}.port", 1, 65535),
+        reader.whole(fields.get("peer_port", 15088), f"{key}.peer_port", 1, 65535),
         reader.text(fields["peer_address"], f"{key}.peer_address") if fields.get("peer_address") else None,
     )
 
@@ -228,7 +228,7 @@ def _service(reader: Reader, value: Any, key: str) -> ServicePolicy:
         check=Check(
             path,
             reader.text(check["host"], f"{key}.check.host") if check.get("host") is not None else None,
-            int(reader.number(status, f"{key}.check.status", 100, 599, whole=True)) if status is not None else None,
+            reader.whole(status, f"{key}.check.status", 100, 599) if status is not None else None,
         ),
         hold=reader.boolean(fields.get("hold", False), f"{key}.hold"),
         depends_on=tuple(
@@ -266,10 +266,7 @@ def _policy(reader: Reader, value: Any, key: str) -> dict[str, Any]:
     for name, inner in fields.items():
         where = f"{key}.{name}"
         if name == "steps_bp":
-            steps = [
-                int(reader.number(s, f"{where}[{i}]", 1, 10_000, whole=True))
-                for i, s in enumerate(reader.sequence(inner, where))
-            ]
+            steps = [reader.whole(s, f"{where}[{i}]", 1, 10_000) for i, s in enumerate(reader.sequence(inner, where))]
             if not steps or steps != sorted(set(steps)) or steps[-1] != 10_000:
                 raise reader.wrong(
                     where, f"is {steps}", "basis points that grow and end with 10000, such as [10, 100, 2500, 10000]"

@@ -58,6 +58,9 @@ class Reader:
             )
         return float(value)
 
+    def whole(self, value: Any, key: str, low: int, high: int) -> int:
+        return int(self.number(value, key, low, high, whole=True))
+
     def choice(self, value: Any, key: str, allowed: Iterable[str]) -> str:
         known = list(allowed)
         if value not in known:

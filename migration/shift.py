@@ -225,7 +225,6 @@ class Shift:
         before = before or self.state
         changes = [(move.service, before[move.service].split_bp, move.to_bp, move.reason) for move in moves]
         targets = {move.service: move.to_bp for move in moves}
-        ids: dict[str, str] = {}
         for service, split in targets.items():
             if before[service].split_bp == 0 and split > 0:
                 self._samples[service].forget()
@@ -236,11 +235,9 @@ class Shift:
             except (BluegreenError, OSError) as problem:
                 world.journal.outcomes("shift", ids, {s: (b, f"not done: {problem}") for s, b, _, _ in changes})
                 raise
-        else:
-            self._generation += 1
-        if forward:
             await self._gates.write(list(targets))
         else:
+            self._generation += 1
             await self._gates.write(list(targets), wait_for=[side for side in SIDES if side in self._entry_sides])
             self._write_file(targets)
             ids = world.journal.intents("shift", changes, needed=False)

@@ -195,10 +195,10 @@ def _edge(reader: Reader, config: Mapping[str, Any]) -> Edge:
         green,
         entry or {blue: WHOLE_BP},
         services,
-        _whole(reader, _number(config.get("generation", 0)), f"{PREFIX}generation", 0, 2**53),
+        reader.whole(_number(config.get("generation", 0)), f"{PREFIX}generation", 0, 2**53),
         reader.text(config["zone"], f"{PREFIX}zone") if config.get("zone") is not None else "",
         tuple(reader.text(host, f"{PREFIX}hosts[{index}]") for index, host in enumerate(hosts)),
-        _whole(reader, _number(config.get("ttl", 60)), f"{PREFIX}ttl", 1, 86_400),
+        reader.whole(_number(config.get("ttl", 60)), f"{PREFIX}ttl", 1, 86_400),
     )
 
 
@@ -218,13 +218,9 @@ def _shares(reader: Reader, value: Any, key: str) -> dict[str, int]:
     if value is not None and not isinstance(value, Mapping):
         raise reader.wrong(key, f"is {shown(value)}", "a mapping of names to basis points")
     return {
-        name: _whole(reader, share, f"{key}.{name}", 0, WHOLE_BP)
+        name: reader.whole(share, f"{key}.{name}", 0, WHOLE_BP)
         for name, share in reader.mapping(value or {}, key, None).items()
     }
-
-
-def _whole(reader: Reader, value: Any, key: str, low: int, high: int) -> int:
-    return int(reader.number(value, key, low, high, whole=True))
 
 
 def _number(value: Any) -> Any:

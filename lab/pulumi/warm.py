@@ -14,7 +14,6 @@ counts at once.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import marshal
@@ -27,6 +26,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
+
+from lab.processes import die_with_parent
 
 AHEAD = (
     "lab.pulumi.aws",
@@ -49,7 +50,6 @@ AHEAD = (
     "pulumi_kubernetes.storage.v1",
 )
 LARGEST_REQUEST = 1 << 20
-PR_SET_PDEATHSIG = 1
 
 Request = tuple[str, list[str], str, dict[str, str]]  # module, arguments, folder, environment
 
@@ -125,7 +125,7 @@ def become(request: Request, streams: list[int]) -> NoReturn:
     module, arguments, folder, environment = request
     code = 1
     try:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        die_with_parent()
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
