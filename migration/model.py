@@ -37,24 +37,61 @@ class Finding:
 # -- numbers ---------------------------------------------------------------------------------------------------------
 
 
+CLASSES = ("3xx", "401/403", "404", "4xx")  # of HTTP answers; a gRPC status N is "gRPC N"
+# Statuses of gRPC that tell of a server's fault: UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS. They come
+# with HTTP status 200.
+GRPC_ERRORS = frozenset({2, 4, 13, 14, 15})
+
+
+def class_of(code: str, grpc_status: str = "") -> str | None:
+    """To which class an answer belongs: one of CLASSES, "gRPC N", "error", or None for a good one.
+
+    `code`: HTTP status, "0" where the connection went before an answer came; `grpc_status`: a number, "" where there is none.
+    """
+    if code == "0" or (len(code) == 3 and code.startswith("5")):
+        return "error"
+    if grpc_status.isdigit() and grpc_status != "0":
+        return "error" if int(grpc_status) in GRPC_ERRORS else f"gRPC {int(grpc_status)}"
+    if code in ("401", "403"):
+        return "401/403"
+    if code == "404":
+        return "404"
+    if len(code) == 3 and code[0] in "34":
+        return f"{code[0]}xx"
+    return None
+
+
 @dataclass(frozen=True)
 class Tally:
     """Counters since some start: they only grow (but `active`), and begin again at 0 when a proxy restarts.
 
     `requests` are finished ones with any answer or none (a request that timed out or never connected is finished,
     with an error);
-    `errors` those of them with 5xx or no answer; `active` are begun and not finished.
+    `errors` those of them with 5xx, no answer or a gRPC status of GRPC_ERRORS; `active` are begun and not finished;
+    `classes` counts the answers that are neither good nor errors, as `class_of` names them.
     """
 
     requests: int = 0
     errors: int = 0
     active: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.requests + other.requests, self.errors + other.errors, self.active + other.active)
+        classes = _joined(self.classes, other.classes, 1)
+        return Tally(self.requests + other.requests, self.errors + other.errors, self.active + other.active, classes)
 
     def __sub__(self, other: Tally) -> Tally:
-        return Tally(self.requests - other.requests, self.errors - other.errors, self.active - other.active)
+        classes = _joined(self.classes, other.classes, -1)
+        return Tally(self.requests - other.requests, self.errors - other.errors, self.active - other.active, classes)
+
+
+def _joined(ours: Mapping[str, int], others: Mapping[str, int], sign: int) -> Mapping[str, int]:
+    if not others:
+        return ours
+    joined = dict(ours)
+    for name, count in others.items():
+        joined[name] = joined.get(name, 0) + sign * count
+    return {name: count for name, count in joined.items() if count}
 
 
 @dataclass(frozen=True)
@@ -73,20 +110,29 @@ class ServiceCounters:
 
 @dataclass(frozen=True)
 class GatewayCounters:
-    """One reading of one gateway (all its pods added up). `epoch` changes when a proxy started anew and counters
-    began at 0."""
+    """One reading of one gateway. `services` are all its pods that answered, added up.
+
+    `pods`: the same of each pod by its page's URL (empty where the gateway is read as one); `silent`: pages that did not
+    answer and why, while others did; `epoch` changes when a proxy started anew and counters began at 0.
+    """
 
     services: Mapping[str, ServiceCounters]
     epoch: str = ""
+    pods: Mapping[str, Mapping[str, ServiceCounters]] = field(default_factory=dict)
+    silent: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class WindowStats:
-    """What the metrics store says of one service on one side over a window. None: the store has no such data."""
+    """What the metrics store says of one service on one side over a window. None: the store has no such data.
+
+    `classes`: as in Tally.
+    """
 
     requests: float
     errors: float
     latency_ms: float | None = None
+    classes: Mapping[str, float] = field(default_factory=dict)
 
 
 # -- verdicts --------------------------------------------------------------------------------------------------------

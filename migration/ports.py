@@ -31,7 +31,9 @@ class Counters(Protocol):
 class Metrics(Protocol):
     """The metrics store: slower, with history."""
 
-    async def window(self, service: str, side: Side, seconds: float) -> WindowStats | None: ...
+    async def window(self, service: str, side: Side, seconds: float) -> WindowStats | None:
+        """Of the last seconds: nothing from before them is in it, however the store rounds windows or remembers series."""
+        ...
 
 
 class Router(Protocol):
