@@ -1,248 +1,236 @@
 """Judges green from numbers alone. Pure: samples and windows go in, a verdict comes out.
 
-Two judges. `fast` reads the gateways' counters and may take a service back within a second: it asks how likely
-green's errors would be
-if green were exactly as bad as is allowed, where allowed is the larger of the absolute limit and blue's own rate over
-the same seconds
-plus a margin (a fault that both share is not green's). Only when that is less likely than `policy.false_alarm` over
-some window is green
-guilty: half of a handful of requests is guilty at once, half a percent of thousands all day is not. `slow` reads the
-metrics store and
-gates each step.
+Three judges. `fast` reads the gateways' counters and may take a service back within a second. `doubt` looks at a whole step
+before it may end. `slow` reads the metrics store and gates each step.
+
+Green is guilty of errors where there are more than are always allowed (`policy.error_rate_limit`) and more than blue's,
+both beyond chance: less likely than `policy.false_alarm`. Blue's part is counts, not a rate: twenty good answers are little
+evidence, and a fault that both share is not green's. A class of answers (404, 401/403, 3xx, ...) that is most of green's and
+not of blue's counts like errors; a smaller shift of one is a doubt.
+
+Where blue answers too little in the same seconds to tell (it serves next to nothing at 99 %, nothing at 100 %), what it is
+remembered to have shown is taken too. A memory knows nothing of the present: an outage of both sides looks like green's
+alone. So green's worst SHARED_SECONDS are then forgiven, and nothing is said while the few answers that blue still gives
+are worse than they were.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from migration.model import GatewayCounters, Judged, ServiceCounters, Side, Tally, Verdict, WindowStats
+from migration.chance import tail, two_sample
+from migration.model import Judged, Tally, Verdict, WindowStats
 from migration.policy import Policy
+from migration.samples import LONGEST_SECONDS, RECENT_SECONDS, Samples, Window
 
-NONE = ServiceCounters()
-# with fewer answers of blue than these in a window (it serves next to nothing at 100 %), its last minute is asked
-ENOUGH_OF_BLUE = 20
-
-
-def sides(blue_gateway: ServiceCounters, green_gateway: ServiceCounters) -> tuple[Tally, Tally]:
-    """What blue and green answered, whichever gateway the requests came in by.
-
-    A forwarded request is counted by the gateway that forwarded it, so that one which never arrived counts too.
-    The other gateway counts
-    those that arrived among its `local`; where it cannot tell them apart (`peer_in` is 0), as many as were
-    forwarded are taken off.
-    """
-    return _side(blue_gateway, green_gateway.forwarded), _side(green_gateway, blue_gateway.forwarded)
-
-
-def _side(own: ServiceCounters, sent: Tally) -> Tally:
-    came = own.peer_in
-    if came == Tally():
-        came = Tally(
-            min(sent.requests, own.local.requests),
-            min(sent.errors, own.local.errors),
-            min(sent.active, own.local.active),
-        )
-    total = own.local - came + sent
-    return Tally(max(total.requests, 0), max(min(total.errors, total.requests), 0), max(total.active, 0))
+ERRORS = "errors"
+LONG_WINDOWS = (RECENT_SECONDS, LONGEST_SECONDS, math.inf)  # after the policy's; infinity: since the step took effect
+SHARED_SECONDS = 3.0  # an outage of one or two seconds, and the sample in which it began
+DOUBT = 0.01  # less likely than this by chance: a step does not end on it
+SURELY_WORSE = 0.05  # that blue's few answers are worse than it is remembered
 
 
 @dataclass(frozen=True)
-class Sample:
-    at: float  # monotonic
-    blue: ServiceCounters  # of blue's gateway: what it counted since the first sample; `active` as it is
-    green: ServiceCounters
+class Baseline:
+    """What blue is remembered to have shown, by the gateways' counters and by the metrics store."""
+
+    answers: Tally = Tally()
+    latency_ms: float | None = None
 
 
-class Samples:
-    """The last seconds of one service. Counters that began again (a restarted proxy) add what they show, never a
-    negative number."""
+def fast(samples: Samples, policy: Policy, *, alone: bool = False) -> Judged:
+    """Fail: green is worse than allowed beyond chance, or hangs. Pass: it answered and is not. Else inconclusive.
 
-    def __init__(self, keep_seconds: float = 60.0) -> None:
-        self.keep_seconds = keep_seconds
-        self._kept: deque[Sample] = deque()
-        self._last: dict[Side, tuple[str, ServiceCounters]] = {}
-        self._sum: dict[Side, ServiceCounters] = {"blue": NONE, "green": NONE}
-
-    def add(self, at: float, gateways: Mapping[Side, GatewayCounters], service: str) -> None:
-        """`gateways` by side; one that did not answer is left out, its counts come with its next answer."""
-        for side, reading in gateways.items():
-            counters = reading.services.get(service, NONE)
-            before = self._last.get(side)
-            self._last[side] = (reading.epoch, counters)
-            if before is not None:
-                base = before[1] if before[0] == reading.epoch else NONE
-                total = self._sum[side]
-                self._sum[side] = ServiceCounters(
-                    _grown(total.local, counters.local, base.local),
-                    _grown(total.forwarded, counters.forwarded, base.forwarded),
-                    _grown(total.peer_in, counters.peer_in, base.peer_in),
-                )
-        self._kept.append(Sample(at, self._sum["blue"], self._sum["green"]))
-        while len(self._kept) > 2 and self._kept[1].at < at - self.keep_seconds:
-            self._kept.popleft()
-
-    def over(self, seconds: float) -> tuple[Tally, Tally] | None:
-        """Blue's and green's growth over the last seconds (the newest sample back to the last one that is old
-        enough)."""
-        if len(self._kept) < 2:
-            return None
-        newest = self._kept[-1]
-        base = self._kept[0]
-        for sample in self._kept:
-            if sample.at <= newest.at - seconds + 1e-6:
-                base = sample
-            else:
-                break
-        if base is newest:
-            base = self._kept[-2]
-        return sides(_since(newest.blue, base.blue), _since(newest.green, base.green))
-
-    def hung_seconds(self) -> float:
-        """For how long green has held requests without finishing any."""
-        if not self._kept:
-            return 0.0
-        newest = self._kept[-1]
-        finished = self._green(newest).requests
-        since = newest.at
-        for sample in reversed(self._kept):
-            there = self._green(sample)
-            if there.active <= 0 or there.requests != finished:
-                break
-            since = sample.at
-        return newest.at - since
-
-    def _green(self, sample: Sample) -> Tally:
-        return sides(sample.blue, sample.green)[1]
-
-    def green_active(self) -> int:
-        return self._green(self._kept[-1]).active if self._kept else 0
-
-    def green_total(self) -> int:
-        """Green's answers since the first sample."""
-        return sides(self._sum["blue"], self._sum["green"])[1].requests
-
-    def forget(self) -> None:
-        """Drops the window, not the counters: a mended service is not judged by the answers it gave before."""
-        self._kept.clear()
-
-
-def _grown(total: Tally, now: Tally, before: Tally) -> Tally:
-    if now.requests < before.requests:
-        before = Tally()
-    return Tally(total.requests + now.requests - before.requests, total.errors + max(now.errors - before.errors, 0), now.active)
-
-
-def _since(now: ServiceCounters, before: ServiceCounters) -> ServiceCounters:
-    def growth(after: Tally, base: Tally) -> Tally:
-        return Tally(after.requests - base.requests, after.errors - base.errors, after.active)
-
-    return ServiceCounters(
-        growth(now.local, before.local), growth(now.forwarded, before.forwarded), growth(now.peer_in, before.peer_in)
-    )
-
-
-def tail(errors: int, requests: int, rate: float) -> float:
-    """P(X >= errors) of a binomial: how likely so many errors are where each request fails with `rate`."""
-    if errors <= 0:
-        return 1.0
-    if errors > requests or rate <= 0.0:
-        return 0.0
-    if rate >= 1.0:
-        return 1.0
-    mean = requests * rate
-    if errors <= mean:
-        return 1.0  # not above what is allowed; the exact number does not matter
-    log_p, log_q = math.log(rate), math.log1p(-rate)
-    term = math.exp(
-        math.lgamma(requests + 1)
-        - math.lgamma(errors + 1)
-        - math.lgamma(requests - errors + 1)
-        + errors * log_p
-        + (requests - errors) * log_q
-    )
-    total = 0.0
-    ratio = rate / (1.0 - rate)
-    for k in range(errors, requests + 1):
-        total += term
-        term *= (requests - k) / (k + 1) * ratio
-        if term < total * 1e-9:
-            break
-    return min(total, 1.0)
-
-
-def allowed_rate(blue: Tally, policy: Policy) -> float:
-    """Blue's rate is taken at the upper end of what its few requests allow: an unlucky green must not be compared
-    with a lucky blue."""
-    if blue.requests <= 0:
-        return policy.error_rate_limit
-    rate = blue.errors / blue.requests
-    if blue.errors:
-        rate += 2.0 * math.sqrt(rate * (1.0 - rate) / blue.requests)
-        return min(1.0, max(policy.error_rate_limit, rate + policy.error_margin))
-    return policy.error_rate_limit
-
-
-def fast(samples: Samples, policy: Policy) -> Judged:
-    """Fail: green is worse than allowed beyond chance, or hangs. Pass: it answered and is not. Else inconclusive."""
+    `alone`: green serves everything, so that blue will not answer any more.
+    """
     last = Judged(Verdict.INCONCLUSIVE, "no answers of green yet")
-    for seconds in policy.windows_seconds:
-        grown = samples.over(seconds)
-        if grown is None:
-            continue
-        blue, green = grown
+    whole = samples.over()
+    harmless = whole is not None and whole.green.errors < policy.min_errors and not whole.green.classes
+    for window in (whole,) if whole and harmless else _windows(samples, policy):
+        green, blue = window.green, window.blue
         if green.requests <= 0:
             continue
-        if blue.requests < ENOUGH_OF_BLUE and (longer := samples.over(samples.keep_seconds)):
-            blue = longer[0]
-        green_rate = green.errors / green.requests
-        blue_rate = blue.errors / blue.requests if blue.requests else None
-        allowed = allowed_rate(blue, policy)
-        if green.errors >= policy.min_errors and tail(green.errors, green.requests, allowed) < policy.false_alarm:
-            told = f"{green.errors} errors in {green.requests} requests within {seconds:g} s ({green_rate:.1%})"
-            told += f", allowed {allowed:.1%}"
-            if blue_rate is not None:
-                told += f" (blue {blue_rate:.1%})"
-            return Judged(Verdict.FAIL, told, green_rate, blue_rate, green.requests)
-        last = Judged(
-            Verdict.PASS, f"{green.errors} errors in {green.requests} requests", green_rate, blue_rate, green.requests
-        )
+        rates = green.errors / green.requests, blue.errors / blue.requests if blue.requests else None
+        for kind in _kinds(green):
+            if why := _guilty(kind, window, samples, policy, alone):
+                return Judged(Verdict.FAIL, why, *rates, green.requests)
+        last = Judged(Verdict.PASS, _told(ERRORS, green), *rates, green.requests)
     hung, active = samples.hung_seconds(), samples.green_active()
     if active >= policy.hang_requests and hung >= policy.hang_seconds:
         return Judged(Verdict.FAIL, f"{active} requests open, none finished for {hung:.0f} s", None, None, 0)
     return last
 
 
-def slow(green: WindowStats | None, blue: WindowStats | None, policy: Policy) -> Judged:
-    """The metrics store's word on a step. Missing, empty or NaN numbers never pass."""
-    if green is None or not math.isfinite(green.requests) or not math.isfinite(green.errors):
+def _windows(samples: Samples, policy: Policy) -> Iterator[Window]:
+    for seconds in (*policy.windows_seconds, *LONG_WINDOWS):
+        window = samples.over(seconds)
+        if window is None:
+            return
+        yield window
+        if window.whole:
+            return
+
+
+def _kinds(green: Tally) -> tuple[str, ...]:
+    return (ERRORS, *green.classes) if green.classes else (ERRORS,)
+
+
+def _count(answers: Tally, kind: str) -> int:
+    return answers.errors if kind == ERRORS else answers.classes.get(kind, 0)
+
+
+def _most(answers: Tally, kind: str) -> bool:
+    return 2 * _count(answers, kind) > answers.requests
+
+
+def _too_many(kind: str, green: Tally, policy: Policy) -> bool:
+    """By green's own numbers: for errors beyond the limit, for a class most of its answers."""
+    bad = _count(green, kind)
+    if bad < policy.min_errors:
+        return False
+    if kind != ERRORS:
+        return _most(green, kind)
+    return tail(bad, green.requests, policy.error_rate_limit, policy.false_alarm) < policy.false_alarm
+
+
+def _by_chance(kind: str, green: Tally, blue: Tally, policy: Policy, alarm: float) -> bool:
+    """Whether green may have so many more than blue and the margin where both are equally good."""
+    allowed = min(_count(blue, kind) + math.floor(policy.error_margin * blue.requests), blue.requests)
+    return two_sample(_count(green, kind), green.requests, allowed, blue.requests, alarm) >= alarm
+
+
+def _worse(kind: str, green: Tally, blue: Tally, policy: Policy) -> bool:
+    return not _by_chance(kind, green, blue, policy, policy.false_alarm) and (kind == ERRORS or not _most(blue, kind))
+
+
+def _can_tell(kind: str, green: Tally, blue: Tally, alarm: float) -> bool:
+    """Whether blue answered enough to show green worse, had all of its answers been good."""
+    return two_sample(_count(green, kind), green.requests, 0, blue.requests, alarm) < alarm
+
+
+def _guilty(kind: str, window: Window, samples: Samples, policy: Policy, alone: bool) -> str | None:
+    green, blue = window.green, window.blue
+    if not _too_many(kind, green, policy):
+        return None
+    when = "since the step took effect" if window.whole else f"within {window.seconds:g} s"
+    if _worse(kind, green, blue, policy):
+        return f"{_told(kind, green)} {when} ({_rate(kind, green)}), blue {_count(blue, kind)} of {blue.requests}"
+    if _can_tell(kind, green, blue, policy.false_alarm):
+        return None
+    known = samples.remembered(window.since) + blue
+    if not _worse_than_remembered(kind, green, known, policy, alone) or _blue_is_worse_too(kind, window, samples):
+        return None
+    green = samples.without_worst(window, SHARED_SECONDS, lambda answers: _count(answers, kind))
+    if not _too_many(kind, green, policy) or not _worse_than_remembered(kind, green, known, policy, alone):
+        return None
+    showed = f"blue showed {_count(known, kind)} of {known.requests}" if known.requests else "nothing is known of blue"
+    return f"{_told(kind, window.green)} {when} ({_rate(kind, window.green)}), {showed}"
+
+
+def _worse_than_remembered(kind: str, green: Tally, known: Tally, policy: Policy, alone: bool) -> bool:
+    if known.requests <= 0:
+        if kind != ERRORS:
+            return False
+        if alone:
+            return True  # the limit alone must do: nobody will ever tell more
+    elif _worse(kind, green, known, policy):
+        return True
+    # too little is known of blue, but no cluster that serves users fails most of what it is asked
+    hopeless = kind == ERRORS and tail(green.errors, green.requests, 0.5, policy.false_alarm) < policy.false_alarm
+    return hopeless and not _most(known, kind)
+
+
+def _blue_is_worse_too(kind: str, window: Window, samples: Samples) -> bool:
+    """Whether the few answers that blue gave of late are worse than it is remembered: then the fault may be shared."""
+    for lately in (window, samples.over(RECENT_SECONDS) or window):
+        before = samples.remembered(lately.since)
+        usual = (_count(before, kind) + 1) / (before.requests + 1)
+        if tail(_count(lately.blue, kind), lately.blue.requests, usual) < SURELY_WORSE:
+            return True
+    return False
+
+
+def doubt(samples: Samples, policy: Policy) -> str | None:
+    """Why all that happened since the step took effect is not good enough to end it; None: it is."""
+    window = samples.over()
+    if window is None or window.green.requests <= 0:
+        return None
+    if why := _in_doubt(window.green, window.blue, samples.remembered(window.since), policy):
+        return f"{why} since the step took effect"
+    return None
+
+
+def _in_doubt(green: Tally, beside: Tally, before: Tally, policy: Policy) -> str | None:
+    """`beside`: what blue answered meanwhile; where that is too little to tell, `before` is taken too."""
+    for kind in _kinds(green):
+        bad = _count(green, kind)
+        blue = beside if _can_tell(kind, green, beside, DOUBT) else before + beside
+        if kind == ERRORS:
+            if tail(bad, green.requests, policy.error_rate_limit, DOUBT) >= DOUBT:
+                continue
+            # beyond the limit only what blue does too passes; that it may be so by chance is not enough
+            same = blue.requests > 0 and 2 * _count(blue, kind) * green.requests >= bad * blue.requests
+        else:
+            same = not _most(green, kind) or _most(blue, kind)
+        if same and _by_chance(kind, green, blue, policy, DOUBT):
+            continue
+        showed = f"{_count(blue, kind)} of {blue.requests}" if blue.requests else "nothing is known"
+        return f"{_told(kind, green)} ({_rate(kind, green)}), of blue {showed},"
+    return None
+
+
+def _told(kind: str, answers: Tally) -> str:
+    what = ERRORS if kind == ERRORS else f"answers {kind}"
+    return f"{_count(answers, kind)} {what} in {answers.requests} requests"
+
+
+def _rate(kind: str, answers: Tally) -> str:
+    return f"{_count(answers, kind) / answers.requests:.2%}"
+
+
+def slow(green: WindowStats | None, blue: WindowStats | None, policy: Policy, remembered: Baseline | None = None) -> Judged:
+    """The metrics store's word on a step. Missing, empty or NaN numbers never pass.
+
+    Fails by what both sides answered in this window. Where blue answered too little to tell, a green that is worse than
+    `remembered` is inconclusive: the counters, which see each second, take it back where it is to be.
+    """
+    there = _answers(green)
+    if green is None or there is None:
         return Judged(Verdict.INCONCLUSIVE, "the metrics store has no data of green")
-    requests, errors = round(green.requests), round(green.errors)
-    if requests <= 0:
+    if there.requests <= 0:
         return Judged(Verdict.INCONCLUSIVE, "the metrics store has no requests of green in this window")
-    rate = errors / requests
-    base = Tally()
-    if blue is not None and math.isfinite(blue.requests) and math.isfinite(blue.errors):
-        base = Tally(round(blue.requests), round(blue.errors))
-    blue_rate = base.errors / base.requests if base.requests else None
-    allowed = allowed_rate(base, policy)
-    if rate > allowed and tail(errors, requests, allowed) < 0.01:
-        return Judged(
-            Verdict.FAIL, f"{rate:.2%} errors in {requests} requests, allowed {allowed:.2%}", rate, blue_rate, requests
-        )
-    limits = []
-    if policy.latency_limit_ms is not None:
-        limits.append(policy.latency_limit_ms)
+    remembered = remembered or Baseline()
+    here = _answers(blue) or Tally()
+    rates = there.errors / there.requests, here.errors / here.requests if here.requests else None
+
+    def judged(verdict: Verdict, reason: str) -> Judged:
+        return Judged(verdict, reason, *rates, there.requests)
+
+    for kind in _kinds(there):
+        if _too_many(kind, there, policy) and _worse(kind, there, here, policy):
+            told = f"{_told(kind, there)} ({_rate(kind, there)}), blue {_count(here, kind)} of {here.requests}"
+            return judged(Verdict.FAIL, told)
+    if why := _in_doubt(there, here, remembered.answers, policy):
+        return judged(Verdict.INCONCLUSIVE, f"{why} by the metrics store")
+    limits = [] if policy.latency_limit_ms is None else [policy.latency_limit_ms]
     if policy.latency_factor is not None:
-        if blue is None or blue.latency_ms is None or not math.isfinite(blue.latency_ms):
-            return Judged(Verdict.INCONCLUSIVE, "no latency of blue to compare with", rate, blue_rate, requests)
-        limits.append(blue.latency_ms * policy.latency_factor)
+        usual = blue.latency_ms if blue is not None and here.requests >= policy.min_requests else None
+        usual = usual if usual is not None and math.isfinite(usual) else remembered.latency_ms
+        if usual is None:
+            return judged(Verdict.INCONCLUSIVE, "no latency of blue to compare with")
+        limits.append(usual * policy.latency_factor)
     if limits:
         if green.latency_ms is None or not math.isfinite(green.latency_ms):
-            return Judged(Verdict.INCONCLUSIVE, "the metrics store has no latency of green", rate, blue_rate, requests)
+            return judged(Verdict.INCONCLUSIVE, "the metrics store has no latency of green")
         if green.latency_ms > min(limits):
-            told = f"latency {green.latency_ms:.0f} ms, allowed {min(limits):.0f} ms"
-            return Judged(Verdict.FAIL, told, rate, blue_rate, requests)
-    return Judged(Verdict.PASS, f"{errors} errors in {requests} requests", rate, blue_rate, requests)
+            return judged(Verdict.FAIL, f"latency {green.latency_ms:.0f} ms, allowed {min(limits):.0f} ms")
+    return judged(Verdict.PASS, _told(ERRORS, there))
+
+
+def _answers(stats: WindowStats | None) -> Tally | None:
+    if stats is None or not math.isfinite(stats.requests) or not math.isfinite(stats.errors):
+        return None
+    classes = {name: round(count) for name, count in stats.classes.items() if math.isfinite(count)}
+    return Tally(round(stats.requests), round(stats.errors), 0, classes)

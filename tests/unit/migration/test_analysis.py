@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration.analysis import Samples, fast, sides, slow, tail
+from migration.analysis import fast, slow
+from migration.chance import tail
 from migration.model import GatewayCounters, ServiceCounters, Tally, Verdict, WindowStats
 from migration.policy import Policy
+from migration.samples import Samples, sides
 
 POLICY = Policy()
 
@@ -68,7 +70,7 @@ def test_a_restarted_proxy_counts_from_zero_again():
     for at, requests, epoch in ((0.0, 1000, "a"), (1.0, 1100, "a"), (2.0, 40, "b")):
         reading = GatewayCounters({"a/b": ServiceCounters(forwarded=Tally(requests, 0))}, epoch)
         samples.add(at, {"blue": reading}, "a/b")
-    assert samples.green_total() == 140
+    assert samples.green_requests() == 140
 
 
 def test_a_forward_that_never_arrived_counts_against_green():

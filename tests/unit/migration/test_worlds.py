@@ -1,0 +1,192 @@
+"""An hour of many worlds, simulated with fixed seeds: an equal green is never taken back, a bad one always is.
+
+Every second users send `rate` requests (at random, Poisson); each goes to green by the split; each side fails by its own
+rate. Outages fail everything on both sides. What is judged is what the counters would show.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from migration.analysis import doubt, fast
+from migration.model import GatewayCounters, ServiceCounters, Tally, Verdict
+from migration.policy import Policy
+from migration.samples import Samples
+
+POLICY = Policy()
+HOUR = 3600
+S = "shop/cart"
+
+
+def some(chance: random.Random, n: int, p: float) -> int:
+    """A binomial draw."""
+    if n == 0 or p <= 0:
+        return 0
+    if p >= 1:
+        return n
+    if n < 40:
+        return sum(chance.random() < p for _ in range(n))
+    return min(n, max(0, round(chance.gauss(n * p, math.sqrt(n * p * (1 - p))))))
+
+
+def arrivals(chance: random.Random, rate: float) -> int:
+    """A Poisson draw (Knuth's product of uniform numbers; a rounded normal one where there are many)."""
+    if rate > 30:
+        return max(0, round(chance.gauss(rate, math.sqrt(rate))))
+    product, count = chance.random(), 0
+    while product > math.exp(-rate):
+        product, count = product * chance.random(), count + 1
+    return count
+
+
+@dataclass
+class World:
+    rate: float
+    split: float
+    blue: float | Callable[[int], float] = 0.0
+    green: float | Callable[[int], float] = 0.0
+    known_seconds: int = 0  # for how long blue served everything before
+    seed: int = 1
+
+    def run(self, seconds: int = HOUR) -> tuple[int | None, str | None]:
+        """After how many seconds green is guilty (None: never in this time), and what is in doubt at the end."""
+        chance, samples, blue, green = random.Random(self.seed), Samples(), Tally(), Tally()
+        for second in range(-self.known_seconds, seconds + 1):
+            if second == 0:
+                samples.restart(0.0)
+            n = arrivals(chance, self.rate)
+            there = some(chance, n, self.split) if second > 0 else 0
+            here = n - there
+            blue += Tally(here, some(chance, here, _at(self.blue, second)))
+            green += Tally(there, some(chance, there, _at(self.green, second)))
+            readings = {"blue": ServiceCounters(local=blue, forwarded=green), "green": ServiceCounters(local=green)}
+            samples.add(float(second), {side: GatewayCounters({S: there}) for side, there in readings.items()}, S)
+            if second > 0 and fast(samples, POLICY, alone=self.split >= 1).verdict is Verdict.FAIL:
+                return second, None
+        return None, doubt(samples, POLICY)
+
+
+def _at(rate: float | Callable[[int], float], second: int) -> float:
+    return rate(second) if callable(rate) else rate
+
+
+@pytest.mark.parametrize(
+    ("rate", "split", "errors"),
+    [
+        *((rate, split, errors) for rate in (0.3, 5.0) for split in (0.01, 0.5, 0.99) for errors in (0.03, 0.1)),
+        (40.0, 0.5, 0.005),
+        (40.0, 0.99, 0.03),
+        (300.0, 0.01, 0.1),
+        (300.0, 0.99, 0.02),
+    ],
+)
+def test_an_equal_green_is_not_taken_back_in_an_hour(rate: float, split: float, errors: float):
+    assert World(rate, split, errors, errors, known_seconds=60).run(HOUR if rate < 100 else HOUR // 2)[0] is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_steady_fault_of_both_is_not_greens_when_blue_has_fallen_silent(seed: int):
+    assert World(40.0, 1.0, 0.04, 0.04, known_seconds=120, seed=seed).run(900) == (None, None)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_healthy_services_at_ninety_nine_percent_stay(seed: int):
+    assert World(40.0, 0.99, 0.03, 0.03, known_seconds=30, seed=seed).run(120)[0] is None
+
+
+@pytest.mark.parametrize(("rate", "split"), [(5.0, 0.5), (20.0, 0.5), (39.0, 0.9), (39.0, 0.99), (39.0, 1.0), (300.0, 0.99)])
+@pytest.mark.parametrize("seconds", [1, 2])
+def test_an_outage_of_both_sides_is_not_greens(rate: float, split: float, seconds: int):
+    def fails(second: int) -> float:
+        return 1.0 if 60 <= second < 60 + seconds else 0.0
+
+    assert World(rate, split, fails, fails, known_seconds=60).run(180)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("rate", "split", "blue", "green", "within"),
+    [
+        (0.3, 1.0, 0.0, 0.1, 1800),
+        (0.3, 0.5, 0.0, 1.0, 150),
+        (5.0, 0.5, 0.0, 0.1, 120),
+        (5.0, 0.99, 0.03, 0.3, 120),
+        (5.0, 1.0, 0.0, 0.5, 12),
+        (40.0, 0.01, 0.0, 0.5, 60),
+        (40.0, 0.5, 0.1, 0.5, 10),
+        (40.0, 0.99, 0.0, 0.05, 60),
+        (40.0, 1.0, 0.03, 0.3, 10),
+        (300.0, 0.01, 0.0, 0.5, 5),
+        (300.0, 0.5, 0.0, 0.1, 5),
+        (300.0, 0.99, 0.0, 1.0, 3),
+        (300.0, 1.0, 0.03, 0.1, 10),
+    ],
+)
+def test_a_bad_green_goes_back(rate: float, split: float, blue: float, green: float, within: int):
+    for seed in (1, 2):
+        guilty, _ = World(rate, split, blue, green, known_seconds=600, seed=seed).run(within)
+        assert guilty is not None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_quiet_bad_green_does_not_end_its_bake(seed: int):
+    """One in ten fails at 0.3 requests a second: no window of seconds has enough of them, the whole bake has."""
+    assert World(0.3, 1.0, 0.0, 0.1, known_seconds=120, seed=seed).run(900) != (None, None)
+
+
+def test_a_few_good_answers_of_blue_are_not_a_rate_of_zero():
+    samples = Samples()
+    for second, n in ((0.0, 0), (1.0, 20)):  # blue: none of 20 fails; green: 3 % of 400
+        readings = {"blue": ServiceCounters(Tally(n), Tally(20 * n, n // 20 * 12)), "green": ServiceCounters()}
+        samples.add(second, {side: GatewayCounters({S: there}) for side, there in readings.items()}, S)
+    assert fast(samples, POLICY).verdict is Verdict.PASS
+    assert "12 errors in 400 requests (3.00%), of blue 0 of 20" in str(doubt(samples, POLICY))
+
+
+@pytest.mark.parametrize("name", ["404", "401/403", "3xx", "4xx", "gRPC 12"])
+@pytest.mark.parametrize(
+    ("blue", "green", "verdict", "held"),
+    [
+        pytest.param(0, 20, Verdict.FAIL, None, id="all of greens, none of blues"),
+        pytest.param(79, 20, Verdict.PASS, False, id="blue answers so too"),
+        pytest.param(0, 6, Verdict.PASS, True, id="a smaller shift holds"),
+        pytest.param(4, 1, Verdict.PASS, False, id="the same share on both"),
+    ],
+)
+def test_a_class_of_answers_that_is_greens_alone_counts(name: str, blue: int, green: int, verdict: Verdict, held: bool | None):
+    samples = Samples()
+    for second in (0, 1):
+        ours, theirs = Tally(80 * second, 0, 0, {name: blue * second}), Tally(20 * second, 0, 0, {name: green * second})
+        readings = {"blue": ServiceCounters(ours, theirs), "green": ServiceCounters(theirs)}
+        samples.add(float(second), {side: GatewayCounters({S: there}) for side, there in readings.items()}, S)
+    judged = fast(samples, POLICY)
+    assert judged.verdict is verdict
+    if verdict is Verdict.FAIL:
+        assert f"{green} answers {name} in 20 requests" in judged.reason
+    else:
+        assert (name in str(doubt(samples, POLICY))) is held
+
+
+def test_nothing_from_before_a_step_is_judged_and_a_pod_that_was_silent_then_counts_from_its_next_answer():
+    samples = Samples()
+
+    def add(at: float, **pods: int) -> None:
+        counted = {pod: {S: ServiceCounters(forwarded=Tally(n, n))} for pod, n in pods.items()}
+        total = sum((there[S].forwarded for there in counted.values()), Tally())
+        samples.add(at, {"blue": GatewayCounters({S: ServiceCounters(forwarded=total)}, pods=counted)}, S)
+
+    add(0.0, a=100, b=100)
+    samples.restart(1.0)
+    add(0.9, a=110, b=110)  # begun before
+    add(1.0, a=150)  # b is silent when the step takes effect
+    add(2.0, a=153, b=500)
+    assert samples.green_requests() == 3
+    add(3.0, a=153, b=507)
+    assert samples.green_requests() == 10
+    add(4.0, a=154)  # silent again: nothing falls
+    add(5.0, a=154, b=509)
+    assert samples.green_requests() == 13
