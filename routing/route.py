@@ -163,6 +163,15 @@ def peer_route(original: Mapping[str, Any], green_bp: int) -> Object:
     return route | {"spec": spec}
 
 
+def probe_split(peer: Mapping[str, Any]) -> int | None:
+    """The split that a live peer route tells of; None where it is not one that `peer_route` makes."""
+    try:
+        first = peer["spec"]["http"][0]
+        return int(first["directResponse"]["body"]["string"]) if first["name"] == "bluegreen-probe" else None
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+
+
 def destinations(original: Mapping[str, Any], peer: Peer) -> list[Object]:
     """What must be in effect before a route forwards: the other gateway's peer listener under the service's own name.
 
