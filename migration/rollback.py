@@ -91,7 +91,9 @@ async def rollback(
     clock: Clock,
     clusters: Mapping[Side, Kubernetes] | None = None,
     reason: str = "asked for",
+    lost: Mapping[str, str] | None = None,
 ) -> Rolled:
+    """`services` have their originals. `lost`: others that were asked for, and why theirs could not be had."""
     began = clock.monotonic()
     splits = {**edge.services, **dict.fromkeys(services, 0)}
     generation = edge.generation + 1
@@ -175,6 +177,11 @@ async def rollback(
         for service in services
         if (problem := wrote["blue"].problems.get(service)) or at_blue[service] is False
     }
+    if lost:
+        problems.append(
+            f"{len(lost)} services keep their last split, for their original route is not to be had: {_some(lost)}; "
+            "restore the file from version control, then `bluegreen rollback` again"
+        )
     if not_back:
         problems.append(
             f"blue's gateway may still forward {len(not_back)} of {len(services)} services to green: {_some(not_back)}; "
@@ -215,7 +222,8 @@ async def rollback(
             problems.append(books.journal.trouble)
     if entry is not None and change and not await _in_sync(entry, change, clock):
         entry_told = f"{entry_told}; Route 53 has not finished it yet (`bluegreen entry status`)"
-    return Rolled(tuple(services), in_effect, tuple(problems), entry_told, seconds, not_back)
+    asked = (*services, *(lost or {}))
+    return Rolled(asked, in_effect, tuple(problems), entry_told, seconds, {**not_back, **(lost or {})})
 
 
 async def _look(router: Router) -> RouterState | None:
