@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from migration.terminal import Context, confirm, pass_context, run, say, yes_opt
 
 if TYPE_CHECKING:
     from migration.wiring import Opened
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -126,7 +129,6 @@ async def _shift(
 @pass_context
 def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
     """Everything, or the named services, back to blue. At once: asks nobody, waits for no lock and for no green."""
-    migration = context.load()
 
     async def act() -> Any:
         import time
@@ -134,20 +136,23 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
         from migration.clock import SystemClock
         from migration.rollback import open_books
         from migration.rollback import rollback as go_back
-        from migration.wiring import opened
+        from migration.wiring import salvaged
 
-        async with opened(migration, need=(), spare=("green",)) as there:
+        async with salvaged(context.config, services) as saved:
+            there = saved.opened
             unknown = [name for name in services if name not in there.edge.services]
             if unknown:
                 raise ConfigError(
                     f"not enrolled: {', '.join(unknown)}; there: {', '.join(there.edge.services)}",
                     remedy="`bluegreen rollback` without a name takes everything back",
                 )
-            books = open_books(migration.store, time.time)
+            for problem in saved.told:
+                log.warning("%s", problem)
+            books = open_books(there.migration.store, time.time)
             try:
                 return await go_back(
                     there.edge,
-                    list(services or there.edge.services),
+                    [name for name in services or there.edge.services if name not in saved.lost],
                     routers=there.routers(),
                     entry=there.entry(),
                     file=there.file,
@@ -155,6 +160,7 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
                     clock=SystemClock(),
                     clusters=there.clusters,
                     reason=reason,
+                    lost=saved.lost,
                 )
             finally:
                 if books.journal is not None:
@@ -162,21 +168,20 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
 
     rolled = run(act())
     lines = []
-    if rolled.in_effect.get("blue"):
-        lines.append(f"{len(rolled.services)} services at blue, in effect after {rolled.seconds:.2f} s")
-    elif rolled.in_effect.get("blue") is None:
-        lines.append(
-            f"{len(rolled.services)} services at blue: its API server took the routes; "
-            "its gateway's peer listener cannot be asked from here"
-        )
+    count = f"{len(rolled.back)} services" if not rolled.not_back else f"{len(rolled.back)} of {len(rolled.services)} services"
+    if rolled.in_effect.get("blue") is None:
+        lines.append(f"{count} at blue: its API server took the routes; its gateway's peer listener cannot be asked from here")
+    elif rolled.back:
+        lines.append(f"{count} at blue, in effect after {rolled.seconds:.2f} s")
+    lines += [f"not back: {service}: {why}" for service, why in rolled.not_back.items()]
     if rolled.in_effect.get("green") is False:
         by_it = "users leave it with the entry" if rolled.entry else "nobody comes in by it"
         lines.append(f"green's gateway could not be told and keeps its last split; {by_it}")
     if rolled.entry:
         lines.append(rolled.entry)
-    say(context, {**asdict(rolled), "complete": rolled.complete}, lines)
+    say(context, {**asdict(rolled), "back": rolled.back, "complete": rolled.complete}, lines)
     if not rolled.complete:
-        back = rolled.in_effect.get("blue") is not False
+        back = not rolled.not_back
         begin = "users are served by blue, but not all is done: " if back else "the way back is not complete: "
         raise BluegreenError(
             begin + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from migration.model import LOCK_MANAGER, MANAGER, Side
 from migration.ports import Kubernetes
 from migration.stackfile import Edge, StackFile, read_route, write_whole
 
+log = logging.getLogger(__name__)
 RESOURCES: Mapping[str, Resource] = {
     "VirtualService": VIRTUAL_SERVICE,
     "ServiceEntry": SERVICE_ENTRY,
@@ -95,6 +97,14 @@ async def enroll(
     if moving:
         raise Held(f"already enrolled and above 0 %: {', '.join(moving)}", remedy="`bluegreen status` says where they are")
     originals = {c.service: c.original for c in chosen}
+    for service, original in originals.items():
+        if routing.kept_original(original) is None:
+            log.warning(
+                "%s: its route is larger than the clusters can keep a copy of (%d bytes): keep its file in version control, "
+                "a rollback needs it",
+                service,
+                routing.MOST_ORIGINAL_BYTES,
+            )
     left_open = _open(journal.events, originals)
     ids = journal.intents("enroll", [(c.service, None, 0, "") for c in chosen])
     for service, original in originals.items():

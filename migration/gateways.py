@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from migration.errors import BluegreenError, ForeignWrite, LostFence, Unreachable
@@ -16,7 +17,7 @@ from migration.ports import Clock, Router
 
 log = logging.getLogger(__name__)
 SIDES: tuple[Side, Side] = ("blue", "green")
-WRITE_SECONDS = 5.0
+WAIT_SECONDS = 5.0
 AGAIN_SECONDS = 1.0
 BESIDE_SECONDS = 0.25  # given to a side that is not waited for: where all is well both are written when `write` returns
 
@@ -42,77 +43,96 @@ class Gateways:
         self.foreign: dict[str, str] = {}
         self.lost: LostFence | None = None  # found beside the run; whoever runs it raises it
         self._intent, self._paid = intent, paid
+        # services of `owed` whose last try failed; the others are being written
+        self.failing: dict[Side, set[str]] = {side: set() for side in SIDES}
         self._paying: dict[Side, asyncio.Task[None]] = {}
-        self._writes = self._under_way = 0
+        self._writing: set[asyncio.Task[None]] = set()
+        self._under_way: dict[Side, Counter[str]] = {side: Counter() for side in SIDES}  # writes of each service
+        self._record_owed: dict[Side, bool] = dict.fromkeys(SIDES, False)
+        self._writes = 0
 
     async def write(self, changed: Sequence[str], wait_for: Collection[Side] = SIDES) -> None:
-        """Raises LostFence; all else that goes wrong is in `owed` and `foreign`. A side that is not waited for may take
-        its time: it is owed the write while it does.
-        """
-        beside = [side for side in SIDES if side not in wait_for]
-        for side in beside:
-            self.owed[side] |= set(changed)
-        self.pay()
-        results = await asyncio.gather(*(self._write_one(side, changed) for side in wait_for))
-        for side, problem in zip(wait_for, results, strict=True):
-            if problem is None:
-                self.owed[side] -= set(changed)
-            elif isinstance(problem, ForeignWrite):
-                self.foreign[problem.target] = (
-                    f"{problem.who} wrote its route on {side}{' at ' + problem.when if problem.when else ''}"
-                )
-            elif isinstance(problem, LostFence):
-                raise problem
-            else:
-                self.owed[side] |= set(changed)
-                log.warning("%s's gateway could not be written: %s", side, problem)
-        if paying := [self._paying[side] for side in beside if side in self._paying]:
-            await asyncio.wait(paying, timeout=BESIDE_SECONDS)
+        """Raises LostFence; all else that goes wrong is in `owed` and `foreign`.
 
-    async def _write_one(self, side: Side, changed: Sequence[str]) -> BluegreenError | None:
-        router = self.routers[side]
+        A side that is not waited for may take its time, and one with many routes to write is waited for WAIT_SECONDS and
+        goes on beside the run: what is not written yet is owed meanwhile.
+        """
+        self.pay()
+        writing = {side: asyncio.ensure_future(self._write_one(side, changed)) for side in SIDES}
+        for task in writing.values():
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+        waited = [writing[side] for side in wait_for]
+        if waited:
+            await asyncio.wait(waited, timeout=WAIT_SECONDS)
+        if beside := [task for side, task in writing.items() if side not in wait_for and not task.done()]:
+            await asyncio.wait(beside, timeout=BESIDE_SECONDS)
+        if ended := [problem for task in waited if task.done() and (problem := task.exception())]:
+            raise ended[0]
+        if self.lost is not None:
+            raise self.lost
+
+    async def _write_one(self, side: Side, changed: Sequence[str], *, again: bool = False) -> None:
+        """Notes what became of each service. `again`: it was owed, and whoever wants to know is told that it is paid."""
         splits, generation = self._intent()
+        under_way = self._under_way[side]
+        self.owed[side] |= set(changed)
+        for service in changed:
+            under_way[service] += 1
         self._writes += 1
-        self._under_way += 1
+        problems: Mapping[str, BluegreenError] = dict.fromkeys(changed, Unreachable("cut short"))
         try:
-            await asyncio.wait_for(
-                router.write(splits, changed=changed, generation=generation, fence=self.fence, force=self.force),
-                WRITE_SECONDS,
+            written = await self.routers[side].write(
+                splits, changed=changed, generation=generation, fence=self.fence, force=self.force
             )
-        except TimeoutError:
-            return Unreachable(f"{router.cluster} did not take the write within {WRITE_SECONDS:g} s")
-        except BluegreenError as problem:
-            return problem
+            problems = written.problems
+            self._record_owed[side] = written.record is not None
+        except LostFence as problem:
+            self.lost = problem
         finally:
-            self._under_way -= 1
-        return None
+            for service in changed:
+                under_way[service] -= 1
+                if not under_way[service]:
+                    del under_way[service]
+        self._note(side, changed, problems, again)
+
+    def _note(self, side: Side, changed: Sequence[str], problems: Mapping[str, BluegreenError], again: bool) -> None:
+        failed = [service for service in changed if service in problems and not isinstance(problems[service], ForeignWrite)]
+        for service in changed:
+            problem = problems.get(service)
+            if isinstance(problem, ForeignWrite):
+                at = f" at {problem.when}" if problem.when else ""
+                self.foreign[service] = f"{problem.who} wrote its route on {side}{at}"
+            if service in failed:
+                self.failing[side].add(service)
+            elif service not in self._under_way[side]:
+                late = again or service in self.failing[side]
+                self.owed[side].discard(service)
+                self.failing[side].discard(service)
+                if late and problem is None:
+                    self._paid(service)
+        if failed and not self.lost:
+            many = f"{len(failed)} of {len(changed)} routes" if len(changed) > 1 else failed[0]
+            log.warning("%s's gateway: %s could not be written, tried again: %s", side, many, problems[failed[0]])
 
     def pay(self) -> None:
-        """Tries once more what is owed, beside the run."""
+        """Tries once more what is owed and not being written, beside the run."""
         for side in SIDES:
             task = self._paying.get(side)
-            if self.owed[side] and (task is None or task.done()):
-                self._paying[side] = asyncio.ensure_future(self._pay(side, sorted(self.owed[side])))
+            left = sorted(self.owed[side] - self._under_way[side].keys())
+            if (left or self._record_owed[side]) and (task is None or task.done()):
+                self._paying[side] = asyncio.ensure_future(self._pay(side, left))
 
     async def _pay(self, side: Side, services: Sequence[str]) -> None:
-        problem = await self._write_one(side, services)
-        if isinstance(problem, LostFence):
-            self.lost = problem
-        elif isinstance(problem, ForeignWrite):
-            self.foreign[problem.target] = f"{problem.who} wrote its route on {side}"
-            self.owed[side].discard(problem.target)
-        elif problem is None:
-            self.owed[side] -= set(services)
-            for service in services:
-                self._paid(service)
-        else:
+        await self._write_one(side, services, again=True)
+        if self.failing[side] or self._record_owed[side]:
             await self.clock.sleep(AGAIN_SECONDS)
 
     async def look(self, watched: Callable[[], Mapping[str, int]]) -> None:
         """Compares the live routes with what they should serve. `watched`: splits of the services that are looked at."""
         for side in SIDES:
             writes = self._writes
-            if self._under_way:
+            if any(self._under_way.values()):
                 return
             try:
                 live = await self.routers[side].read()
@@ -144,4 +164,4 @@ class Gateways:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        return list(self._paying.values())
+        return [*self._paying.values(), *self._writing]

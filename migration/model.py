@@ -197,6 +197,7 @@ class RouteLive:
     digest: str  # of the spec, to tell a foreign change from a touched annotation
     manager: str = ""  # who wrote spec last, from managedFields
     changed_at: str = ""
+    probe_bp: int | None = None  # the split that its peer route tells of; None: there is no such route
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ All raise errors of errors.py only: Unreachable for "no answer, or not in time",
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from migration.errors import BluegreenError
 from migration.kinds import Object, Resource
 from migration.model import GatewayCounters, RouterState, Side, WindowStats
 
@@ -36,6 +37,19 @@ class Metrics(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Written:
+    """What became of a write of several routes, each for itself.
+
+    `generation`: what the record says now (or would). `problems`: by service, why its route is not, or not known to be,
+    as asked for; ForeignWrite among them. `record`: why the record was not written though some route was.
+    """
+
+    generation: int
+    problems: Mapping[str, BluegreenError] = field(default_factory=dict)
+    record: BluegreenError | None = None
+
+
 class Router(Protocol):
     """The routes of one gateway."""
 
@@ -45,13 +59,27 @@ class Router(Protocol):
     async def read(self) -> RouterState: ...
 
     async def write(
-        self, splits: Mapping[str, int], *, changed: Sequence[str], generation: int, fence: int, force: bool = False
-    ) -> int:
-        """Makes the routes of `changed` serve their splits, then writes the record of all `splits`. Gives the
-        generation written: with `force` one above the live one where that is higher.
+        self,
+        splits: Mapping[str, int],
+        *,
+        changed: Sequence[str],
+        generation: int,
+        fence: int,
+        force: bool = False,
+        taken: Callable[[str], None] | None = None,
+    ) -> Written:
+        """Makes the routes of `changed` serve their splits, in that order and those that go back before others, then
+        writes the record of all `splits`. `taken` is told of each service as soon as its public route is in.
 
-        Without `force`: ForeignWrite if a route is not as this router last read or wrote it, LostFence if its
-        fence is higher than ours.
+        Each service for itself: a time-out or a refusal of one is in the result, and neither fails nor delays the
+        others. A server that answers is never given up; one that answers nothing for a while is, with all that is left.
+        Several writes may be under way: a service ends as the latest one asked for.
+
+        With `force` the generation written is one above the live one where that is higher. Without `force`: a
+        ForeignWrite where a route is not as this router last read or wrote it.
+
+        Raises:
+            LostFence: a route's fence is higher than ours; nothing more is written.
         """
         ...
 

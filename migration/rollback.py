@@ -10,26 +10,30 @@ resolvers remember, and is said.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from migration.entry import entry_back as go_back
 from migration.errors import BluegreenError, ConfigError, Unreachable
+from migration.gateways import SIDES
 from migration.journal import Journal
 from migration.lock import Lock, take_over
-from migration.model import WHOLE_BP, Side
-from migration.ports import Clock, Entry, Kubernetes, Router
+from migration.model import WHOLE_BP, RouterState, Side
+from migration.ports import Clock, Entry, Kubernetes, Router, Written
 from migration.record import write_record
 from migration.stackfile import Edge, StackFile
 
 log = logging.getLogger(__name__)
-WRITE_SECONDS = 10.0
-EFFECT_SECONDS = 10.0
+LOOK_SECONDS = 1.5  # for a look at what is live; without it the file tells with whom to begin
+GREEN_SECONDS = 1.0  # a green that nobody comes in by is not waited for longer than that without progress
+EFFECT_SECONDS = 10.0  # without progress
 UNPROVEN_SECONDS = 3.0  # a gateway's peer listener that has not answered by then cannot be asked from here
 PROBE_SECONDS = 0.02
 INSYNC_SECONDS = 60.0
+TOLD = 5  # services of a kind that are named in words; `--json` has all
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,16 @@ class Rolled:
     problems: tuple[str, ...]  # what could not be done; each with its remedy
     entry: str | None  # what became of the entry, in words
     seconds: float  # until the gateways that users come in by served it
+    not_back: Mapping[str, str] = field(default_factory=dict)  # by service, why blue's gateway may still forward it
 
     @property
     def complete(self) -> bool:
         """Whether no user reaches green any more, or will not once caches have run out."""
         return self.in_effect.get("blue", False) is not False and not self.problems
+
+    @property
+    def back(self) -> tuple[str, ...]:
+        return tuple(service for service in self.services if service not in self.not_back)
 
 
 @dataclass(frozen=True)
@@ -82,23 +91,28 @@ async def rollback(
     clock: Clock,
     clusters: Mapping[Side, Kubernetes] | None = None,
     reason: str = "asked for",
+    lost: Mapping[str, str] | None = None,
 ) -> Rolled:
+    """`services` have their originals. `lost`: others that were asked for, and why theirs could not be had."""
     began = clock.monotonic()
     splits = {**edge.services, **dict.fromkeys(services, 0)}
     generation = edge.generation + 1
-    wrote: dict[Side, int | BluegreenError] = {}
+    sides: list[Side] = [side for side in SIDES if side in routers]
+    wrote: dict[Side, Written] = {}
+    taken: dict[Side, set[str]] = {side: set() for side in sides}
+    public = asyncio.Event()  # blue's public routes have all had their turn
 
     async def one(side: Side) -> None:
-        router = routers[side]
-        try:
-            wrote[side] = await asyncio.wait_for(
-                router.write(splits, changed=services, generation=generation, fence=books.lock.fence, force=True),
-                WRITE_SECONDS,
-            )
-        except TimeoutError:
-            wrote[side] = Unreachable(f"{router.cluster} did not take the write within {WRITE_SECONDS:g} s")
-        except BluegreenError as problem:
-            wrote[side] = problem
+        left = _left(services, edge, await _look(routers[side]))
+
+        def told(service: str) -> None:
+            taken[side].add(service)
+            if side == "blue" and len(taken[side]) == len(left):
+                public.set()
+
+        wrote[side] = await routers[side].write(
+            splits, changed=left, generation=generation, fence=books.lock.fence, force=True, taken=told
+        )
 
     async def probe(side: Side, service: str) -> bool | None:
         try:
@@ -106,47 +120,73 @@ async def rollback(
         except BluegreenError:
             return None
 
-    async def effect(side: Side) -> bool | None:
-        asked_at = clock.monotonic()
-        left, heard = list(services), False
-        while True:
-            answers = await asyncio.gather(*(probe(side, service) for service in left))
-            heard = heard or any(answer is not None for answer in answers)
-            left = [service for service, answer in zip(left, answers, strict=True) if not answer]
-            if not left:
-                return True
-            if clock.monotonic() - asked_at > (EFFECT_SECONDS if heard else UNPROVEN_SECONDS):
-                return False if False in answers else None
+    async def effect(side: Side) -> dict[str, bool | None]:
+        """By service what its gateway says of itself; False where the write failed."""
+        failed = wrote[side].problems
+        seen: dict[str, bool | None] = dict.fromkeys(services, False)
+        left, heard, since = [service for service in services if service not in failed], False, clock.monotonic()
+        while left:
+            answers = dict(zip(left, await asyncio.gather(*(probe(side, service) for service in left)), strict=True))
+            seen |= answers
+            heard = heard or any(answer is not None for answer in answers.values())
+            still = [service for service, answer in answers.items() if not answer]
+            if len(still) < len(left):
+                left, since = still, clock.monotonic()
+            elif clock.monotonic() - since > (EFFECT_SECONDS if heard else UNPROVEN_SECONDS):
+                break
             await clock.sleep(PROBE_SECONDS)
+        return seen
 
     new_entry: dict[str, int] = {}
     entry_back = None
     if edge.green_entry_bp and set(services) >= {service for service, split in edge.services.items() if split > 0}:
         new_entry = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
         entry_back = asyncio.ensure_future(go_back(entry, new_entry))
-    # blue is waited for; green gets the same time, in parallel, and is not waited for where it stays silent
+    green_entry = edge.green_entry_bp
+    blue = asyncio.ensure_future(one("blue"))
+    if green_entry == 0:  # nobody comes in by green: blue's public routes have the machine for themselves
+        early = asyncio.ensure_future(public.wait())
+        await asyncio.wait({blue, early}, timeout=GREEN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        early.cancel()
     green = asyncio.ensure_future(one("green")) if "green" in routers else None
-    await one("blue")
-    in_effect: dict[Side, bool | None] = {"blue": await effect("blue") if isinstance(wrote["blue"], int) else False}
+    await blue
+    at_blue = await effect("blue")
+    in_effect: dict[Side, bool | None] = {"blue": _whole(at_blue)}
     seconds = clock.monotonic() - began
     entry_told = None
-    green_entry = edge.green_entry_bp
     if green is None:
         in_effect["green"] = False
     else:
-        if green_entry == 0 and not green.done():
-            await asyncio.wait({green}, timeout=1.0)
-            if not green.done():
+        while not green.done():
+            before = len(taken["green"])
+            await asyncio.wait({green}, timeout=GREEN_SECONDS)
+            if green_entry == 0 and not green.done() and len(taken["green"]) == before < len(services):
                 green.cancel()
-                wrote["green"] = Unreachable(f"{routers['green'].cluster} does not answer")
-        else:
+                break
+        with contextlib.suppress(asyncio.CancelledError):
             await green
-        in_effect["green"] = await effect("green") if isinstance(wrote["green"], int) else False
+        if "green" not in wrote:
+            gone = Unreachable(f"{routers['green'].cluster} does not answer")
+            wrote["green"] = Written(generation, dict.fromkeys(services, gone))
+        in_effect["green"] = _whole(await effect("green"))
         if green_entry:
             seconds = clock.monotonic() - began
     problems = list(books.problems)
-    if isinstance(blue := wrote["blue"], BluegreenError):
-        problems.append(f"blue's gateway still forwards to green: {blue}; try `bluegreen rollback` again")
+    not_back = {
+        service: str(problem) if problem else "blue's gateway does not serve it yet"
+        for service in services
+        if (problem := wrote["blue"].problems.get(service)) or at_blue[service] is False
+    }
+    if lost:
+        problems.append(
+            f"{len(lost)} services keep their last split, for their original route is not to be had: {_some(lost)}; "
+            "restore the file from version control, then `bluegreen rollback` again"
+        )
+    if not_back:
+        problems.append(
+            f"blue's gateway may still forward {len(not_back)} of {len(services)} services to green: {_some(not_back)}; "
+            "`bluegreen rollback` again goes on with what is left"
+        )
     change, moved = None, False
     if entry_back is not None:
         back = await entry_back
@@ -158,14 +198,16 @@ async def rollback(
             "requests still come in by green's gateway, which cannot be told; "
             "`bluegreen rollback` without a service moves the entry back"
         )
-    if isinstance(silent := wrote.get("green"), BluegreenError):
-        log.warning("green's gateway keeps its last split: %s", silent)
-    written = [number for number in wrote.values() if isinstance(number, int)]
+    if "green" in wrote and (kept := wrote["green"].problems):
+        log.warning("green's gateway keeps its last split of %d services: %s", len(kept), _some(kept))
+    for side, written in wrote.items():
+        if written.record is not None:
+            log.warning("%s keeps an older record of the edge: %s", routers[side].cluster, written.record)
     try:
         now = file.write(
             services=dict.fromkeys(services, 0),
             entry=new_entry if moved else None,
-            generation=max(written, default=generation),
+            generation=max(generation, *(written.generation for written in wrote.values())),
             force=True,
         )
         if moved:  # the routers' records have the entry as it was
@@ -180,7 +222,37 @@ async def rollback(
             problems.append(books.journal.trouble)
     if entry is not None and change and not await _in_sync(entry, change, clock):
         entry_told = f"{entry_told}; Route 53 has not finished it yet (`bluegreen entry status`)"
-    return Rolled(tuple(services), in_effect, tuple(problems), entry_told, seconds)
+    asked = (*services, *(lost or {}))
+    return Rolled(asked, in_effect, tuple(problems), entry_told, seconds, {**not_back, **(lost or {})})
+
+
+async def _look(router: Router) -> RouterState | None:
+    try:
+        return await asyncio.wait_for(router.read(), LOOK_SECONDS)
+    except (BluegreenError, TimeoutError):
+        return None
+
+
+def _left(services: Sequence[str], edge: Edge, live: RouterState | None) -> list[str]:
+    """What is to be written, those with most users on green first. What was read as back already is left out."""
+    there = {}
+    for service in services:
+        route = live.routes.get(service) if live else None
+        if route is None or route.split_bp is None:
+            there[service] = edge.services.get(service, 0) if live is None else WHOLE_BP
+        elif route.split_bp or route.probe_bp != 0:
+            there[service] = route.split_bp
+    return sorted(there, key=lambda service: -there[service])
+
+
+def _whole(seen: Mapping[str, bool | None]) -> bool | None:
+    answers = set(seen.values())
+    return False if False in answers else None if None in answers else True
+
+
+def _some(problems: Mapping[str, object]) -> str:
+    told = [f"{service}: {problem}" for service, problem in list(problems.items())[:TOLD]]
+    return "; ".join(told) + (f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else "")
 
 
 def _enter(journal: Journal, edge: Edge, services: Sequence[str], reason: str) -> None:

@@ -281,7 +281,7 @@ class Shift:
         return {service: there.split_bp for service, there in self.state.items()}, self._generation
 
     def _leave_green_if_stuck(self) -> None:
-        stuck = [service for service in self._gates.owed["green"] if self.state[service].phase is Phase.RETURNED]
+        stuck = [service for service in self._gates.failing["green"] if self.state[service].phase is Phase.RETURNED]
         if stuck and "green" in self._entry_sides and (self._leaving is None or self._leaving.done()):
             self._leaving = asyncio.ensure_future(self._leave_green(", ".join(sorted(stuck))))
 

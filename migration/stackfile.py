@@ -116,13 +116,13 @@ class StackFile:
             )
         from ruamel.yaml import YAML
 
+        current = self._parse()  # first: what is broken is told in our words
         yaml = YAML()
         yaml.preserve_quotes = True
         yaml.width = 4096
         (document, seen), self._document = self._document, (None, None)  # one that a failed write has changed is not kept
         if document is None or seen != self._signature():
             document = yaml.load(self.path.read_text())
-        current = self._parse()
         config = document["config"]
         if services or remove:
             there = config.setdefault(f"{PREFIX}services", {})
@@ -149,7 +149,7 @@ class StackFile:
             remedy = f"write {self.path} as docs/configuration.md shows"
             raise ConfigError(f"{self.path}: has no `config:`; allowed: a mapping of keys", remedy=remedy)
         reader = Reader(self.path, {key.removeprefix("config."): line for key, line in lines.items()})
-        return _edge(reader, _known(reader, config))
+        return edge_of(reader, _known(reader, config))
 
     def _changed_at(self) -> str:
         return datetime.fromtimestamp(self.path.stat().st_mtime).astimezone().isoformat(timespec="seconds")
@@ -174,7 +174,8 @@ def _known(reader: Reader, config: Mapping[Any, Any]) -> dict[str, Any]:
     return ours
 
 
-def _edge(reader: Reader, config: Mapping[str, Any]) -> Edge:
+def edge_of(reader: Reader, config: Mapping[str, Any]) -> Edge:
+    """`config`: our keys without their prefix."""
     blue, green = _sides(reader, config.get("sides"))
     entry, services = (_shares(reader, config.get(key), PREFIX + key) for key in ("entry", "services"))
     members = [name for name in (blue, green) if name]

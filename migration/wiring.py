@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import routing
 from migration import decide, windows
 from migration.config import Cluster, Migration
 from migration.errors import BluegreenError, ConfigError, Unreachable
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from routing import Peer
 
 log = logging.getLogger(__name__)
+SALVAGE_SECONDS = 3.0
 
 
 @dataclass
@@ -168,7 +173,6 @@ async def opened(
 ) -> AsyncIterator[Opened]:
     """`need`: clusters that must answer before anything is begun. `spare`: left out where it cannot be opened at all."""
     from migration.clients.kubernetes import Kubernetes
-    from routing import Peer
 
     file = StackFile(migration.edge)
     edge = file.read()
@@ -211,9 +215,173 @@ async def opened(
                 ) from problem
             except BluegreenError:
                 pass  # it answers; whether it lets us do things will be seen
-        gateways = {side: migration.clusters[name or ""].gateway for side, name in names.items()}
-        peers: dict[Side, Peer] = {
-            "blue": Peer(gateways["green"].peer_address or gateways["green"].address, gateways["green"].peer_port),
-            "green": Peer(gateways["blue"].peer_address or gateways["blue"].address, gateways["blue"].peer_port),
-        }
-        yield Opened(migration, file, edge, clusters, originals, peers, stack)
+        yield Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack)
+
+
+def _peers(migration: Migration, names: Mapping[Side, str | None]) -> dict[Side, Peer]:
+    from routing import Peer
+
+    def reached(side: Side) -> Peer:
+        there = migration.clusters.get(names[side] or "")
+        if there is None:
+            return Peer("")  # of a way back, which writes no destination
+        gateway = there.gateway
+        return Peer(gateway.peer_address or gateway.address, gateway.peer_port)
+
+    return {"blue": reached("green"), "green": reached("blue")}
+
+
+@dataclass
+class Salvaged:
+    """What a way back works with. `lost`: services whose original is nowhere, and why; `told`: what else is wrong."""
+
+    opened: Opened
+    lost: Mapping[str, str]
+    told: Sequence[str]
+
+
+@asynccontextmanager
+async def salvaged(path: Path, wanted: Collection[str] = ()) -> AsyncIterator[Salvaged]:
+    """What `opened` gives, for the way back of `wanted` (empty: of all): as much of it as can be had.
+
+    Broken files are read as far as they go; what they do not tell is asked of the clusters, and of them alone where it is
+    needed. A green that cannot be opened is left out.
+
+    Raises:
+        ConfigError: it cannot be told which cluster is blue, or blue cannot be opened.
+    """
+    from migration import salvage
+
+    migration, told = salvage.load(path)
+    file = StackFile(migration.edge)
+    words = None
+    try:
+        edge: Edge | None = file.read()
+    except ConfigError as problem:
+        told.append(str(problem))
+        edge, words = None, salvage.read_words(file.path)
+    async with AsyncExitStack() as stack:
+        named = {"blue": edge.blue, "green": edge.green} if edge else dict((words or salvage.Words({})).sides)
+        reached, closed = await _reach(migration, stack)
+        records: dict[str, Object] = {}
+        routes: dict[str, dict[str, Object]] = {}
+        enrolled = edge.services if edge else {}
+        originals, missing = _originals(file, [name for name in wanted or enrolled if name in enrolled])
+        if edge is None or missing:
+            for name, record, there in await asyncio.gather(*(_held(cluster) for cluster in reached.values())):
+                records[name], routes[name] = record, there
+        if edge is None and words is not None:
+            sides = _sides(migration, named, records.values())
+            edge = words.edge(file.path, sides, _recorded(records.values(), routes.values()))
+            told += words.problems
+            originals, missing = _originals(file, [name for name in wanted or edge.services if name in edge.services])
+        assert edge is not None
+        if edge.blue not in migration.clusters:
+            raise ConfigError(
+                f"{migration.path}: clusters has no {edge.blue}, which {file.path} names as blue; "
+                f"there: {', '.join(migration.clusters)}",
+                remedy=f"add {edge.blue} to clusters in {migration.path}",
+            )
+        if edge.blue in closed:
+            raise closed[edge.blue]
+        names: dict[Side, str | None] = {"blue": edge.blue, "green": edge.green}
+        clusters = {side: reached[name] for side, name in names.items() if name in reached}
+        told += [f"{name} is left out: {problem}" for name, problem in closed.items()]
+        _refuse_one_cluster_twice(migration, clusters)
+        live = {side: routes.get(cluster.name, {}) for side, cluster in clusters.items()}
+        lost = {}
+        for service, why in missing.items():
+            if live.get("blue") and service not in live["blue"]:
+                told.append(f"{service}: {edge.blue} has no route of it; there is nothing to take back")
+                edge = replace(edge, services={name: split for name, split in edge.services.items() if name != service})
+            elif (found := salvage.original(service, live)) is None:
+                lost[service] = f"{why}; nor do the clusters have it"
+            else:
+                originals[service] = found[0]
+                told.append(f"{why}; taken from {found[1]} instead")
+        yield Salvaged(Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack), lost, told)
+
+
+async def _reach(migration: Migration, stack: AsyncExitStack) -> tuple[dict[str, Kubernetes], dict[str, ConfigError]]:
+    from migration.clients.kubernetes import Kubernetes
+
+    reached: dict[str, Kubernetes] = {}
+    closed: dict[str, ConfigError] = {}
+    for name, there in migration.clusters.items():
+        try:
+            reached[name] = Kubernetes.from_kubeconfig(there.kubeconfig, there.context, name=name)
+        except ConfigError as problem:
+            problem.remedy = f"mend it, or set kubeconfig and context of clusters.{name} in {migration.path}"
+            closed[name] = problem
+            continue
+        await stack.enter_async_context(reached[name])
+    return reached, closed
+
+
+def _originals(file: StackFile, services: Iterable[str]) -> tuple[dict[str, Object], dict[str, str]]:
+    originals: dict[str, Object] = {}
+    missing: dict[str, str] = {}
+    for service in services:
+        try:
+            originals[service] = read_route(file.routes_folder, service)
+        except ConfigError as problem:
+            missing[service] = str(problem)
+    return originals, missing
+
+
+async def _held(cluster: Kubernetes) -> tuple[str, Object, dict[str, Object]]:
+    """A cluster's record and VirtualServices, empty where they cannot be read."""
+    from migration.kinds import CONFIG_MAP, VIRTUAL_SERVICE
+
+    async def record() -> Object:
+        return await cluster.get(CONFIG_MAP, routing.EDGE_NAMESPACE, routing.RECORD_NAME, timeout_seconds=SALVAGE_SECONDS)
+
+    async def listed() -> dict[str, Object]:
+        found = await cluster.list(VIRTUAL_SERVICE, timeout_seconds=SALVAGE_SECONDS)
+        return {routing.service_of(item): item for item in found.items}
+
+    first, second = await asyncio.gather(record(), listed(), return_exceptions=True)
+    for problem in (first, second):
+        if isinstance(problem, BaseException) and not isinstance(problem, BluegreenError):
+            raise problem
+        if isinstance(problem, BluegreenError):
+            log.warning("%s", problem)
+    return (
+        cluster.name,
+        {} if isinstance(first, BaseException) else first,
+        {} if isinstance(second, BaseException) else second,
+    )
+
+
+def _sides(migration: Migration, named: Mapping[str, str | None], records: Iterable[Object]) -> dict[str, str]:
+    """By the file where any part of it tells, else by the records; the other one of two clusters is green."""
+    blue = named.get("blue")
+    known = {side: name for side, name in named.items() if name}
+    if not blue:
+        told = {sides["blue"]: sides for record in records if "blue" in (sides := routing.record_sides(record))}
+        if len(told) != 1:
+            raise ConfigError(
+                f"{migration.edge}: which cluster is blue cannot be read from it, nor from the record "
+                f"({routing.EDGE_NAMESPACE}/{routing.RECORD_NAME}) on {' or '.join(migration.clusters)}",
+                remedy=f"put the line `bluegreen:sides: {{blue: NAME, green: NAME}}` right in {migration.edge}",
+            )
+        blue, known = next(iter(told.items()))
+    others = [name for name in migration.clusters if name != blue]
+    green = known.get("green") or (others[0] if len(others) == 1 else None)
+    return {"blue": blue, **({"green": green} if green else {})}
+
+
+def _recorded(records: Iterable[Object], routes: Iterable[Mapping[str, Object]]) -> dict[str, Any]:
+    """What the newer of the records says; services also by their peer routes, whose probes tell the split."""
+    newest: tuple[int, dict[str, int], dict[str, int]] = (0, {}, {})
+    for record in records:
+        with contextlib.suppress(ValueError):
+            newest = max(newest, routing.read_record(record), key=lambda told: told[0])
+    enrolled: dict[str, int] = {}
+    for there in routes:
+        for name, route in there.items():
+            if name.endswith(routing.PEER_SUFFIX) and (split := routing.probe_split(route)) is not None:
+                service = name.removesuffix(routing.PEER_SUFFIX)
+                enrolled[service] = max(split, enrolled.get(service, 0))
+    generation, services, entry = newest
+    return {"services": {**services, **enrolled}, "entry": entry or None, "generation": generation}

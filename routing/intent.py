@@ -1,7 +1,7 @@
 """What is wanted of one migration's edge, and everything that follows from it on one gateway.
 
 The record (ConfigMap istio-system/bluegreen-edge, the same on both clusters) keeps what was last wanted:
-`generation` (decimal), `services` and `entry` (JSON objects of basis points).
+`generation` (decimal), `services` and `entry` (JSON objects of basis points), `sides` (JSON object of cluster names).
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def record(intent: Intent) -> Object:
         "generation": str(intent.generation),
         "services": json.dumps(dict(intent.services), sort_keys=True),
         "entry": json.dumps(dict(intent.entry), sort_keys=True),
+        "sides": json.dumps({side: name for side, name in intent.sides.items() if name}, sort_keys=True),
     }
     metadata = {"name": RECORD_NAME, "namespace": EDGE_NAMESPACE, "annotations": dict(OWNED)}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
@@ -87,6 +88,15 @@ def read_record(config_map: Mapping[str, Any]) -> tuple[int, dict[str, int], dic
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"ConfigMap {EDGE_NAMESPACE}/{RECORD_NAME} is not a record of the edge: {error!r}") from error
+
+
+def record_sides(config_map: Mapping[str, Any]) -> dict[str, str]:
+    """Which cluster is blue and which green, as a record says; empty where it does not."""
+    try:
+        sides = json.loads((config_map.get("data") or {})["sides"])
+        return {side: str(sides[side]) for side in ("blue", "green") if sides.get(side)}
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return {}
 
 
 def admissible(

@@ -26,6 +26,11 @@ PEER_PORT = 15088
 RULE_HEADER = "x-bluegreen-rule"
 PROBE_HEADER = "x-bluegreen-probe"
 SERVICE_ANNOTATION = "bluegreen.io/service"
+# On the peer route: the original in canonical JSON, from which its routes can be made where its file is gone. Not above
+# this size, since all annotations of an object end at 256 KiB.
+ORIGINAL_ANNOTATION = "bluegreen.io/original"
+MOST_ORIGINAL_BYTES = 200_000
+PEER_SUFFIX = "-bluegreen-peer"
 FIELD_MANAGER = "bluegreen-edge"
 # By whom the edge stack's program has Pulumi write an object. Server-side apply takes away what its manager stops
 # sending: were it in what the program sends alone, each write of the command would remove it and each preview want it
@@ -139,9 +144,14 @@ def _weights(rule: Mapping[str, Any]) -> list[int]:
 
 
 def peer_route(original: Mapping[str, Any], green_bp: int) -> Object:
-    """What the peer listener serves of this service: local destinations by rule id, and a probe telling the split."""
+    """What the peer listener serves of this service: local destinations by rule id, and a probe telling the split.
+
+    It keeps the original, too, where that is not too large.
+    """
     service = service_of(original)
-    route = _like(original, f"{original['metadata']['name']}-bluegreen-peer")
+    route = _like(original, f"{original['metadata']['name']}{PEER_SUFFIX}")
+    if (kept := kept_original(original)) is not None:
+        route["metadata"]["annotations"][ORIGINAL_ANNOTATION] = kept
     probe: Object = {
         "name": "bluegreen-probe",
         "match": [{"headers": {PROBE_HEADER: {"exact": service}}}],
@@ -163,13 +173,96 @@ def peer_route(original: Mapping[str, Any], green_bp: int) -> Object:
     return route | {"spec": spec}
 
 
+def kept_original(original: Mapping[str, Any]) -> str | None:
+    """What the peer route keeps of the original: all that its routes are made of; None where that is too large."""
+    text = canonical({"spec": original["spec"]})
+    return text if len(text.encode()) <= MOST_ORIGINAL_BYTES else None
+
+
+def original_of(peer: Mapping[str, Any]) -> Object | None:
+    """The original that a live peer route keeps; None where it keeps none, or not of this service."""
+    metadata = peer.get("metadata") or {}
+    annotations = metadata.get("annotations") or {}
+    name = str(metadata.get("name", ""))
+    try:
+        spec = json.loads(annotations[ORIGINAL_ANNOTATION])["spec"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    original = _bare(metadata.get("namespace") or "default", name.removesuffix(PEER_SUFFIX), spec)
+    whole = (
+        isinstance(spec, dict) and name.endswith(PEER_SUFFIX) and annotations.get(SERVICE_ANNOTATION) == service_of(original)
+    )
+    return original if whole else None
+
+
+def original_of_split(live: Mapping[str, Any]) -> Object | None:
+    """The original of a live public route that serves a part here: its local destinations, their weights up to a factor.
+
+    A route that forwards nothing is its own original. None where some rule has no local destination any more.
+    """
+    forward = peer_host(service_of(live))
+    spec = copy.deepcopy(live.get("spec"))
+    if not isinstance(spec, dict):
+        return None
+    for rule in spec.get("http") or []:
+        there = rule.get("route") or []
+        local = [each for each in there if (each.get("destination") or {}).get("host") != forward]
+        if len(local) == len(there):
+            continue
+        if not local:
+            return None
+        common = gcd(*(int(each.get("weight") or 0) for each in local)) or 1
+        for each in local:
+            _unstrip(each)
+            weight = int(each.pop("weight", 0) or 0) // common
+            if len(local) > 1:
+                each["weight"] = weight
+        rule["route"] = local
+    metadata = live["metadata"]
+    return _bare(metadata.get("namespace") or "default", metadata["name"], spec)
+
+
+def _unstrip(destination: Object) -> None:
+    """Takes out what `_stripped` put in."""
+    headers = destination.get("headers") or {}
+    request = headers.get("request") or {}
+    removed = request.get("remove") or []
+    if removed and removed[-1] == RULE_HEADER:
+        del removed[-1]
+        for outer, key, inner in (
+            (request, "remove", removed),
+            (headers, "request", request),
+            (destination, "headers", headers),
+        ):
+            if not inner:
+                outer.pop(key, None)
+
+
+def _bare(namespace: str, name: str, spec: Any) -> Object:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+
+
+def probe_split(peer: Mapping[str, Any]) -> int | None:
+    """The split that a live peer route tells of; None where it is not one that `peer_route` makes."""
+    try:
+        first = peer["spec"]["http"][0]
+        return int(first["directResponse"]["body"]["string"]) if first["name"] == "bluegreen-probe" else None
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+
+
 def destinations(original: Mapping[str, Any], peer: Peer) -> list[Object]:
     """What must be in effect before a route forwards: the other gateway's peer listener under the service's own name.
 
     A name per service lets the gateway's counters tell services apart, also for requests that never got there.
     """
     service = service_of(original)
-    entry = _like(original, f"{original['metadata']['name']}-bluegreen-peer") | {"kind": "ServiceEntry"}
+    entry = _like(original, f"{original['metadata']['name']}{PEER_SUFFIX}") | {"kind": "ServiceEntry"}
     entry["spec"] = {
         "hosts": [peer_host(service)],
         "location": "MESH_EXTERNAL",

@@ -15,15 +15,16 @@ import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import routing
-from migration.errors import Conflict, ForeignWrite, LostFence, NotFound, Unreachable
+from migration.clients.limiter import Turns
+from migration.errors import BluegreenError, Conflict, ForeignWrite, LostFence, NotFound, Permanent, Unreachable
 from migration.kinds import CONFIG_MAP, VIRTUAL_SERVICE, Object
 from migration.model import FENCE, LOCK_MANAGER, MANAGER, RouteLive, RouterState, Side
-from migration.ports import Kubernetes
+from migration.ports import Kubernetes, Written
 
 if TYPE_CHECKING:
     import aiohttp
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
 RECORD = (routing.EDGE_NAMESPACE, routing.RECORD_NAME)
 READ_SECONDS = 3.0
 WRITE_SECONDS = 3.0
+SILENT_SECONDS = 4.0  # an API server that answers nothing for so long is given up
 PROBE_SECONDS = 1.0
+IN_FLIGHT = 32
+PROBES = 64
+BACK, FORWARD, PEER = range(3)  # whose turn is first
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,16 @@ class Sides:
     blue: str
     green: str
     entry: Mapping[str, int]
+
+
+@dataclass
+class _Call:
+    """One write of several routes."""
+
+    fence: int
+    force: bool
+    taken: Callable[[str], None] | None
+    lost: LostFence | None = None
 
 
 class IstioRouter:
@@ -65,6 +81,14 @@ class IstioRouter:
         self.entry = sides.entry
         self._known: dict[str, RouteLive] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._wanted: dict[str, int] = {}  # the latest split that was asked for
+        self._public: dict[str, int] = {}  # what the public route was last written with
+        self._locks: dict[str, asyncio.Lock] = {}  # by service: its writes keep their order
+        self._turns = Turns(IN_FLIGHT)
+        self._probes = Turns(PROBES)
+        self._answered = 0.0  # when the API server last answered a write
+        self._recorded: tuple[int, Mapping[str, int]] = (0, {})
+        self._recording = asyncio.Lock()
 
     async def close(self) -> None:
         if self._session is not None:
@@ -75,11 +99,12 @@ class IstioRouter:
         listing, record = await asyncio.gather(
             self.kubernetes.list(VIRTUAL_SERVICE, timeout_seconds=READ_SECONDS), self._read_record()
         )
+        there = {f"{item['metadata']['namespace']}/{item['metadata']['name']}": item for item in listing.items}
         routes = {}
-        for item in listing.items:
-            service = f"{item['metadata']['namespace']}/{item['metadata']['name']}"
-            if service in self.originals:
-                routes[service] = self._live(service, item)
+        for service in self.originals:
+            if (item := there.get(service)) is not None:
+                probe = routing.probe_split(there.get(f"{service}-bluegreen-peer") or {})
+                routes[service] = replace(self._live(service, item), probe_bp=probe)
         # only what is not known yet: a list that was begun before one of our writes would make the next
         # one a false conflict, and a
         # foreign change must not become the version that we write over
@@ -98,7 +123,8 @@ class IstioRouter:
         except (ValueError, AttributeError, TypeError):
             return None, {}  # not as we write it: as good as none, and the next write mends it
 
-    def _live(self, service: str, item: Object) -> RouteLive:
+    def _live(self, service: str, item: Object, split: int | None = None) -> RouteLive:
+        """`split`: what we know it to hold; found out otherwise."""
         meta = item["metadata"]
         manager, at = last_writer(meta.get("managedFields") or ())
         try:
@@ -106,7 +132,7 @@ class IstioRouter:
         except ValueError:
             fence = 0
         return RouteLive(
-            split_bp=routing.live_split(item, self.originals[service], self.side),
+            split_bp=routing.live_split(item, self.originals[service], self.side) if split is None else split,
             resource_version=meta.get("resourceVersion", ""),
             fence=fence,
             digest=hashlib.sha256(json.dumps(item.get("spec"), sort_keys=True).encode()).hexdigest(),
@@ -115,54 +141,116 @@ class IstioRouter:
         )
 
     async def write(
-        self, splits: Mapping[str, int], *, changed: Sequence[str], generation: int, fence: int, force: bool = False
-    ) -> int:
+        self,
+        splits: Mapping[str, int],
+        *,
+        changed: Sequence[str],
+        generation: int,
+        fence: int,
+        force: bool = False,
+        taken: Callable[[str], None] | None = None,
+    ) -> Written:
         # with force nobody has read the record yet; it is read while the routes are being written
         reading = asyncio.ensure_future(self._read_record()) if force else None
-        results = await asyncio.gather(
-            *(self._write_route(service, splits[service], fence, force) for service in changed), return_exceptions=True
-        )
-        if reading is not None:
-            with contextlib.suppress(Unreachable):
-                generation = max(generation, ((await reading)[0] or 0) + 1)
-        failed = [result for result in results if isinstance(result, BaseException)]
-        lost = [problem for problem in failed if isinstance(problem, LostFence)]
-        if lost:
-            raise lost[0]
-        good = {service for service, result in zip(changed, results, strict=True) if not isinstance(result, BaseException)}
-        if good:
-            await self._write_record({s: v for s, v in splits.items() if s in good or s not in changed}, generation)
-        if failed:
-            raise failed[0]
-        return generation
+        self._wanted |= {service: splits[service] for service in changed}
+        call = _Call(fence, force, taken)
+        try:
+            problems = await self._write_routes(call, changed)
+            if reading is not None:
+                with contextlib.suppress(BluegreenError):
+                    generation = max(generation, ((await reading)[0] or 0) + 1)
+        finally:
+            if reading is not None:
+                reading.cancel()
+        if call.lost is not None:
+            raise call.lost
+        trouble = None
+        if len(problems) < len(changed) or not changed:
+            try:
+                await self._write_record(splits, set(problems), generation)
+            except BluegreenError as problem:
+                trouble = problem
+        return Written(generation, problems, trouble)
 
-    async def _write_route(self, service: str, split: int, fence: int, force: bool) -> None:
+    async def _write_routes(self, call: _Call, changed: Sequence[str]) -> dict[str, BluegreenError]:
+        """By service what went wrong."""
+        tasks = {service: asyncio.ensure_future(self._write_route(service, call)) for service in dict.fromkeys(changed)}
+        now = asyncio.get_running_loop().time
+        began = now()
+        pending = set(tasks.values())
+        try:
+            while pending and (left := max(began, self._answered) + SILENT_SECONDS - now()) > 0:
+                _, pending = await asyncio.wait(pending, timeout=left)
+        finally:  # also where we are cancelled ourselves
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+        problems: dict[str, BluegreenError] = {}
+        for service, task in tasks.items():
+            if task.cancelled():
+                problems[service] = Unreachable(f"{self.cluster} answered nothing for {SILENT_SECONDS:g} s")
+            elif isinstance(problem := task.exception(), BluegreenError):
+                problems[service] = problem
+            elif problem is not None:
+                raise problem
+        return problems
+
+    async def _write_route(self, service: str, call: _Call) -> None:
+        """The public route, then, when all public ones had their turn, the peer route."""
         original = self.originals[service]
+        lock = self._locks.setdefault(service, asyncio.Lock())
+        known = self._known.get(service)
+        back = known is None or known.split_bp is None or self._wanted[service] < known.split_bp
+        async with self._turns.taken(BACK if back else FORWARD), lock:
+            split = self._wanted[service]  # the latest: another write may have been begun while this one waited
+            await self._write_public(service, original, split, call)
+            self._public[service] = split
+        if call.taken is not None:
+            call.taken(service)
+        # after the public route: istiod sees them in this order, so a probe that answers with the new split proves both
+        async with self._turns.taken(PEER), lock:
+            split = self._public[service]
+            await self._sent(
+                self.kubernetes.apply(
+                    VIRTUAL_SERVICE,
+                    routing.peer_route(original, split),
+                    manager=MANAGER,
+                    force=True,
+                    timeout_seconds=WRITE_SECONDS,
+                ),
+                call,
+            )
+
+    async def _write_public(self, service: str, original: Object, split: int, call: _Call) -> None:
         public = routing.public_route(original, split, self.side)
         for last_try in (False, False, True):
             known = self._known.get(service)
-            if known is None and not force:
-                known = await self._reread(service)
-            version = None if force or known is None else known.resource_version
+            if known is None and not call.force:
+                known = await self._sent(self._reread(service), call)
+            version = None if call.force or known is None else known.resource_version
             try:
-                written = await self.kubernetes.apply(
-                    VIRTUAL_SERVICE,
-                    public,
-                    manager=MANAGER,
-                    force=True,
-                    resource_version=version,
-                    timeout_seconds=WRITE_SECONDS,
+                written = await self._sent(
+                    self.kubernetes.apply(
+                        VIRTUAL_SERVICE,
+                        public,
+                        manager=MANAGER,
+                        force=True,
+                        resource_version=version,
+                        timeout_seconds=WRITE_SECONDS,
+                    ),
+                    call,
                 )
                 break
             except Conflict:
                 if last_try:
                     raise
-                now = await self._reread(service)
-                if now.fence > fence:
-                    raise LostFence(
-                        f"{service} on {self.cluster} carries fence {now.fence}, ours is {fence}: the lock was taken over",
+                now = await self._sent(self._reread(service), call)
+                if now.fence > call.fence:
+                    call.lost = LostFence(
+                        f"{service} on {self.cluster} carries fence {now.fence}, ours is {call.fence}: the lock was taken over",
                         remedy="`bluegreen status` shows where things are",
-                    ) from None
+                    )
+                    raise call.lost from None
                 if known is not None and now.digest != known.digest:
                     raise ForeignWrite(
                         f"{service}: its VirtualService on {self.cluster} was changed by {now.manager} at {now.changed_at}",
@@ -171,15 +259,20 @@ class IstioRouter:
                         when=now.changed_at,
                         remedy="look at it (kubectl get --show-managed-fields), put it right, then `bluegreen shift`",
                     ) from None
-        self._known[service] = replace(self._live(service, written), split_bp=split)
-        # after the public route: istiod sees them in this order, so a probe that answers with the new split proves both
-        await self.kubernetes.apply(
-            VIRTUAL_SERVICE,
-            routing.peer_route(original, split),
-            manager=MANAGER,
-            force=True,
-            timeout_seconds=WRITE_SECONDS,
-        )
+        self._known[service] = self._live(service, written, split)
+
+    async def _sent(self, asking: Coroutine[Any, Any, T], call: _Call) -> T:
+        """Its answer; notes that the server answers at all. Nothing is sent any more once a fence was found higher."""
+        if call.lost is not None:
+            asking.close()
+            raise call.lost
+        try:
+            answer = await asking
+        except Permanent:
+            self._answered = asyncio.get_running_loop().time()
+            raise
+        self._answered = asyncio.get_running_loop().time()
+        return answer
 
     async def _reread(self, service: str) -> RouteLive:
         namespace, name = service.split("/", 1)
@@ -187,16 +280,21 @@ class IstioRouter:
         self._known[service] = self._live(service, found)
         return self._known[service]
 
-    async def _write_record(self, splits: Mapping[str, int], generation: int) -> None:
-        intent = routing.Intent(
-            sides={"blue": self.sides.blue, "green": self.sides.green},
-            entry=self.entry,
-            services=splits,
-            generation=generation,
-        )
-        await self.kubernetes.apply(
-            CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True, timeout_seconds=WRITE_SECONDS
-        )
+    async def _write_record(self, splits: Mapping[str, int], failed: Collection[str], generation: int) -> None:
+        """One after the other, never an older one after a newer one. Services whose route may be anything are left out."""
+        if generation >= self._recorded[0]:
+            self._recorded = (generation, {s: v for s, v in splits.items() if s not in failed})
+        async with self._recording:
+            newest, services = self._recorded
+            intent = routing.Intent(
+                sides={"blue": self.sides.blue, "green": self.sides.green},
+                entry=self.entry,
+                services=services,
+                generation=newest,
+            )
+            await self.kubernetes.apply(
+                CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True, timeout_seconds=WRITE_SECONDS
+            )
 
     async def raise_fence(self, fence: int) -> None:
         async def one(service: str) -> None:
@@ -226,11 +324,14 @@ class IstioRouter:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
         address, port = self.probe
         try:
-            async with self._session.get(
-                f"http://{address}:{port}/",
-                headers={routing.PROBE_HEADER: service},
-                timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS),
-            ) as response:
+            async with (
+                self._probes.taken(0),  # before the clock starts
+                self._session.get(
+                    f"http://{address}:{port}/",
+                    headers={routing.PROBE_HEADER: service},
+                    timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS),
+                ) as response,
+            ):
                 return response.status == 200 and (await response.text()).strip() == str(split_bp)
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
             raise Unreachable(

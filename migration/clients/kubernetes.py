@@ -51,7 +51,6 @@ class Kubernetes:
         self.limiter = Limiter(most=connections)
         self.requests: dict[str, int] = {}
         self._timeout_seconds = timeout_seconds
-        self._connections = connections
         self._attempts = attempts
         self._session: aiohttp.ClientSession | None = None
         self._authorization: str | None = None
@@ -256,6 +255,8 @@ class Kubernetes:
     ) -> Object:
         """One request, repeated where the server says so; the answer as it came, or one of the command's own errors.
 
+        `timeout_seconds` is the server's time, from the sending on and over all repetitions with the waits it asks for.
+
         Safe to repeat: reads, applies, deletes and what the caller calls `repeatable` after a broken connection;
         anything after 429, which is told before it is begun.
         """
@@ -264,8 +265,7 @@ class Kubernetes:
         data = orjson.dumps(body) if body is not None else None
         where = f"{method} {path}"
         limit = timeout_seconds or self._timeout_seconds
-        # A time asked for by the caller holds from now; our own does not count the wait for a place among many requests.
-        deadline = time.monotonic() + limit if timeout_seconds else None
+        left = limit  # of the server's time; the wait for a place among our own requests is not held against it
         repeatable = repeatable or method in ("GET", "DELETE") or content_type == APPLY
         attempt = 0
         renewed = False
@@ -276,11 +276,12 @@ class Kubernetes:
                 await asyncio.sleep(wait)
             await self.limiter.enter()
             began = time.monotonic()
-            deadline = began + limit if deadline is None else deadline
+            left -= wait
             wait = 0.0
             pressed = False
             try:
                 session = await self._open()
+                began = time.monotonic()  # a program that fetches a token takes its own time
                 headers = {"Accept": accept or "application/json"}
                 if data is not None:
                     headers["Content-Type"] = content_type
@@ -293,7 +294,7 @@ class Kubernetes:
                     params=query,
                     data=data,
                     headers=headers,
-                    timeout=aiohttp.ClientTimeout(total=max(deadline - began, 0.001), sock_connect=min(limit, 5.0)),
+                    timeout=aiohttp.ClientTimeout(total=max(left, 0.001), sock_connect=min(limit, 5.0)),
                     proxy=self.access.proxy,
                     server_hostname=self.access.tls_server_name,
                 ) as response:
@@ -310,7 +311,7 @@ class Kubernetes:
                 if status in RETRIED and (status == 429 or repeatable) and attempt < self._attempts:
                     wait = _wait_seconds(retry_after, attempt)
                     pressed = True
-                    if time.monotonic() + wait < deadline:
+                    if time.monotonic() - began + wait < left:
                         continue
                 raise self._refusal(status, content, where)
             except orjson.JSONDecodeError as problem:
@@ -331,6 +332,7 @@ class Kubernetes:
                 if isinstance(problem, (aiohttp.InvalidURL, ValueError)) or not repeatable or attempt >= min(3, self._attempts):
                     raise self._unreachable(f"failed during {where}", problem) from problem
             finally:
+                left -= time.monotonic() - began
                 self.limiter.leave(time.monotonic() - began, pressed=pressed)
 
     async def _open(self) -> aiohttp.ClientSession:
@@ -373,7 +375,8 @@ class Kubernetes:
         if self._session is not None:
             await self._session.close()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ssl=context if context else False, keepalive_timeout=60),
+            # no second queue behind the limiter's: time spent in it would count as the server's
+            connector=aiohttp.TCPConnector(limit=0, ssl=context if context else False, keepalive_timeout=60),
             auto_decompress=True,
         )
 

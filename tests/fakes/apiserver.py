@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import copy
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from migration import kinds
-from migration.errors import Conflict, NotFound
+from migration.errors import Conflict, NotFound, Unreachable
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Listing
 
 SERVED = tuple(kinds.WELL_KNOWN.values())
+
+
+def _copied(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(value))
 
 
 def served(*resources: Resource) -> Discovery:
@@ -24,7 +30,9 @@ def served(*resources: Resource) -> Discovery:
 
 
 class FakeApiServer:
-    """`trouble(verb, resource, name)` may raise in place of an answer."""
+    """`trouble(verb, resource, name)` may raise in place of an answer. `seconds` is how long one takes, of which the
+    server works on `at_once` at a time; a `timeout_seconds` counts from when it begins with it, as in the client.
+    """
 
     def __init__(
         self,
@@ -33,12 +41,16 @@ class FakeApiServer:
         *,
         resources: Sequence[Resource] = SERVED,
         trouble: Callable[[str, Resource, str], None] | None = None,
+        seconds: float | Callable[[str, Resource, str], float] = 0.0,
+        at_once: int = 8,
     ) -> None:
         self.name = name
         self.discovery = served(*resources)
         self.objects: dict[tuple[str, str, str, str], Object] = {}
         self.requests: list[tuple[str, str]] = []
         self.trouble = trouble or (lambda verb, resource, name: None)
+        self.seconds = seconds
+        self._working = asyncio.Semaphore(at_once)
         self._version = 0
         for obj in objects:
             self.put(obj)
@@ -46,13 +58,25 @@ class FakeApiServer:
     def put(self, obj: Mapping[str, Any]) -> None:
         group = obj["apiVersion"].rpartition("/")[0]
         key = (group, obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-        made = copy.deepcopy(dict(obj))
+        made = _copied(dict(obj))
         made["metadata"].setdefault("uid", f"uid-{'-'.join(key)}")
+        self._version += 1
+        made["metadata"].setdefault("resourceVersion", str(self._version))
         self.objects[key] = made
 
     def _seen(self, verb: str, resource: Resource, name: str) -> None:
         self.requests.append((verb, f"{resource.kind} {name}".strip()))
         self.trouble(verb, resource, name)
+
+    async def _work(self, verb: str, resource: Resource, name: str, timeout_seconds: float | None) -> None:
+        takes = self.seconds(verb, resource, name) if callable(self.seconds) else self.seconds
+        if not takes:
+            return
+        async with self._working:
+            if timeout_seconds is not None and takes > timeout_seconds:
+                await asyncio.sleep(timeout_seconds)
+                raise Unreachable(f"{self.name} did not answer within {timeout_seconds:g} s")
+            await asyncio.sleep(takes)
 
     def writes(self) -> list[tuple[str, str]]:
         return [request for request in self.requests if request[0] not in ("get", "list")]
@@ -63,12 +87,15 @@ class FakeApiServer:
     async def minor(self) -> str:
         return "1.36"
 
-    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
+    async def get(
+        self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None
+    ) -> Object:
         self._seen("get", resource, name)
+        await self._work("get", resource, name, timeout_seconds)
         found = self.objects.get((resource.group, resource.kind, namespace or "", name))
         if found is None:
             raise NotFound(f"{resource.kind} {name}")
-        return copy.deepcopy(found)
+        return _copied(found)
 
     async def find(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
         try:
@@ -83,33 +110,56 @@ class FakeApiServer:
         *,
         labels: str | None = None,
         metadata_only: bool = False,
+        timeout_seconds: float | None = None,
     ) -> Listing:
         self._seen("list", resource, "")
+        await self._work("list", resource, "", timeout_seconds)
         found = [
-            copy.deepcopy(obj)
+            _copied(obj)
             for (group, kind, ns, _), obj in self.objects.items()
             if (group, kind) == (resource.group, resource.kind) and namespace in (None, ns)
         ]
         return Listing(found, str(self._version))
 
     async def apply(
-        self, resource: Resource, obj: Mapping[str, Any], *, manager: str, force: bool = False, dry_run: bool = False
+        self,
+        resource: Resource,
+        obj: Mapping[str, Any],
+        *,
+        manager: str,
+        force: bool = False,
+        dry_run: bool = False,
+        resource_version: str | None = None,
+        timeout_seconds: float | None = None,
     ) -> Object:
+        """What the manager owned and no longer sends goes, unless another owns it too. Lists are one value."""
         meta = obj["metadata"]
         self._seen("apply", resource, meta["name"])
+        await self._work("apply", resource, meta["name"], timeout_seconds)
         live = self.objects.get((resource.group, resource.kind, meta.get("namespace", ""), meta["name"]), {})
-        merged = _over(live, obj)
         there = (live.get("metadata") or {}).get("managedFields") or ()
-        entries = [e for e in there if e["manager"] != manager or e.get("operation") == "Update"]
-        entries.append({"manager": manager, "operation": "Apply", "fieldsV1": fields_v1(obj), "time": f"t{self._version:06}"})
-        merged["metadata"]["managedFields"] = entries
+        if resource_version is not None and (live.get("metadata") or {}).get("resourceVersion") != resource_version:
+            raise Conflict(f"{resource.kind} {meta['name']}: the object has been modified")
+        mine = [e for e in there if e["manager"] == manager and e.get("operation") == "Apply"]
+        others = [e for e in there if e not in mine]
+        kept = [fields_v1(obj), *(e["fieldsV1"] for e in others)]
+        base = _copied(live)
+        for entry in mine:
+            _without(base, entry["fieldsV1"], kept)
+        merged = _over(base, obj)
+        merged["metadata"]["managedFields"] = [
+            *others,
+            {"manager": manager, "operation": "Apply", "fieldsV1": fields_v1(obj), "time": f"t{self._version:06}"},
+        ]
+        if _bare(merged) == _bare(live) and [e["fieldsV1"] for e in mine] == [fields_v1(obj)]:
+            return _copied(live)  # nothing changes: no new version
         self._store(resource, merged)
-        return merged
+        return _copied(self.objects[resource.group, resource.kind, meta.get("namespace", ""), meta["name"]])
 
     def _store(self, resource: Resource, obj: Object) -> None:
         if resource.kind == "CustomResourceDefinition":
             obj["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
-        self._version += 1
+        obj["metadata"].pop("resourceVersion", None)
         self.put(obj)
 
     async def create(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, repeatable: bool = False) -> Object:
@@ -155,16 +205,33 @@ def fields_v1(value: Mapping[str, Any], top: bool = True) -> Object:
     return found
 
 
+def _without(obj: Object, owned: Mapping[str, Any], kept: Sequence[Mapping[str, Any]]) -> None:
+    """Takes leaves of `owned` out that none of `kept` has."""
+    for key, inner in owned.items():
+        name, others = key.removeprefix("f:"), [there[key] for there in kept if key in there]
+        if inner and isinstance(obj.get(name), dict):
+            _without(obj[name], inner, others)
+            if not obj[name] and not others:
+                del obj[name]
+        elif not others:
+            obj.pop(name, None)
+
+
+def _bare(obj: Mapping[str, Any]) -> Object:
+    meta = {k: v for k, v in (obj.get("metadata") or {}).items() if k not in ("managedFields", "resourceVersion", "uid")}
+    return {**obj, "metadata": meta}
+
+
 def _over(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> Object:
-    result = copy.deepcopy(dict(live))
+    result = _copied(dict(live))
     for key, value in wanted.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _over(result[key], value) if both else copy.deepcopy(value)
+        result[key] = _over(result[key], value) if both else _copied(value)
     return result
 
 
 def _merge_patch(live: Mapping[str, Any], body: Mapping[str, Any]) -> Object:
-    result = copy.deepcopy(dict(live))
+    result = _copied(dict(live))
     for key, value in body.items():
         if value is None:
             result.pop(key, None)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from migration.decide import make_order
-from migration.errors import ForeignWrite, LostFence, Unreachable
+from migration.errors import BluegreenError, ForeignWrite, LostFence, Unreachable
 from migration.journal import Journal
 from migration.lock import Lock, take
 from migration.model import GatewayCounters, RouteLive, RouterState, ServiceCounters, Side, Tally, WindowStats
 from migration.policy import Policy
+from migration.ports import Written
 from migration.shift import Shift
 from migration.stackfile import StackFile
 from migration.world import Rules, World
@@ -40,6 +41,9 @@ FAST = Policy(
     analysis_window_seconds=10,
     first_batch=2,
 )
+
+
+SILENT_SECONDS = 4.0
 
 
 class Killed(BaseException):
@@ -154,16 +158,30 @@ class FakeRouter:
             generation,
             services,
             {
-                service: RouteLive(route.split, str(route.version), route.fence, str(route.split), route.manager, "10:00:00")
+                service: RouteLive(
+                    route.split, str(route.version), route.fence, str(route.split), route.manager, "10:00:00", route.split
+                )
                 for service, route in routes.items()
             },
         )
 
     async def write(
-        self, splits: Mapping[str, int], *, changed: Sequence[str], generation: int, fence: int, force: bool = False
-    ) -> int:
+        self,
+        splits: Mapping[str, int],
+        *,
+        changed: Sequence[str],
+        generation: int,
+        fence: int,
+        force: bool = False,
+        taken: Callable[[str], None] | None = None,
+    ) -> Written:
         self.universe.flow()
-        routes = await self._reach()
+        try:
+            routes = await asyncio.wait_for(self._reach(), SILENT_SECONDS)
+        except (Unreachable, TimeoutError):
+            gone = Unreachable(f"{self.cluster} answers nothing")
+            return Written(generation, dict.fromkeys(changed, gone), None if changed else gone)
+        problems: dict[str, BluegreenError] = {}
         for service in changed:
             self.universe.point()
             route = routes[service]
@@ -171,16 +189,20 @@ class FakeRouter:
                 if route.fence > fence:
                     raise LostFence(f"{service} has fence {route.fence}")
                 if route.manager != "bluegreen-edge":
-                    raise ForeignWrite(
+                    problems[service] = ForeignWrite(
                         f"{service} changed by {route.manager}", target=service, who=route.manager, when="10:00:00"
                     )
+                    continue
             route.split, route.version, route.manager = splits[service], route.version + 1, "bluegreen-edge"
             self.known[service] = route.version
             self.universe.history[service].append((asyncio.get_running_loop().time(), self.side, splits[service]))
             self.universe.point()
-        self.universe.records[self.side] = (generation, dict(splits))
-        self.universe.point()
-        return generation
+            if taken is not None:
+                taken(service)
+        if not changed or len(problems) < len(changed):
+            self.universe.records[self.side] = (generation, dict(splits))
+            self.universe.point()
+        return Written(generation, problems)
 
     async def raise_fence(self, fence: int) -> None:
         for service, route in (await self._reach()).items():

@@ -146,15 +146,38 @@ def test_a_create_is_not_repeated_after_503() -> None:
     assert seen == ["POST"]
 
 
-def test_waiting_for_a_place_among_many_requests_is_not_held_against_the_server() -> None:
+@pytest.mark.parametrize("asked", [None, 0.7], ids=["the client's own time", "the caller's time"])
+def test_waiting_for_a_place_among_many_requests_is_not_held_against_the_server(asked: float | None) -> None:
     async def handler(_: web.Request) -> web.Response:
         await asyncio.sleep(0.1)
         return web.json_response({})
 
     async def many(client: Kubernetes) -> int:
-        return len(await asyncio.gather(*(get(client) for _ in range(12))))
+        return len(await asyncio.gather(*(client.get(CONFIG_MAP, "n", "x", timeout_seconds=asked) for _ in range(12))))
 
     assert against(handler, many, timeout_seconds=0.7, connections=1) == 12
+
+
+def test_a_time_asked_for_is_over_all_repetitions_but_not_over_the_queue_between_them() -> None:
+    seen = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        if request.path.endswith("patient") and seen.count(request.path) < 3:
+            return web.json_response({}, status=429, headers={"Retry-After": "0"})
+        await asyncio.sleep(0.2 if request.path.endswith("other") else 0)
+        return web.json_response({"metadata": {"name": "x"}}, status=429 if request.path.endswith("never") else 200)
+
+    async def many(client: Kubernetes) -> Any:
+        others = [asyncio.ensure_future(client.get(CONFIG_MAP, "n", "other")) for _ in range(15)]
+        found = await client.get(CONFIG_MAP, "n", "patient", timeout_seconds=1.0)
+        await asyncio.gather(*others)
+        with pytest.raises(Unreachable):
+            await client.get(CONFIG_MAP, "n", "never", timeout_seconds=0.4)
+        return found
+
+    assert against(handler, many, connections=1)["metadata"]["name"] == "x"
+    assert sum(path.endswith("never") for path in seen) < 4
 
 
 def test_a_create_that_may_be_repeated_is_sent_again_when_its_answer_is_lost() -> None:

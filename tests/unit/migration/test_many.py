@@ -1,0 +1,250 @@
+"""A thousand services at once: each for itself, those with users first, and what is left is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import routing
+from migration.clients.istio import SILENT_SECONDS, IstioRouter, Sides
+from migration.errors import Rejected, Unreachable
+from migration.gateways import Gateways
+from migration.kinds import Object, Resource
+from migration.model import FENCE
+from migration.rollback import Rolled, open_books, rollback
+from migration.stackfile import StackFile
+from tests.fakes.apiserver import FakeApiServer
+from tests.fakes.clock import FakeClock, run
+
+MANY = 1000
+SECONDS = 0.04  # of an API server for one write, of which it does 8 at a time: 200 a second
+NAMES = {"blue": "plum", "green": "fern"}
+SIDES = Sides("plum", "fern", {"plum": 10_000, "fern": 0})
+PEER = routing.Peer("10.0.0.9")
+
+
+def original(number: int) -> Object:
+    destination = {"destination": {"host": f"s{number}.shop.svc.cluster.local", "port": {"number": 80}}}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": f"s{number}", "namespace": "shop"},
+        "spec": {"hosts": [f"s{number}.test"], "gateways": ["istio-system/public"], "http": [{"route": [destination]}]},
+    }
+
+
+class Pair:
+    """Both clusters with so many services at a split, and what their gateways serve: what was written."""
+
+    def __init__(self, many: int = MANY, split: int = 2500, fences: int = 0, **server: Any) -> None:
+        self.originals = {f"shop/s{number}": original(number) for number in range(many)}
+        self.servers = {side: FakeApiServer(name, **server) for side, name in NAMES.items()}
+        self.routers = {
+            side: Asked(server, side, PEER, ("", 0), self.originals, SIDES)  # type: ignore[arg-type]
+            for side, server in self.servers.items()
+        }
+        for side, server in self.servers.items():
+            for route in self.originals.values():
+                server.put(owned(routing.public_route(route, split, side), fences))  # type: ignore[arg-type]
+                server.put(owned(routing.peer_route(route, split)))
+
+    def splits(self, side: str) -> dict[str, int | None]:
+        found = {}
+        for service, route in self.originals.items():
+            live = self.servers[side].objects["networking.istio.io", "VirtualService", *service.split("/")]
+            found[service] = routing.live_split(live, route, side)  # type: ignore[arg-type]
+        return found
+
+    def written(self, side: str) -> list[str]:
+        """Names of the objects that were applied, in that order."""
+        return [what.split()[1] for verb, what in self.servers[side].requests if verb == "apply"]
+
+
+def owned(obj: Object, fence: int = 0) -> Object:
+    if fence:
+        obj["metadata"]["annotations"][FENCE] = str(fence)
+    return obj
+
+
+class Asked(IstioRouter):
+    """Its data plane serves what the API server was given."""
+
+    async def in_effect(self, service: str, split_bp: int) -> bool:
+        await asyncio.sleep(0.01)
+        found = self.kubernetes.objects.get(  # type: ignore[attr-defined]
+            ("networking.istio.io", "VirtualService", *f"{service}-bluegreen-peer".split("/"))
+        )
+        return routing.probe_split(found or {}) == split_bp
+
+
+def project(folder: Path, services: Sequence[str], split: int, entry: str = "{plum: 10000, fern: 0}") -> StackFile:
+    path = folder / "Pulumi.edge.yaml"
+    lines = "".join(f"    {service}: {split}\n" for service in services)
+    path.write_text(
+        f"config:\n  bluegreen:sides: {{blue: plum, green: fern}}\n  bluegreen:entry: {entry}\n  bluegreen:services:\n{lines}"
+        "  bluegreen:generation: 1\n"
+    )
+    return StackFile(path)
+
+
+async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequence[str] = ()) -> Rolled:
+    books = open_books(folder / ".bluegreen", FakeClock().wall)
+    try:
+        return await rollback(
+            file.read(), list(services or pair.originals), routers=pair.routers, entry=None, file=file, books=books,
+            clock=FakeClock(), clusters=pair.servers,
+        )  # fmt: skip
+    finally:
+        if books.journal:
+            books.journal.close()
+
+
+def test_a_thousand_services_are_back_and_blues_public_routes_come_before_all_else(tmp_path: Path) -> None:
+    async def act() -> tuple[Pair, Rolled]:
+        pair = Pair(seconds=SECONDS)
+        return pair, await take_back(tmp_path, pair, project(tmp_path, list(pair.originals), 2500))
+
+    pair, rolled = run(act())
+    assert rolled.complete
+    assert rolled.in_effect == {"blue": True, "green": True}
+    assert rolled.not_back == {}
+    for side in NAMES:
+        assert set(pair.splits(side).values()) == {0}
+    assert not any("peer" in name for name in pair.written("blue")[:MANY])
+    assert pair.written("blue")[2 * MANY] == "bluegreen-edge"
+
+
+def test_what_an_api_server_refuses_or_forgets_of_one_service_concerns_no_other(tmp_path: Path) -> None:
+    broken = True
+
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if broken and verb == "apply" and name == "s7":
+            raise Rejected('admission webhook "x" denied the request')
+
+    def seconds(verb: str, resource: Resource, name: str) -> float:
+        return 60.0 if broken and name in ("s3", "s4") else SECONDS
+
+    async def act() -> None:
+        nonlocal broken
+        pair = Pair(40, trouble=trouble, seconds=seconds)
+        file = project(tmp_path, list(pair.originals), 2500)
+        rolled = await take_back(tmp_path, pair, file)
+        assert sorted(rolled.not_back) == ["shop/s3", "shop/s4", "shop/s7"]
+        assert "denied" in rolled.not_back["shop/s7"]
+        assert len(rolled.back) == 37
+        assert not rolled.complete
+        assert "3 of 40 services" in rolled.problems[0]
+        assert "`bluegreen rollback` again goes on with what is left" in rolled.problems[0]
+        there = {service for service, split in pair.splits("blue").items() if split != 0}
+        assert there == {"shop/s3", "shop/s4", "shop/s7"}
+        broken = False
+        for server in pair.servers.values():
+            server.requests.clear()
+        again = await take_back(tmp_path, pair, file)
+        assert again.complete
+        assert set(pair.splits("blue").values()) == {0}
+        routes = [name for name in pair.written("blue") if not name.endswith("edge") and "peer" not in name]
+        assert sorted(set(routes[:3])) == ["s3", "s4", "s7"]
+        assert len(pair.servers["blue"].writes()) < 40, "what was back is not written again"
+
+    run(act())
+
+
+def test_a_rollback_begins_with_those_that_most_users_are_on(tmp_path: Path) -> None:
+    async def act() -> Pair:
+        pair = Pair(60, split=0, seconds=SECONDS)
+        for number, split in ((50, 10_000), (58, 500)):
+            pair.servers["blue"].put(routing.public_route(original(number), split, "blue"))
+        await take_back(tmp_path, pair, project(tmp_path, list(pair.originals), 0))
+        return pair
+
+    assert run(act()).written("blue")[:2] == ["s50", "s58"]
+
+
+def test_an_api_server_that_answers_nothing_is_given_up_at_once_and_one_that_goes_on_is_not(tmp_path: Path) -> None:
+    def silent(verb: str, resource: Resource, name: str) -> float:
+        return 1e6
+
+    async def dead() -> float:
+        pair = Pair(MANY, seconds=silent)
+        began = asyncio.get_running_loop().time()
+        written = await pair.routers["blue"].write(
+            dict.fromkeys(pair.originals, 0), changed=list(pair.originals), generation=2, fence=1, force=True
+        )
+        assert len(written.problems) == MANY
+        assert all(isinstance(problem, Unreachable) for problem in written.problems.values())
+        return asyncio.get_running_loop().time() - began
+
+    assert run(dead()) < 3 * SILENT_SECONDS
+
+    async def slow() -> float:
+        pair = Pair(200, seconds=2.0)  # 4 a second: far longer than any patience for the whole
+        began = asyncio.get_running_loop().time()
+        written = await pair.routers["blue"].write(
+            dict.fromkeys(pair.originals, 0), changed=list(pair.originals), generation=2, fence=1, force=True
+        )
+        assert written.problems == {}
+        return asyncio.get_running_loop().time() - began
+
+    assert run(slow()) > 60
+
+
+class Shifted:
+    """What a shift hands to its gateways."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.splits = dict.fromkeys(pair.originals, 2500)
+        self.paid: list[str] = []
+        self.gates = Gateways(
+            pair.routers, FakeClock(), 1, force=False, intent=lambda: (dict(self.splits), 2), paid=self.paid.append
+        )
+
+
+def test_a_thousand_that_turn_bad_at_once_go_back_while_the_run_goes_on() -> None:
+    async def act() -> None:
+        pair = Pair(seconds=SECONDS)
+        shift = Shifted(pair)
+        await pair.routers["blue"].read()
+        await pair.routers["green"].read()
+        shift.splits = dict.fromkeys(pair.originals, 0)
+        began = asyncio.get_running_loop().time()
+        await shift.gates.write(list(pair.originals), wait_for=["blue"])
+        assert asyncio.get_running_loop().time() - began < 6, "others may turn bad meanwhile"
+        assert shift.gates.owed["blue"], "what is not written is known"
+        assert not shift.gates.failing["blue"], "and has not failed"
+        for _ in range(60):
+            if not shift.gates.owed["blue"] and not shift.gates.owed["green"]:
+                break
+            await asyncio.sleep(1)
+            shift.gates.pay()
+        for side in NAMES:
+            assert set(pair.splits(side).values()) == {0}
+        names = [name for name in pair.written("blue") if not name.endswith("edge")]
+        assert len(names) == len(set(names)), "nothing was written twice"
+
+    run(act())
+
+
+def test_a_service_that_goes_back_overtakes_its_own_step_forward_and_ends_at_zero() -> None:
+    async def act() -> None:
+        pair = Pair(200, split=0, seconds=SECONDS)
+        shift = Shifted(pair)
+        for router in pair.routers.values():
+            await router.read()
+        forward = asyncio.ensure_future(shift.gates.write(list(pair.originals)))
+        await asyncio.sleep(0.3)
+        bad = "shop/s150"
+        shift.splits[bad] = 0
+        began = asyncio.get_running_loop().time()
+        await shift.gates.write([bad], wait_for=["blue"])
+        assert asyncio.get_running_loop().time() - began < 5
+        await forward
+        while shift.gates.owed["blue"] or shift.gates.owed["green"]:
+            await asyncio.sleep(0.5)
+            shift.gates.pay()
+        for side in NAMES:
+            assert pair.splits(side) == {service: 0 if service == bad else 2500 for service in pair.originals}
+
+    run(act())

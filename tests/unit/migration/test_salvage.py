@@ -1,0 +1,308 @@
+"""`bluegreen rollback` with broken files: every service whose original can be had goes back, the rest is told."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import routing
+from migration.cli import main
+from migration.errors import Forbidden
+from migration.kinds import Object, Resource
+from migration.stackfile import StackFile
+from tests.fakes.apiserver import FakeApiServer
+from tests.fakes.served import served
+
+SPLITS = {"shop/cart": 2500, "shop/pay": 10_000, "shop/search": 0}
+EDGE = """\
+# the way in
+config:
+  bluegreen:kind: edge
+  bluegreen:sides: {blue: plum, green: fern}
+  bluegreen:entry: {plum: 10000, fern: 0}
+  bluegreen:services:
+    shop/cart: 2500  # one line each
+    shop/pay: 10000
+    shop/search: 0
+  bluegreen:generation: 7
+"""
+
+
+def original(service: str) -> Object:
+    namespace, name = service.split("/")
+    two = [
+        {"destination": {"host": f"{name}.{namespace}.svc.cluster.local", "subset": subset}, "weight": weight}
+        for subset, weight in (("v1", 60), ("v2", 40))
+    ]
+    two[0]["headers"] = {"request": {"set": {"x-a": "1"}}}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "hosts": [f"{name}.test"],
+            "gateways": ["istio-system/public"],
+            "http": [
+                {"match": [{"uri": {"prefix": "/v2"}}], "route": two},
+                {"match": [{"uri": {"prefix": "/old"}}], "redirect": {"uri": "/"}},
+                {"route": [{"destination": {"host": f"{name}.{namespace}.svc.cluster.local", "port": {"number": 80}}}]},
+            ],
+        },
+    }
+
+
+class Project:
+    """Files of a migration as they should be, and two clusters that hold what they say. A test breaks some of it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        capsys: pytest.CaptureFixture[str],
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        self.folder, self._capsys, self._log, self._patch = folder, capsys, caplog, monkeypatch
+        self.closed: set[tuple[str, str]] = set()  # (cluster, kind) that may not be read
+        self.originals = {service: original(service) for service in SPLITS}
+        self.servers = {name: FakeApiServer(name, trouble=self._trouble(name)) for name in ("plum", "fern")}
+        intent = routing.Intent({"blue": "plum", "green": "fern"}, {"plum": 10_000, "fern": 0}, SPLITS, 7)
+        sides: tuple[routing.Side, routing.Side] = ("blue", "green")
+        for side, server in zip(sides, self.servers.values(), strict=True):
+            for obj in routing.objects(intent, self.originals, side, routing.Peer("10.0.0.1")).in_order():
+                server.put(obj)
+        self.edge = folder / "stacks/Pulumi.edge.yaml"
+        self.routes = folder / "stacks/edge.routes"
+        self.routes.mkdir(parents=True)
+        self.edge.write_text(EDGE)
+        for service, route in self.originals.items():
+            self.route(service).write_text(yaml.safe_dump(route))
+        self.file = folder / "migration.yaml"
+
+    def _trouble(self, cluster: str) -> Callable[[str, Resource, str], None]:
+        def trouble(verb: str, resource: Resource, name: str) -> None:
+            if verb in ("get", "list") and (cluster, resource.kind) in self.closed:
+                raise Forbidden(f"may not read {resource.kind}")
+
+        return trouble
+
+    def route(self, service: str) -> Path:
+        return self.routes / f"{service.replace('/', '.')}.yaml"
+
+    def forget(self, service: str, *clusters: str) -> None:
+        """The peer route keeps the original no more, as one of an older enrolment."""
+        namespace, name = service.split("/")
+        for cluster in clusters or self.servers:
+            key = ("networking.istio.io", "VirtualService", namespace, f"{name}-bluegreen-peer")
+            del self.servers[cluster].objects[key]["metadata"]["annotations"][routing.ORIGINAL_ANNOTATION]
+
+    def configure(self, more: str = "") -> None:
+        text = "clusters:\n"
+        for name, ports in zip(self.servers, self.ports, strict=True):
+            gateway = f"{{address: 127.0.0.1, port: {ports.api}, peer_port: {ports.peer}}}"
+            text += f"  {name}: {{kubeconfig: {name}.kubeconfig, gateway: {gateway}}}\n"
+            config = {
+                "current-context": "x",
+                "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+                "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{ports.api}"}}],
+                "users": [{"name": "x", "user": {"token": "t"}}],
+            }
+            (self.folder / f"{name}.kubeconfig").write_text(json.dumps(config))
+        self.file.write_text(f"{text}edge: stacks/Pulumi.edge.yaml\n{more}")
+
+    def run(self, *words: str) -> tuple[int, Any, str]:
+        """Exit code, document and what was told of the command as people run it."""
+        self._patch.setattr(sys, "argv", ["bluegreen", "--json", "-c", str(self.file), *words])
+        self._log.clear()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = self._capsys.readouterr()
+        return int(ended.value.code or 0), json.loads(out) if out else None, self._log.text + err
+
+    def at_blue(self) -> set[str]:
+        """Services whose route on blue is the original again, up to a common factor of weights."""
+        return {service for service in SPLITS if self.live("plum", service) == 0}
+
+    def live(self, cluster: str, service: str) -> int | None:
+        found = self.servers[cluster].objects["networking.istio.io", "VirtualService", *service.split("/")]
+        side: routing.Side = "blue" if cluster == "plum" else "green"
+        for route in (self.originals[service], reduced(self.originals[service])):
+            if (split := routing.live_split(found, route, side)) is not None:
+                return split
+        return None
+
+
+def reduced(route: Object) -> Object:
+    copied: Object = json.loads(json.dumps(route))
+    for each, weight in zip(copied["spec"]["http"][0]["route"], (3, 2), strict=True):
+        each["weight"] = weight
+    return copied
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Project]:
+    made = Project(tmp_path, capsys, caplog, monkeypatch)
+    with served(*made.servers.values()) as ports:
+        made.ports = ports  # type: ignore[attr-defined]
+        made.configure()
+        yield made
+
+
+ALL = set(SPLITS)
+
+
+def test_where_nothing_is_broken_all_is_back_and_the_clusters_are_asked_for_nothing_more(project: Project) -> None:
+    code, rolled, told = project.run("rollback")
+    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
+    assert set(StackFile(project.edge).read().services.values()) == {0}
+    assert "instead" not in told
+    assert all(project.live("fern", service) == 0 for service in SPLITS)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("policy: {dwel_seconds: 3}\n", "did you mean dwell_seconds", id="a typo under policy"),
+        pytest.param("polcy: {}\n", "polcy: unknown key", id="an unknown key"),
+        pytest.param("windows: [noon]\n", "windows[0]", id="no window"),
+        pytest.param("services: {shop/cart: {hold: 'yes'}}\n", "hold", id="a wrong value of a service"),
+        pytest.param("policy: {[\n", "broken YAML", id="broken YAML"),
+        pytest.param("policy: {}\npolicy: {}\n", "given twice", id="a key twice"),
+    ],
+)
+def test_a_mistake_in_migration_yaml_that_says_nothing_of_the_clusters(project: Project, text: str, told: str) -> None:
+    project.configure(text)
+    code, rolled, said = project.run("rollback")
+    assert (code, project.at_blue(), rolled["complete"]) == (0, ALL, True)
+    assert told in said
+    code, _, _ = project.run("status")
+    assert code == 2, "everybody else is strict"
+
+
+def test_counters_and_other_keys_of_a_cluster_may_be_wrong_too(project: Project) -> None:
+    project.file.write_text(project.file.read_text().replace("gateway:", "countrs: {}, gateway:", 1))
+    code, _, said = project.run("rollback")
+    assert (code, project.at_blue()) == (0, ALL)
+    assert "countrs" in said
+
+
+def conflict(text: str) -> str:
+    """Two people moved a service at once."""
+    ours, theirs = "    shop/cart: 2500  # one line each\n", "    shop/cart: 5000\n    shop/new: 100\n"
+    text = text.replace(ours, f"<<<<<<< HEAD\n{ours}=======\n{theirs}>>>>>>> main\n")
+    generation = "  bluegreen:generation: 7\n"
+    return text.replace(generation, f"<<<<<<< HEAD\n{generation}=======\n  bluegreen:generation: 9\n>>>>>>> main\n")
+
+
+BROKEN: dict[str, Callable[[str], str]] = {
+    "a merge conflict": conflict,
+    "an unknown key": lambda text: text + "  bluegreen:entri: {}\n",
+    "a share that is none": lambda text: text.replace("shop/pay: 10000", "shop/pay: 10001"),
+    "a service twice": lambda text: text.replace("    shop/pay", "    shop/cart: 1\n    shop/pay"),
+    "no sides": lambda text: text.replace("  bluegreen:sides: {blue: plum, green: fern}\n", ""),
+    "sides of two minds": lambda text: text.replace(
+        "  bluegreen:sides: {blue: plum, green: fern}\n",
+        "<<<<<<< a\n  bluegreen:sides: {blue: plum, green: fern}\n=======\n  bluegreen:sides: {blue: fern}\n>>>>>>> b\n",
+    ),
+    "torn in the middle": lambda text: text[: text.index("    shop/pay")] + "    'shop/p",
+    "empty": lambda text: "",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_stack_file_holds_nobody_up_and_is_told(project: Project, how: str) -> None:
+    broken = BROKEN[how](EDGE)
+    project.edge.write_text(broken)
+    code, rolled, told = project.run("rollback")
+    assert project.at_blue() == ALL
+    assert rolled["in_effect"]["blue"] is True
+    assert code == 1, "the file could not be written"
+    assert "Pulumi.edge.yaml" in told
+    assert "set these services to 0 there" in told
+    assert "users are served by blue" in told
+    assert project.edge.read_text() == broken
+    assert project.run("status")[0] == 2
+
+
+def test_a_stack_file_that_is_gone_is_made_up_for_by_the_record(project: Project) -> None:
+    project.edge.unlink()
+    code, rolled, _ = project.run("rollback")
+    assert (code, project.at_blue(), sorted(rolled["back"])) == (1, ALL, sorted(ALL))
+
+
+@pytest.mark.parametrize("how", ["a merge conflict", "torn in the middle"])
+def test_without_a_record_the_peer_routes_tell_who_is_enrolled(project: Project, how: str) -> None:
+    project.edge.write_text(BROKEN[how](EDGE))
+    project.closed = {("plum", "ConfigMap"), ("fern", "ConfigMap")}
+    code, _, _ = project.run("rollback")
+    assert (code, project.at_blue()) == (1, ALL)
+
+
+def test_who_is_blue_is_never_guessed(project: Project) -> None:
+    project.edge.write_text("")
+    project.closed = {("plum", "ConfigMap"), ("fern", "ConfigMap")}
+    code, _, told = project.run("rollback")
+    assert code == 2
+    assert "which cluster is blue" in told
+    assert "bluegreen:sides" in told
+    assert project.at_blue() == {"shop/search"}
+
+
+@pytest.mark.parametrize("kind", ["gone", "broken"])
+@pytest.mark.parametrize("kept", ["peer route", "live route", "green's peer route"])
+def test_an_original_without_its_file_comes_from_the_clusters(project: Project, kind: str, kept: str) -> None:
+    services = ["shop/cart"] if kept == "live route" else ["shop/cart", "shop/pay"]
+    for service in services:
+        if kind == "gone":
+            project.route(service).unlink()
+        else:
+            project.route(service).write_text("<<<<<<< HEAD\nspec: {}\n")
+        if kept != "peer route":
+            project.forget(service, *(["plum"] if "green" in kept else []))
+    code, rolled, told = project.run("rollback")
+    assert (code, project.at_blue(), rolled["complete"]) == (0, ALL, True)
+    for service in services:
+        assert f"original route of {service}" in told or project.route(service).name in told
+    assert "instead" in told
+    if kept == "live route":
+        assert project.live("fern", "shop/cart") == 0
+
+
+def test_one_service_whose_original_is_nowhere_keeps_no_other_back(project: Project) -> None:
+    project.route("shop/pay").unlink()
+    project.forget("shop/pay")
+    found = project.servers["fern"].objects["networking.istio.io", "VirtualService", "shop", "pay"]
+    found["spec"]["http"] = [{"route": [{"destination": {"host": routing.peer_host("shop/pay")}}]}]
+    code, rolled, told = project.run("rollback")
+    assert code == 1
+    assert project.at_blue() == {"shop/cart", "shop/search"}
+    assert list(rolled["not_back"]) == ["shop/pay"]
+    assert "restore the file from version control" in told
+    file = StackFile(project.edge).read()
+    assert file.services == {"shop/cart": 0, "shop/pay": 10_000, "shop/search": 0}
+
+
+def test_one_service_goes_back_whatever_is_wrong_with_the_others(project: Project) -> None:
+    for service in ("shop/pay", "shop/search"):
+        project.route(service).unlink()
+        project.forget(service)
+    code, _, told = project.run("rollback", "shop/cart")
+    assert (code, project.at_blue()) == (0, {"shop/cart", "shop/search"})
+    assert "shop/pay" not in told
+    assert StackFile(project.edge).read().services["shop/pay"] == 10_000
+
+
+def test_a_name_that_is_not_enrolled_is_refused_as_ever(project: Project) -> None:
+    code, _, told = project.run("rollback", "shop/crat")
+    assert (code, project.at_blue()) == (2, {"shop/search"})
+    assert "not enrolled: shop/crat" in told
