@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from migration.chance import tail, two_sample
-from migration.model import Judged, Tally, Verdict, WindowStats
+from migration.model import Baseline, Judged, Tally, Verdict, WindowStats
 from migration.policy import Policy
 from migration.samples import LONGEST_SECONDS, RECENT_SECONDS, Samples, Window
 
@@ -30,14 +29,6 @@ LONG_WINDOWS = (RECENT_SECONDS, LONGEST_SECONDS, math.inf)  # after the policy's
 SHARED_SECONDS = 3.0  # an outage of one or two seconds, and the sample in which it began
 DOUBT = 0.01  # less likely than this by chance: a step does not end on it
 SURELY_WORSE = 0.05  # that blue's few answers are worse than it is remembered
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What blue is remembered to have shown, by the gateways' counters and by the metrics store."""
-
-    answers: Tally = Tally()
-    latency_ms: float | None = None
 
 
 def fast(samples: Samples, policy: Policy, *, alone: bool = False) -> Judged:

@@ -7,7 +7,9 @@ Only good words advance: the dwell is over, green has answered enough requests, 
 the store said `pass` after
 the dwell was over. A step without enough requests is lengthened. Going back asks nobody: not the window, not a pause,
 not the store.
-Units (groups, or single services) move and return together. What went back stays back until somebody tries it again.
+Units (groups, or single services) move and return together. What went back stays back until somebody tries it again: raised
+by somebody else it is written to zero once more. What somebody else changed is frozen: it never goes forward, and goes on
+being judged and taken back, for as long as a bake would take.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ Unit = tuple[str, ...]
 Batches = tuple[tuple[Unit, ...], ...]
 State = Mapping[str, ServiceState]
 ON_GREEN = (Phase.MOVING, Phase.ARRIVED, Phase.BAKED)
+JUDGED = (*ON_GREEN, Phase.FROZEN)
 SETTLED = (Phase.ARRIVED, Phase.BAKED, Phase.RETURNED, Phase.HELD, Phase.FROZEN)
 WAITS = "holds: waits for the metrics store"  # for its next word; not yet a reason to worry
 NOTHING = Judged(Verdict.INCONCLUSIVE, "no samples yet")
@@ -44,6 +47,7 @@ class Observation:
     fast: Mapping[str, Judged] = field(default_factory=dict)
     slow: Mapping[str, Judged] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
+    doubts: Mapping[str, str] = field(default_factory=dict)  # why the whole step so far is not good enough to end it
     foreign: Mapping[str, str] = field(default_factory=dict)
     window_open: bool = True
     paused: str | None = None
@@ -53,7 +57,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Note:
-    op: str  # return, freeze, bake
+    op: str  # return, keep, freeze, bake
     service: str
     reason: str
 
@@ -73,12 +77,25 @@ def decide(order: Order, state: State, seen: Observation, policy_of: Callable[[s
     notes: list[Note] = []
     wants: set[str] = set()
     for service, who in seen.foreign.items():
-        if service in services and services[service].phase is not Phase.FROZEN:
-            services[service] = replace(services[service], phase=Phase.FROZEN, reason=who)
-            notes.append(Note("freeze", service, who))
+        there = services.get(service)
+        if there is None or there.phase is Phase.FROZEN:
+            continue
+        if there.phase is Phase.RETURNED:
+            moves.append(Move(service, 0, f"went back and stays back: {who}", back=True, over=True))
+            notes.append(Note("keep", service, who))
+            continue
+        services[service] = replace(
+            there, phase=Phase.FROZEN, reason=who, in_effect_at=now, dwell_seconds=0.0, dwell_done_at=None
+        )
+        notes.append(Note("freeze", service, who))
     guilty: dict[str, str] = {}
     for service, there in services.items():
-        if there.phase in ON_GREEN:
+        if there.phase is Phase.FROZEN:
+            judged, why = _judge(there, seen, service, policy_of(service), now)
+            services[service] = replace(judged, reason=there.reason)
+            if why:
+                guilty[service] = f"{why} (frozen: {there.reason})"
+        elif there.phase in ON_GREEN:
             services[service], why = _judge(there, seen, service, policy_of(service), now)
             if why:
                 guilty[service] = why
@@ -90,8 +107,17 @@ def decide(order: Order, state: State, seen: Observation, policy_of: Callable[[s
     for unit in units:
         _advance(unit, services, seen, policy_of, moves, notes, wants, now)
     _start(order, services, seen, policy_of, moves, now)
-    done = all(there.phase in SETTLED and there.phase is not Phase.ARRIVED for there in services.values())
+    done = all(
+        there.phase in SETTLED and there.phase is not Phase.ARRIVED and not _watched(there, seen, service, policy_of(service))
+        for service, there in services.items()
+    )
     return Decision(services, tuple(moves), tuple(notes), frozenset(wants), done)
+
+
+def _watched(there: ServiceState, seen: Observation, service: str, policy: Policy) -> bool:
+    """Whether a frozen service that green serves still has to be looked at."""
+    served = there.split_bp > 0 or seen.requests.get(service, 0) > 0
+    return there.phase is Phase.FROZEN and served and there.dwell_seconds < policy.bake_seconds
 
 
 def _judge(there: ServiceState, seen: Observation, service: str, policy: Policy, now: float) -> tuple[ServiceState, str | None]:
@@ -124,7 +150,7 @@ def _judge(there: ServiceState, seen: Observation, service: str, policy: Policy,
         if not passed:
             there = replace(there, reason=f"holds: {slow.reason}")
     if there.in_effect_at is not None and now >= there.in_effect_at:
-        needed = policy.bake_seconds if there.phase in (Phase.ARRIVED, Phase.BAKED) else policy.dwell_seconds
+        needed = policy.dwell_seconds if there.phase is Phase.MOVING else policy.bake_seconds
         there = replace(there, dwell_seconds=there.dwell_seconds + min(elapsed, now - there.in_effect_at))
         if there.dwell_seconds >= needed and there.dwell_done_at is None:
             there = replace(there, dwell_done_at=now)
@@ -143,11 +169,12 @@ def _return(
     """The whole unit goes back, last first: who calls goes before who is called."""
     for service in reversed(unit):
         there = services[service]
-        if there.phase in (Phase.FROZEN, Phase.HELD, Phase.RETURNED):
+        if there.phase in (Phase.HELD, Phase.RETURNED):
             continue
         why = guilty.get(service) or f"with {culprits[0]}: {guilty[culprits[0]]}"
-        if there.split_bp > 0:
-            moves.append(Move(service, 0, why, back=True))
+        frozen = there.phase is Phase.FROZEN  # what its route says is not what we wrote
+        if there.split_bp > 0 or frozen:
+            moves.append(Move(service, 0, why, back=True, over=frozen))
         notes.append(Note("return", service, why))
         services[service] = ServiceState(Phase.RETURNED, last_tick=now, reason=why)
 
@@ -202,6 +229,8 @@ def _proven(
         return there, False, None
     if seen.fast.get(service, NOTHING).verdict is Verdict.ERROR:
         return there, False, None
+    if (doubt := seen.doubts.get(service)) is not None:
+        return replace(there, reason=f"holds: {doubt}"), False, None
     answered = seen.requests.get(service, 0)
     passed = _slow_passed(there, seen, wants, service)
     unsure = seen.metrics and there.slow_unsure_at is not None and there.slow_unsure_at > there.dwell_done_at

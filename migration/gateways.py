@@ -49,14 +49,18 @@ class Gateways:
         self._writing: set[asyncio.Task[None]] = set()
         self._under_way: dict[Side, Counter[str]] = {side: Counter() for side in SIDES}  # writes of each service
         self._record_owed: dict[Side, bool] = dict.fromkeys(SIDES, False)
+        self._over: dict[Side, set[str]] = {side: set() for side in SIDES}  # whose next write goes over what others wrote
         self._writes = 0
 
-    async def write(self, changed: Sequence[str], wait_for: Collection[Side] = SIDES) -> None:
-        """Raises LostFence; all else that goes wrong is in `owed` and `foreign`.
+    async def write(self, changed: Sequence[str], wait_for: Collection[Side] = SIDES, *, over: Collection[str] = ()) -> None:
+        """Raises LostFence; all else that goes wrong is in `owed` and `foreign`. Those of `over` are written whatever
+        somebody else made of them.
 
         A side that is not waited for may take its time, and one with many routes to write is waited for WAIT_SECONDS and
         goes on beside the run: what is not written yet is owed meanwhile.
         """
+        for side in SIDES:
+            self._over[side] |= set(over)
         self.pay()
         writing = {side: asyncio.ensure_future(self._write_one(side, changed)) for side in SIDES}
         for task in writing.values():
@@ -80,13 +84,20 @@ class Gateways:
         for service in changed:
             under_way[service] += 1
         self._writes += 1
-        problems: Mapping[str, BluegreenError] = dict.fromkeys(changed, Unreachable("cut short"))
+        problems: dict[str, BluegreenError] = dict.fromkeys(changed, Unreachable("cut short"))
+        over = [service for service in changed if service in self._over[side]]
+        careful = [service for service in changed if service not in self._over[side]]
         try:
-            written = await self.routers[side].write(
-                splits, changed=changed, generation=generation, fence=self.fence, force=self.force
-            )
-            problems = written.problems
-            self._record_owed[side] = written.record is not None
+            for services, force in ((over, True), (careful, self.force)):
+                if not services and (changed or force):
+                    continue  # nothing of this kind; without any service the record alone is written, with care
+                written = await self.routers[side].write(
+                    splits, changed=services, generation=generation, fence=self.fence, force=force
+                )
+                for service in services:
+                    problems.pop(service, None)
+                problems |= written.problems
+                self._record_owed[side] = written.record is not None
         except LostFence as problem:
             self.lost = problem
         finally:
@@ -109,6 +120,7 @@ class Gateways:
                 late = again or service in self.failing[side]
                 self.owed[side].discard(service)
                 self.failing[side].discard(service)
+                self._over[side].discard(service)
                 if late and problem is None:
                     self._paid(service)
         if failed and not self.lost:

@@ -9,7 +9,9 @@ without an outcome is open: whoever comes next looks at the live world. A last l
 file is opened; any other line that cannot be read is an error, because then something else wrote here.
 
 Operations: shift (a split), rollback, entry, enroll, unenroll: with intents. Notes: start, stop, progress (dwell so far,
-`after` = {service: seconds}), effect, hold, return, freeze, thaw, retry, reassert, bake.
+`after` = {service: seconds}), baseline (what blue answered so far, `after` = {service: {requests, errors, classes,
+latency_ms}}), effect, hold, return, keep (raised by somebody after it went back), freeze, thaw, retry, reassert, bake,
+silent (gateway pods whose counters do not answer).
 
 A disk that takes nothing: an intent raises, since nothing may be begun without it; outcomes and notes are kept and written
 with the next line that can be, and `trouble` says so until then.
@@ -20,12 +22,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from migration.errors import ConfigError
+from migration.model import Baseline, Tally
 
 FILE = "journal.jsonl"
 Kind = Literal["intent", "outcome", "note"]
@@ -163,6 +166,7 @@ class Remembered:
     state: str = ""  # "", returned, frozen, baked
     reason: str = ""
     open_values: tuple[int, ...] = ()  # splits an open intent may have left
+    baseline: Baseline = field(default_factory=Baseline)
 
 
 def remember(events: Iterable[Event]) -> dict[str, Remembered]:
@@ -184,6 +188,9 @@ def remember(events: Iterable[Event]) -> dict[str, Remembered]:
         elif event.op == "progress" and isinstance(event.after, Mapping):
             for service, seconds in event.after.items():
                 of(service).dwell_seconds = float(seconds)
+        elif event.op == "baseline" and isinstance(event.after, Mapping):
+            for service, told in event.after.items():
+                of(service).baseline = _baseline(told)
         elif event.op in ("return", "freeze", "bake") and event.kind == "note":
             entry = of(event.target)
             entry.state = {"return": "returned", "freeze": "frozen", "bake": "baked"}[event.op]
@@ -197,3 +204,24 @@ def remember(events: Iterable[Event]) -> dict[str, Remembered]:
         if event.op in ("shift", "rollback"):
             of(event.target).open_values += tuple(value for value in (event.before, event.after) if isinstance(value, int))
     return services
+
+
+def told_baseline(baseline: Baseline) -> dict[str, Any]:
+    """As a `baseline` note has it."""
+    answers = baseline.answers
+    return {
+        "requests": answers.requests,
+        "errors": answers.errors,
+        "classes": dict(answers.classes),
+        "latency_ms": baseline.latency_ms,
+    }
+
+
+def _baseline(told: Mapping[str, Any]) -> Baseline:
+    try:
+        classes = {str(name): int(count) for name, count in told["classes"].items()}
+        latency = told["latency_ms"]
+        answers = Tally(int(told["requests"]), int(told["errors"]), 0, classes)
+        return Baseline(answers, None if latency is None else float(latency))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return Baseline()  # written by another version: as good as none

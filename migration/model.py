@@ -135,6 +135,14 @@ class WindowStats:
     classes: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """What blue is remembered to have shown of one service, by the gateways' counters and by the metrics store."""
+
+    answers: Tally = field(default_factory=Tally)
+    latency_ms: float | None = None
+
+
 # -- verdicts --------------------------------------------------------------------------------------------------------
 
 
@@ -164,7 +172,7 @@ class Phase(StrEnum):
     BAKED = "baked"  # its bake is over; analysis goes on while others move
     RETURNED = "returned"  # taken back; stays until it is tried again
     HELD = "held"  # by configuration: does not move
-    FROZEN = "frozen"  # somebody else changed it
+    FROZEN = "frozen"  # somebody else changed it: goes no further, is judged and taken back like any other
 
 
 @dataclass(frozen=True)
@@ -211,9 +219,13 @@ class RouterState:
 
 @dataclass(frozen=True)
 class Move:
-    """One write of one service's split. `back` moves need no lock, no window and no good word from anyone."""
+    """One write of one service's split. `back` moves need no lock, no window and no good word from anyone.
+
+    `over`: somebody else wrote this route meanwhile; it is written over.
+    """
 
     service: str
     to_bp: int
     reason: str
     back: bool = False
+    over: bool = False

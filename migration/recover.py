@@ -55,7 +55,8 @@ def recover(
         foreign = f"the stack file was raised to {file_bp / 100:g} % by hand"
     if foreign and not reassert:
         return Start(
-            ServiceState(Phase.FROZEN, min(file_bp, *(s or 0 for s in splits.values())), reason=foreign),
+            # as much as green may be serving: it is watched for that
+            ServiceState(Phase.FROZEN, max(s or 0 for s in splits.values()), reason=foreign),
             False,
             ("freeze", foreign),
         )

@@ -124,6 +124,7 @@ class Samples:
 
     def restart(self, at: float) -> None:
         """A step takes effect: its history begins with the first reading that is begun at or after `at`."""
+        self._remember(at, at_once=True)  # blue may fall silent by it
         self._starts_at, self._first = at, None
         self._recent, self._older = [], []
 
@@ -156,8 +157,8 @@ class Samples:
 
     # -- blue's memory -------------------------------------------------------------------------------------------------
 
-    def _remember(self, at: float) -> None:
-        if self._bin_began and at - self._bin_began[0] < BIN_SECONDS - 1e-6:
+    def _remember(self, at: float, *, at_once: bool = False) -> None:
+        if not at_once and self._bin_began and at - self._bin_began[0] < BIN_SECONDS - 1e-6:
             return
         total = _side(self._sum["blue"], self._sum["green"].forwarded)
         before = self._bin_began[1] if self._bin_began else total

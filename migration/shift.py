@@ -16,14 +16,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from migration import analysis
-from migration.decide import ON_GREEN, WAITS, Decision, Observation, decide
+from migration.decide import JUDGED, ON_GREEN, WAITS, Decision, Observation, decide
 from migration.entry import entry_back
 from migration.errors import BluegreenError, LostFence, Unreachable
 from migration.gateways import SIDES, Gateways
-from migration.journal import remember
-from migration.model import WHOLE_BP, GatewayCounters, Judged, Move, Phase, RouterState, ServiceState, Side, Verdict
+from migration.journal import Remembered, remember, told_baseline
+from migration.model import (
+    WHOLE_BP,
+    Baseline,
+    GatewayCounters,
+    Judged,
+    Move,
+    Phase,
+    RouterState,
+    ServiceState,
+    Side,
+    Tally,
+    Verdict,
+)
 from migration.record import write_record
 from migration.recover import recover
+from migration.samples import Samples
+from migration.stackfile import Edge
 from migration.store_words import StoreWords
 from migration.world import Result, Rules, Shown, World
 
@@ -31,6 +45,7 @@ log = logging.getLogger(__name__)
 PROBE_SECONDS = 0.05
 LOOK_SECONDS = 2.0
 PROGRESS_SECONDS = 10.0
+BASELINE_SECONDS = 60.0
 UNPROVEN_SECONDS = 10.0
 LEAVE_AGAIN_SECONDS = 5.0
 NUMBER = re.compile(r"[0-9.]+")
@@ -46,11 +61,12 @@ class Shift:
     returned: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._samples: dict[str, analysis.Samples] = {}
-        self._green_before: dict[str, int] = {}  # what green had answered when the step took effect
+        self._samples: dict[str, Samples] = {}
         self._effect: dict[str, asyncio.Task[None]] = {}
         metrics, clock = self.world.metrics, self.world.clock
-        self._store = StoreWords(metrics, clock, self.rules.policy_of, lambda: self.state) if metrics else None
+        self._store = (
+            StoreWords(metrics, clock, self.rules.policy_of, lambda: self.state, self._blue_answers) if metrics else None
+        )
         self._gates = Gateways(
             self.world.routers, clock, self.world.lock.fence,
             force=self.rules.reassert, intent=self._intent, paid=self._watch_effect,
@@ -60,7 +76,9 @@ class Shift:
         self._trouble_told: str | None = None
         self._held: dict[str, str] = {}  # what was told last of why a service holds
         self._looking: asyncio.Task[None] | None = None
-        self._looked_at = self._noted_at = float("-inf")
+        self._looked_at = self._noted_at = self._baselines_at = float("-inf")
+        self._baselines: dict[str, Baseline] = {}  # as they were noted last
+        self._silent: dict[Side, frozenset[str]] = {}  # pages of gateway pods that did not answer when it was told last
         self._generation = 0
         self._entry_sides: frozenset[Side] = frozenset({"blue"})
         self._leaving: asyncio.Task[None] | None = None
@@ -83,6 +101,7 @@ class Shift:
                 await self._rest(max(0.0, due - now))
                 if self.stop.is_set():
                     self._note_progress()
+                    self._note_baselines()
                     self.world.journal.note("stop", "shift", reason="interrupted")
                     break
             return self.result()
@@ -100,9 +119,7 @@ class Shift:
         """Reads the world as it is and settles what a crash left between two writes."""
         world = self.world
         edge = world.file.read()
-        self._entry_sides = frozenset(
-            side for side in SIDES if edge.entry.get(edge.blue if side == "blue" else edge.green or "", 0) > 0
-        ) or frozenset({"blue"})
+        self._entry_sides = _entry_sides(edge)
         live: dict[Side, RouterState] = dict(
             zip(SIDES, await asyncio.gather(*(world.routers[s].read() for s in SIDES)), strict=True)
         )
@@ -120,7 +137,13 @@ class Shift:
                 reassert=self.rules.reassert,
             )
             self.state[service] = start.state
-            self._samples[service] = analysis.Samples()
+            known = memory.get(service, Remembered()).baseline
+            self._samples[service] = Samples(known.answers)
+            self._baselines[service] = known
+            if self._store:
+                self._store.remember(service, known.latency_ms)
+            if start.state.phase is Phase.FROZEN:
+                self.state[service] = replace(start.state, in_effect_at=world.clock.monotonic())
             if start.note:
                 world.journal.note(start.note[0], service, reason=start.note[1])
             if start.write and start.state.phase is not Phase.FROZEN:
@@ -143,17 +166,22 @@ class Shift:
         world.lock.check()
         if self._gates.lost:
             raise self._gates.lost
+        began = world.clock.monotonic()
         readings, problem = await self._read_counters()
         now = world.clock.monotonic()
         for service, samples in self._samples.items():
-            samples.add(now, readings, service)
-        fast = {service: self._judge(service, problem) for service, there in self.state.items() if there.phase in ON_GREEN}
+            samples.add(began, readings, service)
+        judged = [service for service, there in self.state.items() if there.phase in JUDGED]
+        fast = {service: self._judge(service, problem) for service in judged}
         self._look(now)
         slow = self._store.take() if self._store else {}
         seen = Observation(
             fast=fast,
             slow=slow,
-            requests={s: self._samples[s].green_total() - self._green_before.get(s, 0) for s in self.state},
+            requests={service: samples.green_requests() for service, samples in self._samples.items()},
+            doubts={
+                service: why for service in judged if (why := analysis.doubt(self._samples[service], rules.policy_of(service)))
+            },
             foreign=self._foreign_now(),
             window_open=rules.window_open(world.clock.wall()),
             paused=rules.paused(),
@@ -170,6 +198,9 @@ class Shift:
             self._try_again()
             self._note_progress()
             self._noted_at = now
+        if now - self._baselines_at >= BASELINE_SECONDS:
+            self._note_baselines()
+            self._baselines_at = now
         last = dict(self._store.last) if self._store else {}
         self.on_tick(Shown(now, dict(self.state), fast, last, seen.paused, seen.window_open))
         leaving = self._leaving is not None and not self._leaving.done()
@@ -189,7 +220,7 @@ class Shift:
             if note.op == "return":
                 self.returned[note.service] = note.reason
             log.log(
-                logging.WARNING if note.op in ("return", "freeze") else logging.INFO,
+                logging.WARNING if note.op in ("return", "keep", "freeze") else logging.INFO,
                 "%s: %s: %s",
                 note.service,
                 note.op,
@@ -225,10 +256,11 @@ class Shift:
         before = before or self.state
         changes = [(move.service, before[move.service].split_bp, move.to_bp, move.reason) for move in moves]
         targets = {move.service: move.to_bp for move in moves}
-        for service, split in targets.items():
-            if before[service].split_bp == 0 and split > 0:
-                self._samples[service].forget()
         if forward:
+            self._note_baselines()  # blue may fall silent by this
+            began = world.clock.monotonic()
+            for service in targets:  # until it is proven to be in effect, what comes from now on is this step's
+                self._samples[service].restart(began)
             ids = world.journal.intents("shift", changes)
             try:
                 self._generation = world.file.write(services=targets, generation=self._generation + 1).generation
@@ -238,7 +270,10 @@ class Shift:
             await self._gates.write(list(targets))
         else:
             self._generation += 1
-            await self._gates.write(list(targets), wait_for=[side for side in SIDES if side in self._entry_sides])
+            over = [move.service for move in moves if move.over]
+            for service in over:
+                self._gates.foreign.pop(service, None)
+            await self._gates.write(list(targets), wait_for=[side for side in SIDES if side in self._entry_sides], over=over)
             self._write_file(targets)
             ids = world.journal.intents("shift", changes, needed=False)
         world.journal.outcomes(
@@ -252,6 +287,7 @@ class Shift:
 
     def _write_file(self, splits: Mapping[str, int]) -> None:
         """What the gateways have already. A file that cannot be written is owed it, and nothing goes forward meanwhile."""
+        self._see_file()
         try:
             edge = self.world.file.write(services={**self._file_owed, **splits}, generation=self._generation)
         except (BluegreenError, OSError) as problem:
@@ -261,14 +297,34 @@ class Shift:
             self._generation, self._file_owed, self._file_trouble = edge.generation, {}, None
 
     def _not_written(self, problem: BluegreenError | OSError) -> None:
-        """What somebody changed is frozen; a disk that takes nothing may take it again."""
-        if isinstance(problem, BluegreenError):
-            self._freeze_all(problem)
-        else:
-            self._file_trouble = self.world.journal.trouble or f"{self.world.file.path} cannot be written: {problem}"
-            if self._file_trouble != self._trouble_told:
-                log.warning("%s; nothing goes forward, what turns bad goes back", self._file_trouble)
-            self._trouble_told = self._file_trouble
+        """A disk that takes nothing may take it again, a file that is broken may be mended."""
+        why = problem if isinstance(problem, BluegreenError) else f"{self.world.file.path} cannot be written: {problem}"
+        self._file_trouble = self.world.journal.trouble or str(why)
+        if self._file_trouble != self._trouble_told:
+            log.warning("%s; nothing goes forward, what turns bad goes back", self._file_trouble)
+        self._trouble_told = self._file_trouble
+
+    def _see_file(self) -> None:
+        """Freezes the services whose shares somebody else changed (all of them, where sides or entry were)."""
+        file = self.world.file
+        try:
+            change = file.changed_by_others()
+            if change is None:
+                return
+            edge = file.read()
+        except BluegreenError as problem:
+            self._not_written(problem)
+            return
+        if self.rules.reassert:
+            self._file_owed |= {s: there.split_bp for s, there in self.state.items() if s in change.services}
+            return
+        for service, there in self.state.items():
+            if service in change.services:
+                self._gates.foreign.setdefault(service, f"{file.path} was changed: {change.services[service]}")
+            elif change.whole and there.phase not in (Phase.RETURNED, Phase.HELD):
+                self._gates.foreign.setdefault(service, f"{file.path} was changed: {change.told}")
+        if change.whole:
+            self._entry_sides = _entry_sides(edge)
 
     def _try_again(self) -> None:
         if self._file_owed:
@@ -336,8 +392,9 @@ class Shift:
             await clock.sleep(PROBE_SECONDS)
         there = self.state[service]
         if there.split_bp == split and there.in_effect_at is None:
-            self.state[service] = replace(there, in_effect_at=clock.monotonic())
-            self._green_before[service] = self._samples[service].green_total()
+            now = clock.monotonic()
+            self.state[service] = replace(there, in_effect_at=now)
+            self._samples[service].restart(now)
             proof = "in effect" if all(results) else "accepted, not proven"
             self.world.journal.note("effect", service, after=split, reason=proof)
 
@@ -367,12 +424,27 @@ class Shift:
         problems = [
             str(answer) for side, answer in answers.items() if isinstance(answer, BluegreenError) and side in self._entry_sides
         ]
+        self._tell_silent(readings)
         return readings, problems[0] if problems else None
+
+    def _tell_silent(self, readings: Mapping[Side, GatewayCounters]) -> None:
+        """The others count on; which pod is not watched is told once."""
+        for side, reading in readings.items():
+            silent = frozenset(reading.silent)
+            if silent != self._silent.get(side, frozenset()):
+                told = "; ".join(reading.silent.values()) or "all gateway pods' counters answer again"
+                self.world.journal.note("silent", side, after=sorted(silent), reason=told)
+                log.warning("%s's gateway: %s%s", side, told, "; the others are counted" if silent else "")
+            self._silent[side] = silent
 
     def _judge(self, service: str, problem: str | None) -> Judged:
         if problem:
             return Judged(Verdict.ERROR, problem)
-        return analysis.fast(self._samples[service], self.rules.policy_of(service))
+        alone = self.state[service].split_bp >= WHOLE_BP
+        return analysis.fast(self._samples[service], self.rules.policy_of(service), alone=alone)
+
+    def _blue_answers(self, service: str) -> Tally:
+        return self._samples[service].remembered()
 
     def _look(self, now: float) -> None:
         if (self._looking is None or self._looking.done()) and now - self._looked_at >= LOOK_SECONDS:
@@ -384,29 +456,28 @@ class Shift:
 
     def _foreign_now(self) -> dict[str, str]:
         """Foreign changes not yet known to the state; by policy written over instead."""
-        try:
-            change = self.world.file.changed_by_others()
-        except BluegreenError as problem:
-            change = str(problem)
-        if change and not self.rules.reassert:
-            self._freeze_all_as(f"{self.world.file.path} was changed: {change}")
+        self._see_file()
         if self.rules.reassert:
             for service, who in self._gates.write_over().items():
                 self.world.journal.note("reassert", service, after=self.state[service].split_bp, reason=who)
         return {s: who for s, who in self._gates.foreign.items() if s in self.state and self.state[s].phase is not Phase.FROZEN}
 
-    def _freeze_all(self, problem: BluegreenError) -> None:
-        self._freeze_all_as(str(problem))
-
-    def _freeze_all_as(self, why: str) -> None:
-        for service, there in self.state.items():
-            if there.phase not in (Phase.RETURNED, Phase.HELD, Phase.FROZEN):
-                self._gates.foreign.setdefault(service, why)
-
     def _note_progress(self) -> None:
         dwell = {s: round(there.dwell_seconds, 3) for s, there in self.state.items() if there.phase in ON_GREEN}
         if dwell:
             self.world.journal.note("progress", "shift", after=dwell)
+
+    def _note_baselines(self) -> None:
+        """What blue showed so far, for a run after this one: at 100 % nobody can ask it any more."""
+        known = {
+            s: Baseline(self._samples[s].remembered(), self._store.remembered_latency(s) if self._store else None)
+            for s, there in self.state.items()
+            if there.phase not in (Phase.RETURNED, Phase.HELD)
+        }
+        new = {s: baseline for s, baseline in known.items() if baseline != self._baselines.get(s)}
+        if new:
+            self.world.journal.note("baseline", "shift", after={s: told_baseline(each) for s, each in new.items()})
+            self._baselines |= new
 
     def result(self) -> Result:
         def those(*phases: Phase) -> dict[str, str]:
@@ -429,3 +500,11 @@ class Shift:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _entry_sides(edge: Edge) -> frozenset[Side]:
+    """By whose gateway users come in."""
+    there: frozenset[Side] = frozenset(
+        side for side in SIDES if edge.entry.get(edge.blue if side == "blue" else edge.green or "", 0) > 0
+    )
+    return there or frozenset({"blue"})

@@ -56,6 +56,15 @@ class Edge:
         return self.entry.get(self.green, 0) if self.green else 0
 
 
+@dataclass(frozen=True)
+class Change:
+    """What somebody else changed of the shares: `told` in words, `services` each in words; `whole`: sides or entry too."""
+
+    told: str
+    services: Mapping[str, str]
+    whole: bool
+
+
 Signature = tuple[int, int, int]  # when it was written, how long, which file
 
 
@@ -86,14 +95,14 @@ class StackFile:
         except OSError:
             return None
 
-    def changed_by_others(self) -> str | None:
-        """What of ours is not as we last saw it, in words; None: nothing. The file is not taken over."""
+    def changed_by_others(self) -> Change | None:
+        """Which shares, or sides, are not as we last saw them; None: none is. The file is not taken over: `read` does that.
+
+        Other settings (`ttl`, `hosts`, ...) may change at any time: they move nobody.
+        """
         if self.known is None or self._signature() == self._seen:
             return None
-        now = self._parse()
-        if now == self.known:
-            return None
-        return "; ".join(_differences(self.known, now)) or "its settings"
+        return _change(self.known, self._parse())
 
     def write(
         self,
@@ -108,7 +117,7 @@ class StackFile:
         the file's own."""
         if not force and (change := self.changed_by_others()):
             raise ForeignWrite(
-                f"{self.path}: changed by somebody else at {self._changed_at()}: {change}",
+                f"{self.path}: changed by somebody else at {self._changed_at()}: {change.told}",
                 target=str(self.path),
                 who=self._owner(),
                 when=self._changed_at(),
@@ -237,16 +246,17 @@ def _share(value: int) -> int:
     return value
 
 
-def _differences(before: Edge, after: Edge) -> list[str]:
-    told = []
-    for name, old, new in (("services", before.services, after.services), ("entry", before.entry, after.entry)):
-        changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-        told += [f"{PREFIX}{name}.{key} {_word(old.get(key))} -> {_word(new.get(key))}" for key in changed]
+def _change(before: Edge, after: Edge) -> Change | None:
+    def changed(name: str, old: Mapping[str, int], new: Mapping[str, int]) -> dict[str, str]:
+        keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        return {key: f"{PREFIX}{name}.{key} {_word(old.get(key))} -> {_word(new.get(key))}" for key in keys}
+
+    services = changed("services", before.services, after.services)
+    told = [*services.values(), *(whole := list(changed("entry", before.entry, after.entry).values()))]
     if (before.blue, before.green) != (after.blue, after.green):
-        told.append(f"{PREFIX}sides {before.blue}/{before.green} -> {after.blue}/{after.green}")
-    if before.generation != after.generation:
-        told.append(f"{PREFIX}generation {before.generation} -> {after.generation}")
-    return told
+        whole.append(f"{PREFIX}sides {before.blue}/{before.green} -> {after.blue}/{after.green}")
+        told.append(whole[-1])
+    return Change("; ".join(told), services, bool(whole)) if told else None
 
 
 def _word(value: Any) -> str:

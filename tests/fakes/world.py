@@ -69,6 +69,9 @@ class Universe:
     splits: Mapping[str, int] = field(default_factory=dict)
     green_errors: Callable[[str, float], float] = lambda service, now: 0.0
     blue_errors: Callable[[str, float], float] = lambda service, now: 0.0
+    green_class: str = ""  # of every good answer of green: "404", "gRPC 7" ...
+    blue_class: str = ""
+    latency_ms: Mapping[Side, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -121,15 +124,17 @@ class Universe:
             blue_bad = self.some(total - forwarded, self.blue_errors(service, now))
             hung = forwarded if service in self.hang else 0
             blue, green = self.counted["blue"][service], self.counted["green"][service]
+            blue_classes = {self.blue_class: total - forwarded - blue_bad} if self.blue_class else {}
+            green_classes = {self.green_class: forwarded - hung - green_bad} if self.green_class else {}
             self.counted["blue"][service] = replace(
                 blue,
-                local=blue.local + Tally(total - forwarded, blue_bad),
-                forwarded=blue.forwarded + Tally(forwarded - hung, 0 if hung else green_bad, hung),
+                local=blue.local + Tally(total - forwarded, blue_bad, 0, blue_classes),
+                forwarded=blue.forwarded + Tally(forwarded - hung, 0 if hung else green_bad, hung, green_classes),
             )
             self.counted["green"][service] = replace(
                 green,
-                local=green.local + Tally(forwarded - hung, green_bad),
-                peer_in=green.peer_in + Tally(forwarded - hung, green_bad),
+                local=green.local + Tally(forwarded - hung, green_bad, 0, green_classes),
+                peer_in=green.peer_in + Tally(forwarded - hung, green_bad, 0, green_classes),
             )
             self.answers.append((now, service, "green", forwarded, green_bad))
             self.answers.append((now, service, "blue", total - forwarded, blue_bad))
@@ -261,7 +266,11 @@ class FakeMetrics:
         self.universe.flow()
         since = asyncio.get_running_loop().time() - seconds
         rows = [a for a in self.universe.answers if a[1] == service and a[2] == side and a[0] > since]
-        return WindowStats(sum(a[3] for a in rows), sum(a[4] for a in rows)) if rows else None
+        if not rows:
+            return None
+        requests = sum(a[3] for a in rows)
+        latency = self.universe.latency_ms.get(side) if requests else None  # of nothing there is no quantile
+        return WindowStats(requests, sum(a[4] for a in rows), latency)
 
 
 class MarkedFile(StackFile):
