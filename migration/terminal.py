@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from migration import collection
 from migration.errors import Held
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ yes_option = click.option("--yes", "-y", is_flag=True, help="Act without asking.
 
 def run(task: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(task)
+
+
+def run_once(task: Coroutine[Any, Any, Any]) -> Any:
+    """As `run`, for a command that reads much, acts and ends within minutes."""
+    with collection.seldom():
+        return asyncio.run(task)
 
 
 def say(context: Context, document: Any, lines: list[str]) -> None:
