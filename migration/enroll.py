@@ -43,9 +43,10 @@ async def candidates(blue: Kubernetes, wanted: Sequence[str], enrolled: Sequence
     """Routes of blue bound to a gateway, as they are; those asked for, or all that can be shifted."""
     listing = await blue.list(VIRTUAL_SERVICE)
     found = {}
+    known, asked = frozenset(enrolled), frozenset(wanted)
     for item in listing.items:
         service = routing.service_of(item)
-        if service.endswith("-bluegreen-peer") or service in enrolled or (wanted and service not in wanted):
+        if service.endswith("-bluegreen-peer") or service in known or (asked and service not in asked):
             continue
         original = original_of(item)
         refused = tuple(routing.refusals(original))

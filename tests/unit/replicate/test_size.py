@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import cast
 
 import pytest
 
@@ -11,10 +13,15 @@ from lab import estate
 from migration import kinds
 from migration.checks_clusters import unmatched_selectors
 from migration.checks_workloads import leaders
+from migration.difference import Path, differences, surplus
+from migration.export import ExportOptions, export
 from migration.findings import Found, Scope, View, behind_routes, full_name, gateways_of, routed_services, spec_of, workloads
 from migration.kinds import Object, Resource
 from migration.model import Finding
+from migration.plan import Plan, plan
+from migration.ports import Discovery, Kubernetes, Listing
 from migration.preflight import CHECKS, judged
+from migration.transform import transform
 from tests.fakes.apiserver import served
 from tests.fakes.steps import steps
 
@@ -128,3 +135,73 @@ def test_what_checks_share_is_worked_out_once() -> None:
 
     other = Scope(singletons=frozenset({"shop/web"}))
     assert [mine.once(find, Scope()), mine.once(find, Scope()), mine.once(find, other)] == [1, 1, 2]
+
+
+class Listed:
+    """An API server that only lists what a view holds."""
+
+    def __init__(self, held: View) -> None:
+        self.name, self.held = held.name, held
+
+    async def discover(self, *, fresh: bool = False) -> Discovery:
+        return self.held.discovery
+
+    async def list(self, resource: Resource, namespace: str | None = None, *, metadata_only: bool = False) -> Listing:
+        return Listing(self.held.of(resource.name))
+
+
+def replicated(mine: View, theirs: View) -> Plan:
+    async def act() -> Plan:
+        bundle = await export(cast("Kubernetes", Listed(mine)), options=ExportOptions(green=theirs.discovery))
+        return await plan(transform(bundle), cast("Kubernetes", Listed(theirs)))
+
+    return asyncio.run(act())
+
+
+def test_ten_times_the_objects_are_ten_times_the_work_of_a_plan() -> None:
+    found: list[Plan] = []
+    views = [(mine, View("fern", DISCOVERY, mine.objects)) for mine in (blue(FEW // 4), blue(MANY // 4))]
+    work = [steps(lambda pair=pair: found.append(replicated(*pair))) for pair in views]
+    assert work[1] < 11 * work[0], f"{work[0]:,} steps for {FEW // 4:,} objects, {work[1]:,} for {MANY // 4:,}"
+    assert [len(made.changes) for made in found] == [FEW // 4 + 1, MANY // 4 + 1]
+
+
+def test_the_number_of_kinds_that_a_cluster_serves_is_added_not_multiplied_with_objects() -> None:
+    """A cluster with hundreds of definitions."""
+    thing = Resource("example.com", "v1", "Thing", "things", True)
+    meta = [{"name": f"thing-{number}", "namespace": "n", "uid": f"u{number}"} for number in range(2_000)]
+    things = {thing.name: [{"apiVersion": thing.api_version, "kind": thing.kind, "metadata": each} for each in meta]}
+
+    def work(number: int) -> int:
+        others = [Resource("example.com", "v1", f"Kind{n}", f"kind{n}", True) for n in range(number)]
+        served_first = Discovery((*others, thing), {(r.group, r.kind): ("v1",) for r in (*others, thing)})
+        found: list[Plan] = []
+        views = View("plum", served_first, things), View("fern", served_first, {})
+        count = steps(lambda: found.append(replicated(*views)))
+        assert found[0].counts()["create"] == len(meta)
+        return count
+
+    few, many = work(40), work(400)
+    assert many < 1.5 * few, f"{few:,} steps with 40 kinds, {many:,} with 400"
+
+
+def variables(number: int, value: str) -> list[dict[str, str]]:
+    return [{"name": f"SETTING_{n}", "value": value} for n in range(number)]
+
+
+def test_long_keyed_lists_are_compared_item_by_item_not_each_with_all() -> None:
+    def work(number: int) -> int:
+        owned = {f'k:{{"name":"SETTING_{n}"}}': {"f:name": {}, "f:value": {}} for n in range(number)}
+        wanted, live = variables(number, "a"), list(reversed(variables(number, "b")))
+        found: list[list[Path]] = []
+
+        def act() -> None:
+            found.append(list(differences(wanted, live, (owned,))))
+            found.append(list(surplus(owned, wanted[1:])))
+
+        count = steps(act)
+        assert (len(found[0]), found[1]) == (number, [('k:{"name":"SETTING_0"}',)])
+        return count
+
+    few, many = work(100), work(1_000)
+    assert many < 11 * few, f"{few:,} steps for 100 items, {many:,} for 1,000"
