@@ -13,6 +13,21 @@ from typing import Any
 
 Object = dict[str, Any]
 
+PATHS = {
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
+    "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
+    "Service": "/api/v1/namespaces/{}/services",
+    "VirtualService": "/apis/networking.istio.io/v1/namespaces/{}/virtualservices",
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "Secret": "/api/v1/namespaces/{}/secrets",
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "Gateway": "/apis/networking.istio.io/v1/namespaces/{}/gateways",
+}
 PER_APPLICATION = 10
 APPLICATIONS_PER_NAMESPACE = 50
 GATEWAY = "estate/unused"  # of no gateway's pods: its routes cost the lab's Envoys nothing
