@@ -10,7 +10,6 @@ everything to blue. Run again after it was cut short, it makes what is missing.
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -237,10 +236,8 @@ async def unenroll(
 
 
 def _yaml(document: Object) -> str:
-    from ruamel.yaml import YAML
+    """As read_route reads it: YAML 1.1, in which a header's value of `on` or `12:30` is a text only in quotes."""
+    import yaml
 
-    yaml = YAML()
-    yaml.width = 4096
-    buffer = io.StringIO()
-    yaml.dump(document, buffer)
-    return buffer.getvalue()
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump(document, Dumper=dumper, sort_keys=False, width=4096, allow_unicode=True))

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 import routing
 from migration.cli_prepare import take_in
@@ -204,3 +205,18 @@ def test_a_route_that_can_no_longer_be_shifted_is_refused(pair: Pair) -> None:
     pair.blue.put(changed)
     with pytest.raises(Held, match="bound to the mesh"):
         pair.enroll()
+
+
+@pytest.mark.parametrize(
+    "word", ["on", "No", "yes", "12:30", "1_000", "012", "=", "~", "1e3", "- a", "a: b", "two\nlines", "é"]
+)
+def test_a_text_of_a_route_stays_a_text_in_its_file(tmp_path: Path, word: str) -> None:
+    """YAML 1.1, which the program and the command read, takes a bare `on` for true and `12:30` for a number."""
+    pair = Pair(tmp_path)
+    route = original()
+    route["spec"]["http"][0]["match"] = [{"headers": {"x-beta": {"exact": word}, word: {"prefix": word}}}]
+    pair.blue.put(route)
+    pair.enroll()
+    folder = StackFile(pair.edge_path).routes_folder
+    assert read_route(folder, SERVICE)["spec"] == route["spec"]
+    assert yaml.safe_load((folder / "shop.catalog.yaml").read_text())["spec"] == route["spec"]
