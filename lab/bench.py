@@ -122,7 +122,7 @@ class Bench:
 
 
 def bench() -> None:
-    """Measures everything, prints the table, writes bench.json in the lab's root; within a quarter of an hour. Leaves nothing."""
+    """Measures all, prints the table, writes bench.json in the lab's root; within a quarter of an hour. Leaves nothing."""
     console = Console(highlight=False)
     programs.ensure(console.print)
     root = default_root()
