@@ -13,8 +13,11 @@ Object = dict[str, Any]
 OBJECTS = 2000
 NAMESPACES = 8
 MARK = "bluegreen-bench"
+MANY = 20_000
 UP, HELP, ZERO = "start-up: a lab with two clusters", "start-up: bluegreen --help", "first bad answer to zero"
-LIMITS_SECONDS = {UP: 25.0, HELP: 0.3, ZERO: 3.0}
+PREFLIGHT = f"processor time of preflight at {MANY:,} objects"
+LIMITS_SECONDS = {UP: 25.0, HELP: 0.3, ZERO: 3.0, PREFLIGHT: 4.0}
+REST_SECONDS, REST_WRITES = 3.0, 4  # leases are renewed for ever
 KINDS = ("ConfigMap", "Secret", "Service", "Deployment", "Role", "ServiceAccount")
 
 
@@ -43,6 +46,16 @@ def over(rows: Iterable[Row]) -> list[str]:
         for name, limit in LIMITS_SECONDS.items()
         if each.name.startswith(name) and each.ours > limit
     ]
+
+
+def at_rest(seen: Sequence[tuple[float, int]], seconds: float = REST_SECONDS, writes: int = REST_WRITES) -> bool:
+    """Whether an API server took at most so many writes within the last seconds.
+
+    Args:
+        seen: (time in seconds, revision of its store), oldest first; the revision rises by one with every write.
+    """
+    before = [revision for when, revision in seen if when <= seen[-1][0] - seconds]
+    return bool(before) and seen[-1][1] - before[-1] <= writes
 
 
 def pairs(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -85,6 +86,9 @@ def missing_kinds(blue: View, green: View, scope: Scope) -> Found:
         )
 
 
+CLASSES = ("storageclasses.storage.k8s.io", "ingressclasses.networking.k8s.io", "priorityclasses.scheduling.k8s.io")
+
+
 def _class_users(view: View, scope: Scope) -> Iterator[tuple[str, str, Object]]:
     """(resource name of the class, its name, who names it)"""
     for claim in view.of("persistentvolumeclaims"):
@@ -97,25 +101,27 @@ def _class_users(view: View, scope: Scope) -> Iterator[tuple[str, str, Object]]:
     for ingress in view.of("ingresses.networking.k8s.io"):
         if scope.moves(ingress) and spec_of(ingress).get("ingressClassName"):
             yield "ingressclasses.networking.k8s.io", spec_of(ingress)["ingressClassName"], ingress
-    for workload in workloads(view, scope):
+    for workload in view.once(workloads, scope):
         if name := pod_spec(workload).get("priorityClassName"):
             yield "priorityclasses.scheduling.k8s.io", name, workload
 
 
 def dangling_classes(blue: View, green: View, scope: Scope) -> Found:
+    ours, theirs = _classes(blue), _classes(green)
     told = set()
     for resource_name, name, user in _class_users(blue, scope):
-        there = any(c["metadata"]["name"] == name for view in (blue, green) for c in view.of(resource_name))
-        if not there and (resource_name, name) not in told:
-            told.add((resource_name, name))
-            kind = resource_name.partition(".")[0]
-            evidence = f"{kinds.name_of(user)} names it; neither cluster has it"
-            remedy = f"create it on green or name one of: {_names(green, resource_name)}"
-            yield finding("BG110", Severity.WARNING, f"{kind}/{name}", evidence, remedy)
+        if name in ours[resource_name] or name in theirs[resource_name] or (resource_name, name) in told:
+            continue
+        told.add((resource_name, name))
+        kind = resource_name.partition(".")[0]
+        evidence = f"{kinds.name_of(user)} names it; neither cluster has it"
+        remedy = f"create it on green or name one of: {', '.join(theirs[resource_name]) or 'none there'}"
+        yield finding("BG110", Severity.WARNING, f"{kind}/{name}", evidence, remedy)
 
 
-def _names(view: View, resource_name: str) -> str:
-    return ", ".join(sorted(c["metadata"]["name"] for c in view.of(resource_name))) or "none there"
+def _classes(view: View) -> dict[str, dict[str, None]]:
+    """The names of each kind of class that a cluster has, sorted."""
+    return {kind: dict.fromkeys(sorted(c["metadata"]["name"] for c in view.of(kind))) for kind in CLASSES}
 
 
 def differing_classes(blue: View, green: View, _: Scope) -> Found:
@@ -141,12 +147,13 @@ def _short(value: Any) -> str:
 def missing_gateways(blue: View, green: View, scope: Scope) -> Found:
     there = {full_name(g) for g in green.of(kinds.GATEWAY.name)}
     coming = {full_name(g) for g in blue.of(kinds.GATEWAY.name) if scope.moves(g)}
+    has = ", ".join(sorted(there)) or "none"
     for route in blue.of(kinds.VIRTUAL_SERVICE.name):
         if not scope.moves(route):
             continue
         for gateway in gateways_of(route):
             if gateway not in there and gateway not in coming:
-                evidence = f"names Gateway {gateway}; green has {', '.join(sorted(there)) or 'none'}"
+                evidence = f"names Gateway {gateway}; green has {has}"
                 remedy = f"make Gateway {gateway} on green (it is in a namespace that is not copied)"
                 yield finding("BG120", Severity.BLOCKING, route, evidence, remedy)
 
@@ -159,7 +166,12 @@ _SUFFIX |= {f"{letter}i": 1024.0**power for power, letter in enumerate("KMGTPE",
 
 def quantity(text: Any) -> float:
     """`250m` -> 0.25, `1Gi` -> 1073741824. What is not a quantity counts as nothing."""
-    match = re.fullmatch(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]?|[KMGTPE]i)", str(text))
+    return _quantity(str(text))
+
+
+@lru_cache(maxsize=4096)  # thousands of pods ask for the same few amounts
+def _quantity(text: str) -> float:
+    match = re.fullmatch(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]?|[KMGTPE]i)", text)
     return float(match[1]) * _SUFFIX[match[2]] if match else 0.0
 
 
@@ -204,13 +216,13 @@ def node_capacity(blue: View, green: View, scope: Scope) -> Found:
             "add nodes to green",
         )
         return
+    asked, held = ([requested(p) for p in pods] for pods in (coming, taken))
     for name, unit, scale in (("cpu", "cores", 1.0), ("memory", "GiB", 1024.0**3), ("pods", "pods", 1.0)):
         room = sum(quantity(((n.get("status") or {}).get("allocatable") or {}).get(name, 0)) for n in nodes)
         if name == "pods":
             need, used = float(len(coming)), float(len(taken))
         else:
-            need = sum(requested(p)[name] for p in coming)
-            used = sum(requested(p)[name] for p in taken)
+            need, used = (sum(pod[name] for pod in pods) for pods in (asked, held))
         if need > room - used:
             yield finding(
                 "BG201",
@@ -223,12 +235,20 @@ def node_capacity(blue: View, green: View, scope: Scope) -> Found:
 
 
 def unmatched_selectors(blue: View, green: View, scope: Scope) -> Found:
-    nodes = [n["metadata"].get("labels") or {} for n in green.of("nodes")]
-    if not nodes:
+    if not green.of("nodes"):
         return  # told by BG201
-    for workload in workloads(blue, scope):
+    having: dict[tuple[str, str], set[int]] = defaultdict(set)  # label -> the nodes that have it
+    for number, node in enumerate(green.of("nodes")):
+        for label in (node["metadata"].get("labels") or {}).items():
+            having[label].add(number)
+    lacking: dict[frozenset[tuple[str, str]], bool] = {frozenset(): False}  # selector -> no node has all of it
+    for workload in blue.once(workloads, scope):
         selector = pod_spec(workload).get("nodeSelector") or {}
-        if selector and not any(selector.items() <= labels.items() for labels in nodes):
+        labels = frozenset(selector.items())
+        if labels not in lacking:
+            fewest, *others = sorted((having.get(label, set()) for label in labels), key=len)
+            lacking[labels] = not fewest.intersection(*others)
+        if lacking[labels]:
             wanted = ", ".join(f"{k}={v}" for k, v in sorted(selector.items()))
             remedy = "label nodes of green, or give it a node group with these labels"
             yield finding("BG202", Severity.WARNING, workload, f"selects nodes with {wanted}", remedy)

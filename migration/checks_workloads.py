@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
 
 from migration import kinds
-from migration.findings import (
-    Found,
-    Scope,
-    View,
-    finding,
-    full_name,
-    gateways_of,
-    pod_spec,
-    routed_services,
-    spec_of,
-    workloads,
-)
-from migration.kinds import Object
+from migration.findings import Found, Scope, View, behind_routes, finding, full_name, gateways_of, pod_spec, spec_of
 from migration.model import Severity
 from routing import refusals
 
 # -- 3xx workloads and routes ------------------------------------------------------------------------------------------
-
-
-def behind_routes(view: View, scope: Scope) -> Iterator[tuple[Object, str]]:
-    """Each workload that a gateway's route reaches, with the route."""
-    services = {full_name(s): spec_of(s).get("selector") or {} for s in view.of("services")}
-    told = set()
-    for route in view.of(kinds.VIRTUAL_SERVICE.name):
-        if not scope.moves(route) or not gateways_of(route):
-            continue
-        for service in sorted(routed_services(route)):
-            selector = services.get(service)
-            if not selector:
-                continue
-            for workload in workloads(view, scope):
-                labels = ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
-                same = workload["metadata"].get("namespace") == service.partition("/")[0]
-                if same and selector.items() <= labels.items() and kinds.name_of(workload) not in told:
-                    told.add(kinds.name_of(workload))
-                    yield workload, full_name(route)
 
 
 def single_replicas(blue: View, _: View, scope: Scope) -> Found:
@@ -52,7 +21,7 @@ def single_replicas(blue: View, _: View, scope: Scope) -> Found:
         ): h
         for h in blue.of("horizontalpodautoscalers.autoscaling")
     }
-    for workload, route in behind_routes(blue, scope):
+    for workload, route in blue.once(behind_routes, scope):
         if workload["kind"] == "DaemonSet":
             continue
         hpa = scaled.get((workload["kind"], workload["metadata"].get("namespace"), workload["metadata"]["name"]))
@@ -73,7 +42,7 @@ def blocking_budgets(blue: View, _: View, scope: Scope) -> Found:
 
 
 def missing_probes(blue: View, _: View, scope: Scope) -> Found:
-    for workload, route in behind_routes(blue, scope):
+    for workload, route in blue.once(behind_routes, scope):
         bare = [c["name"] for c in pod_spec(workload).get("containers") or () if not c.get("readinessProbe")]
         if bare and len(bare) == len(pod_spec(workload).get("containers") or ()):
             evidence = f"no readiness probe on {', '.join(bare)}; behind route {route}"
@@ -115,12 +84,15 @@ def stateful_sets(blue: View, _: View, scope: Scope) -> Found:
 
 
 def leaders(blue: View, _: View, scope: Scope) -> Found:
+    named = defaultdict(list)
+    for singleton in scope.singletons:
+        namespace, name = singleton.split("/", 1)
+        named[namespace].append(name)
     for lease in blue.of("leases.coordination.k8s.io"):
         holder = spec_of(lease).get("holderIdentity")
         if not scope.moves(lease) or not holder:
             continue
-        namespace = lease["metadata"].get("namespace", "")
-        if any(s.startswith(f"{namespace}/") and holder.startswith(s.partition("/")[2]) for s in scope.singletons):
+        if holder.startswith(tuple(named.get(lease["metadata"].get("namespace", ""), ()))):
             continue
         remedy = "if it acts on the world outside the cluster, name its workload under `singletons` in migration.yaml"
         yield finding("BG501", Severity.WARNING, lease, f"held by {holder}", remedy)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migration.errors import Held
-from migration.terminal import Context, confirm, locked, pass_context, run, say, yes_option
+from migration.terminal import Context, confirm, locked, pass_context, run_once, say, yes_option
 
 if TYPE_CHECKING:
     from migration.config import Migration
@@ -30,7 +30,7 @@ def preflight(context: Context) -> None:
                 there.clusters["blue"], there.clusters["green"], ignore=migration.ignore, singletons=migration.singletons
             )
 
-    findings = run(act())
+    findings = run_once(act())
     lines = [f"{f.code} {f.severity:<8} {f.status:<7} {f.object}: {f.evidence}\n      {f.remedy}" for f in findings]
     held = [f for f in findings if f.status != "waived" and f.severity == "blocking"]
     lines.append(f"{len(findings)} findings, {len(held)} of them hold" if findings else "nothing found")
@@ -53,7 +53,7 @@ def replicate(context: Context, yes: bool, force: bool) -> None:
         async with opened(migration) as there:
             await copy(context, migration, there, yes=yes, force=force)
 
-    run(act())
+    run_once(act())
 
 
 async def copy(context: Context, migration: Migration, there: Opened, *, yes: bool, force: bool) -> None:
@@ -103,7 +103,7 @@ def capacity(context: Context, yes: bool) -> None:
         if not done.ok:
             raise Held(f"{len(done.failed)} floors do not hold", remedy="see above, then `bluegreen capacity` again")
 
-    run(act())
+    run_once(act())
 
 
 @click.command()
@@ -142,7 +142,7 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
                 patience_seconds=patience,
             )
 
-    verdicts = run(act())
+    verdicts = run_once(act())
     lines = [f"{'ok  ' if v.ok else 'FAIL'} {v.service}: {'; '.join(v.problems or v.evidence)}" for v in verdicts]
     say(context, {"verdicts": [asdict(v) for v in verdicts]}, lines)
     bad = [v.service for v in verdicts if not v.ok]
@@ -164,7 +164,7 @@ def enroll(context: Context, services: tuple[str, ...], yes: bool) -> None:
         async with opened(migration) as there:
             await take_in(context, migration, there, services, yes=yes)
 
-    run(act())
+    run_once(act())
 
 
 async def take_in(context: Context, migration: Migration, there: Opened, services: tuple[str, ...], *, yes: bool) -> None:
@@ -239,4 +239,4 @@ def unenroll(context: Context, services: tuple[str, ...], yes: bool, force: bool
                 lock.release()
         say(context, {"unenrolled": list(services)}, [f"{len(services)} services let go"])
 
-    run(act())
+    run_once(act())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import signal
@@ -68,6 +67,7 @@ def shift(context: Context, yes: bool, retry: tuple[str, ...], reassert: bool) -
 async def _shift(
     context: Context, there: Opened, lock: Any, yes: bool, retry: tuple[str, ...], reassert: bool
 ) -> tuple[Any, bool]:
+    import asyncio
     import time
 
     from migration.clock import SystemClock

@@ -8,7 +8,7 @@ first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -49,37 +49,71 @@ def _list_differences(wanted: list[Any], live: list[Any], fields: tuple[Mapping[
                 yield path if not isinstance(ours, dict) else (*path, f"i:{index}")
                 return
         return
-    names: tuple[str, ...] = ()
-    for key in keys:
-        if key.startswith("k:"):
-            names = tuple(orjson.loads(key[2:]))
-            break
+    means = _Keys(key for key in keys if key.startswith("k:"))
+    names = means.names
+    there: dict[Path, dict[tuple[Any, ...], Any]] = {}  # names of key fields -> their values -> the first item with them
     for ours in wanted:
         if not names or not isinstance(ours, dict):
             if ours not in live:
                 yield (*path, "v:" + orjson.dumps(ours).decode())
             continue
         selector = {name: ours[name] for name in names if name in ours}
-        theirs = next((t for t in live if isinstance(t, dict) and all(t.get(n) == v for n, v in selector.items())), None)
-        step = next(
-            (key for key in keys if key.startswith("k:") and _selects(key, ours)),
-            "k:" + orjson.dumps(selector).decode(),
-        )
+        asked = tuple(selector)
+        if asked not in there:
+            there[asked] = {_values(item, asked): item for item in reversed(live) if isinstance(item, dict)}
+        theirs = there[asked].get(_values(ours, asked))
+        step = min(means.of(ours), default="k:" + orjson.dumps(selector).decode())
         if theirs is None:
             yield (*path, step)
         elif theirs != ours:
             yield from differences(ours, theirs, tuple(f[step] for f in fields if step in f), (*path, step))
 
 
-def _selects(key: str, item: Mapping[str, Any]) -> bool:
-    """Whether a fieldsV1 key (`k:{"containerPort":80,"protocol":"TCP"}`) means this item; a key that was defaulted is
-    not held against it.
+class _Keys:
+    """The keys of a keyed list (`k:{"containerPort":80,"protocol":"TCP"}`), found by the items that they mean.
+
+    Lists of hundreds of items (variables, ports, rules) would otherwise cost the product of items and keys.
     """
-    return all(item.get(name, value) == value for name, value in orjson.loads(key[2:]).items())
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._by_names: dict[Path, list[tuple[str, Mapping[str, Any]]]] = {}
+        for key in keys:
+            fields = orjson.loads(key[2:])
+            self._by_names.setdefault(tuple(fields), []).append((key, fields))
+        self._index: dict[tuple[Path, Path], dict[tuple[Any, ...], list[str]]] = {}
+
+    @property
+    def names(self) -> Path:
+        """The fields that the first key is made of."""
+        return next(iter(self._by_names), ())
+
+    def of(self, item: Mapping[str, Any]) -> list[str]:
+        """The keys that mean this item; a key's field that the item lacks was defaulted and is not held against it."""
+        found: list[str] = []
+        for names, keys in self._by_names.items():
+            has = tuple(name for name in names if name in item)
+            if (names, has) not in self._index:
+                index = self._index[names, has] = {}
+                for key, fields in keys:
+                    index.setdefault(_values(fields, has), []).append(key)
+            found += self._index[names, has].get(_values(item, has), ())
+        return found
+
+
+def _values(item: Mapping[str, Any], names: Path) -> tuple[Any, ...]:
+    """What an item has in these fields, to be looked up by; what can be no key is taken by its text."""
+    found = (item.get(name) for name in names)
+    return tuple(repr(value) if isinstance(value, (dict, list)) else value for value in found)
 
 
 def surplus(owned: Mapping[str, Any], wanted: Any, path: Path = ()) -> Iterator[Path]:
     """Paths that a manager owns and no longer wants: server-side apply would take them away."""
+    meant: dict[str, Any] = {}
+    if isinstance(wanted, list):
+        means = _Keys(key for key in owned if key.startswith("k:"))
+        for item in wanted:
+            for key in means.of(item) if isinstance(item, dict) else ():
+                meant.setdefault(key, item)
     for key, inner in owned.items():
         if key == ".":
             continue
@@ -90,7 +124,7 @@ def surplus(owned: Mapping[str, Any], wanted: Any, path: Path = ()) -> Iterator[
                 found = wanted.get(rest, MISSING)
         elif kind == "k:":
             if isinstance(wanted, list):
-                found = next((w for w in wanted if isinstance(w, dict) and _selects(key, w)), MISSING)
+                found = meant.get(key, MISSING)
                 if found is MISSING and not inner:
                     continue
         elif kind == "v:":

@@ -10,7 +10,6 @@ everything to blue. Run again after it was cut short, it makes what is missing.
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,9 +44,10 @@ async def candidates(blue: Kubernetes, wanted: Sequence[str], enrolled: Sequence
     """Routes of blue bound to a gateway, as they are; those asked for, or all that can be shifted."""
     listing = await blue.list(VIRTUAL_SERVICE)
     found = {}
+    known, asked = frozenset(enrolled), frozenset(wanted)
     for item in listing.items:
         service = routing.service_of(item)
-        if service.endswith("-bluegreen-peer") or service in enrolled or (wanted and service not in wanted):
+        if service.endswith("-bluegreen-peer") or service in known or (asked and service not in asked):
             continue
         original = original_of(item)
         refused = tuple(routing.refusals(original))
@@ -246,10 +246,8 @@ async def unenroll(
 
 
 def _yaml(document: Object) -> str:
-    from ruamel.yaml import YAML
+    """As read_route reads it: YAML 1.1, in which a header's value of `on` or `12:30` is a text only in quotes."""
+    import yaml
 
-    yaml = YAML()
-    yaml.width = 4096
-    buffer = io.StringIO()
-    yaml.dump(document, buffer)
-    return buffer.getvalue()
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump(document, Dumper=dumper, sort_keys=False, width=4096, allow_unicode=True))

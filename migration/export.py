@@ -104,7 +104,9 @@ async def export(blue: Kubernetes, *, options: ExportOptions | None = None) -> B
     pages = await asyncio.gather(*(listed(resource) for resource in chosen))
     seen = {obj["metadata"].get("uid") for page in pages for obj in page}
     pods = frozenset(_name(pod) for r, page in zip(chosen, pages, strict=True) if r.name == "pods" for pod in page)
-    context = _Context(options, seen, _selectorless(chosen, pages), _newest_releases(chosen, pages), pods)
+    context = _Context(
+        options, seen, _selectorless(chosen, pages), _newest_releases(chosen, pages), pods, frozenset(options.namespaces)
+    )
     items: list[Item] = []
     for resource, page in zip(chosen, pages, strict=True):
         keep = []
@@ -148,6 +150,7 @@ class _Context:
     selectorless: frozenset[str]
     newest_releases: frozenset[str]
     pods: frozenset[str] = frozenset()
+    namespaces: frozenset[str] = frozenset()
 
 
 def _selectorless(chosen: list[Resource], pages: list[list[Object]]) -> frozenset[str]:
@@ -184,7 +187,7 @@ def why_skipped(obj: Mapping[str, Any], resource: Resource, context: _Context) -
     namespace = meta.get("namespace") or (meta["name"] if resource.name == "namespaces" else None)
     if namespace in options.baseline_namespaces:
         return f"namespace {namespace} belongs to the baseline"
-    if options.namespaces and namespace and namespace not in options.namespaces:
+    if context.namespaces and namespace and namespace not in context.namespaces:
         return "namespace not asked for"
     if meta.get("deletionTimestamp"):
         return "being deleted"
@@ -193,9 +196,10 @@ def why_skipped(obj: Mapping[str, Any], resource: Resource, context: _Context) -
             return f"made by its {owner.get('kind')}"
     if resource.name == kinds.VIRTUAL_SERVICE.name and _name(obj) in options.enrolled:
         return "an enrolled route, written by the edge"
-    if written_by_edge(obj):
+    managers = managers_of(obj)
+    if kinds.EDGE in managers and written_by_edge(obj):
         return "written by the edge"
-    if "eks" in managers_of(obj):
+    if "eks" in managers:
         return "managed by EKS"
     return _bootstrap(obj, resource, options) or _by_controller(obj, resource, context) or _gitops(obj, options)
 

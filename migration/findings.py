@@ -4,9 +4,10 @@ it reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from migration import kinds
 from migration.kinds import Object
@@ -35,6 +36,9 @@ DOCS = {
 }
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class View:
     """What was read of one cluster: objects by `plural.group`; `problems`: kinds that could not be listed, and why."""
@@ -43,9 +47,21 @@ class View:
     discovery: Discovery
     objects: Mapping[str, list[Object]]
     problems: Mapping[str, str] = field(default_factory=dict)
+    _found: dict[tuple[Callable[..., Any], Scope], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, resource_name: str) -> list[Object]:
         return self.objects.get(resource_name, [])
+
+    def once(self, find: Callable[[View, Scope], T], scope: Scope) -> T:
+        """What a pure function finds in this view, worked out for the first check that asks and kept for the others.
+
+        Checks that look something up for each object ask for an index by this: at 20,000 objects a search through all of
+        them for each route took most of a minute.
+        """
+        if (find, scope) not in self._found:
+            self._found[find, scope] = find(self, scope)
+        found: T = self._found[find, scope]
+        return found
 
 
 @dataclass(frozen=True)
@@ -94,6 +110,7 @@ def gateways_of(route: Mapping[str, Any]) -> list[str]:
 
 
 def workloads(view: View, scope: Scope) -> list[Object]:
+    """Deployments, StatefulSets and DaemonSets that move, in this order."""
     names = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
     return [w for name in names for w in view.of(name) if scope.moves(w)]
 
@@ -116,3 +133,39 @@ def routed_services(route: Mapping[str, Any]) -> set[str]:
                 elif len(parts) == 2 or (len(parts) > 2 and parts[2] == "svc"):
                     found.add(f"{parts[1]}/{parts[0]}")
     return found
+
+
+def behind_routes(view: View, scope: Scope) -> list[tuple[Object, str]]:
+    """Each workload that a gateway's route reaches, with `namespace/name` of the first route that does."""
+    services = {full_name(s): spec_of(s).get("selector") or {} for s in view.of("services")}
+    selected = Selected(view.once(workloads, scope))
+    found: dict[str, tuple[Object, str]] = {}
+    asked = set()  # what a selector means has all been found when it is asked for again
+    for route in view.of(kinds.VIRTUAL_SERVICE.name):
+        if not scope.moves(route) or not gateways_of(route):
+            continue
+        for service in sorted(routed_services(route)):
+            namespace, selector = service.partition("/")[0], services.get(service) or {}
+            if (namespace, frozenset(selector.items())) in asked:
+                continue
+            asked.add((namespace, frozenset(selector.items())))
+            for workload in selected.by(namespace, selector):
+                found.setdefault(kinds.name_of(workload), (workload, full_name(route)))
+    return list(found.values())
+
+
+class Selected:
+    """Workloads by the labels of their pods, as a Service's selector asks for them."""
+
+    def __init__(self, workloads: Sequence[Object]) -> None:
+        self._having: dict[tuple[str | None, str, str], list[tuple[Object, Object]]] = defaultdict(list)
+        for workload in workloads:
+            labels = ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
+            for key, value in labels.items():
+                self._having[workload["metadata"].get("namespace"), key, value].append((workload, labels))
+
+    def by(self, namespace: str, selector: Mapping[str, str]) -> list[Object]:
+        """Those that a selector means, in the order given; an empty one means none."""
+        of_each = [self._having.get((namespace, key, value), []) for key, value in selector.items()]
+        fewest = min(of_each, key=len, default=[])
+        return [workload for workload, labels in fewest if selector.items() <= labels.items()]

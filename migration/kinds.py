@@ -24,15 +24,15 @@ class Resource:
     plural: str
     namespaced: bool
     verbs: frozenset[str] = field(default=frozenset({"get", "list", "patch", "create", "update", "delete"}), compare=False)
+    name: str = field(init=False, compare=False, repr=False)  # `deployments.apps`, `configmaps`: how kubectl names it
+
+    def __post_init__(self) -> None:
+        # made once: it is compared with some twenty names for each object that is copied
+        object.__setattr__(self, "name", f"{self.plural}.{self.group}" if self.group else self.plural)
 
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def name(self) -> str:
-        """`deployments.apps`, `configmaps`: how kubectl names it."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"

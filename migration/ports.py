@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from migration.errors import BluegreenError
@@ -114,6 +115,10 @@ class Discovery:
     served: Mapping[tuple[str, str], tuple[str, ...]]  # (group, kind) -> versions, the preferred one first
     stale: tuple[str, ...] = ()  # group/version whose (aggregated) server does not answer
 
+    @cached_property
+    def _by_kind(self) -> Mapping[tuple[str, str], Resource]:
+        return {(r.group, r.kind): r for r in reversed(self.resources)}  # of two, the first
+
     def find(self, api_version: str, kind: str) -> Resource | None:
         """The resource to write an object of this apiVersion and kind through; None: this server does not serve it."""
         group, _, version = api_version.rpartition("/")
@@ -122,10 +127,10 @@ class Discovery:
         return self.in_version(group, kind, version)
 
     def preferred(self, group: str, kind: str) -> Resource | None:
-        return next((r for r in self.resources if (r.group, r.kind) == (group, kind)), None)
+        return self._by_kind.get((group, kind))
 
     def in_version(self, group: str, kind: str, version: str) -> Resource:
-        found = next(r for r in self.resources if (r.group, r.kind) == (group, kind))
+        found = self._by_kind[group, kind]
         if found.version == version:
             return found
         return Resource(group, version, kind, found.plural, found.namespaced, found.verbs)

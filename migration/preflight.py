@@ -26,7 +26,7 @@ from migration.ports import Kubernetes
 
 _WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
 _ROUTED = ("services", kinds.VIRTUAL_SERVICE.name, *_WORKLOADS)
-_CLASSES = ("storageclasses.storage.k8s.io", "ingressclasses.networking.k8s.io", "priorityclasses.scheduling.k8s.io")
+_CLASSES = clusters.CLASSES
 _CLASSED = (*_CLASSES, "persistentvolumeclaims", "ingresses.networking.k8s.io", *_WORKLOADS)
 CHECKS: tuple[Check, ...] = (
     Check("BG001", Severity.BLOCKING, clusters.removed_versions, ("*",)),

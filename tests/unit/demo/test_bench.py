@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections import Counter
 
 import pytest
 import yaml
 
-from lab import bench, ratios
+from lab import bench, estate, ratios
 
 
 def test_sides_take_turns_and_each_starts_from_the_same_state() -> None:
@@ -89,8 +90,43 @@ def test_the_pipeline_strips_what_another_cluster_refuses_and_nothing_else() -> 
     assert left == expected
 
 
+@pytest.mark.parametrize(
+    ("revisions", "rested"),
+    [
+        pytest.param([7, 7], False, id="seen for too short"),
+        pytest.param([7, 7, 7, 7], True, id="nobody writes"),
+        pytest.param([7, 8, 9, 11], True, id="leases are renewed"),
+        pytest.param([7, 7, 7, 12], False, id="a controller begins"),
+        pytest.param([7, 100, 200, 201, 202, 203], True, id="it was busy before"),
+        pytest.param([7, 100, 200, 201, 202], False, id="it was busy just now"),
+    ],
+)
+def test_a_cluster_is_at_rest_when_next_to_nothing_was_written_for_some_seconds(revisions: list[int], rested: bool) -> None:
+    assert ratios.at_rest([(100.0 + second, revision) for second, revision in enumerate(revisions)], 3.0, 4) is rested
+
+
+def test_an_estate_is_mixed_unique_and_runs_no_pod() -> None:
+    made = [estate.gateway(), *estate.objects(2_000)]
+    assert len({(o["kind"], o["metadata"]["namespace"], o["metadata"]["name"]) for o in made}) == 2_001
+    assert {o["kind"] for o in made} == set(estate.PATHS)
+    assert {o["metadata"]["namespace"] for o in made} == set(estate.namespaces(2_000))
+    assert {o["spec"]["replicas"] for o in made if o["kind"] in ("Deployment", "StatefulSet")} == {0}
+    nodes = {str(o["spec"]["template"]["spec"]["nodeSelector"]) for o in made if o["kind"] == "DaemonSet"}
+    assert nodes == {"{'estate': 'no-such-node'}"}
+
+
+def test_processor_time_is_that_of_the_program_and_not_of_its_waiting() -> None:
+    def seconds(code: str) -> float:
+        return bench.processor_seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+
+    busy = "import time\nwhile time.process_time() < 0.5: pass"
+    assert seconds("import time; time.sleep(0.6)") < 0.5 <= seconds(busy)
+
+
 def test_what_took_longer_than_it_may_is_named():
     good = [ratios.row(ratios.UP, [24.0]), ratios.row(f"{ratios.HELP} / kubectl --help", [0.2], 0.05)]
     slow = ratios.row(f"{ratios.ZERO}, at 20 %", [3.4], 19.8)
     assert ratios.over(good) == []
+    late = ratios.row(f"{ratios.PREFLIGHT} / kubectl get", [4.2, 4.1, 4.3], 9.0)
+    assert ratios.over([*good, late]) == ["processor time of preflight at 20,000 objects / kubectl get: 4.20 s, allowed 4 s"]
     assert ratios.over([*good, slow]) == ["first bad answer to zero, at 20 %: 3.40 s, allowed 3 s"]

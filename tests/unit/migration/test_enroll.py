@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 import routing
 from migration.cli_prepare import take_in
@@ -223,3 +224,18 @@ def test_the_clusters_keep_the_original_and_one_too_large_for_them_is_told(
     large.enroll()
     assert routing.original_of(large.blue.objects[PEER_KEY]) is None
     assert f"{SERVICE}: its route is larger" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "word", ["on", "No", "yes", "12:30", "1_000", "012", "=", "~", "1e3", "- a", "a: b", "two\nlines", "é"]
+)
+def test_a_text_of_a_route_stays_a_text_in_its_file(tmp_path: Path, word: str) -> None:
+    """YAML 1.1, which the program and the command read, takes a bare `on` for true and `12:30` for a number."""
+    pair = Pair(tmp_path)
+    route = original()
+    route["spec"]["http"][0]["match"] = [{"headers": {"x-beta": {"exact": word}, word: {"prefix": word}}}]
+    pair.blue.put(route)
+    pair.enroll()
+    folder = StackFile(pair.edge_path).routes_folder
+    assert read_route(folder, SERVICE)["spec"] == route["spec"]
+    assert yaml.safe_load((folder / "shop.catalog.yaml").read_text())["spec"] == route["spec"]
