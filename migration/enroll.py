@@ -10,11 +10,11 @@ everything to blue. Run again after it was cut short, it makes what is missing.
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import manifests
 import routing
 from migration.errors import BluegreenError, Held, NotFound
 from migration.export import managers_of
@@ -98,7 +98,7 @@ async def enroll(
     left_open = _open(journal.events, originals)
     ids = journal.intents("enroll", [(c.service, None, 0, "") for c in chosen])
     for service, original in originals.items():
-        write_whole(file.routes_folder / f"{service.replace('/', '.', 1)}.yaml", _yaml(original))
+        write_whole(file.routes_folder / f"{service.replace('/', '.', 1)}.yaml", manifests.write(original))
     edge = file.write(services=dict.fromkeys(originals, 0))
     made = await asyncio.gather(
         *(make(clusters[side], side, peers[side], edge, originals) for side in clusters), return_exceptions=True
@@ -233,13 +233,3 @@ async def unenroll(
         (file.routes_folder / f"{service.replace('/', '.', 1)}.yaml").unlink(missing_ok=True)
     journal.outcomes("unenroll", ids, dict.fromkeys(services, (None, "original restored")))
     return edge
-
-
-def _yaml(document: Object) -> str:
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.width = 4096
-    buffer = io.StringIO()
-    yaml.dump(document, buffer)
-    return buffer.getvalue()
