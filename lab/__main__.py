@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +23,7 @@ from lab.processes import start_time
 from lab.project import Project
 from lab.story import BLUE, GREEN, POLICY, migration_file
 from lab.story import VERSIONS as CLUSTERS
+from lab.usage import usage
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,10 +84,15 @@ def up() -> None:
 
 
 def _write_work(root: Path, client: LabClient) -> None:
-    """A folder with stack files and a migration.yaml for these clusters, unless one is there."""
-    folder = root / "work"
+    """A folder with stack files and a migration.yaml for these clusters. Those of an earlier lab, whose clusters and AWS are
+    gone, are put aside; what its stacks thought there was is forgotten."""
+    folder, aside = root / "work", root / "work.before"
     if folder.exists():
-        return
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+        print(f"the work folder of the lab before this one is now {aside}")
+    shutil.rmtree(root / "pulumi", ignore_errors=True)
+    (root / "pulumi").mkdir()
     project = Project.create(folder, client.environment())
     for name, version in CLUSTERS.items():
         project.add_cluster(name, version)
@@ -120,31 +126,9 @@ def down(seconds: float = 60) -> None:
 
 
 def _print_usage(client: LabClient) -> None:
-    lab = client.lab()
-    environment = lab["environment"]
-    print("\n# put these into your shell")
-    for name, value in environment.items():
-        if name != "PATH":
-            print(f"export {name}={shlex.quote(value)}")
-    own = os.pathsep.join(part for part in environment["PATH"].split(os.pathsep) if part not in os.environ["PATH"])
-    print(f"export PATH={shlex.quote(own)}:$PATH")
-    for cluster in lab["clusters"]:
-        gateway = cluster["gateway"]
-        print(f"\n# {cluster['name']}: Kubernetes {cluster['version']}")
-        print(f"kubectl --kubeconfig {shlex.quote(cluster['kubeconfig'])} get nodes")
-        print(f"curl -H 'Host: catalog.shop.test' http://{gateway['address']}:{gateway['port']}/")
-    print(f"\n# metrics: {lab['services']['metrics']}   AWS: {lab['services']['aws']}   DNS: {lab['services']['dns']}")
-    work, blue = Path(lab["root"]) / "work", lab["clusters"][0]["kubeconfig"]
-    print(f"""
-# the program and the command, on these clusters
-cd {shlex.quote(str(work))}
-for stack in network plum fern edge; do pulumi up --yes --skip-preview --stack $stack; done
-kubectl --kubeconfig {shlex.quote(blue)} apply --server-side -f {shlex.quote(str(CHECKOUT / "lab" / "shop"))}
-bluegreen preflight
-bluegreen replicate
-bluegreen --help
-
-# make lab-down ends it all""")
+    print()
+    for line in usage(client.lab(), os.environ.get("PATH", "")):
+        print(line)
 
 
 if __name__ == "__main__":

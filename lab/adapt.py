@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from lab.manifests import Object, full_name, is_a, name_of
+from lab.removed_apis import why_gone
+
+# Of a rendered chart (`helm template`) these come along; `helm install` does not run them.
+LATER_HOOKS = {"test", "test-success", "test-failure", "pre-delete", "post-delete", "pre-rollback", "post-rollback"}
 
 
 def why_held(each: Object) -> str | None:
-    """What would wait for a program inside a pod is held: pods of the lab are not machines."""
+    """Why this object is not brought up, with what would help: what no API server takes, what Helm would not install now,
+    and what would wait for a program inside a pod, since pods of the lab are not machines."""
+    if gone := why_gone(each["apiVersion"], each["kind"]):
+        return gone
+    hooks = str((each["metadata"].get("annotations") or {}).get("helm.sh/hook", "")).replace(" ", "").split(",")
+    if set(hooks) <= LATER_HOOKS:
+        return f"a hook of its Helm chart that no installation runs ({', '.join(hooks)})"
     if each["kind"] in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
         served = [w.get("name", "?") for w in each.get("webhooks") or [] if "service" in (w.get("clientConfig") or {})]
         return f"webhooks served by pods: {', '.join(served)}" if served else None

@@ -157,7 +157,7 @@ def bench() -> None:
 
 def _story(lab: Lab, folder: Path, console: Console) -> Story:
     """One service in front of both gateways, its name in DNS, and the files of a migration."""
-    shop = manifests.read(Path(__file__).parent / "shop" / "catalog.yaml")
+    shop = manifests.read(Path(__file__).parent / "shop" / "catalog.yaml").objects
     work = workloads.prepare(shop, ZONE)
     project = Project.create(folder / "work", lab.client.environment(), hosts=[HOST])
     project.set_sides(BLUE, GREEN)

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,11 @@ MOST_SECONDS = 900.0
 
 def demo(source: Path | None = None) -> int:
     """Runs the story on the shop or on the manifests of `source`. Exit code 0 when it ended as it should."""
-    work = workloads.prepare(manifests.read(source or SHOP), ZONE)
+    found = manifests.read(source or SHOP)
+    work = workloads.prepare(found.objects, ZONE)
+    work = replace(work, held=(*found.left_out, *work.held), notes=(*found.notes, *work.notes))
     if not work.fronts:
-        raise manifests.WorkloadsError(
-            f"WORKLOADS={source}: nothing that users could ask: no VirtualService on a gateway, no Service with HTTP"
-        )
+        raise manifests.WorkloadsError(f"WORKLOADS={source}: {story.nothing_left(work)}")
     console = Console(highlight=False)
     programs.ensure(console.print)
     root = default_root()
@@ -46,7 +47,7 @@ def demo(source: Path | None = None) -> int:
         lab = stack.enter_context(Lab.start(root))
         project = Project.create(folder / "work", lab.client.environment())
         view = View(f"{BLUE} → {GREEN}", GREEN, Tail(folder / "requests.jsonl"), rows, dict, console)
-        told = Story(lab, project, work, view, folder, RATE)
+        told = Story(lab, project, work, view, folder, RATE, whole=source is None)
         view.splits = told.live_splits
         stack.enter_context(view)
         for note in work.notes:
@@ -56,11 +57,11 @@ def demo(source: Path | None = None) -> int:
             _run(told)
         except (LabError, ProjectError, FaultError) as error:
             problem = error
-            view.say(f"[red]stopped: {error}[/red]")
+            view.say(f"stopped: {error}", "red")
         summary = _finish(told, folder)
     _print(console, summary, folder)
     if problem is not None:
-        console.print(f"\nthe story did not end: {problem}\nsee {folder}/commands.log", markup=False)
+        console.print(f"\nthe story did not end: {problem}\nsee {folder}/commands.log", markup=False, soft_wrap=True)
         return 1
     return 0 if summary["requests"]["failed_by_moving"] == 0 and summary["drift"] == 0 else 1
 
@@ -71,36 +72,13 @@ def _run(told: Story) -> None:
     watcher.start()
     try:
         story.build_blue(told)
-        _wait_for_blue(told)
+        story.settle(told)
         with told.load(MOST_SECONDS):
             for step in story.STEPS:
                 step(told)
     finally:
         stop.set()
         watcher.join()
-
-
-def _wait_for_blue(told: Story) -> None:
-    """Load begins when every service answers once: what comes before is no upgrade's fault."""
-    import urllib.error
-    import urllib.request
-
-    gateway = told.lab.client.cluster(BLUE)["gateway"]
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def answers(front: workloads.Front) -> bool:
-        url = f"http://{gateway['address']}:{gateway['port']}{front.path}"
-        try:
-            with opener.open(urllib.request.Request(url, headers={"Host": front.host}), timeout=5) as answer:
-                return bool(answer.status < 500)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code < 500
-        except OSError:
-            return False
-
-    for front in told.work.fronts:
-        told.until(lambda front=front: answers(front), f"{front.service} answers on {BLUE}")  # type: ignore[misc]
 
 
 def _finish(told: Story, folder: Path) -> dict[str, Any]:
@@ -143,7 +121,7 @@ def _finish(told: Story, folder: Path) -> dict[str, Any]:
         summary=summary,
         entry=[(0.0, 0), *told.entry],
         entered_at_green=measure.entered(records, _gateway(told, GREEN), start=told.began, seconds=span),
-        notes=[*told.work.notes, *(f"{what}: {why}" for what, why in told.work.held)],
+        notes=[*told.work.notes, *(f"{what}: {why}" for what, why in (*told.work.held, *told.work.unasked))],
     )  # fmt: skip
     (folder / "report.html").write_text(render(page))
     return summary

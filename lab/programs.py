@@ -24,9 +24,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
+import manifests
 
 MODULE = Path(__file__).resolve().parent / "programs"
 NEEDED_GO = (1, 26, 0)
@@ -202,9 +201,7 @@ def _copy_files(go: Path, files: Path) -> None:
         source = kwok / f"{name}.yaml"
         (stages / source.name).write_bytes(source.read_bytes())
     crds = _module_folder(go, "istio.io/istio") / "manifests" / "charts" / "base" / "files" / "crd-all.gen.yaml"
-    with crds.open() as stream:
-        documents: list[Any] = [item for item in yaml.load_all(stream, Loader=yaml.CSafeLoader) if item]
-    (files / "istio-crds.json").write_text(json.dumps(documents))
+    (files / "istio-crds.json").write_text(json.dumps(manifests.read_all(crds.read_bytes())))
 
 
 def _module_folder(go: Path, module: str) -> Path:

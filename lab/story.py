@@ -13,15 +13,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lab import faults, manifests, measure, workloads
+from lab import settle as settling
 from lab.client import Lab, LabClient, LabError
 from lab.layout import CHECKOUT
+from lab.manifests import full_name, is_a
 from lab.project import EDGE, NETWORK, Operations, Project
 from lab.report import Event
 from lab.view import View
@@ -62,7 +64,7 @@ def migration_file(client: LabClient, blue: str, green: str, policy: dict[str, A
 
 @dataclass
 class Story:
-    """One run in `folder` (.lab/demo), with a Pulumi project in `project`."""
+    """One run in `folder` (.lab/demo), with a Pulumi project in `project`. `whole`: nothing may be left out."""
 
     lab: Lab
     project: Project
@@ -70,6 +72,7 @@ class Story:
     view: View
     folder: Path
     rate: float
+    whole: bool = True
     began: float = field(default_factory=time.time)
     events: list[Event] = field(default_factory=list)
     splits: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
@@ -100,6 +103,23 @@ class Story:
     def went_back_at(self, service: str) -> float:
         """When the split of a service was last seen to fall to 0."""
         return max((at for at, share in self.splits.get(service, ())[1:] if share == 0), default=self.now())
+
+    def leave_out(self, service: str, why: str) -> None:
+        """Goes on without a service; LabError where none may be left out, or none is left."""
+        if self.whole:
+            raise LabError(f"{service}: {why}")
+        self.view.say(f"left out: {service}: {why}")
+        self.work = replace(
+            self.work,
+            fronts=tuple(front for front in self.work.fronts if front.service != service),
+            unasked=(*self.work.unasked, (f"VirtualService {service}", why)),
+        )
+        if self._load_file.exists():
+            changed = self._load_file.with_suffix(".new")  # put in place whole: the load reads it at any moment
+            changed.write_text(json.dumps(json.loads(self._load_file.read_text()) | self._load_config()))
+            changed.replace(self._load_file)
+        if not self.work.fronts:
+            raise LabError(nothing_left(self.work))
 
     # -- pulumi --------------------------------------------------------------------------------------------------------
 
@@ -135,7 +155,8 @@ class Story:
         )
         with (self.folder / "commands.log").open("a") as log:
             log.write(f"$ bluegreen {' '.join(arguments)}\n{done.stderr}{done.stdout}[exit {done.returncode}]\n\n")
-        if done.returncode not in expect:
+        broken = done.returncode == 1 and not done.stdout.strip()  # no document: it did not come to its end
+        if done.returncode not in expect or broken:
             told = done.stderr.strip() or done.stdout.strip()
             raise LabError(f"`bluegreen {' '.join(arguments)}` ended with {done.returncode}: {told}")
         self.view.say(f"bluegreen {' '.join(arguments)} -> {done.returncode}")
@@ -159,22 +180,26 @@ class Story:
 
     # -- load and faults -------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def load(self, seconds: float) -> Iterator[None]:
-        """Clients ask for every service from here to the end of the block."""
-        config = {
+    @property
+    def _load_file(self) -> Path:
+        return self.folder / "load.json"
+
+    def _load_config(self) -> dict[str, Any]:
+        return {
             "dns": self.project.environment["BLUEGREEN_DNS"],
             "port": self.lab.client.cluster(BLUE)["gateway"]["port"],
             "rate": self.rate,
-            "seconds": seconds,
             "output": str(self.records),
             "targets": [{"name": each.name, "host": each.host, "path": each.path} for each in self.work.fronts],
         }
-        file = self.folder / "load.json"
-        file.write_text(json.dumps(config))
+
+    @contextmanager
+    def load(self, seconds: float) -> Iterator[None]:
+        """Clients ask for every service from here to the end of the block."""
+        self._load_file.write_text(json.dumps(self._load_config() | {"seconds": seconds}))
         with (self.folder / "load.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "lab.load", str(file)],
+                [sys.executable, "-m", "lab.load", str(self._load_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -221,7 +246,30 @@ def build_blue(story: Story) -> None:
     refused = manifests.bring_up(story.kubeconfig(BLUE), story.work.objects)
     for what, why in (*story.work.held, *refused):
         story.view.say(f"not in the lab: {what}: {why}")
+    for what, why in story.work.unasked:
+        story.view.say(f"asked by nobody: {what}: {why}")
     story.up(EDGE, "blue")
+
+
+def settle(story: Story) -> None:
+    """Load begins when every service answers once; one that cannot is left out, with its route, so that nothing moves it."""
+    gateway = story.lab.client.cluster(BLUE)["gateway"]
+    routes = {full_name(each): each for each in story.work.objects if is_a(each, "VirtualService", "networking.istio.io")}
+    silent = settling.settle(story.kubeconfig(BLUE), f"{gateway['address']}:{gateway['port']}", story.work.fronts)
+    manifests.take_away(story.kubeconfig(BLUE), [routes[service] for service in silent])
+    for service, why in silent.items():
+        story.leave_out(service, why)
+
+
+def nothing_left(work: workloads.Workloads) -> str:
+    """That there is no story, and why: each thing that could have been one, with its remedy."""
+    reasons = [f"{what}: {why}" for what, why in (*work.unasked, *work.held)]
+    told = "".join(f"\n  {reason}" for reason in reasons[: manifests.MOST_TOLD])
+    more = len(reasons) - manifests.MOST_TOLD
+    return (
+        "nothing is left that users could ask by HTTP: name manifests with a VirtualService on a gateway, or with a Service "
+        f"with pods and an HTTP port{told}" + (f"\n  and {more} more" if more > 0 else "")
+    )
 
 
 def build_green(story: Story) -> None:
@@ -239,16 +287,23 @@ def prepare(story: Story) -> None:
     (story.project.folder / "migration.yaml").write_text(yaml.safe_dump(wanted, sort_keys=False))
     story.bluegreen("preflight", expect=(0, 3))
     began = time.monotonic()
-    replicated = story.bluegreen("replicate", "--yes")
+    failed, held = ((0,), (0,)) if story.whole else ((0, 1, 3), (0, 3))
+    replicated = story.bluegreen("replicate", "--yes", expect=failed)
     story.replicated = {"objects": len(replicated["applied"]), "seconds": round(time.monotonic() - began, 2)}
-    story.bluegreen("capacity", "--yes")
-    story.bluegreen("verify")
+    for each in (*replicated["failures"], *replicated["conflicts"]):
+        story.view.say(f"not on {GREEN}: {each['object']}: {each['reason']}; {each['remedy']}")
+    for change, why in story.bluegreen("capacity", "--yes", expect=held)["failed"]:
+        story.view.say(f"no floor on {GREEN}: {change}: {why}")
+    verdicts = story.bluegreen("verify", *story.services, expect=(0, 3))["verdicts"]
+    for verdict in verdicts:
+        if not verdict["ok"]:
+            story.leave_out(verdict["service"], f"not good on {GREEN}: {'; '.join(verdict['problems'])}")
 
 
 def shift(story: Story) -> None:
     bad = story.services[min(2, len(story.services) - 1)]
     story.mark("enroll, then shift: two batches, 0.1 % first" if len(story.services) > 1 else "enroll, then shift")
-    story.bluegreen("enroll", "--yes")
+    story.bluegreen("enroll", *story.services, "--yes")
     story.up(EDGE, "enroll")
     since = time.time()
     breaker = threading.Thread(target=_break_when_moving, args=(story, bad), daemon=True)

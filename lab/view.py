@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -114,16 +115,16 @@ class View:
     def step(self, text: str) -> None:
         """Begins a step of the story."""
         self._step = text
-        self._print(f"[bold]{text}[/bold]")
+        self._print(f"[bold]{escape(text)}[/bold]")
 
-    def say(self, text: str) -> None:
-        """One thing that happened."""
-        self._print(f"  {text}")
+    def say(self, text: str, style: str = "") -> None:
+        """One thing that happened. What others wrote may have brackets in it: they are no markup."""
+        self._print(f"  [{style}]{escape(text)}[/{style}]" if style else f"  {escape(text)}")
 
     def _print(self, text: str) -> None:
         line = f"[dim]{time.monotonic() - self.began:6.1f} s[/dim]  {text}"
         self._said.append(line)
-        self.console.print(line)
+        self.console.print(line, soft_wrap=not self.console.is_terminal)
 
     def _refresh(self) -> None:
         while not self._stop.wait(0.25):

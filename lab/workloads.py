@@ -1,25 +1,26 @@
 """Makes anyone's manifests a story's workloads: what can be shifted, what runs in the lab, what is held.
 
 Pure: `prepare` finds the services that users reach (VirtualServices on a gateway), gives front ends without one a route,
-sets aside what needs a program that the lab's pods are not (lab/adapt.py), and tells every change.
+sets aside what needs a program that the lab's pods are not (lab/adapt.py) and what could never answer (lab/backends.py),
+and tells every change.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import routing
+from lab import backends
 from lab.adapt import adapt, why_held
+from lab.backends import Backends, is_workload, mapping, mappings, sequence
 from lab.manifests import Object, full_name, is_a, key_of, name_of, namespace_of
 
 PUBLIC_GATEWAY = "istio-system/public"
-WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob", "Rollout")
-# Ports of servers that do not speak HTTP: a route for one of them could only ever answer with an error.
-NOT_HTTP_PORTS = frozenset({25, 53, 1433, 2181, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017})
-NOT_HTTP_NAMES = ("tcp", "tls", "udp", "mongo", "mysql", "redis", "postgres", "amqp", "kafka", "memcache")
+ISTIO = "networking.istio.io"
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,15 @@ class Front:
 
 @dataclass(frozen=True)
 class Workloads:
-    """What is applied, what is held (object, reason), whom clients ask, and what was changed and why."""
+    """What is applied, what is held (object, reason), whom clients ask, and what was changed and why.
+
+    `unasked` are Services and routes that users could have asked but that could not answer: (what, reason with a remedy).
+    """
 
     objects: tuple[Object, ...]
     fronts: tuple[Front, ...]
     held: tuple[tuple[str, str], ...] = ()
+    unasked: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     zone: str = "lab.test"
     namespaces: tuple[str, ...] = field(default=())
@@ -50,30 +55,37 @@ class Workloads:
 def prepare(objects: Iterable[Object], zone: str = "lab.test") -> Workloads:
     """Decides, without touching anything, what of `objects` the lab runs and how. The objects given are not changed."""
     everything: list[Object] = [json.loads(json.dumps(each, default=str)) for each in objects]
+    reasons = [why_held(each) for each in everything]
+    held = [(f"{each['kind']} {name_of(each)}", why) for each, why in zip(everything, reasons, strict=True) if why]
+    kept = [each for each, why in zip(everything, reasons, strict=True) if not why]
     notes: list[str] = []
-    held = [(f"{each['kind']} {name_of(each)}", why) for each in everything if (why := why_held(each))]
-    kept = [each for each in everything if not why_held(each)]
+    unasked: list[tuple[str, str]] = []
     for each in kept:
         adapt(each, notes)
-    gateways = {key_of(each) for each in kept if is_a(each, "Gateway", "networking.istio.io")}
+    known = Backends(kept, [each for each, why in zip(everything, reasons, strict=True) if why])
+    gateways = {key_of(each) for each in kept if is_a(each, "Gateway", ISTIO)}
     fronts: list[Front] = []
     routed: set[tuple[str, str]] = set()
-    for route in [each for each in kept if is_a(each, "VirtualService", "networking.istio.io")]:
-        named = [gateway for gateway in route["spec"].get("gateways") or [] if gateway != "mesh"]
+    for route in [each for each in kept if is_a(each, "VirtualService", ISTIO)]:
+        named = [gateway for gateway in sequence(mapping(route.get("spec")).get("gateways")) if gateway != "mesh"]
         if not named:
             continue
+        if why := _why_unasked(route, known):
+            kept.remove(route)
+            unasked.append((f"VirtualService {full_name(route)}", why))
+            continue
         for gateway in named:
-            missing = _gateway_key(gateway, namespace_of(route))
+            missing = _gateway_key(str(gateway), namespace_of(route))
             if missing not in gateways and gateway != PUBLIC_GATEWAY:
                 kept.append(public_gateway(*missing))
                 gateways.add(missing)
                 notes.append(f"Gateway {missing[0]}/{missing[1]} is named by {full_name(route)} but not there: made")
-        fronts.append(_front(route, zone))
-        routed |= {(namespace_of(route), host.split(".")[0]) for host in _destinations(route)}
-    for service, port, why in _front_ends(kept, routed):
+        fronts.append(_front(route, zone, known))
+        routed |= {backends.service_key(host, namespace_of(route)) for host, _ in _destinations(_rules(route))}
+    for service, port, why in _front_ends(kept, known, routed, unasked):
         route = _route(service, port, zone, kept)
         kept.append(route)
-        fronts.append(_front(route, zone))
+        fronts.append(_front(route, zone, known))
         notes.append(
             f"Service {full_name(service)} has no route ({why}): VirtualService {full_name(route)} made for port {port}"
         )
@@ -82,106 +94,120 @@ def prepare(objects: Iterable[Object], zone: str = "lab.test") -> Workloads:
     missing_namespaces = [name for name in missing_namespaces if name != "istio-system"]
     kept[:0] = [_namespace_object(name) for name in missing_namespaces]
     notes.extend(f"namespace {name} is used but not there: made" for name in missing_namespaces)
-    namespaces = sorted({namespace_of(each) for each in kept if _is_workload(each)} | {f.service.split("/")[0] for f in fronts})
-    return Workloads(tuple(kept), tuple(fronts), tuple(held), tuple(notes), zone, tuple(namespaces))
+    namespaces = sorted({namespace_of(each) for each in kept if is_workload(each)} | {f.service.split("/")[0] for f in fronts})
+    return Workloads(
+        tuple(kept), tuple(fronts), tuple(held), tuple(unasked), tuple(notes), zone=zone, namespaces=tuple(namespaces)
+    )
 
 
-def _front(route: Object, zone: str) -> Front:
+def _why_unasked(route: Object, known: Backends) -> str | None:
+    """Why this route is no service of the story: what `bluegreen` refuses, or that none of its rules could be answered."""
+    if refused := routing.refusals(route):
+        return "; ".join(refused)
+    silent = []
+    for rule in _rules(route):
+        reasons = _silent(rule, route, known)
+        if not reasons:
+            return None
+        silent += reasons
+    return silent[0]
+
+
+def _silent(rule: Any, route: Object, known: Backends) -> list[str]:
+    """What of a rule's destinations could not answer."""
+    reasons = []
+    for host, port in _destinations([rule]):
+        key = backends.service_key(host, namespace_of(route))
+        if why := known.why_silent(key, port):
+            reasons.append(why if why.startswith("/".join(key)) else f"its destination {'/'.join(key)}: {why}")
+    return reasons
+
+
+def _rules(route: Object) -> list[Any]:
+    """Its http rules that send somewhere."""
+    return [rule for rule in mappings(mapping(route.get("spec")).get("http")) if rule.get("route")]
+
+
+def _front(route: Object, zone: str, known: Backends) -> Front:
     namespace, name = namespace_of(route), name_of(route)
     own = f"{name}.{zone}" if namespace in zone.split(".") else f"{name}.{namespace}.{zone}"
-    host = next((host for host in route["spec"].get("hosts") or ["*"] if host != "*"), own)
+    host = next((str(host) for host in sequence(route["spec"].get("hosts")) or ["*"] if host != "*"), own)
     if host.startswith("*."):
         host = f"{name}{host[1:]}"
-    return Front(f"{namespace}/{name}", host if host.endswith("." + zone) else own, host, _path(route))
+    return Front(f"{namespace}/{name}", host if host.endswith("." + zone) else own, host, _path(route, known))
 
 
-def _path(route: Object) -> str:
-    """A path that the first rule with a destination answers."""
-    for rule in route["spec"].get("http") or []:
-        if not rule.get("route"):
+def _path(route: Object, known: Backends) -> str:
+    """A path that the first rule whose destinations answer takes."""
+    for rule in _rules(route):
+        if _silent(rule, route, known):
             continue
-        matches = rule.get("match") or [{}]
-        for match in matches:
+        for match in list(mappings(rule.get("match"))) or [{}]:
             if set(match) - {"uri", "name", "gateways", "ignoreUriCase", "port"}:
                 continue
-            uri = match.get("uri") or {}
+            uri = mapping(match.get("uri"))
             if "regex" not in uri:
                 return str(uri.get("exact") or uri.get("prefix") or "/")
     return "/"
 
 
-def _destinations(route: Object) -> Iterator[str]:
-    for rule in route["spec"].get("http") or []:
-        for each in rule.get("route") or []:
-            yield str((each.get("destination") or {}).get("host", ""))
+def _destinations(rules: Iterable[Any]) -> Iterator[tuple[str, int | None]]:
+    """(host, port) of what rules send to."""
+    for rule in rules:
+        for each in mappings(rule.get("route")):
+            destination = mapping(each.get("destination"))
+            yield str(destination.get("host", "")), mapping(destination.get("port")).get("number")
 
 
-def _front_ends(objects: list[Object], routed: set[tuple[str, str]]) -> Iterator[tuple[Object, int, str]]:
+def _front_ends(
+    objects: list[Object], known: Backends, routed: set[tuple[str, str]], unasked: list[tuple[str, str]]
+) -> Iterator[tuple[Object, int, str]]:
     """Services that users reach although no VirtualService says so: (service, port, why), one per set of pods."""
-    workloads = [each for each in objects if _is_workload(each)]
-    backends = set(_backends(objects))
-    served = {_selector(each) for each in objects if each["kind"] == "Service" and key_of(each) in routed}
+    named = set(_backends(objects))
+    served = {backends.selector(service) for key, service in known.services.items() if key in routed}
+    said = [(id(each), text) for each in objects if (text := backends.hosts_told(each))]
     candidates: list[tuple[int, Object, str]] = []
-    for service in (each for each in objects if each["kind"] == "Service" and each["apiVersion"] == "v1"):
-        key, kind = key_of(service), (service.get("spec") or {}).get("type", "ClusterIP")
-        own = [each for each in workloads if _selects(service, each)]
-        if key in routed or not own:
+    for key, service in known.services.items():
+        kind = mapping(service.get("spec")).get("type", "ClusterIP")
+        if key in routed:
             continue
         if kind in ("LoadBalancer", "NodePort"):
             candidates.append((0, service, f"type {kind}"))
-        elif key in backends:
+        elif key in named:
             candidates.append((1, service, "backend of an Ingress or HTTPRoute"))
-        elif not _is_named(service, [each for each in objects if each not in own]):
+        elif not _is_named(service, said, known.behind(service)):
             candidates.append((2, service, "named by no other workload"))
     for _, service, why in sorted(candidates, key=lambda c: (c[0], full_name(c[1]))):
-        port = _http_port(service)
-        if port is not None and _selector(service) not in served:
-            served.add(_selector(service))
-            yield service, port, why
+        if backends.selector(service) in served:
+            continue
+        port = backends.http_port(service)
+        silent = known.why_silent(key_of(service)) or (backends.why_no_http(service) if port is None else None)
+        if silent or port is None:
+            unasked.append((f"Service {full_name(service)}", str(silent)))
+            continue
+        served.add(backends.selector(service))
+        yield service, port, why
 
 
 def _backends(objects: list[Object]) -> Iterator[tuple[str, str]]:
     for each in objects:
+        spec = mapping(each.get("spec"))
         if each["kind"] == "Ingress":
-            spec = each.get("spec") or {}
-            paths = [p for rule in spec.get("rules") or [] for p in (rule.get("http") or {}).get("paths") or []]
-            for backend in [spec.get("defaultBackend") or {}, *(path.get("backend") or {} for path in paths)]:
-                if "service" in backend:
-                    yield namespace_of(each), backend["service"]["name"]
+            paths = [p for rule in mappings(spec.get("rules")) for p in mappings(mapping(rule.get("http")).get("paths"))]
+            for backend in [spec.get("defaultBackend"), *(path.get("backend") for path in paths)]:
+                if "name" in (service := mapping(mapping(backend).get("service"))):
+                    yield namespace_of(each), str(service["name"])
         elif each["kind"] == "HTTPRoute":
-            for rule in (each.get("spec") or {}).get("rules") or []:
-                for reference in rule.get("backendRefs") or []:
-                    yield reference.get("namespace", namespace_of(each)), reference["name"]
+            for rule in mappings(spec.get("rules")):
+                for reference in mappings(rule.get("backendRefs")):
+                    yield str(reference.get("namespace", namespace_of(each))), str(reference.get("name"))
 
 
-def _is_named(service: Object, others: list[Object]) -> bool:
+def _is_named(service: Object, said: list[tuple[int, str]], own: list[Object]) -> bool:
     """Whether a pod template or a ConfigMap of somebody else speaks of this service as a host."""
     name = re.compile(rf"(?<![\w.-]){re.escape(name_of(service))}(?![\w-])")
-    for each in others:
-        if _is_workload(each):
-            template = _template(each)
-            containers = [*(template.get("containers") or []), *(template.get("initContainers") or [])]
-            text = json.dumps([[c.get("env"), c.get("args"), c.get("command")] for c in containers])
-        elif each["kind"] == "ConfigMap":
-            text = json.dumps(each.get("data") or {})
-        else:
-            continue
-        if name.search(text):
-            return True
-    return False
-
-
-def _http_port(service: Object) -> int | None:
-    ports = (service.get("spec") or {}).get("ports") or []
-    speaks = [
-        port
-        for port in ports
-        if port.get("protocol", "TCP") == "TCP"
-        and port["port"] not in NOT_HTTP_PORTS
-        and not str(port.get("appProtocol") or port.get("name") or "").lower().startswith((*NOT_HTTP_NAMES, "grpc"))
-    ]
-    speaks.sort(key=lambda port: not str(port.get("name") or "").startswith("http"))
-    return int(speaks[0]["port"]) if speaks else None
+    mine = {id(each) for each in own}
+    return any(who not in mine and name.search(text) for who, text in said)
 
 
 def _route(service: Object, port: int, zone: str, objects: list[Object]) -> Object:
@@ -218,28 +244,3 @@ def _namespace_object(name: str) -> Object:
 def _gateway_key(gateway: str, namespace: str) -> tuple[str, str]:
     within, slash, name = gateway.partition("/")
     return (within, name) if slash else (namespace, gateway)
-
-
-def _is_workload(each: Object) -> bool:
-    return each["kind"] in WORKLOAD_KINDS
-
-
-def _template(each: Object) -> Mapping[str, Any]:
-    spec = each.get("spec") or {}
-    if each["kind"] == "Pod":
-        return dict(spec)
-    if each["kind"] == "CronJob":
-        spec = (spec.get("jobTemplate") or {}).get("spec") or {}
-    return dict((spec.get("template") or {}).get("spec") or {})
-
-
-def _selector(service: Object) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return namespace_of(service), tuple(sorted(((service.get("spec") or {}).get("selector") or {}).items()))
-
-
-def _selects(service: Object, workload: Object) -> bool:
-    wanted = (service.get("spec") or {}).get("selector") or {}
-    spec = workload.get("spec") or {}
-    template = workload if workload["kind"] == "Pod" else spec.get("template") or {}
-    labels = (template.get("metadata") or {}).get("labels") or {}
-    return bool(wanted) and namespace_of(service) == namespace_of(workload) and wanted.items() <= labels.items()

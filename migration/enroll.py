@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import manifests
 import routing
 from migration.errors import BluegreenError, Held, NotFound
 from migration.export import managers_of
@@ -108,7 +109,7 @@ async def enroll(
     left_open = _open(journal.events, originals)
     ids = journal.intents("enroll", [(c.service, None, 0, "") for c in chosen])
     for service, original in originals.items():
-        write_whole(file.routes_folder / f"{service.replace('/', '.', 1)}.yaml", _yaml(original))
+        write_whole(file.routes_folder / f"{service.replace('/', '.', 1)}.yaml", manifests.write(original))
     edge = file.write(services=dict.fromkeys(originals, 0))
     made = await asyncio.gather(
         *(make(clusters[side], side, peers[side], edge, originals) for side in clusters), return_exceptions=True
@@ -243,11 +244,3 @@ async def unenroll(
         (file.routes_folder / f"{service.replace('/', '.', 1)}.yaml").unlink(missing_ok=True)
     journal.outcomes("unenroll", ids, dict.fromkeys(services, (None, "original restored")))
     return edge
-
-
-def _yaml(document: Object) -> str:
-    """As read_route reads it: YAML 1.1, in which a header's value of `on` or `12:30` is a text only in quotes."""
-    import yaml
-
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return str(yaml.dump(document, Dumper=dumper, sort_keys=False, width=4096, allow_unicode=True))

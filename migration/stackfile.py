@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import manifests
 from migration.errors import ConfigError, ForeignWrite
 from migration.model import WHOLE_BP
 from migration.reading import SERVICE, Reader, did_you_mean, read_yaml, shown
@@ -295,9 +296,15 @@ def write_whole(path: Path, text: str) -> Signature:
 def read_route(folder: Path, service: str) -> dict[str, Any]:
     """A service's original route, as `enroll` stored it."""
     path = folder / f"{service.replace('/', '.', 1)}.yaml"
-    document, _ = read_yaml(path, f"the original route of {service}")
-    if not isinstance(document, dict) or document.get("kind") != "VirtualService" or not isinstance(document.get("spec"), dict):
+    remedy = f"restore it from git, or `bluegreen enroll {service}` again"
+    try:
+        document = manifests.read_one(path.read_bytes())
+    except OSError as problem:
         raise ConfigError(
-            f"{path}: is not a VirtualService", remedy=f"restore it from git, or `bluegreen enroll {service}` again"
-        )
+            f"{path}: the original route of {service} cannot be read: {problem.strerror}", remedy=remedy
+        ) from problem
+    except manifests.ManifestError as problem:
+        raise ConfigError(f"{path}: the original route of {service}: {problem}", remedy=remedy) from problem
+    if not isinstance(document, dict) or document.get("kind") != "VirtualService" or not isinstance(document.get("spec"), dict):
+        raise ConfigError(f"{path}: is not a VirtualService", remedy=remedy)
     return document

@@ -15,8 +15,8 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
-import yaml
 
+import manifests
 import routing
 import routing.weights
 from components.cloud import aws_provider
@@ -175,13 +175,13 @@ def read_route(source: Source, folder: Path, service: str) -> dict[str, Any]:
     file = folder / f"{service.replace('/', '.', 1)}.yaml"
     remedy = f"`bluegreen enroll {service}`, or restore {file} from version control"
     try:
-        route: Any = yaml.safe_load(file.read_text())
+        route: Any = manifests.read_one(file.read_bytes())
     except FileNotFoundError as problem:
         raise source.error(
             f"services.{service}", str(file), "a service with a stored route; there is no file", remedy
         ) from problem
-    except yaml.YAMLError as problem:
-        raise ConfigError(f"{file}: not YAML: {problem}. Remedy: {remedy}") from problem
+    except manifests.ManifestError as problem:
+        raise ConfigError(f"{file}: {problem}. Remedy: {remedy}") from problem
     meta = route.get("metadata") if isinstance(route, dict) else None
     if not isinstance(meta, dict) or route.get("kind") != "VirtualService" or not isinstance(route.get("spec"), dict):
         raise ConfigError(f"{file}: not a VirtualService. Remedy: {remedy}")

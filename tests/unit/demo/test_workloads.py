@@ -114,7 +114,7 @@ def test_two_services_of_the_same_pods_are_one_front() -> None:
     ids=["exact", "prefix", "headers passed over"],
 )
 def test_the_path_is_one_that_the_route_answers(match: list[dict[str, Any]], path: str) -> None:
-    assert workloads.prepare([route("web", match=match)]).fronts[0].path == path
+    assert workloads.prepare([deployment("web"), service("web"), route("web", match=match)]).fronts[0].path == path
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_the_path_is_one_that_the_route_answers(match: list[dict[str, Any]], pat
 def test_clients_resolve_a_name_of_the_zone_and_send_the_host_of_the_route(
     hosts: tuple[str, ...], name: str, host: str
 ) -> None:
-    front = workloads.prepare([route("web", hosts=hosts)]).fronts[0]
+    front = workloads.prepare([deployment("web"), service("web"), route("web", hosts=hosts)]).fronts[0]
     assert (front.name, front.host) == (name, host)
 
 
@@ -199,7 +199,7 @@ def test_a_tls_connection_that_is_passed_through_stays() -> None:
 def test_a_route_by_port_443_is_asked_by_port_80_without_its_redirect() -> None:
     given = route("web", match=[{"port": 443, "uri": {"prefix": "/shop"}}])
     given["spec"]["http"].insert(0, {"match": [{"port": 80}], "redirect": {"scheme": "https"}})
-    prepared = workloads.prepare([workloads.public_gateway("default", "mine"), given])
+    prepared = workloads.prepare([workloads.public_gateway("default", "mine"), given, deployment("web"), service("web")])
     (rule,) = prepared.objects[1]["spec"]["http"]
     assert rule["match"] == [{"port": 80, "uri": {"prefix": "/shop"}}]
     assert prepared.fronts[0].path == "/shop"
@@ -207,9 +207,13 @@ def test_a_route_by_port_443_is_asked_by_port_80_without_its_redirect() -> None:
 
 
 def test_lists_and_several_documents_are_opened(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("---\n---\n{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Secret}]}\n")
-    (tmp_path / "b.yml").write_text("{apiVersion: v1, kind: ConfigMapList, items: [{apiVersion: v1, kind: ConfigMap}]}\n")
-    assert [each["kind"] for each in manifests.read(tmp_path)] == ["Secret", "ConfigMap"]
+    (tmp_path / "a.yaml").write_text(
+        "---\n---\n{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Secret, metadata: {name: a}}]}\n"
+    )
+    (tmp_path / "b.yml").write_text(
+        "{apiVersion: v1, kind: ConfigMapList, items: [{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}]}\n"
+    )
+    assert [each["kind"] for each in manifests.read(tmp_path).objects] == ["Secret", "ConfigMap"]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +223,7 @@ def test_lists_and_several_documents_are_opened(tmp_path: Path) -> None:
 )
 def test_what_is_no_manifest_is_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
-    with pytest.raises(manifests.WorkloadsError, match=f"bad.yaml.*{said}"):
+    with pytest.raises(manifests.WorkloadsError, match=f"(?s)bad.yaml.*{said}"):
         manifests.read(tmp_path)
 
 
@@ -240,21 +244,31 @@ def test_no_manifests_is_said(tmp_path: Path, where: str) -> None:
     ids=["bookinfo", "online-boutique", "podinfo"],
 )
 def test_public_projects_have_the_front_ends_one_expects(folder: str, expected: set[str]) -> None:
-    assert {f.service for f in workloads.prepare(manifests.read(MANIFESTS / folder)).fronts} == expected
+    assert {f.service for f in workloads.prepare(manifests.read(MANIFESTS / folder).objects).fronts} == expected
 
 
 def test_the_shop_has_a_route_for_each_service_and_needs_no_change() -> None:
-    shop = workloads.prepare(manifests.read(Path(workloads.__file__).parent / "shop"), "shop.test")
+    shop = workloads.prepare(manifests.read(Path(workloads.__file__).parent / "shop").objects, "shop.test")
     assert len(shop.fronts) == 7
     assert shop.notes == shop.held == ()
 
 
-def test_what_kubectl_refuses_is_told_once_and_by_name() -> None:
-    text = (
-        'Warning: old\nresource mapping not found for name: "web" namespace: "" from "STDIN": no matches for kind '
-        '"HTTPRoute" in version "gateway.networking.k8s.io/v1"\nensure CRDs are installed first\nError: quota\n'
-    )
-    assert manifests.told_by_kubectl(text) == [
-        ("HTTPRoute web", "no API gateway.networking.k8s.io/v1 here"),
-        ("kubectl apply", "Error: quota"),
-    ]
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param(
+            'Warning: old\nresource mapping not found for name: "web" namespace: "" from "STDIN": no matches for kind '
+            '"HTTPRoute" in version "gateway.networking.k8s.io/v1"\nensure CRDs are installed first\n',
+            "no API gateway.networking.k8s.io/v1 HTTPRoute here: add the CustomResourceDefinition that brings it",
+            id="no such kind",
+        ),
+        pytest.param(
+            'Warning: old\nThe Deployment "web" is invalid: \n* spec.selector: Required value\n* spec.template: Wrong\n',
+            'The Deployment "web" is invalid: * spec.selector: Required value * spec.template: Wrong',
+            id="several reasons",
+        ),
+        pytest.param("", "kubectl gave no reason", id="none"),
+    ],
+)
+def test_what_kubectl_refuses_is_told_in_one_line(text: str, told: str) -> None:
+    assert manifests.why_refused(text) == told

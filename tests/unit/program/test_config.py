@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+import manifests
+from migration import stackfile
+from migration.errors import ConfigError as CommandError
 from stacks import cluster, edge, network
 from stacks.config import ConfigError, Source
 
@@ -163,7 +166,7 @@ def refused(parse: Callable[[dict[str, Any]], object], values: dict[str, Any], t
 
 def write_route(root: Path, text: str) -> None:
     folder = root / "stacks" / "edge.routes"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "shop.catalog.yaml").write_text(text)
 
 
@@ -172,7 +175,7 @@ def write_route(root: Path, text: str) -> None:
     [
         pytest.param("a: [", "not YAML", id="broken YAML"),
         pytest.param("[]", "not a VirtualService", id="a list"),
-        pytest.param(yaml.safe_dump(ROUTE | {"metadata": {"name": "x", "namespace": "y"}}), "is y/x", id="another route"),
+        pytest.param(manifests.write(ROUTE | {"metadata": {"name": "x", "namespace": "y"}}), "is y/x", id="another route"),
         pytest.param(
             yaml.safe_dump(ROUTE | {"spec": {"hosts": ["a"], "gateways": ["mesh"], "http": []}}),
             "cannot be shifted",
@@ -195,6 +198,28 @@ def test_an_edge_file_is_read_with_its_routes(tmp_path: Path) -> None:
     assert config.intent.generation == 17
     assert config.routes["shop/catalog"]["spec"] == ROUTE["spec"]
     assert config.sides == {"blue": "plum", "green": "fern"}
+
+
+def test_a_route_means_the_same_to_the_file_the_command_and_the_program(tmp_path: Path) -> None:
+    texts = ["yes", "on", "=", "012", "1e3", "2024-01-01", "0o14", "y", "1:30", ""]
+    rule = {"match": [{"headers": {f"h{index}": {"exact": text}}} for index, text in enumerate(texts)]}
+    spec = ROUTE["spec"] | {"http": [{**ROUTE["spec"]["http"][0], **rule}]}
+    write_route(tmp_path, manifests.write(ROUTE | {"spec": spec}))
+    config = edge.parse(source(EDGE | {"services": {"shop/catalog": 250}}), tmp_path, "edge")
+    assert config.routes["shop/catalog"]["spec"] == spec
+    assert stackfile.read_route(tmp_path / "stacks" / "edge.routes", "shop/catalog")["spec"] == spec
+
+
+def test_a_route_that_a_person_edited_is_read_as_kubernetes_reads_it(tmp_path: Path) -> None:
+    text = manifests.write(ROUTE | {"spec": ROUTE["spec"] | {"exportTo": ["EXPORT"]}})
+    write_route(tmp_path, text.replace("EXPORT", "="))
+    folder = tmp_path / "stacks" / "edge.routes"
+    config = edge.parse(source(EDGE | {"services": {"shop/catalog": 250}}), tmp_path, "edge")
+    assert config.routes["shop/catalog"]["spec"]["exportTo"] == ["="]
+    assert stackfile.read_route(folder, "shop/catalog") == config.routes["shop/catalog"]
+    write_route(tmp_path, text + "kind: VirtualService\n")
+    with pytest.raises(CommandError, match=r"shop\.catalog\.yaml: .*kind is given twice"):
+        stackfile.read_route(folder, "shop/catalog")
 
 
 def test_a_version_is_text_and_stays_text() -> None:

@@ -1,0 +1,83 @@
+"""What `make lab` prints and what README tells to do work as they stand, line by line, in one shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.layout import CHECKOUT
+
+MARK = "::line"
+
+
+def lab(root: Path, command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", command],
+        cwd=CHECKOUT,
+        env=os.environ | {"BLUEGREEN_LAB_ROOT": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    if (tmp_path / "lab.json").exists():
+        lab(tmp_path, "down")
+
+
+def run(lines: list[str], folder: Path) -> dict[str, tuple[int, str]]:
+    """Each line's exit code and output; the first that fails is the last. A shell without what this process has exported."""
+    script = "".join(f"{line} 2>&1\ncode=$?; echo; echo {MARK} $code; [ $code = 0 ] || exit 1\n" for line in lines)
+    environment = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "LANG") if key in os.environ}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=400, check=False,
+    )  # fmt: skip
+    parts = re.split(rf"{MARK} (\d+)\n", done.stdout)
+    return {line: (int(parts[2 * at + 1]), parts[2 * at]) for at, line in enumerate(lines) if 2 * at + 1 < len(parts)}
+
+
+def commands(text: str) -> list[str]:
+    """The lines that a shell does something with."""
+    return [line.partition("  # ")[0].strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def in_readme() -> list[str]:
+    text = (CHECKOUT / "README.md").read_text()
+    return commands(text.partition("## Using it on your clusters")[2].split("```")[1])
+
+
+def test_they_work_as_printed(root: Path) -> None:
+    printed = commands(lab(root, "up"))
+    done = run(printed, root)
+    for line in printed:
+        assert line in done, f"never came to {line}"
+        code, said = done[line]
+        assert code == 0, f"{line}: exit {code}\n{said[-3000:]}"
+    asked = next(line for line in printed if line.startswith("curl"))
+    assert done[asked][1].strip()
+    status = done["bluegreen status"][1]
+    assert "shop/catalog" in status
+    assert "100 %" in status
+
+    plain = [re.sub(r" --(yes|skip-preview)\b", "", line) for line in printed]
+    told = in_readme()
+    at = 0
+    for line in told:
+        assert line in plain[at:], f"README tells {line} where the lab's lines do not have it"
+        at = plain.index(line, at) + 1
+
+    again = commands(lab(root, "up"))
+    assert [line for line in printed if not line.startswith("pulumi stack init")] == again

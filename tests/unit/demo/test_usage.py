@@ -1,0 +1,31 @@
+"""The lines that `make lab` prints: what is made before what needs it, and nothing twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lab.usage import usage
+
+
+def described(root: Path) -> dict[str, Any]:
+    gateway = {"address": "127.64.16.10", "port": 8080}
+    clusters = [{"name": n, "version": "1.36", "kubeconfig": f"/k {n}", "gateway": gateway} for n in ("plum", "fern")]
+    services = {"metrics": "m", "aws": "a", "dns": "d"}
+    environment = {"PULUMI_CONFIG_PASSPHRASE": "a b", "PATH": "/tools:/usr/bin"}
+    return {"root": str(root), "environment": environment, "clusters": clusters, "services": services}
+
+
+def test_stacks_are_made_in_the_order_they_need_and_not_twice(tmp_path: Path) -> None:
+    lines = list(usage(described(tmp_path), "/usr/bin"))
+    made = [line.rpartition(" ")[2] for line in lines if line.startswith("pulumi stack init")]
+    assert made == ["network", "plum", "fern", "edge"]
+    for stack in made:
+        assert lines.index(f"pulumi stack init {stack}") + 1 == lines.index(f"pulumi up --yes --skip-preview --stack {stack}")
+    assert "export PULUMI_CONFIG_PASSPHRASE='a b'" in lines
+    assert "export PATH=/tools:$PATH" in lines
+    stacks = tmp_path / "pulumi" / ".pulumi" / "stacks" / "bluegreen"
+    stacks.mkdir(parents=True)
+    for stack in made:
+        (stacks / f"{stack}.json").write_text("{}")
+    assert not [line for line in usage(described(tmp_path), "/usr/bin") if line.startswith("pulumi stack init")]
