@@ -117,6 +117,8 @@ def tally(ends: Mapping[tuple[str, str], float]) -> tuple[float, float, dict[str
     grpc_errors = 0.0
     for (code, status), count in ends.items():
         if not code:
+            if not status:
+                continue
             if int(status) in GRPC_ERRORS:
                 grpc_errors += count
             elif status != "0":
@@ -312,7 +314,7 @@ class PageCounters:
     ) -> None:
         """`originals`: the enrolled routes by service; they say which hosts are a service's own. `read_seconds`: for each
         page, all at once."""
-        self.urls = tuple(urls)
+        self.urls = tuple(dict.fromkeys(urls))
         self.dialect = dialect
         self._hosts = {service: destination_hosts(original) for service, original in originals.items()}
         self._followed: dict[str, Followed] = {}

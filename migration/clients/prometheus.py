@@ -171,13 +171,20 @@ class PrometheusMetrics:
     """The store of both clusters."""
 
     def __init__(
-        self, url: str, dialect: Dialect, sides: Mapping[Side, str], originals: Mapping[str, Mapping[str, Any]]
+        self,
+        url: str,
+        dialect: Dialect,
+        sides: Mapping[Side, str],
+        originals: Mapping[str, Mapping[str, Any]],
+        *,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
-        """`sides`: names of clusters by side; `originals`: the enrolled routes by service."""
+        """`sides`: names of clusters by side; `originals`: the enrolled routes by service; `most_bytes`: of one answer."""
         self.url = url.rstrip("/")
         self.dialect: Dialect = dialect
         self.selectors = SELECTORS[dialect]
         self.sides = sides
+        self.most_bytes = most_bytes
         self._hosts = {service: destination_hosts(original) for service, original in originals.items()}
         self._session: aiohttp.ClientSession | None = None
 
@@ -248,9 +255,9 @@ class PrometheusMetrics:
             async with self._session.get(f"{self.url}/api/v1/query", params=parameters) as answer:
                 async for chunk in answer.content.iter_any():
                     body += chunk
-                    if len(body) > MOST_BYTES:
+                    if len(body) > self.most_bytes:
                         raise Permanent(
-                            f"the metrics store at {self.url} answers {query} with more than {MOST_BYTES >> 20} MiB",
+                            f"the metrics store at {self.url} answers {query} with more than {self.most_bytes:,} bytes",
                             remedy="shorten policy.analysis_window_seconds, or let the store keep fewer labels of these series",
                         )
                 text = body.decode()

@@ -72,12 +72,14 @@ def by_grpc(status: int | str, count: int) -> str:
         (by_class(3, 2) + by_class(2, 1) + by_code(200, 1) + by_code(302, 2), Tally(3, 0, 0, {"3xx": 2})),
         (by_class(1, 5) + by_class(2, 5) + by_code(100, 5) + by_code(200, 5), Tally(5)),
         (by_class(1, 5) + by_code(101, 5), Tally(5)),
+        (by_class(2, 5) + f"envoy_cluster_upstream_rq{{{CLUSTER}}} 9\n", Tally(5)),
         (by_class(2, 12) + by_grpc(0, 4) + by_grpc(14, 8) + by_grpc("failure", 8) + by_grpc("total", 12), Tally(12, 8)),
         (by_class(5, 6) + by_code(503, 6) + by_grpc(14, 6), Tally(6, 6)),
         (by_class(2, 3) + by_grpc(5, 2) + by_grpc(16, 1), Tally(3, 0, 0, {"gRPC 5": 2, "gRPC 16": 1})),
     ],
     ids=[
         *("classes and codes", "classes alone", "codes alone", "redirects", "100 Continue", "WebSocket"),
+        "neither class nor code",
         *("grpc errors", "no connection for grpc", "grpc statuses"),
     ],
 )

@@ -107,6 +107,16 @@ def test_a_pod_that_does_not_listen_leaves_the_others_alone() -> None:
     assert list(got.silent) == ["http://127.0.0.1:1/"]
 
 
+def test_a_page_that_is_listed_twice_counts_once_and_is_silent_once() -> None:
+    async def run() -> GatewayCounters:
+        async with pods(says(PAGE)) as urls:
+            return await read(urls * 2)
+
+    assert asyncio.run(run()).services == {SERVICE: ONE}
+    with pytest.raises(Unreachable):
+        asyncio.run(read(["http://127.0.0.1:1/"] * 2))
+
+
 @pytest.mark.parametrize(
     ("names", "error"),
     [

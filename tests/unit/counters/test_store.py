@@ -12,15 +12,16 @@ from aiohttp import web
 
 from migration.analysis import slow
 from migration.clients.counters import Dialect
-from migration.clients.prometheus import MOST_BYTES, PrometheusMetrics, Sampled, fill, grown, quantile
+from migration.clients.prometheus import PrometheusMetrics, Sampled, fill, grown, quantile
 from migration.errors import Permanent, Unreachable
-from migration.model import Verdict, WindowStats
+from migration.model import Side, Verdict, WindowStats
 from migration.policy import Policy
 from routing import peer_host
 from tests.fakes.loopback import Store, served
 from tests.fakes.pages import ORIGINAL, SERVICE
 
 NOW = 1_780_000_000.0
+MOST_BYTES = 10_000
 OWN, PEER = "catalog.shop.svc.cluster.local", peer_host(SERVICE)
 Series = tuple[Mapping[str, str], Mapping[float, float]]
 
@@ -51,7 +52,8 @@ def ask(store: Callable[[web.Request], web.Response], seconds: float = 20.0, dia
     """Of green."""
 
     async def use(url: str) -> WindowStats | None:
-        client = PrometheusMetrics(url, dialect, {"blue": "plum", "green": "fern"}, {SERVICE: ORIGINAL})
+        names: dict[Side, str] = {"blue": "plum", "green": "fern"}
+        client = PrometheusMetrics(url, dialect, names, {SERVICE: ORIGINAL}, most_bytes=MOST_BYTES)
         try:
             return await client.window(SERVICE, "green", seconds)
         finally:
@@ -212,7 +214,7 @@ def matrix(**more: Any) -> dict[str, Any]:
         (lambda: web.json_response(matrix(status="error")), Permanent, "no Prometheus-compatible store"),
         (lambda: web.json_response(matrix(warnings=["store two is away"])), Unreachable, "a part only: store two is away"),
         (lambda: web.json_response(matrix(isPartial=True)), Unreachable, "a part only"),
-        (lambda: web.Response(body=b" " * (MOST_BYTES + 1)), Permanent, "more than 32 MiB"),
+        (lambda: web.Response(body=b" " * (MOST_BYTES + 1)), Permanent, "more than 10,000 bytes"),
     ],
     ids=["down", "busy", "refused", "a login page", "no answer", "an error", "warnings", "partial", "too large"],
 )
