@@ -205,5 +205,14 @@ def test_a_series_that_a_proxy_forgets_and_counts_anew_takes_nothing_back() -> N
     assert not followed.others_at
 
 
+def test_a_series_that_is_missing_once_and_goes_on_is_not_counted_anew() -> None:
+    pages = [istio("200", 900), istio("200", 5, host="other.bank.svc.cluster.local"), istio("200", 930)]
+    followed = None
+    for second, page in enumerate(pages):
+        followed = follow(followed, look(page, "istio", float(second)))
+    assert followed is not None
+    assert followed.total()[HOST] == Tally(930)
+
+
 def test_a_time_after_a_value_is_not_taken_for_it() -> None:
     assert told(istio("200", 7).replace("7\n", "7 1780000000000\n"), "istio") == Tally(7)

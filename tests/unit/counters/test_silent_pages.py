@@ -44,7 +44,6 @@ def says(text: str = "", status: int = 200) -> Callable[[web.Request], web.Respo
 
 
 BAD = {
-    "hangs": (hang, "do not answer within 0.3 s"),
     "goes away in the middle": (cut, "do not answer: "),
     "ends in the middle of a line": (says(PAGE[:-5]), "are cut short after"),
     "is not there": (says("no such page", 404), "answer 404"),
@@ -74,8 +73,8 @@ async def pods(*answers: Callable[..., object]) -> AsyncIterator[list[str]]:
         await runner.cleanup()
 
 
-async def read(urls: list[str]) -> GatewayCounters:
-    client = PageCounters(urls, "istio", {SERVICE: ORIGINAL}, read_seconds=0.3)
+async def read(urls: list[str], read_seconds: float = 60.0) -> GatewayCounters:
+    client = PageCounters(urls, "istio", {SERVICE: ORIGINAL}, read_seconds=read_seconds)
     try:
         return await client.read()
     finally:
@@ -95,6 +94,16 @@ def test_a_page_that_tells_nothing_leaves_the_others_alone(name: str) -> None:
     assert got.pods == {urls[0]: {SERVICE: ONE}, urls[2]: {SERVICE: ONE}}
     assert list(got.silent) == [urls[1]]
     assert got.silent[urls[1]].startswith(why)
+
+
+def test_a_page_that_never_answers_keeps_the_others_waiting_for_a_known_time_only() -> None:
+    async def run() -> GatewayCounters:
+        async with pods(says(PAGE), hang, says(PAGE)) as urls:
+            return await read(urls, read_seconds=3.0)
+
+    got = asyncio.run(run())
+    assert got.services == {SERVICE: TWO}
+    assert list(got.silent.values()) == ["do not answer within 3 s"]
 
 
 def test_a_pod_that_does_not_listen_leaves_the_others_alone() -> None:
@@ -120,7 +129,7 @@ def test_a_page_that_is_listed_twice_counts_once_and_is_silent_once() -> None:
 @pytest.mark.parametrize(
     ("names", "error"),
     [
-        (["hangs", "is overloaded", "is not there"], Unreachable),
+        (["is overloaded", "is not there"], Unreachable),
         (["is not there", "wants a login"], Permanent),
         (["is not there"], Permanent),
         (["ends in the middle of a line"], Unreachable),
@@ -140,7 +149,7 @@ def test_a_gateway_of_which_no_page_answers_is_not_seen(names: list[str], error:
 def test_pages_that_do_not_answer_are_named_without_reading_counters() -> None:
     async def run() -> tuple[list[str], dict[str, str]]:
         async with pods(says(PAGE), *(bad for bad, _ in BAD.values())) as urls:
-            client = PageCounters(urls, "istio", {}, read_seconds=0.3)
+            client = PageCounters(urls, "istio", {}, read_seconds=60.0)
             try:
                 return urls, await client.silent()
             finally:
