@@ -28,11 +28,13 @@ STATS_TAGS = {
     "http_conn_manager_prefix": r"^http(\.(.+?);)",
     "listener_address": r"^listener\.(((?:[_.[:digit:]]*|[_\[\]aAbBcCdDeEfF[:digit:]]*))\.)",
     "response_code_class": r"_rq_((\d))xx$",
+    "response_code": r"_rq(_(\d{3}))$",
 }
 # Only what is looked at: every second the whole text is made and parsed, for each service of each cluster.
 STATS_KEPT = (
-    r"^cluster\.outbound[^;]*;\.upstream_rq_(\dxx|active|completed|total|time|retry|retry_success|timeout|rx_reset)$",
+    r"^cluster\.outbound[^;]*;\.upstream_rq_(\dxx|\d{3}|active|completed|total|time|retry|retry_success|timeout|rx_reset)$",
     r"^cluster\.outbound[^;]*;\.upstream_rq_(pending_active|pending_overflow|tx_reset|per_try_timeout)$",
+    r"^cluster\.outbound[^;]*;\.grpc\.\d+$",
     r"^cluster\.outbound[^;]*;\.upstream_cx_(active|total|connect_fail)$",
     r"^cluster\.outbound[^;]*;\.membership_(healthy|total)$",
     r"^http\.outbound.*downstream_(rq_(\dxx|active|total|completed)|cx_active)$",

@@ -214,7 +214,7 @@ def resume(context: Context) -> None:
 @click.command()
 @pass_context
 def status(context: Context) -> None:
-    """Where every service is: file, gateways, journal."""
+    """Where every service is: file, gateways, journal; which gateway pods cannot be watched."""
     migration = context.load()
 
     async def act() -> Any:
@@ -222,7 +222,8 @@ def status(context: Context) -> None:
         from migration.wiring import opened, paused
 
         async with opened(migration, need=()) as there:
-            return await look(there.edge, there.routers(), migration.store, paused(migration))
+            pages = there.counters(as_far_as_known=True)
+            return await look(there.edge, there.routers(), pages, migration.store, paused(migration))
 
     found = run(act())
     say(context, found.as_json(), found.lines())

@@ -1,12 +1,14 @@
-"""Where everything is: what the file wants, what the gateways hold, what the journal remembers."""
+"""Where everything is: what the file wants, what the gateways hold and whether they can be watched, what the journal
+remembers.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from migration.errors import BluegreenError
 from migration.journal import FILE, read, remember
@@ -16,11 +18,40 @@ from migration.ports import Router
 from migration.stackfile import Edge
 
 
+class Pages(Protocol):
+    """The pages of one gateway's pods, as `shift` reads them."""
+
+    urls: tuple[str, ...]
+
+    async def silent(self) -> Mapping[str, str]:
+        """URL -> why it does not answer, in a time that is short and known. Raises nothing of the network."""
+        ...
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Of one gateway: how many pages it has, and which of them tell nothing now (URL -> why)."""
+
+    cluster: str
+    pages: int
+    silent: Mapping[str, str]
+
+    def lines(self) -> list[str]:
+        told = [f"{self.cluster}: the gateway's counters at {url} {why}" for url, why in self.silent.items()]
+        if not told:
+            return []
+        answering = self.pages - len(self.silent)
+        if answering:
+            return [*told, f"{self.cluster}: {answering} of {self.pages} pages of counters answer; `shift` goes on by these"]
+        return [*told, f"{self.cluster}: no page of counters answers: `shift` would be blind and take services back"]
+
+
 @dataclass(frozen=True)
 class Status:
     edge: Edge
     services: list[dict[str, Any]]
     gateways: dict[str, str]  # side -> "reachable" or what is wrong
+    counters: dict[str, Watched]  # side -> its gateway's pages; no side without pages in migration.yaml
     holder: str | None
     paused: str | None
 
@@ -30,6 +61,7 @@ class Status:
             "entry": dict(self.edge.entry),
             "generation": self.edge.generation,
             "gateways": self.gateways,
+            "counters": {side: asdict(watched) for side, watched in self.counters.items()},
             "lock": self.holder,
             "paused": self.paused,
             "services": self.services,
@@ -39,6 +71,7 @@ class Status:
         entry = ", ".join(f"{name} {share / 100:g} %" for name, share in self.edge.entry.items())
         told = [f"blue {self.edge.blue}, green {self.edge.green}, entry: {entry}, generation {self.edge.generation}"]
         told += [f"{side}'s gateway: {word}" for side, word in self.gateways.items() if word != "reachable"]
+        told += [line for watched in self.counters.values() for line in watched.lines()]
         told += [f"running: {self.holder}"] if self.holder else []
         told += [f"paused by {self.paused}"] if self.paused else []
         told += [] if self.services else ["no service is enrolled; next: `bluegreen enroll`"]
@@ -52,8 +85,11 @@ class Status:
         return told
 
 
-async def status(edge: Edge, routers: Mapping[Side, Router], store: Path, paused: str | None) -> Status:
+async def status(
+    edge: Edge, routers: Mapping[Side, Router], pages: Mapping[Side, Pages], store: Path, paused: str | None
+) -> Status:
     gateways: dict[str, str] = {}
+    counters: dict[str, Watched] = {}
     live: dict[Side, RouterState] = {}
 
     async def one(side: Side) -> None:
@@ -65,7 +101,12 @@ async def status(edge: Edge, routers: Mapping[Side, Router], store: Path, paused
         except BluegreenError as problem:
             gateways[side] = str(problem)
 
-    await asyncio.gather(*(one(side) for side in routers))
+    async def watch(side: Side) -> None:
+        cluster = (edge.blue if side == "blue" else edge.green) or side
+        counters[side] = Watched(cluster, len(pages[side].urls), dict(await pages[side].silent()))
+
+    await asyncio.gather(*(one(side) for side in routers), *(watch(side) for side in pages))
+    counters = {side: counters[side] for side in pages}  # in a steady order
     memory = remember(read(store / FILE))
     rows = []
     for service, split in edge.services.items():
@@ -84,4 +125,4 @@ async def status(edge: Edge, routers: Mapping[Side, Router], store: Path, paused
                 "reason": there.reason if there else "",
             }
         )
-    return Status(edge, rows, gateways, holder(store), paused)
+    return Status(edge, rows, gateways, counters, holder(store), paused)

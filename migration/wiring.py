@@ -21,10 +21,11 @@ from migration.reading import Reader, did_you_mean
 from migration.stackfile import Edge, StackFile, read_route
 
 if TYPE_CHECKING:
+    from migration.clients.counters import Dialect, PageCounters
     from migration.clients.istio import IstioRouter
     from migration.clients.kubernetes import Kubernetes
     from migration.clients.route53 import Route53Entry
-    from migration.ports import Counters, Metrics
+    from migration.ports import Metrics
     from migration.world import Rules
     from routing import Peer
 
@@ -58,19 +59,25 @@ class Opened:
             self._stack.push_async_callback(made[side].close)
         return made
 
-    def counters(self) -> dict[Side, Counters]:
-        from migration.clients.counters import PageCounters
+    def counters(self, *, as_far_as_known: bool = False) -> dict[Side, PageCounters]:
+        """`as_far_as_known`: leaves clusters without counters out, for looking only."""
+        from migration.clients.counters import READ_SECONDS, PageCounters
 
-        made: dict[Side, Counters] = {}
+        # well below what a sample may take, so that one page which hangs does not spoil the whole sample
+        read_seconds = min(READ_SECONDS, max(0.15, 0.6 * self.migration.policy.sample_interval_seconds))
+        made: dict[Side, PageCounters] = {}
         for side in self.clusters:
             source = self.cluster_of(side).counters
+            if source is None and as_far_as_known:
+                continue
             if source is None:
                 raise ConfigError(
                     f"{self.migration.path}: clusters.{self.cluster_of(side).name}.counters is missing: without the gateway's "
                     "own counters a bad service cannot be taken back",
                     remedy="add counters: {urls: [http://POD:15020/stats/prometheus, ...], dialect: envoy | istio}",
                 )
-            counters = PageCounters(source.urls, "envoy" if source.dialect == "envoy" else "istio", self.originals)
+            dialect: Dialect = "envoy" if source.dialect == "envoy" else "istio"
+            counters = PageCounters(source.urls, dialect, self.originals, read_seconds=read_seconds)
             self._stack.push_async_callback(counters.close)
             made[side] = counters
         return made

@@ -1,8 +1,12 @@
-"""Reads a gateway's own counters from its Prometheus text page, once a second, to take a bad service back in seconds.
+"""Reads a gateway's own counters from its Prometheus text pages, once a second, to take a bad service back in seconds.
 
 Dialects: `envoy` reads the counters of Envoy's clusters (a proxy without Istio's own metrics), `istio` those of Istio's
 proxies, which count requests in `istio_requests_total` (their cluster counters are off by default, so `active` is not
 known there and 0).
+
+How an answer ended is told by its HTTP status and, for gRPC, by the status in its trailers (`model.class_of`). Istio has
+both on one series. Envoy counts the same answers up to three times: by class, by single code, and (`cluster.NAME.grpc.N`,
+where its filter grpc_stats is on, as istiod has it) by gRPC status; `tally` puts them together again.
 
 A service's forwards are told by their host (`catalog.shop.peer.bluegreen.internal`); what it served itself by the hosts
 of its original route's destinations. A page cannot tell whose requests a shared destination got: each of its services
@@ -10,38 +14,48 @@ gets all of them, so that its errors weigh on both rather than on neither. A pro
 listener like everything else: `peer_in` is not known here, and migration/analysis.py takes the other gateway's forwards
 off instead.
 
+Each gateway pod has a page. One that does not answer is that pod's silence: the others count, its own counts stay as they
+were and go on when it answers again. Only a gateway of which no page answers is not seen at all.
+
 What is told only grows: where a proxy started anew, what it shows is added to what it had counted before. A page behind
 which several proxies answer in turn (a load balancer's address) tells nothing, and that is said instead of a number. One
 proxy is told from another by the start of Istio's agent, or its uptime, or (a page with neither) by counts that fall.
 
-A page has thousands of lines and only a few matter; lines are looked at by their first bytes before anything is parsed.
+A page has thousands of lines and few of them change: lines are looked at by their first bytes before anything is parsed,
+and what a series means is worked out once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from migration.errors import Permanent, Unreachable
-from migration.model import GatewayCounters, ServiceCounters, Tally
+from migration.errors import BluegreenError, Permanent, Unreachable
+from migration.model import GRPC_ERRORS, GatewayCounters, ServiceCounters, Tally, class_of
 from routing import peer_host
 
 if TYPE_CHECKING:
     import aiohttp
 
 Dialect = Literal["envoy", "istio"]
-READ_SECONDS = 0.8
+# For one page, so well below the time that a sample of the whole gateway may take: a page that hangs must not keep the
+# others' numbers back.
+READ_SECONDS = 0.6
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+ACTIVE = "envoy_cluster_upstream_rq_active{"
+GRPC = "envoy_cluster_grpc_"
 # Envoy's 5xx class has what it answered itself too: no endpoint, no connection, no answer in time. Requests whose
 # client went away are in no class: with a service that hangs, they would look like finished ones.
 WANTED = {
-    "envoy": ("envoy_cluster_upstream_rq{", "envoy_cluster_upstream_rq_xx{", "envoy_cluster_upstream_rq_active{"),
+    "envoy": ("envoy_cluster_upstream_rq{", "envoy_cluster_upstream_rq_xx{", ACTIVE, GRPC),
     "istio": ("istio_requests_total{",),
 }
 UPTIME = "envoy_server_uptime"
@@ -49,86 +63,132 @@ BORN = "istio_agent_process_start_time_seconds"  # of the program beside the pro
 UPTIME_LAG_SECONDS = 12.0  # Envoy tells its uptime as it was at the last flush of its statistics
 ANSWER_SECONDS = 2.0  # between what a page says and when we have read it
 TURNS_SECONDS = 600.0  # two foreign proxies behind one page within this time: they answer in turn
+# Any line that the text format knows; a login page or a list of files has none.
+FORMAT = re.compile(r"^(?:# (?:TYPE|HELP) |[A-Za-z_:][\w:]*(?:\{.*\})? (?:[-+]?[0-9]|[-+]?Inf\b|NaN\b))", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Line:
-    name: str
-    labels: Mapping[str, str]
-    value: float
+class Series(NamedTuple):
+    """What one line of a page counts: answers of `host` with an HTTP status ("404", a class "4xx", "0": none came, "":
+    not told) and a gRPC status ("": none, or not told).
+    """
+
+    host: str
+    code: str
+    grpc_status: str
 
 
-def lines(page: str, dialect: Dialect) -> Iterable[Line]:
-    """The lines of a page that count requests, and those that tell one proxy from another."""
-    wanted = (*WANTED[dialect], UPTIME, BORN)
-    for text in page.splitlines():
-        if not text.startswith(wanted):
-            continue
-        series, _, value = text.rpartition(" ")
-        name, _, labels = series.partition("{")
-        try:
-            yield Line(name, dict(LABEL.findall(labels)), float(value))
-        except ValueError:
-            continue  # a cut or broken line tells nothing
+@lru_cache(maxsize=1 << 16)
+def series_of(text: str, dialect: Dialect) -> Series | None:
+    """`text`: name and labels as a page has them. None: it counts no answers that a gateway sent for."""
+    name, _, rest = text.partition("{")
+    return series(name, dict(LABEL.findall(rest)), dialect)
+
+
+def series(name: str, labels: Mapping[str, str], dialect: Dialect) -> Series | None:
+    if dialect == "istio":
+        # only what the proxy sent; the host of a forward is as its ServiceEntry has it
+        host = labels.get("destination_service", "") if labels.get("reporter", "source") == "source" else ""
+        code = labels.get("response_code", "")
+        return Series(host, code, labels.get("grpc_response_status", "")) if host and code else None
+    cluster = labels.get("cluster_name") or labels.get("envoy_cluster_name", "")
+    direction, *rest = cluster.split("|")
+    if direction != "outbound" or len(rest) != 3:
+        return None
+    host = rest[-1].rstrip(";")
+    if name.startswith(GRPC):
+        status = name.removeprefix(GRPC)
+        return Series(host, "", status) if status.isdigit() else None  # not success, failure, total
+    # by Istio's rules for names a class is response_code_class="5xx" of upstream_rq, by Envoy's own "5" of upstream_rq_xx
+    group = labels.get("response_code_class", labels.get("envoy_response_code_class", ""))[:1]
+    code = f"{group}xx" if group else labels.get("response_code", labels.get("envoy_response_code", ""))
+    return Series(host, code, "")
+
+
+def tally(ends: Mapping[tuple[str, str], float]) -> tuple[float, float, dict[str, float]]:
+    """Requests, errors and classes of so many answers by (HTTP status, gRPC status), each answer once.
+
+    A class has the answers of its single codes too. A gRPC status without an HTTP status is Envoy's second count of an
+    answer whose HTTP status was mostly 200; what Envoy answered itself is a 503 (or 504) and a status 14 at once, so the
+    larger of the two numbers of errors counts.
+    """
+    named: defaultdict[str | None, float] = defaultdict(float)
+    single: defaultdict[str, float] = defaultdict(float)
+    grpc: defaultdict[str, float] = defaultdict(float)
+    grpc_errors = 0.0
+    for (code, status), count in ends.items():
+        if not code:
+            if not status:
+                continue
+            if int(status) in GRPC_ERRORS:
+                grpc_errors += count
+            elif status != "0":
+                grpc[f"gRPC {int(status)}"] += count
+        elif not code.endswith("xx"):
+            single[code[0]] += count
+            if code[0] != "1" or code == "101":  # 100 and 103 come before the answer
+                named[class_of(code, status)] += count
+    for (code, _), count in ends.items():
+        if code.endswith("xx") and count > single[code[0]]:
+            named[class_of(code)] += count - single[code[0]]
+    answered = sum(named.values())
+    errors = max(named["error"], grpc_errors)
+    classes = {name: count for name, count in named.items() if name not in (None, "error")} | dict(grpc)
+    # a call's HTTP status comes when it begins to answer, its gRPC status when it ends: seconds later for a stream
+    return max(answered, errors + sum(classes.values())), errors, {name: n for name, n in classes.items() if name and n}
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one page said: requests by destination host since its proxy started, and which proxy that is."""
+    """What one page said: answers by series and open requests by host since its proxy started, and which proxy that is."""
 
-    counted: Mapping[str, Tally]
+    dialect: Dialect
+    counted: Mapping[str, int]
+    active: Mapping[str, int] = field(default_factory=dict)
     uptime: float | None = None  # None: not told
     born: float | None = None
     at: float = 0.0  # monotonic
 
 
 def look(page: str, dialect: Dialect, at: float = 0.0) -> Look:
-    requests: dict[str, float] = defaultdict(float)
-    errors: dict[str, float] = defaultdict(float)
-    active: dict[str, float] = defaultdict(float)
+    counted: dict[str, int] = {}
+    active: dict[str, int] = {}
     identity: dict[str, float] = {}
-    for line in lines(page, dialect):
-        if line.value != line.value:  # NaN
+    wanted = (*WANTED[dialect], UPTIME, BORN)
+    for line in page.splitlines():
+        if not line.startswith(wanted):
             continue
-        if line.name in (UPTIME, BORN):
-            identity[line.name] = line.value
+        text, _, number = line.rpartition(" ")
+        if " " in text and not text.endswith("}"):  # a time stands after the value
+            text, _, number = text.rpartition(" ")
+        try:
+            value = float(number)
+        except ValueError:
+            continue  # a cut or broken line tells nothing
+        if not math.isfinite(value):
             continue
-        host = _host(line, dialect)
-        if not host:
-            continue
-        if line.name.endswith("_active"):
-            active[host] += line.value
-            continue
-        if dialect == "envoy" and not _class(line):
-            continue  # the same requests by single code
-        requests[host] += line.value
-        if _failed(line, dialect):
-            errors[host] += line.value
-    known = requests.keys() | active.keys()
-    counted = {host: Tally(int(requests[host]), int(errors[host]), int(active[host])) for host in known}
-    return Look(counted, identity.get(UPTIME), identity.get(BORN), at)
+        if text.startswith(ACTIVE):
+            if there := series_of(text, dialect):
+                active[there.host] = active.get(there.host, 0) + int(value)
+        elif (name := text.partition("{")[0]) in (UPTIME, BORN):
+            identity[name] = value
+        elif text.endswith("}"):
+            counted[text] = counted.get(text, 0) + int(value)
+    return Look(dialect, counted, active, identity.get(UPTIME), identity.get(BORN), at)
 
 
-def _host(line: Line, dialect: Dialect) -> str:
-    if dialect == "istio":
-        # only what the proxy sent; the host of a forward is as its ServiceEntry has it
-        return line.labels.get("destination_service", "") if line.labels.get("reporter", "source") == "source" else ""
-    cluster = line.labels.get("cluster_name") or line.labels.get("envoy_cluster_name", "")
-    direction, *rest = cluster.split("|")
-    return rest[-1].rstrip(";") if direction == "outbound" and len(rest) == 3 else ""
+def growth(now: Look, before: Mapping[str, int]) -> dict[str, Tally]:
+    """By host, what came since each series was as in `before`; one that is lower now has begun again at 0."""
+    ends: defaultdict[str, defaultdict[tuple[str, str], int]] = defaultdict(lambda: defaultdict(int))
+    for text, value in now.counted.items():
+        base = before.get(text, 0)
+        more = value - base if value >= base else value
+        if more and (there := series_of(text, now.dialect)):
+            ends[there.host][there.code, there.grpc_status] += more
+    return {host: _whole(*tally(each)) for host, each in ends.items()}
 
 
-def _failed(line: Line, dialect: Dialect) -> bool:
-    if dialect == "istio":
-        # 0: the connection went before an answer came
-        code = line.labels.get("response_code", "")
-        return code == "0" or (code.startswith("5") and len(code) == 3)
-    return _class(line) == "5"
-
-
-def _class(line: Line) -> str:
-    """By Istio's rules for names it is response_code_class="5xx" of upstream_rq, by Envoy's own "5" of upstream_rq_xx."""
-    return line.labels.get("response_code_class", line.labels.get("envoy_response_code_class", ""))[:1]
+def _whole(requests: float, errors: float, classes: Mapping[str, float]) -> Tally:
+    return Tally(int(requests), int(errors), 0, {name: int(count) for name, count in classes.items()})
 
 
 def destination_hosts(original: Mapping[str, Any], domain: str = "cluster.local") -> frozenset[str]:
@@ -150,24 +210,25 @@ def service_counters(by_host: Mapping[str, Tally], service: str, local_hosts: It
 def proxy_of(before: Look, now: Look) -> Literal["same", "anew", "other"]:
     """Whose page this is: the same proxy's, one's that started since the last look, or one's that ran before it.
 
-    A destination that is gone from the page says nothing: a proxy forgets what is taken away from it.
+    A series that is gone from the page says nothing: a proxy forgets what is taken away from it, and what nobody asks for.
     """
-    both = before.counted.keys() & now.counted.keys()
-    fell = any(_less(now.counted[host], before.counted[host]) for host in both)
+    if before.born is not None and before.born == now.born:
+        return "same"  # whatever falls was taken away and has come again
     if before.born is not None and now.born is not None:
-        moved = before.born != now.born
+        moved = True
     elif before.uptime is not None and now.uptime is not None:
         moved = abs((now.at - now.uptime) - (before.at - before.uptime)) > UPTIME_LAG_SECONDS
     else:
         moved = False
-    if not moved and not fell:
+    both = before.counted.keys() & now.counted.keys()
+    if not moved and not any(now.counted[text] < before.counted[text] for text in both):
         return "same"
-    younger = now.uptime is not None and now.uptime <= now.at - before.at + ANSWER_SECONDS
-    return "anew" if younger else "other"
+    return "anew" if _younger(now, before.at) else "other"
 
 
-def _less(now: Tally, before: Tally) -> bool:
-    return now.requests < before.requests or now.errors < before.errors
+def _younger(now: Look, at: float) -> bool:
+    """Whether the page's proxy started after this time."""
+    return now.uptime is not None and now.uptime <= now.at - at + ANSWER_SECONDS
 
 
 @dataclass(frozen=True)
@@ -175,42 +236,72 @@ class Followed:
     """One page through time: its counts go on where those of an earlier proxy ended."""
 
     last: Look
-    carried: Mapping[str, Tally] = field(default_factory=dict)  # added to what the page shows
-    others_at: tuple[float, ...] = ()  # when a proxy answered that had run before
+    shown: Mapping[str, int]  # the proxy's series as it told them last, also those that are gone now
+    grown: Mapping[str, Tally]  # by host; all that counts
+    others_at: tuple[float, ...] = ()  # when a proxy answered that had run before; not older than TURNS_SECONDS
 
-    @property
-    def total(self) -> dict[str, Tally]:
-        known = self.last.counted.keys() | self.carried.keys()
-        return {host: self.last.counted.get(host, Tally()) + self.carried.get(host, Tally()) for host in known}
+    def total(self, *, with_active: bool = True) -> dict[str, Tally]:
+        """By host. Without `active` where the page does not answer: what was open then is not open for ever."""
+        active = self.last.active if with_active else {}
+        known = self.grown.keys() | active.keys()
+        return {host: replace(self.grown.get(host, Tally()), active=active.get(host, 0)) for host in known}
 
     @property
     def by_turns(self) -> bool:
         return any(later - sooner < TURNS_SECONDS for sooner, later in pairwise(self.others_at))
 
 
-def follow(before: Followed | None, now: Look) -> Followed:
-    """What another proxy counted before we looked is not growth; what one that started anew shows is."""
+def follow(before: Followed | None, now: Look, since: float | None = None) -> Followed:
+    """What another proxy counted before we looked is not growth; what one that started anew shows is.
+
+    `since`: when the gateway was looked at first, for a page that answers for the first time later than that.
+    """
     if before is None:
-        return Followed(now)
+        seen_all_of_it = since is None or _younger(now, since)
+        return Followed(now, now.counted, growth(now, {}) if seen_all_of_it else {})
+    others_at = tuple(at for at in before.others_at if now.at - at < TURNS_SECONDS)
     match proxy_of(before.last, now):
         case "same":
-            gone = before.last.counted.keys() - now.counted.keys()
-            kept = _finished({host: before.total[host] for host in gone})
-            return replace(before, last=now, carried={**before.carried, **kept})
+            shown = {**before.shown, **now.counted}
+            return Followed(now, shown, _added(before.grown, growth(now, before.shown)), others_at)
         case "anew":
-            return replace(before, last=now, carried=_finished(before.total))
+            return Followed(now, now.counted, _added(before.grown, growth(now, {})), others_at)
         case "other":
-            known = before.total.keys() | now.counted.keys()
-            carried = {host: before.total.get(host, Tally()) - now.counted.get(host, Tally()) for host in known}
-            return Followed(now, _finished(carried), (*before.others_at, now.at))
+            return Followed(now, now.counted, before.grown, (*others_at, now.at))
 
 
-def _finished(tallies: Mapping[str, Tally]) -> dict[str, Tally]:
-    return {host: replace(tally, active=0) for host, tally in tallies.items()}
+def _added(some: Mapping[str, Tally], more: Mapping[str, Tally]) -> dict[str, Tally]:
+    return {**some, **{host: some.get(host, Tally()) + tallied for host, tallied in more.items()}}
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Why a page tells nothing now: "the gateway's counters at URL" and `why` make a sentence."""
+
+    why: str
+    passing: bool = True  # it may answer the next time: a time-out, a 503
+    remedy: str | None = None
+
+
+IN_TURN = Silence(
+    "are now one proxy's, now another's, and tell nothing; "
+    "list each gateway pod under clusters.<name>.counters.urls in migration.yaml",
+    passing=False,
+    remedy="list each gateway pod under clusters.<name>.counters.urls, then `bluegreen shift` again",
+)
+
+
+def unseen(silent: Mapping[str, Silence]) -> BluegreenError:
+    """What to raise where not one page of a gateway tells anything."""
+    told = [f"{url} {each.why}" for url, each in silent.items()]
+    remedy = next((each.remedy for each in silent.values() if each.remedy), None)
+    passing = any(each.passing for each in silent.values())
+    text = f"the gateway's counters at {'; at '.join(told)}"
+    return Unreachable(text, remedy=remedy) if passing else Permanent(text, remedy=remedy)
 
 
 class PageCounters:
-    """The counters of one gateway: all pages of its proxies added up."""
+    """The counters of one gateway: the pages of all its pods, added up."""
 
     def __init__(
         self,
@@ -218,13 +309,17 @@ class PageCounters:
         dialect: Dialect,
         originals: Mapping[str, Mapping[str, Any]],
         *,
+        read_seconds: float = READ_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`originals`: the enrolled routes by service; they say which hosts are a service's own."""
-        self.urls = tuple(urls)
+        """`originals`: the enrolled routes by service; they say which hosts are a service's own. `read_seconds`: for each
+        page, all at once."""
+        self.urls = tuple(dict.fromkeys(urls))
         self.dialect = dialect
         self._hosts = {service: destination_hosts(original) for service, original in originals.items()}
         self._followed: dict[str, Followed] = {}
+        self._since: float | None = None
+        self._read_seconds = read_seconds
         self._monotonic = monotonic
         self._session: aiohttp.ClientSession | None = None
 
@@ -234,41 +329,64 @@ class PageCounters:
             self._session = None
 
     async def read(self) -> GatewayCounters:
-        pages = await asyncio.gather(*(self._page(url) for url in self.urls))
-        total: dict[str, Tally] = {}
-        for url, page in zip(self.urls, pages, strict=True):
-            seen = look(page, self.dialect, self._monotonic())
-            followed = self._followed[url] = follow(self._followed.get(url), seen)
-            for host, tally in followed.total.items():
-                total[host] = total.get(host, Tally()) + tally
-        self._refuse_turns()
-        services = {service: service_counters(total, service, local_hosts) for service, local_hosts in self._hosts.items()}
-        return GatewayCounters(services)
-
-    def _refuse_turns(self) -> None:
-        for url, followed in self._followed.items():
+        """`services` never falls: a page that does not answer is in it with what it told last. Raises Unreachable (or
+        Permanent, where asking again will not help) if no page tells anything."""
+        silent: dict[str, Silence] = {}
+        for url, (page, at) in (await self._ask()).items():
+            if isinstance(page, Silence):
+                silent[url] = page
+                continue
+            followed = follow(self._followed.get(url), look(page, self.dialect, at), self._since)
+            self._followed[url] = followed
             if followed.by_turns:
-                raise Permanent(
-                    f"the gateway's counters at {url} are now one proxy's, now another's, and tell nothing; "
-                    "list each gateway pod under clusters.<name>.counters.urls in migration.yaml",
-                    remedy="list each gateway pod under clusters.<name>.counters.urls, then `bluegreen shift` again",
-                )
+                silent[url] = IN_TURN
+        if len(silent) == len(self.urls):
+            raise unseen(silent)
+        if self._since is None:
+            self._since = self._monotonic()
+        pods = {url: self._services(each.total()) for url, each in self._followed.items() if url not in silent}
+        total: dict[str, Tally] = {}
+        for url, each in self._followed.items():
+            for host, counted in each.total(with_active=url not in silent).items():
+                total[host] = total.get(host, Tally()) + counted
+        return GatewayCounters(self._services(total), pods=pods, silent={url: each.why for url, each in silent.items()})
 
-    async def _page(self, url: str) -> str:
+    async def silent(self) -> dict[str, str]:
+        """Which pages do not answer now, and why."""
+        return {url: page.why for url, (page, _) in (await self._ask()).items() if isinstance(page, Silence)}
+
+    def _services(self, by_host: Mapping[str, Tally]) -> dict[str, ServiceCounters]:
+        return {service: service_counters(by_host, service, local_hosts) for service, local_hosts in self._hosts.items()}
+
+    async def _ask(self) -> dict[str, tuple[str | Silence, float]]:
+        """Each page, or why there is none, and when it came."""
+
+        async def one(url: str) -> tuple[str | Silence, float]:
+            page = await self._page(url)
+            return page, self._monotonic()
+
+        return dict(zip(self.urls, await asyncio.gather(*(one(url) for url in self.urls)), strict=True))
+
+    async def _page(self, url: str) -> str | Silence:
         import aiohttp
 
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READ_SECONDS))
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._read_seconds))
         try:
             async with self._session.get(url) as answer:
                 body = await answer.read()
-                if answer.status >= 500:
-                    raise Unreachable(f"the gateway's counters at {url} answer {answer.status}")
-                if answer.status != 200:
-                    raise Permanent(
-                        f"the gateway's counters at {url} answer {answer.status}",
-                        remedy="put the address of its Prometheus page under clusters.<name>.counters.url",
-                    )
-                return body.decode(errors="replace")
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise Unreachable(f"the gateway's counters at {url} do not answer: {error!r}") from error
+        except TimeoutError:
+            return Silence(f"do not answer within {self._read_seconds:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Silence(f"do not answer: {error!r}")
+        if answer.status >= 500:
+            return Silence(f"answer {answer.status}")
+        remedy = "put the address of its Prometheus page under clusters.<name>.counters.url"
+        if answer.status != 200:
+            return Silence(f"answer {answer.status}", passing=False, remedy=remedy)
+        page = body.decode(errors="replace")
+        if not FORMAT.search(page):
+            return Silence(f"are no Prometheus page: {page[:80]!r}", passing=False, remedy=remedy)
+        if not page.endswith("\n"):
+            return Silence(f"are cut short after {len(body)} bytes")
+        return page

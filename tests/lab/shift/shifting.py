@@ -78,6 +78,32 @@ class Eyes:
         self.server.server_close()
 
 
+class IdlePod:
+    """The page of one more gateway pod, which is there and to which no user comes."""
+
+    def __init__(self) -> None:
+        began = time.monotonic()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                page = f"# TYPE envoy_server_uptime gauge\nenvoy_server_uptime{{}} {3600 + time.monotonic() - began:.0f}\n"
+                self.send_response(200)
+                self.send_header("content-length", str(len(page)))
+                self.end_headers()
+                self.wfile.write(page.encode())
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
 class Users:
     """Asks one service again and again on kept connections. An answer counts as injected when a fault of the lab made it."""
 
@@ -124,6 +150,7 @@ class Project:
         self.good, self.bad = f"{namespace}/good", f"{namespace}/bad"
         self.services = (self.good, self.bad)
         self.eyes = {cluster.name: Eyes(cluster) for cluster in clusters}
+        self.idle: dict[str, list[IdlePod]] = {cluster.name: [] for cluster in clusters}
         self.file, self.edge = folder / "migration.yaml", folder / "stacks/Pulumi.edge.yaml"
         self.edge.parent.mkdir()
         self.write_edge()
@@ -135,8 +162,8 @@ class Project:
             if process.poll() is None:
                 process.kill()
             process.communicate()
-        for eyes in self.eyes.values():
-            eyes.close()
+        for page in [*self.eyes.values(), *(pod for pods in self.idle.values() for pod in pods)]:
+            page.close()
 
     # -- its files ---------------------------------------------------------------------------------------------------
 
@@ -177,8 +204,12 @@ class Project:
         return {
             "kubeconfig": cluster.kubeconfig,
             "gateway": {"address": cluster.gateway, "port": cluster.port, "peer_port": cluster.peer_port},
-            "counters": {"url": self.eyes[cluster.name].url, "dialect": "envoy"},
+            "counters": {"urls": self.pages(cluster), "dialect": "envoy"},
         }
+
+    def pages(self, cluster: LabCluster) -> list[str]:
+        """Of its gateway's pods, the real one first."""
+        return [self.eyes[cluster.name].url, *(pod.url for pod in self.idle[cluster.name])]
 
     # -- the command -------------------------------------------------------------------------------------------------
 

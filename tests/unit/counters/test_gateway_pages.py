@@ -1,22 +1,20 @@
-"""What a gateway's page and the metrics store say of a service; a real HTTP server on loopback speaks for both."""
+"""What a gateway's page says of a service; a real HTTP server on loopback speaks for it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from migration.analysis import sides
-from migration.clients import counters, prometheus
+from migration.clients import counters
 from migration.clients.counters import PageCounters
-from migration.clients.prometheus import PrometheusMetrics
 from migration.errors import Permanent, Unreachable
-from migration.model import ServiceCounters, Tally, WindowStats
+from migration.model import ServiceCounters, Tally
+from tests.fakes.loopback import served
 
-T = TypeVar("T")
 ORIGINAL: dict[str, Any] = {
     "metadata": {"name": "catalog", "namespace": "shop"},
     "spec": {
@@ -53,26 +51,6 @@ istio_requests_total{reporter="source",response_code="503",destination_service="
 istio_requests_total{reporter="source",response_code="0",destination_service="catalog.shop.peer.bluegreen.internal"} 2
 istio_requests_total{reporter="destination",response_code="200",destination_service="catalog.shop.svc.cluster.local"} 9
 """
-
-
-def served(answer: Callable[[web.Request], web.Response], use: Callable[[str], Awaitable[T]]) -> T:
-    """Runs `use` with the URL of a server on loopback that answers so."""
-
-    async def handle(request: web.Request) -> web.Response:
-        return answer(request)
-
-    async def run() -> T:
-        app = web.Application()
-        app.router.add_get("/{path:.*}", handle)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            return await use(f"http://127.0.0.1:{runner.addresses[0][1]}")
-        finally:
-            await runner.cleanup()
-
-    return asyncio.run(run())
 
 
 async def read(url: str, dialect: counters.Dialect = "envoy", times: int = 1) -> Any:
@@ -119,65 +97,3 @@ def test_a_sides_sample_counts_every_request_once(
 ) -> None:
     got = sides(ServiceCounters(*blue), ServiceCounters(*green))
     assert got == expected
-
-
-def answers(**values: str | None) -> Callable[[web.Request], web.Response]:
-    """The store's answers by what a query has in it; the first that fits."""
-
-    def answer(request: web.Request) -> web.Response:
-        query = request.query["query"]
-        kind = "latency" if "quantile" in query else "errors" if '~"5(xx)?"' in query else "requests"
-        cluster = "fern" if 'cluster="fern"' in query else "plum"
-        found = values.get(f"{kind}_{cluster}")
-        result = [] if found is None else [{"metric": {}, "value": [0, found]}]
-        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
-
-    return answer
-
-
-async def window(url: str) -> WindowStats | None:
-    client = PrometheusMetrics(url, "envoy", {"blue": "plum", "green": "fern"}, {"shop/catalog": ORIGINAL})
-    try:
-        return await client.window("shop/catalog", "green", 60)
-    finally:
-        await client.close()
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({}, None),
-        ({"requests_fern": "NaN"}, None),
-        ({"requests_fern": "0"}, WindowStats(0.0, 0.0, None)),
-        ({"requests_fern": "30", "requests_plum": "20", "errors_fern": "3"}, WindowStats(30.0, 3.0, None)),
-        ({"requests_plum": "20", "errors_plum": "20", "latency_fern": "12.5"}, WindowStats(20.0, 20.0, 12.5)),
-        ({"requests_fern": "9", "latency_fern": "NaN"}, WindowStats(9.0, 0.0, None)),
-    ],
-    ids=["no series", "NaN", "zero is data", "served there", "forwarded and never arrived", "no latency"],
-)
-def test_no_data_is_not_zero(values: dict[str, str], expected: WindowStats | None) -> None:
-    assert served(answers(**values), window) == expected
-
-
-@pytest.mark.parametrize(
-    ("response", "error"),
-    [
-        (lambda: web.Response(status=503), Unreachable),
-        (lambda: web.Response(status=422, text="bad query"), Permanent),
-        (lambda: web.Response(text="<html>"), Permanent),
-        (lambda: web.json_response({"data": {}}), Permanent),
-    ],
-    ids=["down", "refused", "no store", "no vector"],
-)
-def test_a_store_that_fails_is_an_error_and_not_no_data(response: Callable[[], web.Response], error: type[Exception]) -> None:
-    with pytest.raises(error):
-        served(lambda _: response(), window)
-
-
-def test_a_store_that_does_not_listen_is_unreachable() -> None:
-    with pytest.raises(Unreachable):
-        asyncio.run(window("http://127.0.0.1:1"))
-
-
-def test_a_hosts_dots_stand_for_themselves_in_a_query() -> None:
-    assert "catalog[.]shop" in prometheus.fill("{hosts}", "fern", ["catalog.shop"], 1)

@@ -2,77 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from migration.analysis import Samples, fast
-from migration.clients.counters import PageCounters
 from migration.errors import Permanent, Unreachable
-from migration.model import GatewayCounters, ServiceCounters, Tally, Verdict
+from migration.model import GatewayCounters, Tally, Verdict
 from migration.policy import Policy
-from routing import peer_host
-
-SERVICE = "shop/catalog"
-ORIGINAL: dict[str, Any] = {
-    "metadata": {"name": "catalog", "namespace": "shop"},
-    "spec": {"http": [{"route": [{"destination": {"host": "catalog"}}]}]},
-}
-
-
-@dataclass(frozen=True)
-class Pod:
-    """A proxy's page at a second of the test: users at 80 a second here and 20 a second by the other gateway."""
-
-    started: float
-    local: int = 0
-    forwarded: int = 0
-    errors: int = 0  # of an old incident, long over
-    born: float | None = None
-    uptime: bool = True
-
-    def page(self, at: float) -> str:
-        seconds = at - self.started
-        labels = 'istio_requests_total{{reporter="source",destination_service="{}",response_code="{}"}} {:g}'
-        told = [
-            labels.format("catalog.shop.svc.cluster.local", 200, self.local + 80 * seconds),
-            labels.format(peer_host(SERVICE), 200, self.forwarded + 20 * seconds),
-            labels.format(peer_host(SERVICE), 503, self.errors),
-        ]
-        told += [f"envoy_server_uptime{{}} {seconds:g}"] if self.uptime else []
-        told += [f"istio_agent_process_start_time_seconds {self.born}"] if self.born is not None else []
-        return "\n".join(told)
-
-
-class Pages(PageCounters):
-    """Pages without a network: `behind` says which pod answers at each second; None: none does."""
-
-    def __init__(self, *behind: Sequence[Pod | None]) -> None:
-        super().__init__([f"http://{n}" for n in range(len(behind))], "istio", {SERVICE: ORIGINAL}, monotonic=lambda: self.at)
-        self.behind = dict(zip(self.urls, behind, strict=True))
-        self.second = -1
-
-    @property
-    def at(self) -> float:
-        return 1000.0 + self.second
-
-    async def _page(self, url: str) -> str:
-        pod = self.behind[url][self.second]
-        if pod is None:
-            raise Unreachable("nobody answers")
-        return pod.page(self.at)
-
-    def look(self) -> ServiceCounters:
-        self.second += 1
-        return asyncio.run(self.read()).services[SERVICE]
-
-
-OLD = Pod(started=0, local=4000, forwarded=3000, errors=300)
-YOUNG = Pod(started=500, local=5000, forwarded=3900)
+from tests.fakes.pages import OLD, SERVICE, YOUNG, Pages, Pod
 
 
 @pytest.mark.parametrize(
@@ -161,7 +101,7 @@ def test_a_destination_that_comes_and_goes_is_no_other_proxy(uptime: bool) -> No
 
     pages._page = page  # type: ignore[method-assign]
     looks = [pages.look() for _ in range(12)]
-    assert {later.forwarded - sooner.forwarded for sooner, later in pairwise(looks)} == {Tally(20)}
+    assert [later.forwarded - sooner.forwarded for sooner, later in pairwise(looks)] == [Tally(20)] * 11
     assert not any(followed.others_at for followed in pages._followed.values())
 
 

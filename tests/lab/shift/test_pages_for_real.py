@@ -1,0 +1,39 @@
+"""A gateway of three pods, watched page by page: pods go while services move."""
+
+from __future__ import annotations
+
+from kit import eventually
+from shifting import PATIENCE, IdlePod, Project
+
+BLIND_SAMPLES = 4
+
+
+def test_one_pod_scaled_in_takes_nothing_back_and_is_named_but_without_any_the_shift_is_blind(project: Project) -> None:
+    good, bad, plum = project.good, project.bad, project.plum
+    project.idle["plum"] = [IdlePod(), IdlePod()]
+    slow = {bad: {"policy": {"dwell_seconds": 600}}}
+    project.configure(services=slow, metrics=False, steps_bp=[2000, 10_000], error_limit=BLIND_SAMPLES)
+    real, second, third = project.pages(plum)
+    assert project.run("status")["counters"]["blue"] == {"cluster": "plum", "pages": 3, "silent": {}}
+    with project.load() as users:
+        running = project.begin("shift", "--yes")
+        project.await_step(bad, 2000)
+        project.idle["plum"][1].close()
+        seen = len(project.eyes["plum"].readings)
+        silent = project.run("status")["counters"]
+        assert list(silent["blue"]["silent"]) == [third]
+        assert silent["green"]["silent"] == {}
+        eventually(lambda: project.events("bake", good), f"{good} baked by the pages that are left", PATIENCE)
+        eventually(lambda: len(project.eyes["plum"].readings) > seen + 3 * BLIND_SAMPLES, "many more samples", PATIENCE)
+        assert not project.events("return")
+        assert running.poll() is None
+        for page in (project.eyes["plum"], project.idle["plum"][0]):
+            page.close()
+        result, told = project.ended(running, 4)
+        assert sorted(result["returned"]) == sorted(project.services), told
+        for why in result["returned"].values():
+            assert why.startswith("blind for")
+            assert all(url in why for url in (real, second, third))
+        assert list(project.run("status")["counters"]["blue"]["silent"]) == [real, second, third]
+        assert project.split(good) == project.split(bad) == (0, 0)
+    assert not [each.failed for each in users.values() if each.failed]

@@ -1,0 +1,74 @@
+"""`status` tells which gateway pods cannot be watched, before a shift finds out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from migration.model import Side
+from migration.status import Status, status
+from tests.fakes.clock import run
+from tests.fakes.world import FakeRouter, Universe, command
+
+
+class FakePages:
+    """`slow`: how long it takes to find out."""
+
+    def __init__(self, urls: int, silent: Mapping[str, str], slow: float = 0.0) -> None:
+        self.urls = tuple(f"http://pod-{n}/stats" for n in range(urls))
+        self.told, self.slow = silent, slow
+
+    async def silent(self) -> Mapping[str, str]:
+        await asyncio.sleep(self.slow)
+        return self.told
+
+
+WHY = "do not answer within 0.6 s"
+GONE = {"http://pod-1/stats": WHY}
+ALL = {f"http://pod-{n}/stats": WHY for n in range(3)}
+
+
+def looked(tmp_path: Path, pages: Mapping[Side, FakePages]) -> Status:
+    universe = Universe(tmp_path)
+    made = command(universe)
+    made.close()
+
+    async def look() -> Status:
+        routers = {side: FakeRouter(universe, side) for side in ("blue", "green")}
+        found = await status(made.shift.world.file.read(), routers, pages, tmp_path, None)  # type: ignore[arg-type]
+        took.append(asyncio.get_running_loop().time())
+        return found
+
+    took: list[float] = []
+    found = run(look())
+    assert took[0] == pytest.approx(max([0.01, *(each.slow for each in pages.values())]))  # all at once
+    return found
+
+
+def about_counters(found: Status) -> list[str]:
+    return [line for line in found.lines() if "counters" in line]
+
+
+def test_a_pod_whose_page_is_silent_is_named_with_its_cluster(tmp_path: Path) -> None:
+    found = looked(tmp_path, {"blue": FakePages(3, GONE, slow=0.6), "green": FakePages(1, {}, slow=0.5)})
+    assert about_counters(found) == [
+        f"plum: the gateway's counters at http://pod-1/stats {WHY}",
+        "plum: 2 of 3 pages of counters answer; `shift` goes on by these",
+    ]
+    assert found.as_json()["counters"] == {
+        "blue": {"cluster": "plum", "pages": 3, "silent": GONE},
+        "green": {"cluster": "fern", "pages": 1, "silent": {}},
+    }
+
+
+def test_a_gateway_without_any_page_is_told_as_blind(tmp_path: Path) -> None:
+    found = looked(tmp_path, {"green": FakePages(3, ALL)})
+    assert about_counters(found)[-1] == "fern: no page of counters answers: `shift` would be blind and take services back"
+    assert len(about_counters(found)) == 4
+
+
+def test_nothing_is_told_of_pages_that_all_answer(tmp_path: Path) -> None:
+    assert about_counters(looked(tmp_path, {"blue": FakePages(2, {}), "green": FakePages(2, {})})) == []
