@@ -14,9 +14,9 @@ from crossing import SIDES, Crossing, answers, load, probe, recording, within
 from kit import LabCluster, deployment, eventually
 
 import routing
-from migration.analysis import sides
 from migration.clients.counters import PageCounters
 from migration.model import GatewayCounters, ServiceCounters, Tally
+from migration.samples import sides
 
 SPLITS = (0, 10, 2500, 9000, 10000)
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from migration.analysis import sides
 from migration.clients import counters
 from migration.clients.counters import PageCounters
 from migration.errors import Permanent, Unreachable
 from migration.model import ServiceCounters, Tally
+from migration.samples import sides
 from tests.fakes.loopback import served
 
 ORIGINAL: dict[str, Any] = {

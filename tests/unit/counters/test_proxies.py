@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from migration.analysis import Samples, fast
+from migration.analysis import fast
 from migration.errors import Permanent, Unreachable
 from migration.model import GatewayCounters, Tally, Verdict
 from migration.policy import Policy
+from migration.samples import Samples
 from tests.fakes.pages import OLD, SERVICE, YOUNG, Pages, Pod
 
 

@@ -114,7 +114,7 @@ def test_a_retry_is_not_judged_by_what_green_answered_before_it() -> None:
     bad = istio("plum", PEER, "500", {NOW - n: 400 - 2.0 * max(n, 8) for n in range(60)})
     store = Store(NOW, [good, bad])
     assert slow(ask(store, 5.0), None, Policy()).verdict is Verdict.PASS
-    assert slow(ask(store, 30.0), None, Policy()).verdict is Verdict.FAIL
+    assert slow(ask(store, 30.0), WindowStats(100, 0), Policy()).verdict is Verdict.FAIL
 
 
 def test_another_pods_scrape_does_not_make_a_series_young() -> None:
