@@ -140,13 +140,17 @@ class Gateways:
                 continue  # a dead API server changes nothing; writes will tell
             if writes != self._writes:
                 return  # we wrote meanwhile: what was read may be older
+            if live.fence > self.fence:
+                service = next(name for name, route in live.routes.items() if route.fence == live.fence)
+                self.lost = LostFence(
+                    f"{service} on {side} carries fence {live.fence}, ours is {self.fence}: somebody took over from elsewhere",
+                    remedy="`bluegreen status` shows where things are",
+                )
+                return
             for service, split in watched().items():
                 route = live.routes.get(service)
                 if service in self.owed[side] or (route and route.split_bp == split):
                     continue
-                if route and route.fence > self.fence:
-                    self.lost = LostFence(f"{service} on {side} carries fence {route.fence}, ours is {self.fence}")
-                    return
                 what = "removed it" if route is None else f"changed it at {route.changed_at}"
                 self.foreign[service] = f"{route.manager if route else 'somebody'} {what} on {side}"
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from migration import analysis
+from migration import analysis, returned
 from migration.decide import ON_GREEN, WAITS, Decision, Observation, decide
 from migration.entry import entry_back
 from migration.errors import BluegreenError, LostFence, Unreachable
@@ -107,7 +107,12 @@ class Shift:
             zip(SIDES, await asyncio.gather(*(world.routers[s].read() for s in SIDES)), strict=True)
         )
         self._generation = max(edge.generation, *(state.generation or 0 for state in live.values()))
+        highest = max(state.fence for state in live.values())
+        if world.lock.rise_above(highest):
+            log.warning("another store has written here: fence %d; its journal is not here", highest)
+            world.journal.fence = self._gates.fence = world.lock.fence
         memory = remember(world.journal.events)
+        kept = returned.kept(live)
         moves = []
         for service, split in edge.services.items():
             start = recover(
@@ -118,6 +123,7 @@ class Shift:
                 hold=service in self.rules.held,
                 retry=service in retry,
                 reassert=self.rules.reassert,
+                returned=kept.get(service),
             )
             self.state[service] = start.state
             self._samples[service] = analysis.Samples()
@@ -132,6 +138,9 @@ class Shift:
         await asyncio.gather(*(world.routers[side].raise_fence(world.lock.fence) for side in SIDES))
         if moves:
             await self._write(moves, forward=False)
+        new = {s: there.reason for s, there in self.state.items() if there.phase is Phase.RETURNED and s not in kept}
+        on = [s for s in kept if s in self.state and self.state[s].phase is not Phase.RETURNED]  # asked for again
+        await returned.keep(world.routers, {**new, **dict.fromkeys(on)})
         world.journal.settle({s: there.split_bp for s, there in self.state.items()}, "as found after a restart")
         for service, there in self.state.items():
             if there.phase in ON_GREEN:

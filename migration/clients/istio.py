@@ -36,6 +36,7 @@ SILENT_SECONDS = 4.0  # an API server that answers nothing for so long is given 
 PROBE_SECONDS = 1.0
 IN_FLIGHT = 32
 PROBES = 64
+MOST_SILENT = 8
 BACK, FORWARD, PEER = range(3)  # whose turn is first
 T = TypeVar("T")
 
@@ -109,19 +110,21 @@ class IstioRouter:
         # one a false conflict, and a
         # foreign change must not become the version that we write over
         self._known = {**routes, **self._known}
-        generation, services = record
-        return RouterState(generation, services, routes)
+        generation, services, returned = record
+        return RouterState(generation, services, routes, returned)
 
-    async def _read_record(self) -> tuple[int | None, dict[str, int]]:
+    async def _read_record(self) -> tuple[int | None, dict[str, int], dict[str, str]]:
         try:
             found = await self.kubernetes.get(CONFIG_MAP, *RECORD, timeout_seconds=READ_SECONDS)
         except NotFound:
-            return None, {}
+            return None, {}, {}
+        returned = _returned(found)
         data = found.get("data") or {}
         try:
-            return int(data.get("generation", "0")), {k: int(v) for k, v in json.loads(data.get("services") or "{}").items()}
+            services = {k: int(v) for k, v in json.loads(data.get("services") or "{}").items()}
+            return int(data.get("generation", "0")), services, returned
         except (ValueError, AttributeError, TypeError):
-            return None, {}  # not as we write it: as good as none, and the next write mends it
+            return None, {}, returned  # not as we write it: as good as none, and the next write mends it
 
     def _live(self, service: str, item: Object, split: int | None = None) -> RouteLive:
         """`split`: what we know it to hold; found out otherwise."""
@@ -296,25 +299,102 @@ class IstioRouter:
                 CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True, timeout_seconds=WRITE_SECONDS
             )
 
-    async def raise_fence(self, fence: int) -> None:
-        async def one(service: str) -> None:
-            namespace, name = service.split("/", 1)
-            mark = {
-                "apiVersion": VIRTUAL_SERVICE.api_version,
-                "kind": VIRTUAL_SERVICE.kind,
-                "metadata": {"namespace": namespace, "name": name, "annotations": {FENCE: str(fence)}},
-            }
-            written = await self.kubernetes.apply(
-                VIRTUAL_SERVICE, mark, manager=LOCK_MANAGER, force=True, timeout_seconds=WRITE_SECONDS
-            )
-            now = self._live(service, written)
-            before = self._known.get(service)
-            if before is None or before.digest == now.digest:
-                self._known[service] = now
-            # else: changed between our read and our mark; the old version stays known, so that the
-            # next write is a conflict
+    async def raise_fence(self, fence: int) -> list[str]:
+        lost: list[LostFence] = []
+        changed: list[str] = []
+        silent = 0  # requests without an answer, one after the other
 
-        await asyncio.gather(*(one(service) for service in self._known or self.originals))
+        async def one(service: str) -> None:
+            nonlocal silent
+            async with self._turns.taken(FORWARD):
+                if lost or silent >= MOST_SILENT:
+                    return
+                try:
+                    changed.extend([service] if await self._mark(service, fence) else [])
+                    silent = 0
+                except Unreachable:
+                    silent += 1
+                    raise
+                except NotFound:
+                    pass  # gone: nothing to mark, and nobody's write can reach users by it
+                except LostFence as problem:
+                    lost.append(problem)
+
+        results = await asyncio.gather(*(one(service) for service in self.originals), return_exceptions=True)
+        if lost:
+            raise lost[0]
+        if failed := [problem for problem in results if problem is not None]:
+            raise failed[0]
+        return sorted(changed)
+
+    async def _mark(self, service: str, fence: int) -> bool:
+        """Whether the route is another than this router last read or wrote; then that stays known, so that the next write
+        is a conflict."""
+        namespace, name = service.split("/", 1)
+        mark = {
+            "apiVersion": VIRTUAL_SERVICE.api_version,
+            "kind": VIRTUAL_SERVICE.kind,
+            "metadata": {"namespace": namespace, "name": name, "annotations": {FENCE: str(fence)}},
+        }
+        before = now = self._known.get(service)
+        for last_try in (False, False, True):
+            if now is None:
+                found = await self.kubernetes.get(VIRTUAL_SERVICE, namespace, name, timeout_seconds=READ_SECONDS)
+                now = self._live(service, found)
+                before = before or now
+            if now.fence >= fence:
+                raise LostFence(
+                    f"{service} on {self.cluster} carries fence {now.fence}, ours is {fence}: somebody else began here",
+                    remedy="`bluegreen status` shows where things are; then the same command again",
+                )
+            try:
+                written = await self.kubernetes.apply(
+                    VIRTUAL_SERVICE,
+                    mark,
+                    manager=LOCK_MANAGER,
+                    force=True,
+                    resource_version=now.resource_version,
+                    timeout_seconds=WRITE_SECONDS,
+                )
+            except Conflict:
+                if last_try:
+                    raise
+                now = None
+                continue
+            after = self._live(service, written)
+            if before is None or before.digest == after.digest:
+                self._known[service] = after
+                return False
+            self._known[service] = before
+            return True
+        raise AssertionError("the last try raises")
+
+    async def keep_returned(self, changes: Mapping[str, str | None]) -> None:
+        for last_try in (False, False, True):
+            try:
+                found = await self.kubernetes.get(CONFIG_MAP, *RECORD, timeout_seconds=READ_SECONDS)
+            except NotFound:
+                found = {}
+            before = _returned(found)
+            reasons = {s: why for s, why in {**before, **changes}.items() if why is not None}
+            if reasons == before:
+                return
+            data = {"data": {"returned": json.dumps(reasons, sort_keys=True)}} if reasons else {}
+            namespace, name = RECORD
+            mine = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name}, **data}
+            try:
+                await self.kubernetes.apply(
+                    CONFIG_MAP,
+                    mine,
+                    manager=LOCK_MANAGER,
+                    force=True,
+                    resource_version=(found.get("metadata") or {}).get("resourceVersion"),
+                    timeout_seconds=WRITE_SECONDS,
+                )
+                return
+            except Conflict:
+                if last_try:
+                    raise
 
     async def in_effect(self, service: str, split_bp: int) -> bool:
         import aiohttp
@@ -337,6 +417,13 @@ class IstioRouter:
             raise Unreachable(
                 f"the peer listener of {self.cluster} at {address}:{port} does not answer: {problem}"
             ) from problem
+
+
+def _returned(record: Object) -> dict[str, str]:
+    try:
+        return {str(s): str(why) for s, why in json.loads((record.get("data") or {})["returned"]).items()}
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return {}
 
 
 def last_writer(managed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
