@@ -57,6 +57,7 @@ class _Call:
     fence: int
     force: bool
     taken: Callable[[str], None] | None
+    back: Collection[str]
     lost: LostFence | None = None
 
 
@@ -155,8 +156,9 @@ class IstioRouter:
     ) -> Written:
         # with force nobody has read the record yet; it is read while the routes are being written
         reading = asyncio.ensure_future(self._read_record()) if force else None
+        back = {service for service in changed if self._goes_back(service, splits[service])}
         self._wanted |= {service: splits[service] for service in changed}
-        call = _Call(fence, force, taken)
+        call = _Call(fence, force, taken, back)
         try:
             problems = await self._write_routes(call, changed)
             if reading is not None:
@@ -174,6 +176,13 @@ class IstioRouter:
             except BluegreenError as problem:
                 trouble = problem
         return Written(generation, problems, trouble)
+
+    def _goes_back(self, service: str, split: int) -> bool:
+        """Below what it is at, may be at, or is on its way to."""
+        known = self._known.get(service)
+        if known is None or known.split_bp is None:
+            return True
+        return split < max(known.split_bp, self._wanted.get(service, 0))
 
     async def _write_routes(self, call: _Call, changed: Sequence[str]) -> dict[str, BluegreenError]:
         """By service what went wrong."""
@@ -202,9 +211,7 @@ class IstioRouter:
         """The public route, then, when all public ones had their turn, the peer route."""
         original = self.originals[service]
         lock = self._locks.setdefault(service, asyncio.Lock())
-        known = self._known.get(service)
-        back = known is None or known.split_bp is None or self._wanted[service] < known.split_bp
-        async with self._turns.taken(BACK if back else FORWARD), lock:
+        async with self._turns.taken(BACK if service in call.back else FORWARD), lock:
             split = self._wanted[service]  # the latest: another write may have been begun while this one waited
             await self._write_public(service, original, split, call)
             self._public[service] = split

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from migration.recover import recover
 from migration.rollback import open_books, rollback
 from migration.stackfile import StackFile
 from tests.fakes.clock import FakeClock, run
-from tests.fakes.world import FakeRouter, Universe, command
+from tests.fakes.world import FAST, FakeRouter, Universe, command
 from tests.unit.migration.test_many import Pair
 from tests.unit.migration.test_shift import until
 
@@ -136,6 +137,23 @@ def test_a_shift_of_another_store_takes_over_and_the_first_stops_at_its_next_loo
     run(both())
     first.close()
     assert fences(universe) == {2}
+
+
+def test_a_shift_that_has_nothing_to_write_sees_a_higher_fence_all_the_same(tmp_path: Path) -> None:
+    universe = Universe(tmp_path, SHOP)
+    dwelling = command(universe, replace(FAST, dwell_seconds=1000))
+
+    async def act() -> None:
+        running = asyncio.ensure_future(dwelling.shift.run())
+        await until(lambda: universe.live("shop/catalog") == (10, 10))
+        await FakeRouter(universe, "green").raise_fence(9)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(LostFence, match="carries fence 9"):
+            await running
+        assert asyncio.get_running_loop().time() - began < 10
+
+    run(act())
+    dwelling.close()
 
 
 def test_a_rollback_from_elsewhere_stops_a_running_shift_for_good(tmp_path: Path) -> None:
