@@ -17,7 +17,7 @@ from migration.ports import Clock, Router
 
 log = logging.getLogger(__name__)
 SIDES: tuple[Side, Side] = ("blue", "green")
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 2.0
 AGAIN_SECONDS = 1.0
 BESIDE_SECONDS = 0.25  # given to a side that is not waited for: where all is well both are written when `write` returns
 
@@ -165,6 +165,11 @@ class Gateways:
         """The entry has moved: the records on both clusters say so with their next write."""
         for router in self.routers.values():
             router.entry = shares
+
+    @property
+    def writing(self) -> bool:
+        """Whether some service is being written for the first time. What failed is tried again and not waited for."""
+        return any(self._under_way[side].keys() - self.failing[side] for side in SIDES)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:

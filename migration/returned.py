@@ -8,14 +8,20 @@ begins a shift reads it; `--retry` clears a service there. It is kept on both cl
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Mapping
+from typing import Any
 
-from migration.errors import BluegreenError
-from migration.model import RouterState, Side
-from migration.ports import Router
+import routing
+from migration.errors import BluegreenError, Conflict, NotFound
+from migration.kinds import CONFIG_MAP
+from migration.model import LOCK_MANAGER, RouterState, Side
+from migration.ports import Kubernetes, Router
 
 log = logging.getLogger(__name__)
+SECONDS = 3.0
+KEY = "returned"
 
 
 def kept(live: Mapping[Side, RouterState]) -> dict[str, str]:
@@ -38,3 +44,40 @@ async def keep(routers: Mapping[Side, Router], changes: Mapping[str, str | None]
             log.warning("%s does not know which services went back: %s", router.cluster, problem)
 
     await asyncio.gather(*map(one, routers.values()))
+
+
+def read(record: Mapping[str, Any]) -> dict[str, str]:
+    """Of a live record; empty where there is none, or none as we write it."""
+    try:
+        return {str(s): str(why) for s, why in json.loads((record.get("data") or {})[KEY]).items()}
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+async def write(cluster: Kubernetes, changes: Mapping[str, str | None]) -> None:
+    """As `keep`, on one cluster; what others keep there meanwhile is not lost. Raises what the cluster answers."""
+    namespace, name = routing.EDGE_NAMESPACE, routing.RECORD_NAME
+    for last_try in (False, False, True):
+        try:
+            found = await cluster.get(CONFIG_MAP, namespace, name, timeout_seconds=SECONDS)
+        except NotFound:
+            found = {}
+        before = read(found)
+        reasons = {service: why for service, why in {**before, **changes}.items() if why is not None}
+        if reasons == before:
+            return
+        data = {"data": {KEY: json.dumps(reasons, sort_keys=True)}} if reasons else {}
+        ours = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name}, **data}
+        try:
+            await cluster.apply(
+                CONFIG_MAP,
+                ours,
+                manager=LOCK_MANAGER,
+                force=True,
+                resource_version=(found.get("metadata") or {}).get("resourceVersion"),
+                timeout_seconds=SECONDS,
+            )
+            return
+        except Conflict:
+            if last_try:
+                raise

@@ -183,7 +183,7 @@ class Shift:
         self.on_tick(Shown(now, dict(self.state), fast, last, seen.paused, seen.window_open))
         leaving = self._leaving is not None and not self._leaving.done()
         owed = any(self._gates.owed[side] for side in self._entry_sides) or self._file_owed or world.journal.trouble
-        return decision.done and not leaving and not owed
+        return decision.done and not leaving and not owed and not self._gates.writing
 
     async def _act(self, decision: Decision) -> None:
         before = self.state

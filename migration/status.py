@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from migration import returned
 from migration.errors import BluegreenError
 from migration.journal import FILE, read, remember
 from migration.lock import holder
@@ -67,13 +68,18 @@ async def status(edge: Edge, routers: Mapping[Side, Router], store: Path, paused
 
     await asyncio.gather(*(one(side) for side in routers))
     memory = remember(read(store / FILE))
+    back = returned.kept(live)
     rows = []
     for service, split in edge.services.items():
         there = memory.get(service)
         splits = {
             side: (r.split_bp if (r := live[side].routes.get(service)) else None) if side in live else None for side in routers
         }
-        state = (there.state if there else "") or ("waiting" if split == 0 else "arrived" if split == 10_000 else "moving")
+        known = there is not None and (bool(there.state) or there.split_bp is not None)
+        kept = back.get(service) if not known else None  # by another store; ours knows better what it did since
+        state = (there.state if there else "") or (
+            "returned" if kept is not None else "waiting" if split == 0 else "arrived" if split == 10_000 else "moving"
+        )
         rows.append(
             {
                 "service": service,
@@ -81,7 +87,7 @@ async def status(edge: Edge, routers: Mapping[Side, Router], store: Path, paused
                 "blue": splits.get("blue"),
                 "green": splits.get("green"),
                 "state": state,
-                "reason": there.reason if there else "",
+                "reason": kept if kept is not None else there.reason if there else "",
             }
         )
     return Status(edge, rows, gateways, holder(store), paused)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import routing
+from migration import returned
 from migration.clients.limiter import Turns
 from migration.errors import BluegreenError, Conflict, ForeignWrite, LostFence, NotFound, Permanent, Unreachable
 from migration.kinds import CONFIG_MAP, VIRTUAL_SERVICE, Object
@@ -111,21 +112,21 @@ class IstioRouter:
         # one a false conflict, and a
         # foreign change must not become the version that we write over
         self._known = {**routes, **self._known}
-        generation, services, returned = record
-        return RouterState(generation, services, routes, returned)
+        generation, services, reasons = record
+        return RouterState(generation, services, routes, reasons)
 
     async def _read_record(self) -> tuple[int | None, dict[str, int], dict[str, str]]:
         try:
             found = await self.kubernetes.get(CONFIG_MAP, *RECORD, timeout_seconds=READ_SECONDS)
         except NotFound:
             return None, {}, {}
-        returned = _returned(found)
+        reasons = returned.read(found)
         data = found.get("data") or {}
         try:
             services = {k: int(v) for k, v in json.loads(data.get("services") or "{}").items()}
-            return int(data.get("generation", "0")), services, returned
+            return int(data.get("generation", "0")), services, reasons
         except (ValueError, AttributeError, TypeError):
-            return None, {}, returned  # not as we write it: as good as none, and the next write mends it
+            return None, {}, reasons  # not as we write it: as good as none, and the next write mends it
 
     def _live(self, service: str, item: Object, split: int | None = None) -> RouteLive:
         """`split`: what we know it to hold; found out otherwise."""
@@ -377,31 +378,7 @@ class IstioRouter:
         raise AssertionError("the last try raises")
 
     async def keep_returned(self, changes: Mapping[str, str | None]) -> None:
-        for last_try in (False, False, True):
-            try:
-                found = await self.kubernetes.get(CONFIG_MAP, *RECORD, timeout_seconds=READ_SECONDS)
-            except NotFound:
-                found = {}
-            before = _returned(found)
-            reasons = {s: why for s, why in {**before, **changes}.items() if why is not None}
-            if reasons == before:
-                return
-            data = {"data": {"returned": json.dumps(reasons, sort_keys=True)}} if reasons else {}
-            namespace, name = RECORD
-            mine = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name}, **data}
-            try:
-                await self.kubernetes.apply(
-                    CONFIG_MAP,
-                    mine,
-                    manager=LOCK_MANAGER,
-                    force=True,
-                    resource_version=(found.get("metadata") or {}).get("resourceVersion"),
-                    timeout_seconds=WRITE_SECONDS,
-                )
-                return
-            except Conflict:
-                if last_try:
-                    raise
+        await returned.write(self.kubernetes, changes)
 
     async def in_effect(self, service: str, split_bp: int) -> bool:
         import aiohttp
@@ -424,13 +401,6 @@ class IstioRouter:
             raise Unreachable(
                 f"the peer listener of {self.cluster} at {address}:{port} does not answer: {problem}"
             ) from problem
-
-
-def _returned(record: Object) -> dict[str, str]:
-    try:
-        return {str(s): str(why) for s, why in json.loads((record.get("data") or {})["returned"]).items()}
-    except (KeyError, ValueError, AttributeError, TypeError):
-        return {}
 
 
 def last_writer(managed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 import routing
+from migration import returned
 from migration.cli_prepare import take_in
-from migration.enroll import Candidate, enroll
+from migration.enroll import Candidate, enroll, unenroll
 from migration.errors import Held, Unreachable
 from migration.journal import FILE, Journal, open_intents, read
 from migration.kinds import Resource
@@ -223,3 +224,29 @@ def test_the_clusters_keep_the_original_and_one_too_large_for_them_is_told(
     large.enroll()
     assert routing.original_of(large.blue.objects[PEER_KEY]) is None
     assert f"{SERVICE}: its route is larger" in caplog.text
+
+
+def test_a_service_that_is_let_go_leaves_no_word_that_it_went_back(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    pair.enroll()
+    clusters = {"blue": pair.blue, "green": pair.green}
+
+    async def act() -> None:
+        for cluster in clusters.values():
+            await returned.write(cluster, {SERVICE: "too slow", "shop/cart": "too slow"})  # type: ignore[arg-type]
+        journal = Journal(pair.store, 1, lambda: 0.0)
+        try:
+            await unenroll(
+                [SERVICE],
+                clusters=clusters,
+                file=StackFile(pair.edge_path),
+                journal=journal,
+                force=True,  # type: ignore[arg-type]
+            )
+        finally:
+            journal.close()
+
+    asyncio.run(act())
+    for cluster in clusters.values():
+        assert returned.read(cluster.objects[RECORD_KEY]) == {"shop/cart": "too slow"}
+        assert PEER_KEY not in cluster.objects

@@ -19,6 +19,7 @@ from migration.rollback import Rolled, open_books, rollback
 from migration.stackfile import StackFile
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.clock import FakeClock, run
+from tests.unit.migration.test_shift import until
 
 MANY = 1000
 SECONDS = 0.04  # of an API server for one write, of which it does 8 at a time: 200 a second
@@ -249,5 +250,31 @@ def test_a_service_that_goes_back_overtakes_all_that_goes_forward_and_ends_at_ze
             shift.gates.pay()
         for side in NAMES:
             assert pair.splits(side) == {service: 0 if service == bad else 2500 for service in pair.originals}
+
+    run(act())
+
+
+def test_a_run_does_not_end_while_a_gateway_is_being_written_and_waits_for_no_dead_one() -> None:
+    async def act() -> None:
+        pair = Pair(100, seconds=SECONDS)
+        pair.servers["green"].seconds = 0.4
+        shift = Shifted(pair)
+        shift.splits = dict.fromkeys(pair.originals, 0)
+        await shift.gates.write(list(pair.originals), wait_for=["blue"])
+        assert not shift.gates.owed["blue"]
+        assert shift.gates.writing
+        await until(lambda: not shift.gates.writing)
+        assert set(pair.splits("green").values()) == {0}
+        pair.servers["green"].seconds = 1e6
+        shift.splits = dict.fromkeys(pair.originals, 2500)
+        await shift.gates.write(list(pair.originals), wait_for=["blue"])
+        await asyncio.sleep(SILENT_SECONDS + 0.1)
+        for _ in range(3):
+            shift.gates.pay()
+            await asyncio.sleep(0.5)
+            assert not shift.gates.writing
+            assert shift.gates.owed["green"]
+        for task in shift.gates.tasks:
+            task.cancel()
 
     run(act())

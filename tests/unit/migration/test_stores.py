@@ -20,6 +20,7 @@ from migration.model import FENCE, LOCK_MANAGER, MANAGER, Phase, RouteLive
 from migration.recover import recover
 from migration.rollback import open_books, rollback
 from migration.stackfile import StackFile
+from migration.status import status
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.world import FAST, FakeRouter, Universe, command
 from tests.unit.migration.test_many import Pair
@@ -92,6 +93,16 @@ def test_a_fresh_store_does_not_send_what_went_back_again_before_it_is_asked_to(
     assert went_back.returned == {"blue": {}, "green": {}}
     fresh(went_back)
     assert shift(went_back).arrived == SHOP
+
+
+def test_status_of_a_fresh_store_tells_who_went_back(went_back: Universe) -> None:
+    fresh(went_back)
+    routers = {side: FakeRouter(went_back, side) for side in ("blue", "green")}
+    rows = run(status(StackFile(went_back.edge).read(), routers, went_back.folder / ".bluegreen", None)).services
+    told = {row["service"]: (row["state"], row["reason"]) for row in rows}
+    assert told["shop/cart"][0] == "returned"
+    assert "errors" in told["shop/cart"][1]
+    assert told["shop/catalog"] == ("arrived", "")
 
 
 def test_what_only_this_stores_journal_knows_is_kept_on_the_clusters_with_the_next_run(went_back: Universe) -> None:
