@@ -17,6 +17,7 @@ from typing import Any
 
 import manifests
 import routing
+from migration import returned
 from migration.errors import BluegreenError, Held, NotFound
 from migration.export import managers_of
 from migration.journal import Event, Journal, open_intents
@@ -240,6 +241,7 @@ async def unenroll(
             await cluster.delete(SERVICE_ENTRY, namespace, peer)
         intent = routing.Intent({"blue": edge.blue, "green": edge.green or ""}, edge.entry, edge.services, edge.generation)
         await cluster.apply(CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True)
+        await returned.write(cluster, dict.fromkeys(services))
     for service in services:
         (file.routes_folder / f"{service.replace('/', '.', 1)}.yaml").unlink(missing_ok=True)
     journal.outcomes("unenroll", ids, dict.fromkeys(services, (None, "original restored")))

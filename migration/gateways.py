@@ -17,7 +17,7 @@ from migration.ports import Clock, Router
 
 log = logging.getLogger(__name__)
 SIDES: tuple[Side, Side] = ("blue", "green")
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 2.0
 AGAIN_SECONDS = 1.0
 BESIDE_SECONDS = 0.25  # given to a side that is not waited for: where all is well both are written when `write` returns
 
@@ -152,13 +152,17 @@ class Gateways:
                 continue  # a dead API server changes nothing; writes will tell
             if writes != self._writes:
                 return  # we wrote meanwhile: what was read may be older
+            if live.fence > self.fence:
+                service = next(name for name, route in live.routes.items() if route.fence == live.fence)
+                self.lost = LostFence(
+                    f"{service} on {side} carries fence {live.fence}, ours is {self.fence}: somebody took over from elsewhere",
+                    remedy="`bluegreen status` shows where things are",
+                )
+                return
             for service, split in watched().items():
                 route = live.routes.get(service)
                 if service in self.owed[side] or (route and route.split_bp == split):
                     continue
-                if route and route.fence > self.fence:
-                    self.lost = LostFence(f"{service} on {side} carries fence {route.fence}, ours is {self.fence}")
-                    return
                 what = "removed it" if route is None else f"changed it at {route.changed_at}"
                 self.foreign[service] = f"{route.manager if route else 'somebody'} {what} on {side}"
 
@@ -173,6 +177,11 @@ class Gateways:
         """The entry has moved: the records on both clusters say so with their next write."""
         for router in self.routers.values():
             router.entry = shares
+
+    @property
+    def writing(self) -> bool:
+        """Whether some service is being written for the first time. What failed is tried again and not waited for."""
+        return any(self._under_way[side].keys() - self.failing[side] for side in SIDES)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:

@@ -4,7 +4,8 @@
 holds it, to be named.
 `STORE/fence` holds a number that grows whenever somebody takes the migration over; a holder whose number is lower
 than the file's has lost it
-and stops. `rollback` never waits for the lock: it raises the fence.
+and stops. `rollback` never waits for the lock: it raises the fence. The routes carry the fence, too, and it only grows
+there: a store that knows less than they do rises above them first.
 """
 
 from __future__ import annotations
@@ -39,6 +40,21 @@ class Lock:
                 f"somebody took this migration over (fence {now}, ours {self.fence}); this command changes nothing more",
                 remedy="`bluegreen status` shows where things are",
             )
+
+    def rise_above(self, live: int) -> bool:
+        """Makes the fence higher than the highest that the clusters carry. Whether it had to be: then another store has
+        written there.
+
+        Raises:
+            LostFence: somebody has taken over in this store since.
+        """
+        if live < self.fence:
+            return False
+        with _guarded(self.store):
+            self.check()
+            write_whole(self.store / "fence", f"{live + 1}\n")
+            self.fence = live + 1
+        return True
 
     def release(self) -> None:
         if self._stream is not None:

@@ -210,11 +210,17 @@ class RouteLive:
 
 @dataclass(frozen=True)
 class RouterState:
-    """What one gateway's cluster holds: the record of the edge and each enrolled route."""
+    """What one gateway's cluster holds: the record of the edge, each enrolled route, and why services went back."""
 
     generation: int | None
     services: Mapping[str, int]
     routes: Mapping[str, RouteLive]
+    returned: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fence(self) -> int:
+        """The highest that any route carries."""
+        return max((route.fence for route in self.routes.values()), default=0)
 
 
 @dataclass(frozen=True)

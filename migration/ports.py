@@ -84,8 +84,17 @@ class Router(Protocol):
         """
         ...
 
-    async def raise_fence(self, fence: int) -> None:
-        """Marks every enrolled route, so that an earlier holder's next write is a conflict."""
+    async def raise_fence(self, fence: int) -> list[str]:
+        """Marks every enrolled route, so that an earlier holder's next write is a conflict. Gives the services whose
+        route somebody changed since this router last read or wrote it: their next write is a ForeignWrite.
+
+        Raises:
+            LostFence: a route carries this fence or a higher one already; it is not lowered.
+        """
+        ...
+
+    async def keep_returned(self, changes: Mapping[str, str | None]) -> None:
+        """Why services went back, beside the record; None takes a service out (see returned.py)."""
         ...
 
     async def in_effect(self, service: str, split_bp: int) -> bool:

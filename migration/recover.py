@@ -32,9 +32,19 @@ def recover(
     hold: bool = False,
     retry: bool = False,
     reassert: bool = False,
+    returned: str | None = None,
 ) -> Start:
-    """`live` by side; None: there is no such route on that side."""
+    """`live` by side; None: there is no such route on that side. `returned`: why it went back, as the clusters keep it;
+    that counts unless the journal knows that it moved on since.
+    """
     memory = memory or Remembered()
+    if returned is None and memory.state == "returned":
+        returned = memory.reason
+    where = {file_bp, *(route.split_bp if route else None for route in live.values())}
+    unknown = memory.split_bp is None or memory.state == "returned"
+    if returned is not None and not retry and unknown and None not in where:
+        note = None if memory.state == "returned" else ("return", returned)
+        return Start(ServiceState(Phase.RETURNED, 0, reason=returned), where != {0}, note)
     splits = {side: route.split_bp if route else None for side, route in live.items()}
     known = {file_bp, memory.split_bp, *memory.open_values}
     interrupted = bool(memory.open_values)
@@ -67,13 +77,10 @@ def recover(
     write = any(split != target for split in splits.values()) or file_bp != target
     if target == 0:
         was_on_green = (memory.split_bp or 0) > 0 or max(there) > 0
-        back = memory.state == "returned" or (was_on_green and not (interrupted and 0 in memory.open_values))
+        back = returned is not None or (was_on_green and not (interrupted and 0 in memory.open_values))
         if back and not retry:
-            reason = (
-                memory.reason
-                if memory.state == "returned"
-                else "found at zero: taken back by hand or by a rollback that was cut short"
-            )
+            by_hand = "found at zero: taken back by hand or by a rollback that was cut short"
+            reason = returned if returned is not None else by_hand
             note = None if memory.state == "returned" else ("return", reason)
             return Start(ServiceState(Phase.RETURNED, 0, reason=reason), write, note)
         note = ("retry", "asked for") if back else None

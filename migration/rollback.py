@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from migration import returned
 from migration.entry import entry_back as go_back
-from migration.errors import BluegreenError, ConfigError, Unreachable
+from migration.errors import BluegreenError, ConfigError, LostFence, Unreachable
 from migration.gateways import SIDES
 from migration.journal import Journal
 from migration.lock import Lock, take_over
@@ -100,10 +101,12 @@ async def rollback(
     sides: list[Side] = [side for side in SIDES if side in routers]
     wrote: dict[Side, Written] = {}
     taken: dict[Side, set[str]] = {side: set() for side in sides}
+    seen: dict[Side, RouterState | None] = {}
     public = asyncio.Event()  # blue's public routes have all had their turn
 
     async def one(side: Side) -> None:
-        left = _left(services, edge, await _look(routers[side]))
+        seen[side] = await _look(routers[side])
+        left = _left(services, edge, seen[side])
 
         def told(service: str) -> None:
             taken[side].add(service)
@@ -216,6 +219,21 @@ async def rollback(
         problems.append(
             f"{file.path} could not be written: {problem}; set these services to 0 there before the next `pulumi up`"
         )
+    live = {side: state for side, state in seen.items() if state is not None}
+    on_green = {service for service in services if edge.services.get(service)} | {
+        service for state in live.values() for service in services if (there := state.routes.get(service)) and there.split_bp
+    }
+    answering = {side: routers[side] for side in wrote if not wrote[side].problems or taken[side]}
+    await returned.keep(answering, dict.fromkeys(sorted(on_green), f"rollback {reason}"))
+    for side in [side for side in answering if side not in live]:  # it was too slow for the first look
+        with contextlib.suppress(BluegreenError):
+            live[side] = await routers[side].read()
+    highest = max((state.fence for state in live.values()), default=0)
+    with contextlib.suppress(BluegreenError, OSError):
+        books.lock.rise_above(highest)
+    fence = max(books.lock.fence, highest + 1)
+    again = await asyncio.gather(*(_mark(router, fence, splits, generation) for router in answering.values()))
+    problems += [problem for problem in again if problem]
     if books.journal is not None:
         _enter(books.journal, edge, services, reason)
         if books.journal.trouble:
@@ -224,6 +242,18 @@ async def rollback(
         entry_told = f"{entry_told}; Route 53 has not finished it yet (`bluegreen entry status`)"
     asked = (*services, *(lost or {}))
     return Rolled(asked, in_effect, tuple(problems), entry_told, seconds, {**not_back, **(lost or {})})
+
+
+async def _mark(router: Router, fence: int, splits: Mapping[str, int], generation: int) -> str | None:
+    """Raises the fence on the routes, at which a shift of any store stops; what it wrote meanwhile is written over."""
+    try:
+        if changed := await router.raise_fence(fence):
+            await router.write(splits, changed=changed, generation=generation, fence=fence, force=True)
+    except LostFence as problem:
+        return f"{problem}: stop the `bluegreen shift` that runs there, or it goes on"
+    except BluegreenError as problem:
+        log.warning("%s: not every route carries fence %d: %s", router.cluster, fence, problem)
+    return None
 
 
 async def _look(router: Router) -> RouterState | None:

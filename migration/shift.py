@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from migration import analysis
+from migration import analysis, returned
 from migration.decide import JUDGED, ON_GREEN, WAITS, Decision, Observation, decide
 from migration.entry import entry_back
 from migration.errors import BluegreenError, LostFence, Unreachable
@@ -46,6 +46,7 @@ PROBE_SECONDS = 0.05
 LOOK_SECONDS = 2.0
 PROGRESS_SECONDS = 10.0
 BASELINE_SECONDS = 60.0
+KEEP_SECONDS = 5.0  # at the end, for a cluster to take which services went back
 UNPROVEN_SECONDS = 10.0
 LEAVE_AGAIN_SECONDS = 5.0
 NUMBER = re.compile(r"[0-9.]+")
@@ -76,6 +77,7 @@ class Shift:
         self._trouble_told: str | None = None
         self._held: dict[str, str] = {}  # what was told last of why a service holds
         self._looking: asyncio.Task[None] | None = None
+        self._keeping: list[asyncio.Task[None]] = []  # writes of which services went back
         self._looked_at = self._noted_at = self._baselines_at = float("-inf")
         self._baselines: dict[str, Baseline] = {}  # as they were noted last
         self._silent: dict[Side, frozenset[str]] = {}  # pages of gateway pods that did not answer when it was told last
@@ -106,6 +108,8 @@ class Shift:
                     break
             return self.result()
         finally:
+            if self._keeping:  # so that another store knows, too
+                await asyncio.wait(self._keeping, timeout=KEEP_SECONDS)
             await self._end_tasks()
 
     async def _rest(self, seconds: float) -> None:
@@ -124,7 +128,12 @@ class Shift:
             zip(SIDES, await asyncio.gather(*(world.routers[s].read() for s in SIDES)), strict=True)
         )
         self._generation = max(edge.generation, *(state.generation or 0 for state in live.values()))
+        highest = max(state.fence for state in live.values())
+        if world.lock.rise_above(highest):
+            log.warning("another store has written here: fence %d; its journal is not here", highest)
+            world.journal.fence = self._gates.fence = world.lock.fence
         memory = remember(world.journal.events)
+        kept = returned.kept(live)
         moves = []
         for service, split in edge.services.items():
             start = recover(
@@ -135,6 +144,7 @@ class Shift:
                 hold=service in self.rules.held,
                 retry=service in retry,
                 reassert=self.rules.reassert,
+                returned=kept.get(service),
             )
             self.state[service] = start.state
             known = memory.get(service, Remembered()).baseline
@@ -155,6 +165,10 @@ class Shift:
         await asyncio.gather(*(world.routers[side].raise_fence(world.lock.fence) for side in SIDES))
         if moves:
             await self._write(moves, forward=False)
+        new = {s: there.reason for s, there in self.state.items() if there.phase is Phase.RETURNED and s not in kept}
+        stay = (Phase.RETURNED, Phase.FROZEN)
+        on = [s for s in kept if s in self.state and self.state[s].phase not in stay]  # asked for again
+        await returned.keep(world.routers, {**new, **dict.fromkeys(on)})
         world.journal.settle({s: there.split_bp for s, there in self.state.items()}, "as found after a restart")
         for service, there in self.state.items():
             if there.phase in ON_GREEN:
@@ -205,7 +219,7 @@ class Shift:
         self.on_tick(Shown(now, dict(self.state), fast, last, seen.paused, seen.window_open))
         leaving = self._leaving is not None and not self._leaving.done()
         owed = any(self._gates.owed[side] for side in self._entry_sides) or self._file_owed or world.journal.trouble
-        return decision.done and not leaving and not owed
+        return decision.done and not leaving and not owed and not self._gates.writing
 
     async def _act(self, decision: Decision) -> None:
         before = self.state
@@ -215,6 +229,8 @@ class Shift:
         if back:
             await self._write(back, forward=False, before=before)
         self._tell_holds()
+        if went_back := {note.service: note.reason for note in decision.notes if note.op == "return"}:
+            self._keeping.append(asyncio.ensure_future(returned.keep(self.world.routers, went_back)))
         for note in decision.notes:
             self.world.journal.note(note.op, note.service, reason=note.reason)
             if note.op == "return":
@@ -495,6 +511,7 @@ class Shift:
             *self._effect.values(),
             *(self._store.tasks.values() if self._store else ()),
             *self._gates.tasks,
+            *self._keeping,
             *(task for task in (self._looking, self._leaving) if task),
         ]
         for task in tasks:

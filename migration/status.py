@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from migration import returned
 from migration.errors import BluegreenError
 from migration.journal import FILE, read, remember
 from migration.lock import holder
@@ -108,13 +109,18 @@ async def status(
     await asyncio.gather(*(one(side) for side in routers), *(watch(side) for side in pages))
     counters = {side: counters[side] for side in pages}  # in a steady order
     memory = remember(read(store / FILE))
+    back = returned.kept(live)
     rows = []
     for service, split in edge.services.items():
         there = memory.get(service)
         splits = {
             side: (r.split_bp if (r := live[side].routes.get(service)) else None) if side in live else None for side in routers
         }
-        state = (there.state if there else "") or ("waiting" if split == 0 else "arrived" if split == 10_000 else "moving")
+        known = there is not None and (bool(there.state) or there.split_bp is not None)
+        kept = back.get(service) if not known else None  # by another store; ours knows better what it did since
+        state = (there.state if there else "") or (
+            "returned" if kept is not None else "waiting" if split == 0 else "arrived" if split == 10_000 else "moving"
+        )
         rows.append(
             {
                 "service": service,
@@ -122,7 +128,7 @@ async def status(
                 "blue": splits.get("blue"),
                 "green": splits.get("green"),
                 "state": state,
-                "reason": there.reason if there else "",
+                "reason": kept if kept is not None else there.reason if there else "",
             }
         )
     return Status(edge, rows, gateways, counters, holder(store), paused)

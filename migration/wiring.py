@@ -175,10 +175,8 @@ def _refuse_one_cluster_twice(migration: Migration, clusters: Mapping[Side, Kube
 
 
 @asynccontextmanager
-async def opened(
-    migration: Migration, *, need: tuple[Side, ...] = ("blue", "green"), spare: tuple[Side, ...] = ()
-) -> AsyncIterator[Opened]:
-    """`need`: clusters that must answer before anything is begun. `spare`: left out where it cannot be opened at all."""
+async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "green")) -> AsyncIterator[Opened]:
+    """`need`: clusters that must answer before anything is begun."""
     from migration.clients.kubernetes import Kubernetes
 
     file = StackFile(migration.edge)
@@ -201,9 +199,6 @@ async def opened(
             try:
                 clusters[side] = Kubernetes.from_kubeconfig(there.kubeconfig, there.context, name=there.name)
             except ConfigError as problem:
-                if side in spare:
-                    log.warning("%s is left out: %s", there.name, problem)
-                    continue
                 problem.remedy = f"mend it, or set kubeconfig and context of clusters.{there.name} in {migration.path}"
                 raise
             await stack.enter_async_context(clusters[side])

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import routing
+from migration import returned
 from migration.clients.limiter import Turns
 from migration.errors import BluegreenError, Conflict, ForeignWrite, LostFence, NotFound, Permanent, Unreachable
 from migration.kinds import CONFIG_MAP, VIRTUAL_SERVICE, Object
@@ -36,6 +37,7 @@ SILENT_SECONDS = 4.0  # an API server that answers nothing for so long is given 
 PROBE_SECONDS = 1.0
 IN_FLIGHT = 32
 PROBES = 64
+MOST_SILENT = 8
 BACK, FORWARD, PEER = range(3)  # whose turn is first
 T = TypeVar("T")
 
@@ -56,6 +58,7 @@ class _Call:
     fence: int
     force: bool
     taken: Callable[[str], None] | None
+    back: Collection[str]
     lost: LostFence | None = None
 
 
@@ -109,19 +112,21 @@ class IstioRouter:
         # one a false conflict, and a
         # foreign change must not become the version that we write over
         self._known = {**routes, **self._known}
-        generation, services = record
-        return RouterState(generation, services, routes)
+        generation, services, reasons = record
+        return RouterState(generation, services, routes, reasons)
 
-    async def _read_record(self) -> tuple[int | None, dict[str, int]]:
+    async def _read_record(self) -> tuple[int | None, dict[str, int], dict[str, str]]:
         try:
             found = await self.kubernetes.get(CONFIG_MAP, *RECORD, timeout_seconds=READ_SECONDS)
         except NotFound:
-            return None, {}
+            return None, {}, {}
+        reasons = returned.read(found)
         data = found.get("data") or {}
         try:
-            return int(data.get("generation", "0")), {k: int(v) for k, v in json.loads(data.get("services") or "{}").items()}
+            services = {k: int(v) for k, v in json.loads(data.get("services") or "{}").items()}
+            return int(data.get("generation", "0")), services, reasons
         except (ValueError, AttributeError, TypeError):
-            return None, {}  # not as we write it: as good as none, and the next write mends it
+            return None, {}, reasons  # not as we write it: as good as none, and the next write mends it
 
     def _live(self, service: str, item: Object, split: int | None = None) -> RouteLive:
         """`split`: what we know it to hold; found out otherwise."""
@@ -152,8 +157,9 @@ class IstioRouter:
     ) -> Written:
         # with force nobody has read the record yet; it is read while the routes are being written
         reading = asyncio.ensure_future(self._read_record()) if force else None
+        back = {service for service in changed if self._goes_back(service, splits[service])}
         self._wanted |= {service: splits[service] for service in changed}
-        call = _Call(fence, force, taken)
+        call = _Call(fence, force, taken, back)
         try:
             problems = await self._write_routes(call, changed)
             if reading is not None:
@@ -171,6 +177,13 @@ class IstioRouter:
             except BluegreenError as problem:
                 trouble = problem
         return Written(generation, problems, trouble)
+
+    def _goes_back(self, service: str, split: int) -> bool:
+        """Below what it is at, may be at, or is on its way to."""
+        known = self._known.get(service)
+        if known is None or known.split_bp is None:
+            return True
+        return split < max(known.split_bp, self._wanted.get(service, 0))
 
     async def _write_routes(self, call: _Call, changed: Sequence[str]) -> dict[str, BluegreenError]:
         """By service what went wrong."""
@@ -199,9 +212,7 @@ class IstioRouter:
         """The public route, then, when all public ones had their turn, the peer route."""
         original = self.originals[service]
         lock = self._locks.setdefault(service, asyncio.Lock())
-        known = self._known.get(service)
-        back = known is None or known.split_bp is None or self._wanted[service] < known.split_bp
-        async with self._turns.taken(BACK if back else FORWARD), lock:
+        async with self._turns.taken(BACK if service in call.back else FORWARD), lock:
             split = self._wanted[service]  # the latest: another write may have been begun while this one waited
             await self._write_public(service, original, split, call)
             self._public[service] = split
@@ -296,25 +307,78 @@ class IstioRouter:
                 CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True, timeout_seconds=WRITE_SECONDS
             )
 
-    async def raise_fence(self, fence: int) -> None:
-        async def one(service: str) -> None:
-            namespace, name = service.split("/", 1)
-            mark = {
-                "apiVersion": VIRTUAL_SERVICE.api_version,
-                "kind": VIRTUAL_SERVICE.kind,
-                "metadata": {"namespace": namespace, "name": name, "annotations": {FENCE: str(fence)}},
-            }
-            written = await self.kubernetes.apply(
-                VIRTUAL_SERVICE, mark, manager=LOCK_MANAGER, force=True, timeout_seconds=WRITE_SECONDS
-            )
-            now = self._live(service, written)
-            before = self._known.get(service)
-            if before is None or before.digest == now.digest:
-                self._known[service] = now
-            # else: changed between our read and our mark; the old version stays known, so that the
-            # next write is a conflict
+    async def raise_fence(self, fence: int) -> list[str]:
+        lost: list[LostFence] = []
+        changed: list[str] = []
+        silent = 0  # requests without an answer, one after the other
 
-        await asyncio.gather(*(one(service) for service in self._known or self.originals))
+        async def one(service: str) -> None:
+            nonlocal silent
+            async with self._turns.taken(FORWARD):
+                if lost or silent >= MOST_SILENT:
+                    return
+                try:
+                    changed.extend([service] if await self._mark(service, fence) else [])
+                    silent = 0
+                except Unreachable:
+                    silent += 1
+                    raise
+                except NotFound:
+                    pass  # gone: nothing to mark, and nobody's write can reach users by it
+                except LostFence as problem:
+                    lost.append(problem)
+
+        results = await asyncio.gather(*(one(service) for service in self.originals), return_exceptions=True)
+        if lost:
+            raise lost[0]
+        if failed := [problem for problem in results if problem is not None]:
+            raise failed[0]
+        return sorted(changed)
+
+    async def _mark(self, service: str, fence: int) -> bool:
+        """Whether the route is another than this router last read or wrote; then that stays known, so that the next write
+        is a conflict."""
+        namespace, name = service.split("/", 1)
+        mark = {
+            "apiVersion": VIRTUAL_SERVICE.api_version,
+            "kind": VIRTUAL_SERVICE.kind,
+            "metadata": {"namespace": namespace, "name": name, "annotations": {FENCE: str(fence)}},
+        }
+        before = now = self._known.get(service)
+        for last_try in (False, False, True):
+            if now is None:
+                found = await self.kubernetes.get(VIRTUAL_SERVICE, namespace, name, timeout_seconds=READ_SECONDS)
+                now = self._live(service, found)
+                before = before or now
+            if now.fence >= fence:
+                raise LostFence(
+                    f"{service} on {self.cluster} carries fence {now.fence}, ours is {fence}: somebody else began here",
+                    remedy="`bluegreen status` shows where things are; then the same command again",
+                )
+            try:
+                written = await self.kubernetes.apply(
+                    VIRTUAL_SERVICE,
+                    mark,
+                    manager=LOCK_MANAGER,
+                    force=True,
+                    resource_version=now.resource_version,
+                    timeout_seconds=WRITE_SECONDS,
+                )
+            except Conflict:
+                if last_try:
+                    raise
+                now = None
+                continue
+            after = self._live(service, written)
+            if before is None or before.digest == after.digest:
+                self._known[service] = after
+                return False
+            self._known[service] = before
+            return True
+        raise AssertionError("the last try raises")
+
+    async def keep_returned(self, changes: Mapping[str, str | None]) -> None:
+        await returned.write(self.kubernetes, changes)
 
     async def in_effect(self, service: str, split_bp: int) -> bool:
         import aiohttp

@@ -192,6 +192,10 @@ class FakeApiServer:
         self.put(merged)
         return merged
 
+    async def delete(self, resource: Resource, namespace: str | None, name: str) -> None:
+        self._seen("delete", resource, name)
+        self.objects.pop((resource.group, resource.kind, namespace or "", name), None)
+
 
 def fields_v1(value: Mapping[str, Any], top: bool = True) -> Object:
     """The fieldsV1 of an object whose lists are all one value."""

@@ -79,6 +79,7 @@ class Universe:
             side: {service: Route(self.splits.get(service, 0)) for service in self.services} for side in ("blue", "green")
         }
         self.records: dict[Side, tuple[int, dict[str, int]]] = {"blue": (1, {}), "green": (1, {})}
+        self.returned: dict[Side, dict[str, str]] = {"blue": {}, "green": {}}  # why services went back
         # blue-api, green-api (refuse), green-silent (takes all, answers nothing), blue-counters, green-counters, store
         self.dead: set[str] = set()
         self.hang: set[str] = set()
@@ -157,7 +158,7 @@ class FakeRouter:
 
     async def read(self) -> RouterState:
         routes = await self._reach()
-        self.known = {service: route.version for service, route in routes.items()}
+        self.known = {**{service: route.version for service, route in routes.items()}, **self.known}
         generation, services = self.universe.records[self.side]
         return RouterState(
             generation,
@@ -168,6 +169,7 @@ class FakeRouter:
                 )
                 for service, route in routes.items()
             },
+            dict(self.universe.returned[self.side]),
         )
 
     async def write(
@@ -209,11 +211,22 @@ class FakeRouter:
             self.universe.point()
         return Written(generation, problems)
 
-    async def raise_fence(self, fence: int) -> None:
+    async def raise_fence(self, fence: int) -> list[str]:
+        changed = []
         for service, route in (await self._reach()).items():
-            if self.known.get(service) == route.version:
+            if route.fence >= fence:
+                raise LostFence(f"{service} has fence {route.fence}")
+            if self.known.get(service, route.version) == route.version:
                 self.known[service] = route.version + 1
+            else:
+                changed.append(service)
             route.fence, route.version = fence, route.version + 1
+        return changed
+
+    async def keep_returned(self, changes: Mapping[str, str | None]) -> None:
+        await self._reach()
+        there = {**self.universe.returned[self.side], **changes}
+        self.universe.returned[self.side] = {service: why for service, why in there.items() if why is not None}
 
     async def in_effect(self, service: str, split_bp: int) -> bool:
         await asyncio.sleep(0.005)

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 import routing
+from migration import returned
 from migration.cli_prepare import take_in
-from migration.enroll import Candidate, enroll
+from migration.enroll import Candidate, enroll, unenroll
 from migration.errors import Held, Unreachable
 from migration.journal import FILE, Journal, open_intents, read
 from migration.kinds import Resource
@@ -239,3 +240,29 @@ def test_a_text_of_a_route_stays_a_text_in_its_file(tmp_path: Path, word: str) -
     folder = StackFile(pair.edge_path).routes_folder
     assert read_route(folder, SERVICE)["spec"] == route["spec"]
     assert yaml.safe_load((folder / "shop.catalog.yaml").read_text())["spec"] == route["spec"]
+
+
+def test_a_service_that_is_let_go_leaves_no_word_that_it_went_back(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    pair.enroll()
+    clusters = {"blue": pair.blue, "green": pair.green}
+
+    async def act() -> None:
+        for cluster in clusters.values():
+            await returned.write(cluster, {SERVICE: "too slow", "shop/cart": "too slow"})  # type: ignore[arg-type]
+        journal = Journal(pair.store, 1, lambda: 0.0)
+        try:
+            await unenroll(
+                [SERVICE],
+                clusters=clusters,
+                file=StackFile(pair.edge_path),
+                journal=journal,
+                force=True,  # type: ignore[arg-type]
+            )
+        finally:
+            journal.close()
+
+    asyncio.run(act())
+    for cluster in clusters.values():
+        assert returned.read(cluster.objects[RECORD_KEY]) == {"shop/cart": "too slow"}
+        assert PEER_KEY not in cluster.objects
