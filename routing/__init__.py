@@ -9,7 +9,10 @@ from routing.intent import RECORD_NAME, Intent, Objects, admissible, objects, re
 from routing.route import (
     EDGE_NAMESPACE,
     FIELD_MANAGER,
+    GATEWAY_LABELS,
+    GATEWAY_NAMESPACE,
     PEER_GATEWAY,
+    PEER_IDLE_SECONDS,
     PEER_PORT,
     PROBE_HEADER,
     RULE_HEADER,
@@ -32,7 +35,10 @@ from routing.route import (
 __all__ = [
     "EDGE_NAMESPACE",
     "FIELD_MANAGER",
+    "GATEWAY_LABELS",
+    "GATEWAY_NAMESPACE",
     "PEER_GATEWAY",
+    "PEER_IDLE_SECONDS",
     "PEER_PORT",
     "PROBE_HEADER",
     "RECORD_NAME",

@@ -21,8 +21,16 @@ Side = Literal["blue", "green"]
 WHOLE_BP = 10_000
 API_VERSION = "networking.istio.io/v1"
 EDGE_NAMESPACE = "istio-system"
+GATEWAY_NAMESPACE = EDGE_NAMESPACE  # where the gateway's pods run: the only ones that need to know of the hop
+GATEWAY_LABELS = {"istio": "ingressgateway"}
 PEER_GATEWAY = f"{EDGE_NAMESPACE}/bluegreen-peer"
 PEER_PORT = 15088
+PEER_DOMAIN = "peer.bluegreen.internal"
+# A network load balancer forgets a flow that was idle for 350 s and answers its next packet with a reset: at a small
+# split most forwards would meet one. The gateway closes idle connections well before; those that are in use and silent
+# (a stream, a WebSocket) stay known by their keepalive probes.
+PEER_IDLE_SECONDS = 240
+PEER_KEEPALIVE_SECONDS = 60
 RULE_HEADER = "x-bluegreen-rule"
 PROBE_HEADER = "x-bluegreen-probe"
 SERVICE_ANNOTATION = "bluegreen.io/service"
@@ -78,7 +86,7 @@ def refusals(original: Mapping[str, Any]) -> list[str]:
 def peer_host(service: str) -> str:
     """By which host one gateway knows the service on the other: shop/cart -> cart.shop.peer.bluegreen.internal."""
     namespace, _, name = service.partition("/")
-    return f"{name}.{namespace}.peer.bluegreen.internal"
+    return f"{name}.{namespace}.{PEER_DOMAIN}"
 
 
 def local_share_bp(green_bp: int, side: Side) -> int:
@@ -172,6 +180,8 @@ def destinations(original: Mapping[str, Any], peer: Peer) -> list[Object]:
     entry = _like(original, f"{original['metadata']['name']}-bluegreen-peer") | {"kind": "ServiceEntry"}
     entry["spec"] = {
         "hosts": [peer_host(service)],
+        # by name: where the mesh exports nothing by default, the gateway would not see it and answer 503 for each forward
+        "exportTo": [GATEWAY_NAMESPACE],
         "location": "MESH_EXTERNAL",
         "resolution": "STATIC" if _is_address(peer.address) else "DNS",
         "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
@@ -181,17 +191,28 @@ def destinations(original: Mapping[str, Any], peer: Peer) -> list[Object]:
 
 
 def edge_objects() -> list[Object]:
-    """The private listener by which the other gateway's forwards come in."""
+    """The private listener by which the other gateway's forwards come in, and how this gateway connects to the other's."""
     server = {"port": {"number": PEER_PORT, "name": "http-bluegreen-peer", "protocol": "HTTP"}, "hosts": ["*"]}
-    namespace, name = PEER_GATEWAY.split("/")
-    return [
-        {
-            "apiVersion": API_VERSION,
-            "kind": "Gateway",
-            "metadata": {"name": name, "namespace": namespace, "annotations": dict(OWNED)},
-            "spec": {"selector": {"istio": "ingressgateway"}, "servers": [server]},
+    policy = {
+        "connectionPool": {
+            # gRPC and HTTP/2 cross as what they are; the destinations' port is HTTP/1.1 to whoever does not ask for more
+            "http": {"useClientProtocol": True, "idleTimeout": f"{PEER_IDLE_SECONDS}s"},
+            "tcp": {
+                "connectTimeout": "2s",
+                "tcpKeepalive": {"probes": 3, "time": f"{PEER_KEEPALIVE_SECONDS}s", "interval": "20s"},
+            },
         }
+    }
+    return [
+        _of_the_edge("Gateway", {"selector": dict(GATEWAY_LABELS), "servers": [server]}),
+        _of_the_edge("DestinationRule", {"host": f"*.{PEER_DOMAIN}", "exportTo": ["."], "trafficPolicy": policy}),
     ]
+
+
+def _of_the_edge(kind: str, spec: Object) -> Object:
+    namespace, name = PEER_GATEWAY.split("/")
+    metadata = {"name": name, "namespace": namespace, "annotations": dict(OWNED)}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def live_split(live: Mapping[str, Any], original: Mapping[str, Any], side: Side) -> int | None:

@@ -85,10 +85,13 @@ class FakeApiServer:
         metadata_only: bool = False,
     ) -> Listing:
         self._seen("list", resource, "")
+        wanted = [each.split("=", 1) for each in labels.split(",")] if labels else []
         found = [
             copy.deepcopy(obj)
             for (group, kind, ns, _), obj in self.objects.items()
-            if (group, kind) == (resource.group, resource.kind) and namespace in (None, ns)
+            if (group, kind) == (resource.group, resource.kind)
+            and namespace in (None, ns)
+            and all((obj["metadata"].get("labels") or {}).get(k) == v for k, v in wanted)
         ]
         return Listing(found, str(self._version))
 
@@ -111,6 +114,10 @@ class FakeApiServer:
             obj["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
         self._version += 1
         self.put(obj)
+
+    async def delete(self, resource: Resource, namespace: str | None, name: str) -> None:
+        self._seen("delete", resource, name)
+        self.objects.pop((resource.group, resource.kind, namespace or "", name), None)
 
     async def create(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, repeatable: bool = False) -> Object:
         meta = obj["metadata"]

@@ -141,6 +141,22 @@ def test_a_client_cannot_steer_by_the_rule_header() -> None:
     assert RULE_HEADER not in str(public.get("match"))
 
 
+def test_connections_between_the_gateways_end_before_a_load_balancer_forgets_them() -> None:
+    (rule,) = [each for each in routing.edge_objects() if each["kind"] == "DestinationRule"]
+    (host,) = routing.destinations(virtual_service({"route": [to("a")]}), Peer("10.0.0.1"))[0]["spec"]["hosts"]
+    assert host.endswith(rule["spec"]["host"].removeprefix("*"))
+    pool = rule["spec"]["trafficPolicy"]["connectionPool"]
+    assert pool["http"]["useClientProtocol"] is True
+    seconds = {key: int(value.removesuffix("s")) for key, value in pool["tcp"]["tcpKeepalive"].items() if key != "probes"}
+    assert int(pool["http"]["idleTimeout"].removesuffix("s")) <= 300  # an NLB forgets after 350 s
+    assert seconds["time"] + 3 * seconds["interval"] <= 300
+
+
+def test_what_a_route_forwards_to_is_seen_by_the_gateways_namespace_whatever_the_mesh_exports() -> None:
+    (entry,) = routing.destinations(virtual_service({"route": [to("a")]}), Peer("10.0.0.1"))
+    assert entry["spec"]["exportTo"] == [routing.GATEWAY_NAMESPACE]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
