@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from routing.intent import RECORD_NAME, Intent, Objects, admissible, objects, read_record, record
 from routing.route import (
+    CARRIED,
     EDGE_NAMESPACE,
     FIELD_MANAGER,
     GATEWAY_LABELS,
@@ -33,6 +34,7 @@ from routing.route import (
 )
 
 __all__ = [
+    "CARRIED",
     "EDGE_NAMESPACE",
     "FIELD_MANAGER",
     "GATEWAY_LABELS",

@@ -1,10 +1,11 @@
-"""The way from one gateway to the other changes nothing: the client's protocol, connections that rest."""
+"""The way from one gateway to the other changes nothing: the client's protocol, connections that rest, what a workload sees."""
 
 from __future__ import annotations
 
 import copy
 import json
 import urllib.request
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,21 +13,25 @@ from typing import Any
 
 import grpc
 import pytest
-from crossing import Crossing, Line, answers, within
-from kit import LabCluster, deployment, eventually
+from crossing import Crossing, Line, answers, recording, within
+from encrypted import GATEWAY as ENCRYPTED
+from encrypted import await_encrypted, encrypted
+from encrypted import send as send_encrypted
+from kit import Answer, LabCluster, deployment, eventually
 
 import routing
 from lab.balancer import Balancer, balancing
 
 Rule = dict[str, Any]
+HEADER = "x-forwarded-proto"
 
 
-def route(namespace: str, name: str, *rules: Rule) -> Rule:
+def route(namespace: str, name: str, *rules: Rule, gateways: tuple[str, ...] = ("istio-system/public",)) -> Rule:
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"hosts": [f"{name}.{namespace}.test"], "gateways": ["istio-system/public"], "http": list(rules)},
+        "spec": {"hosts": [f"{name}.{namespace}.test"], "gateways": list(gateways), "http": list(rules)},
     }
 
 
@@ -176,3 +181,74 @@ def test_without_the_rule_they_fail(balanced: tuple[Crossing, Balancer], namespa
         eventually(lambda: balancer.known == 0 < balancer.forgotten, "the balancer forgets what nobody closes")
         assert ask(crossing, namespace)[0] == 503
         assert balancer.resets > 0
+
+
+# -- what a workload sees
+
+SETS = {"request": {"set": {"X-Forwarded-Proto": "https"}}}
+RULES: dict[str, Rule] = {
+    "plain": {"route": [to("web")]},
+    "rewritten": {"rewrite": {"uri": "/elsewhere"}, "route": [to("web")]},
+    "two": {"route": [to("web", weight=50), to("more", weight=50)]},
+    "rule-sets": {"headers": SETS, "route": [to("web")]},
+    "rule-adds": {"headers": {"request": {"add": {HEADER: "again"}}}, "route": [to("web")]},
+    "rule-removes": {"headers": {"request": {"remove": [HEADER]}}, "route": [to("web")]},
+    "own-sets": {"route": [to("web", headers=SETS)]},
+    "own-removes": {"route": [to("web", headers={"request": {"remove": [HEADER], "set": {"host": "own.test"}}})]},
+    "both-of-two": {
+        "headers": {"request": {"add": {HEADER: "again"}}},
+        "route": [to("web", weight=50, headers=SETS), to("more", weight=50, headers=SETS)],
+    },
+}
+# what a workload of a request by http and by https is told before anything is enrolled
+TOLD: dict[str, tuple[list[str], list[str]]] = {
+    **dict.fromkeys(RULES, (["http"], ["https"])),
+    "rule-sets": (["https"], ["https"]),
+    "own-sets": (["https"], ["https"]),
+    "rule-adds": (["http,again"], ["https,again"]),
+    "both-of-two": (["https,again"], ["https,again"]),
+    "rule-removes": ([], []),
+    "own-removes": ([], []),
+}
+SPOOFED = dict.fromkeys(routing.CARRIED.values(), "spoofed") | {HEADER: "gopher", routing.RULE_HEADER: "a/b/0"}
+# of the request's way: its own at each gateway, carried over the hop later
+OF_THE_WAY = {"x-envoy-original-path", "x-envoy-decorator-operation"}
+
+
+def test_local_and_forwarded_workloads_are_told_the_clients_scheme(
+    two_clusters: tuple[LabCluster, LabCluster], namespace: str
+) -> None:
+    with encrypted(two_clusters), recording(two_clusters, namespace, ["web", "more"]) as recorders:
+        rules = [{"match": [{"uri": {"prefix": f"/{path}"}}], **rule} for path, rule in RULES.items()]
+        host = f"seen.{namespace}.test"
+        original = route(namespace, "seen", *rules, gateways=("istio-system/public", ENCRYPTED))
+        crossing = Crossing(*two_clusters, [original])
+        senders: list[Callable[[LabCluster, str, dict[str, str]], Answer]] = [
+            lambda cluster, path, headers: cluster.send(host, path, headers),
+            lambda cluster, path, headers: send_encrypted(cluster, host, path, headers),
+        ]
+        for cluster in two_clusters:
+            eventually(lambda c=cluster: c.send(host, "/plain").status == 200, f"an answer by {cluster.name}")
+            await_encrypted(cluster, host, "/plain")
+        for split in (0, 5000, 10000):
+            crossing.set(split)
+            for cluster in two_clusters:
+                for path in RULES:
+                    for way, sender in enumerate(senders):
+                        names: dict[str, set[frozenset[str]]] = {}
+                        for attempt in range(200):
+                            if attempt >= 4 and (split != 5000 or len(names) == 2):
+                                break
+                            number = uuid.uuid4().hex
+                            assert sender(cluster, f"/{path}", {"x-number": number, **SPOOFED}).status == 200
+                            (seen,) = [each for recorder in recorders.values() for each in recorder.of(number)]
+                            where = (split, cluster.name, path, way, seen.cluster)
+                            assert seen.all(HEADER) == TOLD[path][way], where
+                            got = frozenset(name for name, _ in seen.headers) - OF_THE_WAY
+                            if split != {"plum": 0, "fern": 10000}[cluster.name]:  # there the route is as it was before us
+                                assert not [name for name in got if name.startswith("x-bluegreen-")], where
+                            assert ("own.test" in seen.all("host")) is (path == "own-removes"), where
+                            names.setdefault(seen.cluster, set()).add(got)
+                        if split == 5000:
+                            assert names.keys() == {"plum", "fern"}, (split, cluster.name, path)
+                            assert names["plum"] == names["fern"], (split, cluster.name, path)
