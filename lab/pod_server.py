@@ -1,12 +1,13 @@
-"""What a lab pod answers: a lean HTTP/1.1 server, one protocol object per connection.
+"""What a lab pod answers: a lean HTTP/1.1 server, one protocol object per connection. A connection that begins as HTTP/2
+does is handed to pod_http2.py, so every port of a pod answers both, and gRPC.
 
 Every path is answered with 200 and a JSON echo, unless an annotation of the pod says otherwise (read anew for every
 request, so faults begin and end at once):
 
-    lab.bluegreen.io/errors: "0.5"        this share of the answers is a 500
+    lab.bluegreen.io/errors: "0.5"        this share of the answers is a 500 (gRPC: status 14)
     lab.bluegreen.io/latency-ms: "200"    answers come this much later
     lab.bluegreen.io/hang: "true"         no answer at all
-    lab.bluegreen.io/crash-loop: "true"   the pod is not Ready; what still reaches it gets a 503
+    lab.bluegreen.io/crash-loop: "true"   the pod is not Ready; what still reaches it gets a 503 (gRPC: status 14)
 
 Injected faults carry `x-lab-injected: 1`, so that whoever counts failures can tell them from others.
 """
@@ -15,15 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
 
+from lab.pod_http2 import PREFACE, Call, Http2, Reply
+
 DOMAIN = "lab.bluegreen.io"
 MAX_HEAD_BYTES = 64 * 1024
-HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 REASONS = {200: b"OK", 400: b"Bad Request", 500: b"Internal Server Error", 503: b"Service Unavailable"}
 
 
@@ -68,11 +70,25 @@ class Voice:
     closing: bool = False
 
     def __post_init__(self) -> None:
-        self.headers = (
-            f"x-lab-cluster: {self.cluster}\r\nx-lab-pod: {self.pod}\r\nx-lab-workload: {self.namespace}/{self.workload}\r\n"
-        ).encode()
+        workload = f"{self.namespace}/{self.workload}"
+        named = {"x-lab-cluster": self.cluster, "x-lab-pod": self.pod, "x-lab-workload": workload}
+        self.pairs = [(name.encode(), value.encode()) for name, value in named.items()]
+        self.headers = b"".join(b"%s: %s\r\n" % pair for pair in self.pairs)
         who = {"cluster": self.cluster, "pod": self.pod, "namespace": self.namespace}
         self.body_start = orjson.dumps(who)[:-1]
+
+    def echo(self, method: bytes, path: bytes, host: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+        echo: dict[str, Any] = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        rest = orjson.dumps({"method": method.decode(), "path": path.decode("latin-1"), "host": host, "headers": echo})
+        return self.body_start + b"," + rest[1:]
+
+    def fate(self) -> tuple[int, bool]:
+        """Status of one answer, and whether a fault has a part in it."""
+        faults = self.faults
+        if faults.none:
+            return 200, False
+        status = 503 if faults.crash_loop else 500 if faults.errors and random.random() < faults.errors else 200
+        return status, status != 200 or faults.latency_seconds > 0
 
 
 class PodProtocol(asyncio.Protocol):
@@ -86,6 +102,8 @@ class PodProtocol(asyncio.Protocol):
         self.chunked = False
         self.pending: tuple[bytes, bytes, list[tuple[bytes, bytes]], bool] | None = None
         self.waiting = False
+        self.begun = False  # whether it is known to be HTTP/1.1
+        self.http2: Http2 | None = None
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -96,9 +114,31 @@ class PodProtocol(asyncio.Protocol):
         self.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.http2 is not None:
+            self.http2.receive(data)
+            return
         self.buffer += data
+        if not self.begun:
+            if PREFACE.startswith(self.buffer[: len(PREFACE)]):
+                if len(self.buffer) >= len(PREFACE):
+                    self.http2 = Http2(self.transport, self._answer_call, lambda: self.voice.closing)
+                    self.http2.receive(self.buffer)
+                return
+            self.begun = True
         if not self.waiting:
             self._advance()
+
+    def _answer_call(self, call: Call, reply: Callable[[Reply], None]) -> None:
+        faults = self.voice.faults
+        if faults.hang:
+            return
+        status, injected = self.voice.fate()
+        body = self.voice.echo(call.method, call.path, call.authority.decode("latin-1"), call.headers)
+        answer = Reply(status, [*self.voice.pairs, *([(b"x-lab-injected", b"1")] if injected else [])], body)
+        if faults.latency_seconds:
+            asyncio.get_running_loop().call_later(faults.latency_seconds, reply, answer)
+        else:
+            reply(answer)
 
     def _advance(self) -> None:
         while not self.waiting:
@@ -164,14 +204,10 @@ class PodProtocol(asyncio.Protocol):
 
     def _answer(self) -> None:
         faults = self.voice.faults
-        if faults.none:
-            self._write(200, injected=False)
-            return
         if faults.hang:
             self.waiting = True  # the client gives up, or the fault ends with the connection
             return
-        status = 503 if faults.crash_loop else 500 if faults.errors and random.random() < faults.errors else 200
-        injected = status != 200 or faults.latency_seconds > 0
+        status, injected = self.voice.fate()
         if faults.latency_seconds:
             self.waiting = True
             loop = asyncio.get_running_loop()
@@ -190,11 +226,8 @@ class PodProtocol(asyncio.Protocol):
         method, target, headers, keep = self.pending
         self.pending = None
         keep = keep and not self.voice.closing
-        echo: dict[str, Any] = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-        rest = orjson.dumps(
-            {"method": method.decode(), "path": target.decode("latin-1"), "host": echo.get("host", ""), "headers": echo}
-        )
-        body = self.voice.body_start + b"," + rest[1:]
+        host = next((value.decode("latin-1") for name, value in headers if name == b"host"), "")
+        body = self.voice.echo(method, target, host, headers)
         self.transport.write(
             b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%s%s%s\r\n%s"
             % (

@@ -182,21 +182,27 @@ async def take_in(context: Context, migration: Migration, there: Opened, service
         wanted=services,
         events=read(migration.store / FILE),
     )
+    hop = await steps.hop_lacks(there.clusters, there.peers, there.originals)
+    mended = steps.told(there.clusters, hop)
     chosen = [c for c in found if not c.refusals or services]
     left = [f"  left out {c.service}: {'; '.join(c.refusals)}" for c in found if c.refusals and not services]
     warned = await argo.warnings(there.clusters["blue"], {c.service: c.original for c in chosen})
     plan = [f"enrol {c.service} at 0 %" for c in chosen]
     plan += [f"finish {c.service}: enrolled, but not everything of it is in place" for c in again]
+    plan += [f"bring what routes forward by up to date on {line}" for line in mended]
     plan += left + [f"  take care: {line}" for line in warned]
-    if not chosen and not again:
+    if not chosen and not again and not mended:
         say(context, {"enrolled": [], "finished": [], "left_out": left}, ["nothing to enrol", *left])
         return
     confirm(context, yes, plan)
     lock, journal = locked(migration, "bluegreen enroll")
+    edge = there.edge
     try:
-        edge = await steps.enroll(
-            [*chosen, *again], clusters=there.clusters, peers=there.peers, file=there.file, journal=journal
-        )
+        await steps.mend_hop(there.clusters, hop)
+        if chosen or again:
+            edge = await steps.enroll(
+                [*chosen, *again], clusters=there.clusters, peers=there.peers, file=there.file, journal=journal
+            )
     finally:
         journal.close()
         lock.release()
@@ -205,11 +211,13 @@ async def take_in(context: Context, migration: Migration, there: Opened, service
         {
             "enrolled": [c.service for c in chosen],
             "finished": [c.service for c in again],
+            "mended": mended,
             "generation": edge.generation,
             "left_out": left,
             "warnings": warned,
         },
         [
+            *(f"what routes forward by is up to date on {line}" for line in mended),
             *(f"{c.service}: what a cut-short enroll had left out is in place" for c in again),
             f"{len(chosen) + len(again)} services enrolled; review and commit {there.file.routes_folder}",
         ],

@@ -71,6 +71,7 @@ async def _shift(
     import time
 
     from migration.clock import SystemClock
+    from migration.enroll import require_hop
     from migration.journal import Journal
     from migration.shift import Shift
     from migration.world import World
@@ -85,6 +86,7 @@ async def _shift(
             remedy="name one of these, or `--retry all`",
         )
     rules = there.rules(reassert=reassert)
+    await require_hop(there.clusters, there.peers, there.originals)
     steps = ", ".join(f"{step / 100:g} %" for step in rules.policy.steps_bp)
     plan = [f"{edge.blue} -> {edge.green}, steps {steps}, dwell {rules.policy.dwell_seconds:g} s"]
     for number, batch in enumerate(rules.order.batches, start=1):

@@ -1,10 +1,12 @@
 """Takes services in and lets them go.
 
 `enroll` stores a service's original route beside the stack file (to be reviewed and committed), lists it at 0 there, and
-makes on both clusters what a route needs before it may forward: the peer listener, the other side's destination, the peer
-route, the record. The public routes are not touched: at 0 on blue the route *is* the original, and green's forwards
-everything to blue. Run again after it was cut short, it makes what is missing.
-`unenroll` puts the original spec back on both sides first, equal as JSON, and only then takes away what it had needed.
+makes on both clusters what a route needs before it may forward: the peer listener and the rule of connections to the other
+one, the other side's destination, the peer route, the record. The public routes are not touched: at 0 on blue the route
+*is* the original, and green's forwards everything to blue. Run again after it was cut short, it makes what is missing; run
+again with a newer version, what the hop needs since then, also under services that have users on green.
+`unenroll` puts the original spec back on both sides first, equal as JSON, and only then takes away what it had needed. The
+peer listener and its rule belong to the edge stack: they go with it, after the routes.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import manifests
@@ -21,7 +24,17 @@ from migration import returned
 from migration.errors import BluegreenError, Held, NotFound
 from migration.export import managers_of
 from migration.journal import Event, Journal, open_intents
-from migration.kinds import CONFIG_MAP, GATEWAY, SERVICE_ENTRY, VIRTUAL_SERVICE, Object, Resource
+from migration.kinds import (
+    CONFIG_MAP,
+    DESTINATION_RULE,
+    GATEWAY,
+    POD,
+    SERVICE_ENTRY,
+    VIRTUAL_SERVICE,
+    Object,
+    Resource,
+    name_of,
+)
 from migration.model import LOCK_MANAGER, MANAGER, Side
 from migration.ports import Kubernetes
 from migration.stackfile import Edge, StackFile, read_route, write_whole
@@ -31,6 +44,7 @@ RESOURCES: Mapping[str, Resource] = {
     "VirtualService": VIRTUAL_SERVICE,
     "ServiceEntry": SERVICE_ENTRY,
     "Gateway": GATEWAY,
+    "DestinationRule": DESTINATION_RULE,
     "ConfigMap": CONFIG_MAP,
 }
 
@@ -98,6 +112,7 @@ async def enroll(
     moving = [c.service for c in chosen if edge.services.get(c.service)]
     if moving:
         raise Held(f"already enrolled and above 0 %: {', '.join(moving)}", remedy="`bluegreen status` says where they are")
+    await asyncio.gather(*map(_refuse_gateway_elsewhere, clusters.values()))
     originals = {c.service: c.original for c in chosen}
     for service, original in originals.items():
         if routing.kept_original(original) is None:
@@ -128,6 +143,20 @@ async def enroll(
     for event in left_open:
         journal.outcomes("enroll", {event.target: event.id}, {event.target: (0, "made again by a later enroll")})
     return edge
+
+
+async def _refuse_gateway_elsewhere(cluster: Kubernetes) -> None:
+    """The hop's objects are exported to one namespace; a gateway in another would answer 503 for every forward."""
+    labels = ",".join(f"{key}={value}" for key, value in routing.GATEWAY_LABELS.items())
+    pods = (await cluster.list(POD, labels=labels, metadata_only=True)).items
+    found = {str(pod["metadata"].get("namespace")) for pod in pods}
+    if found and routing.GATEWAY_NAMESPACE not in found:
+        raise Held(
+            f"the gateway pods ({labels}) of {cluster.name} are in {', '.join(sorted(found))}; what routes forward to is made "
+            f"known to gateways in {routing.GATEWAY_NAMESPACE} alone, these would answer 503",
+            remedy=f"run the gateway in {routing.GATEWAY_NAMESPACE} (Istio's gateway chart, --namespace), "
+            "then `bluegreen enroll` again",
+        )
 
 
 def _open(events: Iterable[Event], services: Collection[str]) -> list[Event]:
@@ -170,7 +199,7 @@ Live = Mapping[tuple[str, str], Object]  # by kind and `namespace/name`
 
 
 async def _live(cluster: Kubernetes) -> Live:
-    listings = await asyncio.gather(*(cluster.list(r) for r in (VIRTUAL_SERVICE, SERVICE_ENTRY, GATEWAY)))
+    listings = await asyncio.gather(*(cluster.list(r) for r in (VIRTUAL_SERVICE, SERVICE_ENTRY, GATEWAY, DESTINATION_RULE)))
     return {(item["kind"], routing.service_of(item)): item for listing in listings for item in listing.items}
 
 
@@ -186,6 +215,67 @@ def lacks(live: Live, original: Object, side: Side, peer: routing.Peer) -> bool:
     if side == "green" and routing.live_split(public, original, side) == routing.WHOLE_BP:
         return True  # let go once and enrolled anew: it is the original still, and does not forward to blue
     return any((obj["kind"], routing.service_of(obj)) not in live for obj in needed)
+
+
+async def hop_lacks(
+    clusters: Mapping[Side, Kubernetes], peers: Mapping[Side, routing.Peer], originals: Mapping[str, Object]
+) -> dict[Side, list[Object]]:
+    """By side, what routes forward by and the gateway is without: never made, taken away, or of an earlier version."""
+    if not originals:
+        return {}
+    kinds = (GATEWAY, DESTINATION_RULE, SERVICE_ENTRY)
+
+    async def one(side: Side) -> list[Object]:
+        listings = await asyncio.gather(*(clusters[side].list(kind) for kind in kinds))
+        live = {(item["kind"], routing.service_of(item)): item for listing in listings for item in listing.items}
+        needed = chain(routing.edge_objects(), *(routing.destinations(each, peers[side]) for each in originals.values()))
+        return [obj for obj in needed if not _serves(live.get((obj["kind"], routing.service_of(obj))), obj)]
+
+    return dict(zip(clusters, await asyncio.gather(*map(one, clusters)), strict=True))
+
+
+def _serves(live: Mapping[str, Any] | None, needed: Mapping[str, Any]) -> bool:
+    """Addresses and selectors are their owner's business; how a connection is made and who sees it are the hop's."""
+    if live is None:
+        return False
+    there, wanted = live.get("spec") or {}, needed["spec"]
+    return all(there.get(key) == wanted.get(key) for key in ("exportTo", "trafficPolicy"))
+
+
+async def mend_hop(clusters: Mapping[Side, Kubernetes], lacking: Mapping[Side, Sequence[Object]]) -> None:
+    """Writes what `hop_lacks` found. No split changes, and what is being forwarded goes on."""
+    await asyncio.gather(
+        *(
+            clusters[side].apply(RESOURCES[obj["kind"]], obj, manager=MANAGER, force=True)
+            for side, objects in lacking.items()
+            for obj in objects
+        )
+    )
+
+
+async def require_hop(
+    clusters: Mapping[Side, Kubernetes], peers: Mapping[Side, routing.Peer], originals: Mapping[str, Object]
+) -> None:
+    """Forwards by a hop as an earlier version made it may fail in ways that the gateways' counters do not show (gRPC).
+
+    Raises:
+        Held: with what is missing, by cluster.
+    """
+    if lacking := told(clusters, await hop_lacks(clusters, peers, originals)):
+        raise Held(
+            f"routes cannot forward as they should; missing, or of an earlier version: {'; '.join(lacking)}",
+            remedy="`bluegreen enroll` puts it in place and moves nobody; then `bluegreen shift` again",
+        )
+
+
+def told(clusters: Mapping[Side, Kubernetes], lacking: Mapping[Side, Sequence[Object]]) -> list[str]:
+    """For people: `plum: DestinationRule istio-system/bluegreen-peer and 3 more`."""
+    lines = []
+    for side, objects in lacking.items():
+        if objects:
+            more = f" and {len(objects) - 1} more" if len(objects) > 1 else ""
+            lines.append(f"{clusters[side].name}: {name_of(objects[0])}{more}")
+    return lines
 
 
 async def make(cluster: Kubernetes, side: Side, peer: routing.Peer, edge: Edge, originals: Mapping[str, Object]) -> None:

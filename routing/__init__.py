@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from routing.intent import RECORD_NAME, Intent, Objects, admissible, objects, read_record, record, record_sides
 from routing.route import (
+    CARRIED,
     EDGE_NAMESPACE,
     FIELD_MANAGER,
+    GATEWAY_LABELS,
+    GATEWAY_NAMESPACE,
     MOST_ORIGINAL_BYTES,
     ORIGINAL_ANNOTATION,
     PEER_GATEWAY,
+    PEER_IDLE_SECONDS,
     PEER_PORT,
     PEER_SUFFIX,
     PROBE_HEADER,
@@ -37,11 +41,15 @@ from routing.route import (
 )
 
 __all__ = [
+    "CARRIED",
     "EDGE_NAMESPACE",
     "FIELD_MANAGER",
+    "GATEWAY_LABELS",
+    "GATEWAY_NAMESPACE",
     "MOST_ORIGINAL_BYTES",
     "ORIGINAL_ANNOTATION",
     "PEER_GATEWAY",
+    "PEER_IDLE_SECONDS",
     "PEER_PORT",
     "PEER_SUFFIX",
     "PROBE_HEADER",

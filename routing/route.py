@@ -2,7 +2,8 @@
 
 The public route of a gateway serves its share locally and forwards the rest to the other gateway's peer listener, which
 knows local destinations alone. What the original does to a request (match, rewrite, headers, mirror, fault, time-out,
-retries) the first gateway does; the peer route only picks the destination, by a rule id in a header.
+retries) the first gateway does; the peer route only picks the destination, by a rule id in a header, and gives the
+workload back what the first gateway knew of the client and the second one cannot know (`CARRIED`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import copy
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from math import gcd
 from typing import Any, Literal
@@ -21,10 +22,22 @@ Side = Literal["blue", "green"]
 WHOLE_BP = 10_000
 API_VERSION = "networking.istio.io/v1"
 EDGE_NAMESPACE = "istio-system"
+GATEWAY_NAMESPACE = EDGE_NAMESPACE  # where the gateway's pods run: the only ones that need to know of the hop
+GATEWAY_LABELS = {"istio": "ingressgateway"}
 PEER_GATEWAY = f"{EDGE_NAMESPACE}/bluegreen-peer"
 PEER_PORT = 15088
+PEER_DOMAIN = "peer.bluegreen.internal"
+# A network load balancer forgets a flow that was idle for 350 s and answers its next packet with a reset: at a small
+# split most forwards would meet one. The gateway closes idle connections well before; those that are in use and silent
+# (a stream, a WebSocket) stay known by their keepalive probes.
+PEER_IDLE_SECONDS = 240
+PEER_KEEPALIVE_SECONDS = 60
 RULE_HEADER = "x-bluegreen-rule"
 PROBE_HEADER = "x-bluegreen-probe"
+# What a gateway says of its own client, so that the second one of a hop says it of the first: it crosses the hop in a
+# header of ours, which the peer route turns back.
+CARRIED: Mapping[str, str] = {"x-forwarded-proto": "x-bluegreen-proto"}
+OURS = (RULE_HEADER, *CARRIED.values())  # reach no workload
 SERVICE_ANNOTATION = "bluegreen.io/service"
 # On the peer route: the original in canonical JSON, from which its routes can be made where its file is gone. Not above
 # this size, since all annotations of an object end at 256 KiB.
@@ -83,7 +96,7 @@ def refusals(original: Mapping[str, Any]) -> list[str]:
 def peer_host(service: str) -> str:
     """By which host one gateway knows the service on the other: shop/cart -> cart.shop.peer.bluegreen.internal."""
     namespace, _, name = service.partition("/")
-    return f"{name}.{namespace}.peer.bluegreen.internal"
+    return f"{name}.{namespace}.{PEER_DOMAIN}"
 
 
 def local_share_bp(green_bp: int, side: Side) -> int:
@@ -100,39 +113,60 @@ def rule_id(service: str, index: int) -> str:
 
 def public_route(original: Mapping[str, Any], green_bp: int, side: Side) -> Object:
     """The VirtualService of that side's public gateway; its spec is the original's where everything is served here."""
-    local_bp = local_share_bp(green_bp, side)
     route = _like(original, original["metadata"]["name"])
-    route["spec"] = copy.deepcopy(dict(original["spec"]))
+    return route | {"spec": _public_spec(original, green_bp, side, CARRIED)}
+
+
+def _public_spec(original: Mapping[str, Any], green_bp: int, side: Side, carried: Mapping[str, str]) -> Object:
+    local_bp = local_share_bp(green_bp, side)
+    spec = copy.deepcopy(dict(original["spec"]))
     if local_bp < WHOLE_BP:
         service = service_of(original)
         # New rules, not changed ones: YAML anchors make one object of two rules that are written alike.
-        route["spec"]["http"] = [
-            rule | {"route": _shared(rule, service, index, local_bp)} if rule.get("route") else rule
-            for index, rule in enumerate(route["spec"]["http"])
+        spec["http"] = [
+            rule | {"route": _shared(rule, rule_id(service, index), peer_host(service), local_bp, carried)}
+            if rule.get("route")
+            else rule
+            for index, rule in enumerate(spec["http"])
         ]
-    return route
+    return spec
 
 
-def _shared(rule: Mapping[str, Any], service: str, index: int, local_bp: int) -> list[Object]:
+def _shared(rule: Mapping[str, Any], name: str, host: str, local_bp: int, carried: Mapping[str, str]) -> list[Object]:
     weights = _weights(rule)
     here, there = [weight * local_bp for weight in weights], sum(weights) * (WHOLE_BP - local_bp)
     common = gcd(*here, there)
-    forward: Object = {
-        "destination": {"host": peer_host(service), "port": {"number": 80}},
-        "headers": {"request": {"set": {RULE_HEADER: rule_id(service, index)}}},
-    }
+    # Envoy fills a destination's headers in before it treats the rule's: what the rule itself sets is carried as it is.
+    sets = _requested(rule, "set")
+    request: Object = {"set": {RULE_HEADER: name}}
+    if carried:
+        request["remove"] = [*carried.values()]  # a client's own; a `set` that finds nothing to say would leave it
+        request["set"] |= {carrier: sets.get(header, f"%REQ({header})%") for header, carrier in carried.items()}
+    forward: Object = {"destination": {"host": host, "port": {"number": 80}}, "headers": {"request": request}}
     if local_bp == 0:
         return [forward]
-    kept = [_stripped(each) | {"weight": weight // common} for each, weight in zip(rule["route"], here, strict=True)]
+    stripped = (RULE_HEADER, *carried.values())
+    kept = [_stripped(each, stripped) | {"weight": weight // common} for each, weight in zip(rule["route"], here, strict=True)]
     return [*kept, forward | {"weight": there // common}]
 
 
-def _stripped(destination: Mapping[str, Any]) -> Object:
-    """The destination, taking our header off: what a client sends in it steers nothing and reaches no workload."""
+def _stripped(destination: Mapping[str, Any], headers: tuple[str, ...]) -> Object:
+    """The destination, taking our headers off: what a client sends in them steers nothing and reaches no workload."""
     kept = copy.deepcopy(dict(destination))
     request = kept.setdefault("headers", {}).setdefault("request", {})
-    request["remove"] = [*request.get("remove", []), RULE_HEADER]
+    request["remove"] = [*request.get("remove", []), *headers]
     return kept
+
+
+def _requested(part: Mapping[str, Any], operation: Literal["set", "add"]) -> dict[str, str]:
+    """What a rule or a destination does to headers of a request, by the header's name in small letters."""
+    request = (part.get("headers") or {}).get("request") or {}
+    return {name.lower(): value for name, value in (request.get(operation) or {}).items()}
+
+
+def _removed(part: Mapping[str, Any]) -> set[str]:
+    request = (part.get("headers") or {}).get("request") or {}
+    return {name.lower() for name in request.get("remove") or []}
 
 
 def _weights(rule: Mapping[str, Any]) -> list[int]:
@@ -161,7 +195,8 @@ def peer_route(original: Mapping[str, Any], green_bp: int) -> Object:
         {
             "name": f"bluegreen-{index}",
             "match": [{"headers": {RULE_HEADER: {"exact": rule_id(service, index)}}}],
-            "route": [_stripped(each) for each in rule["route"]],
+            "headers": {"request": _after_the_hop(rule)},
+            "route": _as_without_a_hop(rule),
             "retries": {"attempts": 0},
         }
         for index, rule in enumerate(original["spec"].get("http") or [])
@@ -227,8 +262,9 @@ def _unstrip(destination: Object) -> None:
     headers = destination.get("headers") or {}
     request = headers.get("request") or {}
     removed = request.get("remove") or []
-    if removed and removed[-1] == RULE_HEADER:
-        del removed[-1]
+    if removed and removed[-1] in OURS:
+        while removed and removed[-1] in OURS:
+            del removed[-1]
         for outer, key, inner in (
             (request, "remove", removed),
             (headers, "request", request),
@@ -256,6 +292,51 @@ def probe_split(peer: Mapping[str, Any]) -> int | None:
         return None
 
 
+def _as_without_a_hop(rule: Mapping[str, Any]) -> list[Object]:
+    """The rule's destinations, each with the carried headers put back before the rule takes the carriers off."""
+    sets = _requested(rule, "set")
+    route = [_put_back(each, sets) for each in rule["route"]]
+    if len(route) > 1:
+        return route
+    # Beside another destination, even of weight 0 (which Envoy is not told of), a destination's headers are Envoy's first
+    # step and the rule's the second. Istio makes one step for a single destination, and what is taken off in a step
+    # cannot be read in it.
+    return [route[0] | {"weight": 1}, {"destination": copy.deepcopy(route[0]["destination"]), "weight": 0}]
+
+
+def _put_back(destination: Mapping[str, Any], rule_sets: Container[str]) -> Object:
+    """Where the rule sets a carried header, its word is the last, as it is between several destinations; else the
+    destination's own is.
+    """
+    kept = copy.deepcopy(dict(destination))
+    request = kept.setdefault("headers", {}).setdefault("request", {})
+    own = {*_requested(kept, "set"), *_removed(kept)}
+    for header, carrier in CARRIED.items():
+        if header in rule_sets:
+            _forget(request, header)
+        elif header in own:
+            continue
+        request["set"] = {**request.get("set", {}), header: f"%REQ({carrier})%"}
+    return kept
+
+
+def _forget(request: Object, header: str) -> None:
+    for operation in ("set", "add"):
+        if operation in request:
+            request[operation] = {name: value for name, value in request[operation].items() if name.lower() != header}
+    if "remove" in request:
+        request["remove"] = [name for name in request["remove"] if name.lower() != header]
+
+
+def _after_the_hop(rule: Mapping[str, Any]) -> Object:
+    """What the rule does to carried headers, once more, for the second gateway has made them anew; and ours go."""
+    sets, adds, removed = _requested(rule, "set"), _requested(rule, "add"), _removed(rule)
+    request: Object = {"remove": [*OURS, *(header for header in CARRIED if header in removed and header not in sets)]}
+    if again := {header: adds[header] for header in CARRIED if header in adds}:
+        request["add"] = again
+    return request
+
+
 def destinations(original: Mapping[str, Any], peer: Peer) -> list[Object]:
     """What must be in effect before a route forwards: the other gateway's peer listener under the service's own name.
 
@@ -265,6 +346,8 @@ def destinations(original: Mapping[str, Any], peer: Peer) -> list[Object]:
     entry = _like(original, f"{original['metadata']['name']}{PEER_SUFFIX}") | {"kind": "ServiceEntry"}
     entry["spec"] = {
         "hosts": [peer_host(service)],
+        # by name: where the mesh exports nothing by default, the gateway would not see it and answer 503 for each forward
+        "exportTo": [GATEWAY_NAMESPACE],
         "location": "MESH_EXTERNAL",
         "resolution": "STATIC" if _is_address(peer.address) else "DNS",
         "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
@@ -274,24 +357,37 @@ def destinations(original: Mapping[str, Any], peer: Peer) -> list[Object]:
 
 
 def edge_objects() -> list[Object]:
-    """The private listener by which the other gateway's forwards come in."""
+    """The private listener by which the other gateway's forwards come in, and how this gateway connects to the other's."""
     server = {"port": {"number": PEER_PORT, "name": "http-bluegreen-peer", "protocol": "HTTP"}, "hosts": ["*"]}
-    namespace, name = PEER_GATEWAY.split("/")
-    return [
-        {
-            "apiVersion": API_VERSION,
-            "kind": "Gateway",
-            "metadata": {"name": name, "namespace": namespace, "annotations": dict(OWNED)},
-            "spec": {"selector": {"istio": "ingressgateway"}, "servers": [server]},
+    policy = {
+        "connectionPool": {
+            # gRPC and HTTP/2 cross as what they are; the destinations' port is HTTP/1.1 to whoever does not ask for more
+            "http": {"useClientProtocol": True, "idleTimeout": f"{PEER_IDLE_SECONDS}s"},
+            "tcp": {
+                "connectTimeout": "2s",
+                "tcpKeepalive": {"probes": 3, "time": f"{PEER_KEEPALIVE_SECONDS}s", "interval": "20s"},
+            },
         }
+    }
+    return [
+        _of_the_edge("Gateway", {"selector": dict(GATEWAY_LABELS), "servers": [server]}),
+        _of_the_edge("DestinationRule", {"host": f"*.{PEER_DOMAIN}", "exportTo": ["."], "trafficPolicy": policy}),
     ]
+
+
+def _of_the_edge(kind: str, spec: Object) -> Object:
+    namespace, name = PEER_GATEWAY.split("/")
+    metadata = {"name": name, "namespace": namespace, "annotations": dict(OWNED)}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def live_split(live: Mapping[str, Any], original: Mapping[str, Any], side: Side) -> int | None:
     """The split that a live VirtualService holds; None when it is not one that `public_route` makes."""
+    spec = canonical(live.get("spec"))
     for green_bp in _candidates(live, original, side):
-        if canonical(public_route(original, green_bp, side)["spec"]) == canonical(live.get("spec")):
-            return green_bp
+        for carried in (CARRIED, {}):  # {}: as it was written before headers were carried; still ours
+            if canonical(_public_spec(original, green_bp, side, carried)) == spec:
+                return green_bp
     return None
 
 

@@ -114,10 +114,13 @@ class FakeApiServer:
     ) -> Listing:
         self._seen("list", resource, "")
         await self._work("list", resource, "", timeout_seconds)
+        wanted = [each.split("=", 1) for each in labels.split(",")] if labels else []
         found = [
             _copied(obj)
             for (group, kind, ns, _), obj in self.objects.items()
-            if (group, kind) == (resource.group, resource.kind) and namespace in (None, ns)
+            if (group, kind) == (resource.group, resource.kind)
+            and namespace in (None, ns)
+            and all((obj["metadata"].get("labels") or {}).get(k) == v for k, v in wanted)
         ]
         return Listing(found, str(self._version))
 

@@ -111,6 +111,7 @@ def test_ports_of_every_kind_lead_to_the_pod(two_clusters: Any, namespace: str) 
         "named": {"name": "http", "port": 80, "targetPort": "http"},
         "unnamed": {"port": 80, "targetPort": 9090},
         "elsewhere": {"name": "http", "port": 8000, "targetPort": 3333},
+        "second": {"name": "http2", "port": 80, "targetPort": "http"},
     }
     for name, port in kinds.items():
         host = f"{name}.{namespace}.test"

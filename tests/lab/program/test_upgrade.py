@@ -35,6 +35,7 @@ RULES: list[dict[str, Any]] = [
 ROUTES = "/apis/networking.istio.io/v1/namespaces/shop/virtualservices"
 ENTRIES = "/apis/networking.istio.io/v1/namespaces/shop/serviceentries"
 RECORD = "/api/v1/namespaces/istio-system/configmaps/bluegreen-edge"
+HOP = "/apis/networking.istio.io/v1/namespaces/istio-system/destinationrules/bluegreen-peer"
 LISTED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("eks", "list_clusters", "clusters", {}),
     ("iam", "list_roles", "Roles", {}),
@@ -52,7 +53,7 @@ LISTED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("logs", "describe_log_groups", "logGroups", {}),
     ("sqs", "list_queues", "QueueUrls", {}),
 )
-PATHS = (f"{ROUTES}/catalog", f"{ROUTES}/catalog-bluegreen-peer", f"{ENTRIES}/catalog-bluegreen-peer", RECORD)
+PATHS = (f"{ROUTES}/catalog", f"{ROUTES}/catalog-bluegreen-peer", f"{ENTRIES}/catalog-bluegreen-peer", HOP, RECORD)
 
 
 @dataclass

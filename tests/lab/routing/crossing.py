@@ -25,7 +25,15 @@ SIDES: tuple[routing.Side, routing.Side] = ("blue", "green")
 class Crossing:
     """Enrolled routes of both clusters; blue is plum, green is fern. Writes go in as the command's do."""
 
-    def __init__(self, blue: LabCluster, green: LabCluster, originals: Sequence[Object]) -> None:
+    def __init__(
+        self,
+        blue: LabCluster,
+        green: LabCluster,
+        originals: Sequence[Object],
+        peers: Mapping[routing.Side, Peer] | None = None,
+    ) -> None:
+        """`peers`: how the gateway of that side reaches the other one, where that is not straight."""
+        self.peers = dict(peers or {})
         self.clusters: Mapping[routing.Side, LabCluster] = {"blue": blue, "green": green}
         self.originals = {routing.service_of(original): original for original in originals}
         self.generation = 0
@@ -36,6 +44,8 @@ class Crossing:
         self.await_effect()
 
     def _peer(self, side: routing.Side) -> Peer:
+        if side in self.peers:
+            return self.peers[side]
         other = self.clusters["green" if side == "blue" else "blue"]
         return Peer(other.gateway, other.peer_port)
 

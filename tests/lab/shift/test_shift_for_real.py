@@ -58,6 +58,21 @@ def test_a_bad_service_is_at_zero_within_two_samples_and_the_good_one_arrives_th
             assert project.spec(cluster, f"{service}-bluegreen-peer") is None
 
 
+def test_nothing_is_sent_over_a_hop_of_an_earlier_version_until_it_is_enrolled_again(project: Project) -> None:
+    rule = "/apis/networking.istio.io/v1/namespaces/istio-system/destinationrules/bluegreen-peer"
+    made = project.fern.api.get(rule)
+    assert made is not None
+    project.fern.api.delete(rule)
+    _, told = project.ended(project.begin("shift", "--yes"), 3)
+    assert "DestinationRule istio-system/bluegreen-peer" in told
+    assert "bluegreen enroll" in told
+    assert project.split(project.good) == project.split(project.bad) == (0, 0)
+    assert project.run("enroll", "--yes", project.good)["mended"] == ["fern: DestinationRule istio-system/bluegreen-peer"]
+    renewed = project.fern.api.get(rule)
+    assert renewed is not None
+    assert renewed["spec"] == made["spec"]
+
+
 def ask_store(project: Project, service: str, seconds: int) -> dict[str, WindowStats | None]:
     """What the real store says of the last seconds, by side."""
     folder = project.edge.parent / "edge.routes"

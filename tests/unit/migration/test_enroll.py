@@ -15,7 +15,7 @@ import yaml
 import routing
 from migration import returned
 from migration.cli_prepare import take_in
-from migration.enroll import Candidate, enroll, unenroll
+from migration.enroll import Candidate, enroll, require_hop, unenroll
 from migration.errors import Held, Unreachable
 from migration.journal import FILE, Journal, open_intents, read
 from migration.kinds import Resource
@@ -27,6 +27,7 @@ SERVICE = "shop/catalog"
 KEY = ("networking.istio.io", "VirtualService", "shop", "catalog")
 PEER_KEY = (*KEY[:3], "catalog-bluegreen-peer")
 DESTINATION_KEY = ("networking.istio.io", "ServiceEntry", *PEER_KEY[2:])
+HOP_KEY = ("networking.istio.io", "DestinationRule", "istio-system", "bluegreen-peer")
 RECORD_KEY = ("", "ConfigMap", "istio-system", "bluegreen-edge")
 EDGE = "config:\n  bluegreen:sides: {blue: plum, green: fern}\n  bluegreen:services: {}\n  bluegreen:generation: 1\n"
 
@@ -52,18 +53,20 @@ class Pair:
         if verb == "apply" and self.cut(resource.kind, name):
             raise Unreachable("fern does not answer")
 
-    def enroll(self, *services: str) -> None:
+    def opened(self) -> Any:
         file = StackFile(self.edge_path)
         edge = file.read()
-        there = SimpleNamespace(
+        return SimpleNamespace(
             clusters={"blue": self.blue, "green": self.green},
             peers={"blue": routing.Peer("10.0.0.2"), "green": routing.Peer("10.0.0.1")},
             file=file,
             edge=edge,
             originals={service: read_route(file.routes_folder, service) for service in edge.services},
         )
+
+    def enroll(self, *services: str) -> None:
         migration: Any = SimpleNamespace(store=self.store)
-        asyncio.run(take_in(Context(Path("m"), True), migration, there, services, yes=True))  # type: ignore[arg-type]
+        asyncio.run(take_in(Context(Path("m"), True), migration, self.opened(), services, yes=True))
 
     def cut_short(self, cut: Callable[[str, str], bool]) -> Unreachable:
         self.cut = cut
@@ -76,7 +79,7 @@ class Pair:
         return [event.target for event in open_intents(read(self.store / FILE))]
 
     def whole(self) -> bool:
-        needed = (KEY, PEER_KEY, DESTINATION_KEY, RECORD_KEY)
+        needed = (KEY, PEER_KEY, DESTINATION_KEY, HOP_KEY, RECORD_KEY)
         return all(key in cluster.objects for cluster in (self.blue, self.green) for key in needed) and self.forwards()
 
     def forwards(self) -> bool:
@@ -266,3 +269,82 @@ def test_a_service_that_is_let_go_leaves_no_word_that_it_went_back(tmp_path: Pat
     for cluster in clusters.values():
         assert returned.read(cluster.objects[RECORD_KEY]) == {"shop/cart": "too slow"}
         assert PEER_KEY not in cluster.objects
+
+
+def older(pair: Pair) -> None:
+    """Both clusters as a version enrolled them that did not know the rule of the hop."""
+    for cluster in (pair.blue, pair.green):
+        del cluster.objects[HOP_KEY]
+        del cluster.objects[DESTINATION_KEY]["spec"]["exportTo"]
+
+
+@pytest.mark.parametrize("split", [0, 2500])
+def test_an_edge_of_an_earlier_version_gets_what_the_hop_needs_now(
+    pair: Pair, split: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair.enroll()
+    StackFile(pair.edge_path).write(services={SERVICE: split})
+    for cluster, side in ((pair.blue, "blue"), (pair.green, "green")):
+        cluster.objects[KEY]["spec"] = routing.public_route(original(), split, side)["spec"]  # type: ignore[arg-type]
+    older(pair)
+    before = {cluster.name: cluster.objects[KEY]["spec"] for cluster in (pair.blue, pair.green)}
+    capsys.readouterr()
+    pair.enroll()
+    assert len(document(capsys)["mended"]) == 2
+    assert pair.blue.objects[HOP_KEY]["spec"]["trafficPolicy"]["connectionPool"]["http"]["useClientProtocol"] is True
+    assert pair.green.objects[DESTINATION_KEY]["spec"]["exportTo"] == ["istio-system"]
+    assert {cluster.name: cluster.objects[KEY]["spec"] for cluster in (pair.blue, pair.green)} == before
+    capsys.readouterr()
+    pair.enroll()
+    assert document(capsys) == {"enrolled": [], "finished": [], "left_out": []}
+
+
+@pytest.mark.parametrize("cluster", ["blue", "green"])
+def test_nothing_goes_forward_by_a_hop_of_an_earlier_version(pair: Pair, cluster: str) -> None:
+    pair.enroll()
+    there = pair.opened()
+    asyncio.run(require_hop(there.clusters, there.peers, there.originals))
+    del getattr(pair, cluster).objects[HOP_KEY]
+    with pytest.raises(Held, match="DestinationRule istio-system/bluegreen-peer") as caught:
+        asyncio.run(require_hop(there.clusters, there.peers, there.originals))
+    assert "bluegreen enroll" in (caught.value.remedy or "")
+
+
+def test_the_rule_of_the_hop_is_written_before_a_route_names_its_hosts(pair: Pair) -> None:
+    pair.enroll()
+    for cluster in (pair.blue, pair.green):
+        written = [what for verb, what in cluster.requests if verb == "apply"]
+        assert written.index("DestinationRule bluegreen-peer") < written.index("VirtualService catalog-bluegreen-peer")
+        assert written.index("DestinationRule bluegreen-peer") < written.index("VirtualService catalog")
+
+
+def test_letting_go_takes_destinations_after_the_route_and_leaves_the_edges_own_objects(pair: Pair) -> None:
+    pair.enroll()
+    there, journal = pair.opened(), Journal(pair.store, 2, lambda: 0.0)
+    asyncio.run(unenroll([SERVICE], clusters=there.clusters, file=there.file, journal=journal))
+    journal.close()
+    for cluster in (pair.blue, pair.green):
+        done = cluster.writes()
+        restored = max(n for n, what in enumerate(done) if what == ("apply", "VirtualService catalog"))
+        assert done.index(("delete", "ServiceEntry catalog-bluegreen-peer")) > restored
+        made = routing.objects(routing.Intent({}, {}, {}, 1), {}, "blue", routing.Peer("10.0.0.1"))  # what `up` makes now
+        assert [(obj["kind"], obj["metadata"]["name"]) for obj in made.destinations] == [
+            (kind, name) for _, kind, namespace, name in cluster.objects if name == "bluegreen-peer"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "held"),
+    [([], False), (["istio-system"], False), (["istio-ingress"], True)],
+    ids=["none", "ours", "elsewhere"],
+)
+def test_a_gateway_that_would_not_see_its_destinations_is_refused(pair: Pair, namespaces: list[str], held: bool) -> None:
+    for namespace in namespaces:
+        meta = {"name": "gateway-1", "namespace": namespace, "labels": {"istio": "ingressgateway"}}
+        pair.green.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta})
+    if held:
+        with pytest.raises(Held, match="istio-ingress"):
+            pair.enroll()
+    else:
+        pair.enroll()
+    assert (KEY not in pair.blue.objects or PEER_KEY in pair.blue.objects) is not held

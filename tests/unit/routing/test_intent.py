@@ -62,8 +62,8 @@ def test_destinations_come_before_the_routes_that_name_them() -> None:
     }
     made = routing.objects(intent({"shop/a": 250}), {"shop/a": original}, "blue", Peer("127.0.0.1")).in_order()
     kinds = [each["kind"] for each in made]
-    assert kinds == ["Gateway", "ServiceEntry", "VirtualService", "VirtualService", "ConfigMap"]
-    assert routing.live_split(made[3], original, "blue") == 250
+    assert kinds == ["Gateway", "DestinationRule", "ServiceEntry", "VirtualService", "VirtualService", "ConfigMap"]
+    assert routing.live_split(made[4], original, "blue") == 250
 
 
 @pytest.mark.parametrize(

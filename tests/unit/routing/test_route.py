@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import routing
-from routing import RULE_HEADER, Peer
+from routing import CARRIED, RULE_HEADER, Peer
 
 Rule = dict[str, Any]
 
@@ -44,7 +46,11 @@ def shares(rule: Rule) -> dict[str, Fraction]:
     """Each destination's exact part of a rule's requests, as Envoy reads the weights."""
     route = rule["route"]
     parts = [1] if len(route) == 1 else [each.get("weight", 0) for each in route]
-    return {each["destination"]["host"]: Fraction(part, sum(parts)) for each, part in zip(route, parts, strict=True)}
+    found: dict[str, Fraction] = {}
+    for each, part in zip(route, parts, strict=True):
+        host = each["destination"]["host"]
+        found[host] = found.get(host, Fraction(0)) + Fraction(part, sum(parts))
+    return found
 
 
 @given(originals, splits, sides)
@@ -89,7 +95,7 @@ def test_the_peer_listener_never_forwards_and_each_rule_has_its_own_id(original:
     assert len(set(ids)) == len(ids)
     for rule in peer:
         assert rule["retries"] == {"attempts": 0}
-        assert all(RULE_HEADER in each["headers"]["request"]["remove"] for each in rule["route"])
+        assert {RULE_HEADER, *CARRIED.values()} <= set(rule["headers"]["request"]["remove"])
 
 
 def test_a_forward_names_the_rule_that_the_peer_listener_serves() -> None:
@@ -118,7 +124,8 @@ def test_what_happens_to_a_request_happens_at_the_first_gateway_only() -> None:
     public = routing.public_route(original, 5000, "blue")["spec"]["http"][0]
     peer = routing.peer_route(original, 5000)["spec"]["http"][1]
     assert once.items() <= public.items()
-    assert not once.keys() & peer.keys()
+    assert once.keys() & peer.keys() == {"headers"}
+    assert "x-once" not in str(peer)
 
 
 def test_a_destinations_own_headers_go_with_the_destination() -> None:
@@ -128,7 +135,7 @@ def test_a_destinations_own_headers_go_with_the_destination() -> None:
     peer = routing.peer_route(original, 5000)["spec"]["http"][1]["route"]
     for each in (public[0], peer[0]):
         assert each["headers"]["request"]["add"] == {"x-a": "1"}
-        assert each["headers"]["request"]["remove"] == ["x-b", RULE_HEADER]
+        assert each["headers"]["request"]["remove"][0] == "x-b"
         assert each["headers"]["response"] == {"set": {"x-c": "2"}}
     assert "x-a" not in str(public[1])
 
@@ -138,7 +145,116 @@ def test_a_client_cannot_steer_by_the_rule_header() -> None:
     local, forward = public["route"]
     assert RULE_HEADER in local["headers"]["request"]["remove"]
     assert RULE_HEADER in forward["headers"]["request"]["set"]  # set replaces whatever came in
+    assert set(CARRIED.values()) <= set(forward["headers"]["request"]["remove"])  # a set of nothing would not
     assert RULE_HEADER not in str(public.get("match"))
+
+
+HOP = "x-forwarded-proto"
+Headers = dict[str, str]
+
+
+def one_step(headers: Headers, *requested: Mapping[str, Any]) -> Headers:
+    """Envoy's one step of header mutations: all removals, then values read from what is left, then they are written."""
+    left = {name: value for name, value in headers.items() if name not in {n for r in requested for n in r.get("remove", ())}}
+
+    def filled(template: str) -> str:
+        return re.sub(r"%REQ\((.*?)\)%", lambda found: left.get(found[1], ""), template)
+
+    done = dict(left)
+    for request in requested:
+        for name, template in request.get("set", {}).items():
+            if value := filled(template):  # an empty one leaves what is there
+                done[name.lower()] = value
+        for name, template in request.get("add", {}).items():
+            done[name.lower()] = ",".join(filter(None, [done.get(name.lower()), filled(template)]))
+    return done
+
+
+def gateway(headers: Headers, scheme: str, rule: Rule, destination: Rule) -> Headers:
+    """What a gateway sends to a rule's destination: Istio makes one step of both parts where there is a single one."""
+    own = [part.get("headers", {}).get("request", {}) for part in (rule, destination)]
+    headers = headers | {HOP: scheme}
+    if len(rule["route"]) == 1:
+        return one_step(headers, *own)
+    return one_step(one_step(headers, own[1]), own[0])
+
+
+def workloads(
+    original: dict[str, Any], split: int, sent: Headers, scheme: str = "https"
+) -> tuple[list[Headers], list[Headers]]:
+    """What the destinations of the first rule get of a request to blue's gateway: served there, and forwarded."""
+    rule = routing.public_route(original, split, "blue")["spec"]["http"][0]
+    peer = routing.peer_route(original, split)["spec"]["http"][1]
+    here, there = [], []
+    for each in rule["route"]:
+        got = gateway(sent, scheme, rule, each)
+        if not each["destination"]["host"].endswith(".peer.bluegreen.internal"):
+            here.append(got)
+            continue
+        assert got[RULE_HEADER] == peer["match"][0]["headers"][RULE_HEADER]["exact"]
+        there += [gateway(got, "http", peer, far) for far in peer["route"] if far.get("weight", 1)]
+    return here, there
+
+
+requests = st.fixed_dictionaries(
+    {},
+    optional={
+        "set": st.sampled_from([{HOP: "https"}, {"X-Forwarded-Proto": "wss"}, {HOP: "%REQ(x-edge-proto)%"}, {"x-other": "1"}]),
+        "add": st.sampled_from([{HOP: "added"}, {"x-more": "1"}]),
+        "remove": st.sampled_from([[HOP], ["x-else"]]),
+    },
+)
+heads = st.one_of(st.just({}), requests.map(lambda request: {"headers": {"request": request}}))
+clients = st.fixed_dictionaries(
+    {"x-edge-proto": st.just("quic")}, optional={"x-bluegreen-proto": st.just("spoofed"), RULE_HEADER: st.just("a/b/0")}
+)
+
+
+@given(heads, st.lists(heads, min_size=1, max_size=3), clients, st.sampled_from(["http", "https"]))
+def test_a_forwarded_workload_sees_what_a_local_one_sees(
+    of_rule: Rule, of_destinations: list[Rule], sent: Headers, scheme: str
+) -> None:
+    route = [to(f"v{number}", 1, **each) for number, each in enumerate(of_destinations)]
+    original = virtual_service({"route": route, **of_rule})
+    here, there = workloads(original, 5000, sent, scheme)
+    assert [each.get(HOP) for each in there] == [each.get(HOP) for each in here]
+    assert workloads(original, 10000, sent, scheme)[1] == there
+    assert not [name for each in (*here, *there) for name in each if name.startswith("x-bluegreen-")]
+
+
+@given(heads, clients, st.booleans())
+def test_a_forwarded_workload_sees_what_it_saw_before_it_was_enrolled(own: Rule, sent: Headers, of_rule: bool) -> None:
+    original = virtual_service({"route": [to("a", **({} if of_rule else own))], **(own if of_rule else {})})
+    ((before,), _), (_, (after,)) = workloads(original, 0, sent), workloads(original, 10000, sent)
+    assert after.get(HOP) == before.get(HOP)
+
+
+def test_an_earlier_versions_route_is_still_ours_and_its_split_is_read() -> None:
+    """Written before headers were carried: the next write brings it up to date, nothing is frozen for it."""
+    original = virtual_service({"route": [to("a")]})
+    for split in (2500, 10000):
+        live = routing.public_route(original, split, "blue")
+        *local, forward = live["spec"]["http"][0]["route"]
+        forward["headers"]["request"] = {"set": {RULE_HEADER: "shop/catalog/0"}}
+        for each in local:
+            each["headers"]["request"]["remove"] = [RULE_HEADER]
+        assert routing.live_split(live, original, "blue") == split
+
+
+def test_connections_between_the_gateways_end_before_a_load_balancer_forgets_them() -> None:
+    (rule,) = [each for each in routing.edge_objects() if each["kind"] == "DestinationRule"]
+    (host,) = routing.destinations(virtual_service({"route": [to("a")]}), Peer("10.0.0.1"))[0]["spec"]["hosts"]
+    assert host.endswith(rule["spec"]["host"].removeprefix("*"))
+    pool = rule["spec"]["trafficPolicy"]["connectionPool"]
+    assert pool["http"]["useClientProtocol"] is True
+    seconds = {key: int(value.removesuffix("s")) for key, value in pool["tcp"]["tcpKeepalive"].items() if key != "probes"}
+    assert int(pool["http"]["idleTimeout"].removesuffix("s")) <= 300  # an NLB forgets after 350 s
+    assert seconds["time"] + 3 * seconds["interval"] <= 300
+
+
+def test_what_a_route_forwards_to_is_seen_by_the_gateways_namespace_whatever_the_mesh_exports() -> None:
+    (entry,) = routing.destinations(virtual_service({"route": [to("a")]}), Peer("10.0.0.1"))
+    assert entry["spec"]["exportTo"] == [routing.GATEWAY_NAMESPACE]
 
 
 @pytest.mark.parametrize(
