@@ -98,7 +98,7 @@ def test_a_fresh_store_does_not_send_what_went_back_again_before_it_is_asked_to(
 def test_status_of_a_fresh_store_tells_who_went_back(went_back: Universe) -> None:
     fresh(went_back)
     routers = {side: FakeRouter(went_back, side) for side in ("blue", "green")}
-    rows = run(status(StackFile(went_back.edge).read(), routers, went_back.folder / ".bluegreen", None)).services
+    rows = run(status(StackFile(went_back.edge).read(), routers, {}, went_back.folder / ".bluegreen", None)).services
     told = {row["service"]: (row["state"], row["reason"]) for row in rows}
     assert told["shop/cart"][0] == "returned"
     assert "errors" in told["shop/cart"][1]
@@ -130,7 +130,7 @@ def test_one_cluster_that_knows_it_is_enough_and_a_dead_one_stops_nothing(
 
 def test_a_shift_of_another_store_takes_over_and_the_first_stops_at_its_next_look(tmp_path: Path) -> None:
     universe = Universe(tmp_path, SHOP)
-    first = command(universe)
+    first = command(universe, replace(FAST, dwell_seconds=30))  # long enough for both to be at one step
 
     async def both() -> None:
         running = asyncio.ensure_future(first.shift.run())
