@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ from migration.terminal import Context, confirm, locked, pass_context, run, say,
 if TYPE_CHECKING:
     from migration.config import Migration
     from migration.wiring import Opened
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -48,16 +52,31 @@ def replicate(context: Context, yes: bool, force: bool) -> None:
     migration = context.load()
 
     async def act() -> None:
+        from migration import verdicts
         from migration.wiring import opened
 
         async with opened(migration) as there:
-            await copy(context, migration, there, yes=yes, force=force)
+
+            def changed() -> None:
+                _keep(lambda wall: verdicts.replicated(migration.store, there.clusters["green"].name, wall))
+
+            await copy(context, migration, there, yes=yes, force=force, changed=changed)
 
     run(act())
 
 
-async def copy(context: Context, migration: Migration, there: Opened, *, yes: bool, force: bool) -> None:
-    """What `replicate` does on two clusters that answer; ends with an error where green lacks something of blue."""
+async def copy(
+    context: Context,
+    migration: Migration,
+    there: Opened,
+    *,
+    yes: bool,
+    force: bool,
+    changed: Callable[[], None] = lambda: None,
+) -> None:
+    """What `replicate` does on two clusters that answer; ends with an error where green lacks something of blue. Calls
+    `changed` where green is not as it was.
+    """
     from migration.apply import apply
     from migration.export import ExportOptions, export
     from migration.plan import plan
@@ -75,6 +94,8 @@ async def copy(context: Context, migration: Migration, there: Opened, *, yes: bo
     if planned.of("create", "update", "conflict") or not yes:
         confirm(context, yes, planned.lines())
     applied = await apply(planned, green, force=force)
+    if applied.writes:
+        changed()
     say(context, applied.as_json(), applied.lines())
     if problem := applied.verdict():
         raise problem
@@ -114,7 +135,8 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
     """Ask every service on green by its gateway, past DNS."""
     migration = context.load()
 
-    async def act() -> list[Any]:
+    async def act() -> tuple[list[Any], list[str]]:
+        from migration import verdicts as kept
         from migration.clients.probe import ask
         from migration.enroll import candidates
         from migration.request import Check
@@ -122,14 +144,18 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
         from migration.wiring import opened
 
         async with opened(migration) as there:
-            names = list(services) or list(there.edge.services)
+            names, left = list(services) or list(there.edge.services), []
             if not names:
-                names = [c.service for c in await candidates(there.clusters["blue"], (), ()) if not c.refusals]
+                found = await candidates(there.clusters["blue"], (), ())
+                names = [c.service for c in found if not c.refusals]
+                left = [
+                    f"left out {c.service}, which moves with the entry: {'; '.join(c.refusals)}" for c in found if c.refusals
+                ]
             own = {
                 name: Check(s.check.path if s.check.path != "/" else None, s.check.host, s.check.status)
                 for name, s in migration.services.items()
             }
-            return await check(
+            verdicts = await check(
                 names,
                 there.cluster_of("blue").gateway,
                 there.cluster_of("green").gateway,
@@ -141,13 +167,33 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
                 listeners={"blue": there.peers["green"], "green": there.peers["blue"]},  # of that side's gateway
                 patience_seconds=patience,
             )
+            _keep(lambda wall: kept.keep(migration.store, there.clusters["green"].name, verdicts, wall))
+            return verdicts, left
 
-    verdicts = run(act())
+    verdicts, left = run(act())
     lines = [f"{'ok  ' if v.ok else 'FAIL'} {v.service}: {'; '.join(v.problems or v.evidence)}" for v in verdicts]
-    say(context, {"verdicts": [asdict(v) for v in verdicts]}, lines)
-    bad = [v.service for v in verdicts if not v.ok]
+    say(context, {"verdicts": [asdict(v) for v in verdicts], "left_out": left}, [*lines, *left])
+    if not verdicts:
+        raise Held(
+            "nothing was verified: no service of blue can be asked", remedy="`bluegreen verify NAMESPACE/NAME` names one"
+        )
+    bad = [v for v in verdicts if not v.ok]
     if bad:
-        raise Held(f"not good on green: {', '.join(bad)}", remedy=next((v.remedy for v in verdicts if v.remedy), None))
+        told = []
+        for outcome, words in (("failed", "not good on green"), ("not verified", "not verified")):
+            if names := [v.service for v in bad if v.outcome == outcome]:
+                told.append(f"{words}: {', '.join(names)}")
+        raise Held("; ".join(told), remedy=next((v.remedy for v in bad if v.remedy), None))
+
+
+def _keep(act: Callable[[float], None]) -> None:
+    """A store that takes nothing is no reason to hide what was found."""
+    import time
+
+    try:
+        act(time.time())
+    except OSError as problem:
+        log.warning("not kept for `bluegreen shift`, which will call it never verified: %s", problem)
 
 
 @click.command()
