@@ -5,7 +5,7 @@ The command and the Pulumi program both build on it, so what one writes the othe
 
 from __future__ import annotations
 
-from routing.intent import RECORD_NAME, Intent, Objects, admissible, objects, read_record, record
+from routing.intent import RECORD_NAME, Intent, Objects, admissible, at_green, objects, read_record, record
 from routing.route import (
     EDGE_NAMESPACE,
     FIELD_MANAGER,
@@ -43,6 +43,7 @@ __all__ = [
     "Peer",
     "Side",
     "admissible",
+    "at_green",
     "canonical",
     "destinations",
     "edge_objects",
