@@ -157,20 +157,23 @@ def test_a_server_that_never_ends_is_given_up() -> None:
     stop = threading.Event()
 
     def drip(listening: socket.socket) -> None:
-        connection, _ = listening.accept()
-        with connection, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), listening.accept()[0] as connection:
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-            while not stop.wait(0.01):
-                connection.sendall(b" ")
+            for _ in range(1000):  # for ten seconds: longer than anybody should wait
+                if not stop.wait(0.01):
+                    connection.sendall(b" ")
 
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
+        listening.settimeout(20)
         thread = threading.Thread(target=drip, args=(listening,))
         thread.start()
-        why = unreadable(kubeconfig(f"http://127.0.0.1:{listening.getsockname()[1]}", {}), 0.3)
-        stop.set()
-        thread.join()
+        try:
+            why = unreadable(kubeconfig(f"http://127.0.0.1:{listening.getsockname()[1]}", {}), 0.3)
+        finally:
+            stop.set()
+            thread.join()
     assert "within 0.3 s" in why
 
 
@@ -231,7 +234,10 @@ def proxy() -> Iterator[tuple[str, list[str]]]:
             other.shutdown(socket.SHUT_WR)
 
     def serve(listening: socket.socket) -> None:
-        connection, _ = listening.accept()
+        try:
+            connection, _ = listening.accept()
+        except TimeoutError:
+            return  # nobody asked
         head = b""
         while b"\r\n\r\n" not in head:
             head += connection.recv(65536)
@@ -247,6 +253,7 @@ def proxy() -> Iterator[tuple[str, list[str]]]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
+        listening.settimeout(20)
         thread = threading.Thread(target=serve, args=(listening,))
         thread.start()
         try:
