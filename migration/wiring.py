@@ -86,7 +86,7 @@ class Opened:
             return None
         from migration.clients.route53 import Route53Entry
 
-        return Route53Entry(self.edge.zone, self.edge.hosts)
+        return Route53Entry(self.edge.zone, self.edge.hosts, self.edge.zone_id)
 
     def _refuse_misspelt(self) -> None:
         """A hold or a dependency of a misspelt service would not hold. Names like no enrolled one may come later."""
