@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migration.errors import Held
+from migration.errors import ConfigError, Held
 from migration.terminal import Context, confirm, locked, pass_context, run, say, yes_option
 
 if TYPE_CHECKING:
@@ -101,11 +101,16 @@ async def copy(
         raise problem
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @yes_option
-@pass_context
-def capacity(context: Context, yes: bool) -> None:
+@click.pass_context
+def capacity(command: click.Context, yes: bool) -> None:
     """Hold as many replicas on both clusters as blue runs now."""
+    if command.invoked_subcommand is None:
+        _raise_floors(command.obj, yes)
+
+
+def _raise_floors(context: Context, yes: bool) -> None:
     migration = context.load()
 
     async def act() -> None:
@@ -125,6 +130,53 @@ def capacity(context: Context, yes: bool) -> None:
             raise Held(f"{len(done.failed)} floors do not hold", remedy="see above, then `bluegreen capacity` again")
 
     run(act())
+
+
+@capacity.command("release")
+@click.argument("services", nargs=-1)
+@yes_option
+@pass_context
+def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> None:
+    """Put back what was there before `capacity`: of the named services, or of everything."""
+    migration = context.load()
+
+    async def act() -> list[Any]:
+        from migration.capacity import plan_release, release
+        from migration.journal import FILE, read, remember
+        from migration.wiring import opened
+
+        async with opened(migration, need=()) as there:
+            splits = there.edge.services
+            if unknown := [name for name in services if name not in splits]:
+                raise ConfigError(
+                    f"not enrolled: {', '.join(unknown)}; there: {', '.join(splits) or 'none'}",
+                    remedy="`bluegreen capacity release` without a name puts everything back",
+                )
+            memory = remember(read(migration.store / FILE))
+            baked = {name for name, known in memory.items() if known.state == "baked"}
+            keep = {
+                name: f"is at {split / 100:g} % and has not baked"
+                for name, split in splits.items()
+                # with names: of these alone, whatever state they are in; without: but for what is on its way
+                if name not in baked and (name not in services if services else split > 0)
+            }
+            blue, green = there.clusters["blue"], there.clusters["green"]
+            changes = await plan_release(blue, green, originals=there.originals, services=services or None, keep=keep)
+            if any(not change.kept and not change.problem for change in changes):
+                confirm(context, yes, [str(change) for change in changes])
+            return await release(changes, blue, green)
+
+    came = run(act())
+    failed = [change for change in came if change.problem]
+    kept = [change for change in came if change.kept]
+    back = [change for change in came if not change.problem and not change.kept]
+    say(
+        context,
+        {name: [str(change) for change in each] for name, each in (("released", back), ("kept", kept), ("failed", failed))},
+        [f"{len(back)} floors put back" if came else "no floor is held", *(f"  {change}" for change in (*kept, *failed))],
+    )
+    if failed:
+        raise Held(f"{len(failed)} floors are not put back", remedy="see above, then `bluegreen capacity release` again")
 
 
 @click.command()

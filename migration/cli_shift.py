@@ -104,6 +104,7 @@ async def _shift(
         lock,
         there.entry(),
         there.clusters,
+        there.release(journal),
     )
     moving = Shift(world, rules)
     loop = asyncio.get_running_loop()

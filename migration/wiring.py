@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from migration.clients.istio import IstioRouter
     from migration.clients.kubernetes import Kubernetes
     from migration.clients.route53 import Route53Entry
+    from migration.journal import Journal
     from migration.ports import Counters, Metrics
     from migration.world import Rules
     from routing import Peer
@@ -87,6 +89,31 @@ class Opened:
         from migration.clients.route53 import Route53Entry
 
         return Route53Entry(self.edge.zone, self.edge.hosts, self.edge.zone_id)
+
+    def release(self, journal: Journal) -> Callable[[str], Awaitable[None]]:
+        """Puts the floors of a baked service back; raises Unreachable with what could not be done yet."""
+        one_at_a_time = asyncio.Lock()
+
+        async def act(service: str) -> None:
+            from migration.capacity import release_floors
+            from migration.journal import remember
+
+            async with one_at_a_time:
+                memory = remember(journal.events)
+                baked = {name for name, known in memory.items() if known.state == "baked"} | {service}
+                came = await release_floors(
+                    self.clusters["blue"],
+                    self.clusters["green"],
+                    originals=self.originals,
+                    services=[service],
+                    keep={name: "has not baked" for name in self.edge.services if name not in baked},
+                )
+            for change in came:
+                log.info("floor of %s: %s", service, change)
+            if problems := [str(change) for change in came if change.problem]:
+                raise Unreachable("; ".join(problems))
+
+        return act
 
     def _refuse_misspelt(self) -> None:
         """A hold or a dependency of a misspelt service would not hold. Names like no enrolled one may come later."""
