@@ -91,7 +91,9 @@ class Opened:
         return Route53Entry(self.edge.zone, self.edge.hosts, self.edge.zone_id)
 
     def release(self, journal: Journal) -> Callable[[str], Awaitable[None]]:
-        """Puts the floors of a baked service back; raises Unreachable with what could not be done yet."""
+        """Puts the floors of a baked service back, and what an earlier run left of others; raises Unreachable with what could
+        not be done yet.
+        """
         one_at_a_time = asyncio.Lock()
 
         async def act(service: str) -> None:
@@ -105,7 +107,7 @@ class Opened:
                     self.clusters["blue"],
                     self.clusters["green"],
                     originals=self.originals,
-                    services=[service],
+                    services=baked,
                     keep={name: "has not baked" for name in self.edge.services if name not in baked},
                 )
             for change in came:
