@@ -56,7 +56,7 @@ def test_what_could_not_be_put_back_is_an_error_until_it_is(tmp_path: Path) -> N
         try:
             release = opened(blue, green).release(journal)
             journal.note("bake", "shop/web")
-            with pytest.raises(Unreachable, match="fern: HorizontalPodAutoscaler shop/cart .*still a floor: not yours"):
+            with pytest.raises(Unreachable, match=r"fern: HorizontalPodAutoscaler shop/cart .*still a floor: not yours"):
                 await release("shop/cart")
             green.trouble = lambda *_: None
             await release("shop/cart")
