@@ -2,21 +2,29 @@
 
 The record (ConfigMap `istio-system/bluegreen-edge`) says which generation of intent a gateway holds. A file older than
 that must not send users back to green, so the program has to know it while it runs. One GET per cluster with what the
-kubeconfig says; a cluster that does not answer in time yields None, because a dead green must never stop a `pulumi up`
-that takes users away from it.
+kubeconfig says, its proxy and server name included, since Pulumi's provider writes by them.
+
+Three answers are told apart: a record; an API server that says by its own Status that there is none, which is proof that
+nothing was ever written there; and everything else (refused, late, another server, words that are no record), which
+proves nothing and yields None. None never stops an `up` that takes users away from green, and never lets one send
+more of them there (stacks/edge.py).
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
+import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import urllib.parse
-from collections.abc import Mapping
+import urllib.request
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +33,8 @@ import yaml
 
 import routing
 
-TIMEOUT_SECONDS = 2.0
+TIMEOUT_SECONDS = 10.0  # for the whole answer: a slow cluster that is given up too early may not be raised
+GIVE_UP_AGAIN_SECONDS = 0.05
 CREDENTIAL_TIMEOUT_SECONDS = 15.0  # `aws eks get-token` starts an interpreter first
 RECORD_PATH = "/api/v1/namespaces/istio-system/configmaps/bluegreen-edge"
 LIMIT_BYTES = 2_000_000
@@ -47,25 +56,62 @@ class BadKubeconfig(ValueError):
     """The kubeconfig itself is wrong: that is a mistake to be told, not an unreachable cluster."""
 
 
-def read_live(kubeconfig: str, context: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS) -> Live | None:
-    """None: not reachable, or not allowed to look."""
+def read_live(
+    kubeconfig: str,
+    context: str | None = None,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    tell: Callable[[str], None] = lambda why: None,
+) -> Live | None:
+    """None: what is live cannot be known; `tell` is told why."""
     server, cluster, user = _entries(kubeconfig, context)
     try:
         headers, certificate = _credentials(user)
-        status, body = _get(server, _trust(cluster, certificate), headers, timeout_seconds)
-    except (OSError, http.client.HTTPException, subprocess.SubprocessError):
+        status, body = _get(server, cluster, _trust(cluster, certificate), headers, timeout_seconds)
+    except (OSError, http.client.HTTPException, subprocess.SubprocessError, ValueError, KeyError, TypeError) as problem:
+        tell(f"{server.geturl()}: {problem or type(problem).__name__}")
         return None
-    if status == 404:
+    if status == 200:
+        try:
+            return parse_record(body)
+        except ValueError as problem:
+            tell(f"{server.geturl()} answers 200, and not with the edge's record: {problem}")
+    elif status == 404 and _says_there_is_none(body):
         return NOTHING
-    return parse_record(body) if status == 200 else None
+    else:
+        whose = "" if _status_of(body) else ", which is no API server's answer"
+        tell(f"{server.geturl()} answers {status}{whose}: {body[:200].decode(errors='replace').strip() or 'nothing more'}")
+    return None
 
 
 def parse_record(body: bytes) -> Live:
-    """A record that cannot be understood counts as none: it is written anew."""
+    """Raises ValueError: not the edge's ConfigMap, or not what `routing.record` writes into it."""
+    document = json.loads(body)
+    meta = document.get("metadata") if isinstance(document, dict) else None
+    if not isinstance(meta, dict) or (document.get("kind"), meta.get("name")) != ("ConfigMap", routing.RECORD_NAME):
+        raise ValueError(f"allowed: ConfigMap {routing.EDGE_NAMESPACE}/{routing.RECORD_NAME}")
+    if not isinstance(document.get("data"), dict):
+        raise ValueError("it has no data")
+    return Live(*routing.read_record(document))
+
+
+def _status_of(body: bytes) -> dict[str, Any] | None:
+    """The Status object by which an API server refuses."""
     try:
-        return Live(*routing.read_record(json.loads(body)))
-    except (ValueError, AttributeError):
-        return NOTHING
+        document = json.loads(body)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) and document.get("kind") == "Status" else None
+
+
+def _says_there_is_none(body: bytes) -> bool:
+    """A proxy or another server answers 404 too, and a server that lacks the kind: only this one means our object."""
+    status = _status_of(body) or {}
+    details = status.get("details")
+    return (
+        status.get("reason") == "NotFound"
+        and isinstance(details, dict)
+        and (details.get("kind"), details.get("name")) == ("configmaps", routing.RECORD_NAME)
+    )
 
 
 def newest(records: Mapping[str, Live | None]) -> Live:
@@ -99,6 +145,8 @@ def _credentials(user: Mapping[str, Any]) -> tuple[dict[str, str], tuple[bytes, 
         token = Path(user["tokenFile"]).read_text().strip()
     if token:
         headers["Authorization"] = f"Bearer {token}"
+    elif user.get("username"):
+        headers["Authorization"] = _basic(str(user["username"]), str(user.get("password") or ""))
     pem, key = _content(user, "client-certificate"), _content(user, "client-key")
     return headers, (pem, key) if pem and key else None
 
@@ -152,18 +200,77 @@ def _trust(cluster: Mapping[str, Any], certificate: tuple[bytes, bytes] | None) 
     return context
 
 
-def _get(
-    server: urllib.parse.SplitResult, trust: ssl.SSLContext, headers: dict[str, str], timeout_seconds: float
-) -> tuple[int, bytes]:
+class _Connection(http.client.HTTPConnection):
+    """To an API server: through a proxy where there is one, and with TLS to the name that its certificate has."""
+
+    def __init__(
+        self, server: urllib.parse.SplitResult, proxy: str | None, trust: ssl.SSLContext, name: str, timeout_seconds: float
+    ) -> None:
+        secure = server.scheme == "https"
+        host, port = server.hostname or "", server.port or (443 if secure else 80)
+        self._trust = trust if secure else None
+        self._name = name or host
+        if proxy is None:
+            super().__init__(host, port, timeout=timeout_seconds)
+            return
+        through = urllib.parse.urlsplit(proxy if "//" in proxy else f"http://{proxy}")
+        if through.scheme != "http":
+            raise OSError(f"a proxy by {through.scheme} cannot be used for this look; allowed: http")
+        super().__init__(through.hostname or "", through.port or 80, timeout=timeout_seconds)
+        user = urllib.parse.unquote(through.username or ""), urllib.parse.unquote(through.password or "")
+        self.set_tunnel(f"[{host}]" if ":" in host else host, port, {"Proxy-Authorization": _basic(*user)} if user[0] else {})
+
+    def connect(self) -> None:
+        super().connect()
+        if self._trust:
+            self.sock = self._trust.wrap_socket(self.sock, server_hostname=self._name)
+
+
+def _basic(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def _proxy(server: urllib.parse.SplitResult, cluster: Mapping[str, Any]) -> str | None:
+    """The kubeconfig's, else the environment's, as kubectl takes them: the latter never for this machine itself."""
+    if own := cluster.get("proxy-url"):
+        return str(own)
     host = server.hostname or ""
-    connection: http.client.HTTPConnection
-    if server.scheme == "https":
-        connection = http.client.HTTPSConnection(host, server.port, timeout=timeout_seconds, context=trust)
-    else:
-        connection = http.client.HTTPConnection(host, server.port, timeout=timeout_seconds)
+    if host == "localhost" or host == "::1" or host.startswith("127.") or urllib.request.proxy_bypass(host):
+        return None
+    return urllib.request.getproxies().get(server.scheme)
+
+
+def _get(
+    server: urllib.parse.SplitResult,
+    cluster: Mapping[str, Any],
+    trust: ssl.SSLContext,
+    headers: dict[str, str],
+    timeout_seconds: float,
+) -> tuple[int, bytes]:
+    name = str(cluster.get("tls-server-name") or "")
+    connection = _Connection(server, _proxy(server, cluster), trust, name, timeout_seconds)
+    late, done = threading.Event(), threading.Event()
+
+    def give_up() -> None:  # the socket's own limit starts anew with every byte
+        done.wait(timeout_seconds)
+        while not done.wait(GIVE_UP_AGAIN_SECONDS):
+            late.set()
+            if (sock := connection.sock) is not None:
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    threading.Thread(target=give_up, daemon=True).start()
     try:
         connection.request("GET", server.path.rstrip("/") + RECORD_PATH, headers=headers)
         response = connection.getresponse()
-        return response.status, response.read(LIMIT_BYTES)
+        answer = response.status, response.read(LIMIT_BYTES)
+    except (OSError, http.client.HTTPException, ValueError) as problem:
+        if late.is_set():
+            raise TimeoutError(f"no answer within {timeout_seconds:g} s") from problem
+        raise
     finally:
+        done.set()
         connection.close()
+    if late.is_set():
+        raise TimeoutError(f"no whole answer within {timeout_seconds:g} s")
+    return answer

@@ -3,20 +3,23 @@
 An autoscaler on green sees no load before the traffic comes and would have scaled down; on blue it scales down as
 traffic leaves, which would make the way back slow. So `minReplicas` is raised to blue's replicas of this moment on
 both, and workloads without an autoscaler get blue's number on green. What was there before is written beside it
-(annotation `bluegreen.io/floor-before`) and can be put back.
+(annotation `bluegreen.io/floor-before`), so that it can be put back without any store: per service when its bake ends, or
+by `bluegreen capacity release`. What somebody else has set since stays as it is; managedFields tell whose it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from migration import kinds
+from migration.difference import fields_of, owners
 from migration.errors import BluegreenError, Conflict
 from migration.export import made_by, never_copied
+from migration.findings import full_name, routed_services, spec_of
 from migration.kinds import Object, Resource
 from migration.ports import Kubernetes
 from migration.transform import FLOOR_BEFORE, ORIGINAL_REPLICAS
@@ -26,12 +29,13 @@ READY_SECONDS = 300.0
 POLL_SECONDS = 0.5
 # of these the baseline has to carry the traffic of everything else, so it is raised first
 FIRST = "istio-system"
+OUR_MANAGERS = "bluegreen-"
 
 
 @dataclass(frozen=True)
 class FloorChange:
     """One minimum on one cluster. `before` None: nothing was said (Kubernetes' own default). `problem`: cannot be done,
-    and why.
+    and why. `kept`: of a release, stays a floor for now. Without a name: all of a cluster, which cannot be read.
     """
 
     side: SideName
@@ -45,8 +49,11 @@ class FloorChange:
     workload: str = ""  # `kind/name` of what must be ready for it
     reason: str = ""
     problem: str = ""
+    kept: bool = False
 
     def __str__(self) -> str:
+        if not self.name:
+            return f"{self.cluster}: {self.problem}"
         was = "none" if self.before is None else str(self.before)
         text = f"{self.cluster}: {self.resource.kind} {self.namespace}/{self.name} {self.field} {was} -> {self.after}"
         return f"{text} ({self.problem or self.reason})"
@@ -214,7 +221,7 @@ async def _raise(change: FloorChange, server: Kubernetes) -> None:
     for _ in range(3):
         live = await server.get(resource, change.namespace, change.name)
         before = (live["metadata"].get("annotations") or {}).get(FLOOR_BEFORE)
-        if before is None:  # the first time only: what a second raise finds is ours
+        if before is None or not _ours(live, change.field):  # what a second raise finds is ours, but for others' changes
             before = "none" if change.before is None else str(change.before)
         body = {
             "apiVersion": resource.api_version,
@@ -229,23 +236,165 @@ async def _raise(change: FloorChange, server: Kubernetes) -> None:
         return
 
 
-async def release_floors(blue: Kubernetes, green: Kubernetes) -> list[FloorChange]:
-    """Puts back what was there before the floors, on both clusters; what came of it, object by object."""
-    told: list[FloorChange] = []
+# -- putting back ------------------------------------------------------------------------------------------------------
+
+
+async def release_floors(
+    blue: Kubernetes,
+    green: Kubernetes,
+    *,
+    originals: Mapping[str, Object] | None = None,
+    services: Collection[str] | None = None,
+    keep: Mapping[str, str] | None = None,
+) -> list[FloorChange]:
+    """Puts back what was there before the floors, on both clusters; what came of it, object by object. Raises nothing."""
+    changes = await plan_release(blue, green, originals=originals, services=services, keep=keep)
+    return await release(changes, blue, green)
+
+
+async def plan_release(
+    blue: Kubernetes,
+    green: Kubernetes,
+    *,
+    originals: Mapping[str, Object] | None = None,
+    services: Collection[str] | None = None,
+    keep: Mapping[str, str] | None = None,
+) -> list[FloorChange]:
+    """What is to be put back of the floors that are held now.
+
+    `services`: of these alone (`originals` has their routes); None: of everything, also what is behind no service.
+    `keep`: services that need their floors still, and why; what is behind one of them too stays, and so does the baseline,
+    which carries them all.
+    """
     sides: tuple[tuple[SideName, Kubernetes], ...] = (("blue", blue), ("green", green))
-    for side, server in sides:
-        for resource in (kinds.HPA, *WORKLOADS):
-            for obj in (await server.list(resource)).items:
-                before = (obj["metadata"].get("annotations") or {}).get(FLOOR_BEFORE)
-                if before is None:
-                    continue
-                name = "minReplicas" if resource is kinds.HPA else "replicas"
-                value = None if before == "none" else int(before)
-                meta = obj["metadata"]
-                body = {"metadata": {"annotations": {FLOOR_BEFORE: None}}, "spec": {name: value}}
-                manager = kinds.REPLICATE if side == "green" else kinds.CAPACITY
-                await server.patch(resource, meta["namespace"], meta["name"], body, manager=manager)
-                now = int(obj["spec"].get(name, 1))
-                floor = FloorChange(side, server.name, resource, meta["namespace"], meta["name"], name, now, value or 1)
-                told.append(replace(floor, reason="as before the migration"))
-    return told
+    read = await asyncio.gather(*(_held(server) for _, server in sides), return_exceptions=True)
+    wished = {_key(w): w for w in read[0].workloads} if isinstance(read[0], _Held) else {}
+    changes: list[FloorChange] = []
+    for (side, server), held in zip(sides, read, strict=True):
+        if isinstance(held, BluegreenError):
+            told = f"its floors cannot be read: {held}"
+            changes.append(FloorChange(side, server.name, kinds.HPA, "", "", "minReplicas", None, 0, problem=told))
+            continue
+        if isinstance(held, BaseException):
+            raise held
+        behind = {name: held.behind(route) for name, route in (originals or {}).items()}
+        for obj in held.floors:
+            target = _target(obj) if obj["kind"] == kinds.HPA.kind else _key(obj)
+            users = {name for name, workloads in behind.items() if target in workloads}
+            if services is not None and not users & set(services):
+                continue
+            change = _put_back(side, server.name, obj, wished.get(target))
+            baseline = target[1] in kinds.BASELINE_NAMESPACES
+            needed = sorted((keep or {}).keys() if baseline else (keep or {}).keys() & users)
+            if needed:
+                why = f"stays: {needed[0]}, which it serves too, {(keep or {})[needed[0]]}"
+                change = replace(change, after=change.before or 0, reason=why, problem="", kept=True)
+            changes.append(change)
+    return sorted(changes, key=lambda c: (c.side, c.namespace == FIRST, c.namespace, c.name))
+
+
+async def release(changes: Sequence[FloorChange], blue: Kubernetes, green: Kubernetes) -> list[FloorChange]:
+    """Does what `plan_release` said; what failed has a `problem`, and is a floor still."""
+
+    async def one(change: FloorChange) -> FloorChange:
+        if change.problem or change.kept:
+            return change
+        try:
+            return await _release(change, blue if change.side == "blue" else green)
+        except BluegreenError as problem:
+            return replace(change, problem=f"still a floor: {problem}")
+
+    return list(await asyncio.gather(*(one(change) for change in changes)))
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What a release looks at on one cluster."""
+
+    floors: tuple[Object, ...]
+    workloads: tuple[Object, ...]
+    services: Mapping[str, Object]
+
+    def behind(self, route: Mapping[str, Any]) -> set[tuple[str, str, str]]:
+        """The workloads whose pods the Services of a route select."""
+        found = set()
+        for name in routed_services(route):
+            selector = spec_of(self.services.get(name) or {}).get("selector") or {}
+            for workload in self.workloads:
+                labels = ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
+                if (
+                    selector
+                    and workload["metadata"]["namespace"] == name.partition("/")[0]
+                    and selector.items() <= labels.items()
+                ):
+                    found.add(_key(workload))
+        return found
+
+
+async def _held(server: Kubernetes) -> _Held:
+    scalers, services, *workloads = [
+        listing.items for listing in await asyncio.gather(*(server.list(r) for r in (kinds.HPA, kinds.SERVICE, *WORKLOADS)))
+    ]
+    running = tuple(workload for listing in workloads for workload in listing)
+    floors = tuple(o for o in (*scalers, *running) if _before(o) is not None)
+    return _Held(floors, running, {full_name(service): service for service in services})
+
+
+def _before(obj: Mapping[str, Any]) -> str | None:
+    found: str | None = (obj["metadata"].get("annotations") or {}).get(FLOOR_BEFORE)
+    return found
+
+
+def _ours(obj: Object, name: str) -> bool:
+    """Whether the floor is as we set it: an API server takes a field from its owner where another changes it."""
+    holders = owners(("f:spec", f"f:{name}"), fields_of(obj))
+    return kinds.CAPACITY in holders and not {h for h in holders if not h.startswith(OUR_MANAGERS)}
+
+
+def _put_back(side: SideName, cluster: str, obj: Object, wished: Object | None) -> FloorChange:
+    """`wished`: the same workload on blue, or the one that this autoscaler scales there."""
+    meta, spec = obj["metadata"], spec_of(obj)
+    resource = next(r for r in (kinds.HPA, *WORKLOADS) if r.kind == obj["kind"])
+    name = "minReplicas" if resource is kinds.HPA else "replicas"
+    now = int(spec.get(name, 1))
+    change = FloorChange(side, cluster, resource, meta.get("namespace", ""), meta["name"], name, now, now)
+    before = str(_before(obj))
+    if not _ours(obj, name):
+        others = {h for h in owners(("f:spec", f"f:{name}"), fields_of(obj)) if not h.startswith(OUR_MANAGERS)}
+        return replace(change, reason=f"set by {', '.join(sorted(others)) or 'somebody else'} since: left as it is")
+    if before != "none" and not (before.isascii() and before.isdigit()):
+        return replace(change, problem=f"annotation {FLOOR_BEFORE} is {before!r}; allowed: a number, or none")
+    was = 1 if before == "none" else int(before)
+    if resource is not kinds.HPA:
+        # nothing would scale it up again under the users that it has now: not below what it is meant to be on blue
+        least = int(spec_of(wished).get("replicas", 1)) if wished else now
+        if min(now, least) > was:
+            return replace(change, after=min(now, least), reason=f"as on blue: no autoscaler would raise it from {was} again")
+    return replace(change, after=was, reason="as before the migration")
+
+
+async def _release(change: FloorChange, server: Kubernetes) -> FloorChange:
+    for _ in range(3):
+        live = await server.find(change.resource, change.namespace, change.name)
+        if live is None or _before(live) is None:
+            return replace(change, reason="no floor any more")
+        again = _put_back(change.side, change.cluster, live, None)
+        if again.problem:
+            return again
+        meta: dict[str, Any] = {"annotations": {FLOOR_BEFORE: None}}
+        if version := live["metadata"].get("resourceVersion"):
+            meta["resourceVersion"] = version  # nothing that changes in between is written over
+        body: dict[str, Any] = {"metadata": meta}
+        if _ours(live, change.field):
+            value = None if _before(live) == "none" and change.after == 1 else change.after
+            body["spec"] = {change.field: value}
+        else:
+            change = again
+        # what replicate made is replicate's again
+        manager = kinds.REPLICATE if change.side == "green" else kinds.CAPACITY
+        try:
+            await server.patch(change.resource, change.namespace, change.name, body, manager=manager)
+        except Conflict:
+            continue
+        return change
+    return replace(change, problem="still a floor: it was changed again and again while we looked")

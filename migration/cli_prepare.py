@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from migration.errors import Held
+from migration.errors import ConfigError, Held
 from migration.terminal import Context, confirm, locked, pass_context, run_once, say, yes_option
 
 if TYPE_CHECKING:
     from migration.config import Migration
     from migration.wiring import Opened
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -48,16 +52,31 @@ def replicate(context: Context, yes: bool, force: bool) -> None:
     migration = context.load()
 
     async def act() -> None:
+        from migration import verdicts
         from migration.wiring import opened
 
         async with opened(migration) as there:
-            await copy(context, migration, there, yes=yes, force=force)
+
+            def changed() -> None:
+                _keep(lambda wall: verdicts.replicated(migration.store, there.clusters["green"].name, wall))
+
+            await copy(context, migration, there, yes=yes, force=force, changed=changed)
 
     run_once(act())
 
 
-async def copy(context: Context, migration: Migration, there: Opened, *, yes: bool, force: bool) -> None:
-    """What `replicate` does on two clusters that answer; ends with an error where green lacks something of blue."""
+async def copy(
+    context: Context,
+    migration: Migration,
+    there: Opened,
+    *,
+    yes: bool,
+    force: bool,
+    changed: Callable[[], None] = lambda: None,
+) -> None:
+    """What `replicate` does on two clusters that answer; ends with an error where green lacks something of blue. Calls
+    `changed` where green is not as it was.
+    """
     from migration.apply import apply
     from migration.export import ExportOptions, export
     from migration.plan import plan
@@ -75,16 +94,23 @@ async def copy(context: Context, migration: Migration, there: Opened, *, yes: bo
     if planned.of("create", "update", "conflict") or not yes:
         confirm(context, yes, planned.lines())
     applied = await apply(planned, green, force=force)
+    if applied.writes:
+        changed()
     say(context, applied.as_json(), applied.lines())
     if problem := applied.verdict():
         raise problem
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @yes_option
-@pass_context
-def capacity(context: Context, yes: bool) -> None:
+@click.pass_context
+def capacity(command: click.Context, yes: bool) -> None:
     """Hold as many replicas on both clusters as blue runs now."""
+    if command.invoked_subcommand is None:
+        _raise_floors(command.obj, yes)
+
+
+def _raise_floors(context: Context, yes: bool) -> None:
     migration = context.load()
 
     async def act() -> None:
@@ -106,6 +132,53 @@ def capacity(context: Context, yes: bool) -> None:
     run_once(act())
 
 
+@capacity.command("release")
+@click.argument("services", nargs=-1)
+@yes_option
+@pass_context
+def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> None:
+    """Put back what was there before `capacity`: of the named services, or of everything."""
+    migration = context.load()
+
+    async def act() -> list[Any]:
+        from migration.capacity import plan_release, release
+        from migration.journal import FILE, read, remember
+        from migration.wiring import opened
+
+        async with opened(migration, need=()) as there:
+            splits = there.edge.services
+            if unknown := [name for name in services if name not in splits]:
+                raise ConfigError(
+                    f"not enrolled: {', '.join(unknown)}; there: {', '.join(splits) or 'none'}",
+                    remedy="`bluegreen capacity release` without a name puts everything back",
+                )
+            memory = remember(read(migration.store / FILE))
+            baked = {name for name, known in memory.items() if known.state == "baked"}
+            keep = {
+                name: f"is at {split / 100:g} % and has not baked"
+                for name, split in splits.items()
+                # with names: of these alone, whatever state they are in; without: but for what is on its way
+                if name not in baked and (name not in services if services else split > 0)
+            }
+            blue, green = there.clusters["blue"], there.clusters["green"]
+            changes = await plan_release(blue, green, originals=there.originals, services=services or None, keep=keep)
+            if any(not change.kept and not change.problem for change in changes):
+                confirm(context, yes, [str(change) for change in changes])
+            return await release(changes, blue, green)
+
+    came = run_once(act())
+    failed = [change for change in came if change.problem]
+    kept = [change for change in came if change.kept]
+    back = [change for change in came if not change.problem and not change.kept]
+    say(
+        context,
+        {name: [str(change) for change in each] for name, each in (("released", back), ("kept", kept), ("failed", failed))},
+        [f"{len(back)} floors put back" if came else "no floor is held", *(f"  {change}" for change in (*kept, *failed))],
+    )
+    if failed:
+        raise Held(f"{len(failed)} floors are not put back", remedy="see above, then `bluegreen capacity release` again")
+
+
 @click.command()
 @click.argument("services", nargs=-1)
 @click.option("--patience", type=float, default=120.0, show_default=True, help="Seconds to wait for what is still starting.")
@@ -114,7 +187,8 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
     """Ask every service on green by its gateway, past DNS."""
     migration = context.load()
 
-    async def act() -> list[Any]:
+    async def act() -> tuple[list[Any], list[str]]:
+        from migration import verdicts as kept
         from migration.clients.probe import ask
         from migration.enroll import candidates
         from migration.request import Check
@@ -122,14 +196,18 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
         from migration.wiring import opened
 
         async with opened(migration) as there:
-            names = list(services) or list(there.edge.services)
+            names, left = list(services) or list(there.edge.services), []
             if not names:
-                names = [c.service for c in await candidates(there.clusters["blue"], (), ()) if not c.refusals]
+                found = await candidates(there.clusters["blue"], (), ())
+                names = [c.service for c in found if not c.refusals]
+                left = [
+                    f"left out {c.service}, which moves with the entry: {'; '.join(c.refusals)}" for c in found if c.refusals
+                ]
             own = {
                 name: Check(s.check.path if s.check.path != "/" else None, s.check.host, s.check.status)
                 for name, s in migration.services.items()
             }
-            return await check(
+            verdicts = await check(
                 names,
                 there.cluster_of("blue").gateway,
                 there.cluster_of("green").gateway,
@@ -141,13 +219,33 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
                 listeners={"blue": there.peers["green"], "green": there.peers["blue"]},  # of that side's gateway
                 patience_seconds=patience,
             )
+            _keep(lambda wall: kept.keep(migration.store, there.clusters["green"].name, verdicts, wall))
+            return verdicts, left
 
-    verdicts = run_once(act())
+    verdicts, left = run_once(act())
     lines = [f"{'ok  ' if v.ok else 'FAIL'} {v.service}: {'; '.join(v.problems or v.evidence)}" for v in verdicts]
-    say(context, {"verdicts": [asdict(v) for v in verdicts]}, lines)
-    bad = [v.service for v in verdicts if not v.ok]
+    say(context, {"verdicts": [asdict(v) for v in verdicts], "left_out": left}, [*lines, *left])
+    if not verdicts:
+        raise Held(
+            "nothing was verified: no service of blue can be asked", remedy="`bluegreen verify NAMESPACE/NAME` names one"
+        )
+    bad = [v for v in verdicts if not v.ok]
     if bad:
-        raise Held(f"not good on green: {', '.join(bad)}", remedy=next((v.remedy for v in verdicts if v.remedy), None))
+        told = []
+        for outcome, words in (("failed", "not good on green"), ("not verified", "not verified")):
+            if names := [v.service for v in bad if v.outcome == outcome]:
+                told.append(f"{words}: {', '.join(names)}")
+        raise Held("; ".join(told), remedy=next((v.remedy for v in bad if v.remedy), None))
+
+
+def _keep(act: Callable[[float], None]) -> None:
+    """A store that takes nothing is no reason to hide what was found."""
+    import time
+
+    try:
+        act(time.time())
+    except OSError as problem:
+        log.warning("not kept for `bluegreen shift`, which will call it never verified: %s", problem)
 
 
 @click.command()

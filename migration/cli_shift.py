@@ -40,8 +40,8 @@ def shift(context: Context, yes: bool, retry: tuple[str, ...], reassert: bool) -
         finally:
             lock.release()
 
-    result, interrupted = run(act())
-    document = asdict(result)
+    result, interrupted, unverified = run(act())
+    document = {**asdict(result), "unverified": unverified}
     lines = [f"arrived: {', '.join(result.arrived) or 'none'}"]
     lines += [f"went back: {service}: {why}" for service, why in result.returned.items()]
     lines += [f"frozen: {service}: {why}" for service, why in result.frozen.items()]
@@ -66,13 +66,15 @@ def shift(context: Context, yes: bool, retry: tuple[str, ...], reassert: bool) -
 
 async def _shift(
     context: Context, there: Opened, lock: Any, yes: bool, retry: tuple[str, ...], reassert: bool
-) -> tuple[Any, bool]:
+) -> tuple[Any, bool, dict[str, str]]:
     import asyncio
     import time
 
+    from migration import verdicts
     from migration.clock import SystemClock
     from migration.enroll import require_hop
     from migration.journal import Journal
+    from migration.model import WHOLE_BP
     from migration.shift import Shift
     from migration.world import World
 
@@ -91,6 +93,10 @@ async def _shift(
     plan = [f"{edge.blue} -> {edge.green}, steps {steps}, dwell {rules.policy.dwell_seconds:g} s"]
     for number, batch in enumerate(rules.order.batches, start=1):
         plan.append(f"  batch {number}: " + ", ".join("+".join(unit) for unit in batch))
+    moves = [s for s, split in edge.services.items() if split < WHOLE_BP and s not in rules.held]
+    unverified = verdicts.doubts(there.migration.store, edge.green or "", moves)
+    for service, why in unverified.items():
+        click.echo(f"warning: {service}: {why}; `bluegreen verify {service}`", err=True)
     confirm(context, yes, plan)
     journal = Journal(there.migration.store, lock.fence, time.time)
     world = World(
@@ -103,6 +109,7 @@ async def _shift(
         lock,
         there.entry(),
         there.clusters,
+        there.release(journal),
     )
     moving = Shift(world, rules)
     loop = asyncio.get_running_loop()
@@ -118,7 +125,7 @@ async def _shift(
         if view:
             view.start()
         result = await moving.run(frozenset(edge.services) if "all" in retry else frozenset(retry))
-        return result, moving.stop.is_set()
+        return result, moving.stop.is_set(), unverified
     finally:
         if view:
             view.stop()

@@ -49,6 +49,8 @@ BASELINE_SECONDS = 60.0
 KEEP_SECONDS = 5.0  # at the end, for a cluster to take which services went back
 UNPROVEN_SECONDS = 10.0
 LEAVE_AGAIN_SECONDS = 5.0
+RELEASE_AGAIN_SECONDS = 5.0
+RELEASE_SECONDS = 30.0  # at most so long an ended run waits for it
 NUMBER = re.compile(r"[0-9.]+")
 
 
@@ -85,6 +87,7 @@ class Shift:
         self._entry_sides: frozenset[Side] = frozenset({"blue"})
         self._leaving: asyncio.Task[None] | None = None
         self._not_left: str | None = None  # what was told last of why the entry is still at green
+        self._releases: list[asyncio.Task[None]] = []  # of floors that a baked service needs no more
 
     # -- the run -----------------------------------------------------------------------------------------------------
 
@@ -106,6 +109,9 @@ class Shift:
                     self._note_baselines()
                     self.world.journal.note("stop", "shift", reason="interrupted")
                     break
+            else:
+                if self._releases:
+                    await asyncio.wait(self._releases, timeout=RELEASE_SECONDS)
             return self.result()
         finally:
             if self._keeping:  # so that another store knows, too
@@ -235,6 +241,8 @@ class Shift:
             self.world.journal.note(note.op, note.service, reason=note.reason)
             if note.op == "return":
                 self.returned[note.service] = note.reason
+            if note.op == "bake" and self.world.release:
+                self._releases.append(asyncio.ensure_future(self._release(note.service)))
             log.log(
                 logging.WARNING if note.op in ("return", "keep", "freeze") else logging.INFO,
                 "%s: %s: %s",
@@ -506,12 +514,28 @@ class Shift:
         }
         return Result(tuple(those(Phase.ARRIVED, Phase.BAKED)), dict(self.returned), behind, those(Phase.FROZEN))
 
+    async def _release(self, service: str) -> None:
+        """Beside the loop, until it is done: a floor too many harms nobody, and stops nothing."""
+        told: str | None = None
+        while self.world.release:
+            try:
+                await self.world.release(service)
+                return
+            except BluegreenError as problem:
+                if str(problem) != told:
+                    told = str(problem)
+                    log.warning(
+                        "%s: floors not put back yet: %s; later: `bluegreen capacity release %s`", service, told, service
+                    )
+            await self.world.clock.sleep(RELEASE_AGAIN_SECONDS)
+
     async def _end_tasks(self) -> None:
         tasks = [
             *self._effect.values(),
             *(self._store.tasks.values() if self._store else ()),
             *self._gates.tasks,
             *self._keeping,
+            *self._releases,
             *(task for task in (self._looking, self._leaving) if task),
         ]
         for task in tasks:

@@ -51,6 +51,7 @@ class Edge:
     zone: str = ""
     hosts: tuple[str, ...] = ()
     ttl_seconds: int = 60
+    zone_id: str = ""  # of an existing hosted zone; empty: the one that Pulumi makes
 
     @property
     def green_entry_bp(self) -> int:
@@ -210,6 +211,7 @@ def edge_of(reader: Reader, config: Mapping[str, Any]) -> Edge:
         reader.text(config["zone"], f"{PREFIX}zone") if config.get("zone") is not None else "",
         tuple(reader.text(host, f"{PREFIX}hosts[{index}]") for index, host in enumerate(hosts)),
         reader.whole(_number(config.get("ttl", 60)), f"{PREFIX}ttl", 1, 86_400),
+        reader.text(config["zoneId"], f"{PREFIX}zoneId") if config.get("zoneId") is not None else "",
     )
 
 

@@ -2,8 +2,10 @@
 
 First its workloads: available as many as wanted, and an address to send to. Then one real request to green's gateway by
 its address, past DNS, with the host and path of the service's own route; the same to blue's gateway, since what matters
-is that they answer alike. An answer that the gateway gave by itself (no route, no workload behind it) is told from one
-that came from a workload, whatever its status.
+is that they answer alike. Only an answer that is proven to be a workload's counts (migration/answers.py says how that is
+told): what a gateway gives by itself says nothing of what is behind it, and two gateways that redirect alike may have
+nothing but broken pods. Below 300 green's word is enough; any other status must be the one that a workload of blue answers.
+What cannot be told is **not verified**, and does not pass, unless a person named that status as the one to expect.
 
 Once a service is enrolled, green's public route forwards to blue as the split says, and blue would answer for green. Then
 the stored original tells what must stand behind it, and each gateway is asked by its peer listener, which serves
@@ -17,11 +19,11 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import routing
 from migration import kinds
-from migration.answers import Answer, Probe
+from migration.answers import UPSTREAM_TIME, Answer, Probe
 from migration.errors import BluegreenError
 from migration.export import forwards
 from migration.findings import full_name, routed_services, spec_of
@@ -29,8 +31,11 @@ from migration.kinds import Object
 from migration.ports import Kubernetes
 from migration.request import Check, Request, request_for, sent_on
 
+Outcome = Literal["ok", "failed", "not verified"]
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.5
+ENVOYS = ("envoy", "istio-envoy")
+GRPC_FAILED = (2, 4, 13, 14, 15)  # unknown, deadline exceeded, internal, unavailable, data loss: the server's own faults
 
 
 class GatewayAddress(Protocol):
@@ -43,7 +48,9 @@ class GatewayAddress(Protocol):
 
 @dataclass(frozen=True)
 class ServiceVerdict:
-    """`evidence`: what was seen, good or bad; `problems`: why it does not pass (empty where it does)."""
+    """`evidence`: what was seen, good or bad; `problems`: why it does not pass (empty where it does). `outcome`: not
+    verified where nothing is known to be bad, and nothing to be good.
+    """
 
     service: str
     ok: bool
@@ -53,6 +60,7 @@ class ServiceVerdict:
     green_status: int | None = None
     blue_status: int | None = None
     remedy: str = ""
+    outcome: Outcome = "failed"
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ async def verify(
     settled: dict[str, ServiceVerdict] = {}
     while True:
         world = await _world(green)
-        todo = [name for name in names if name not in settled or not settled[name].ok]
+        todo = [name for name in names if name not in settled or settled[name].outcome == "failed"]
 
         async def one(name: str, world: _World = world) -> ServiceVerdict:
             check = checks.get(name, Check())
@@ -101,7 +109,8 @@ async def verify(
 
         for verdict in await asyncio.gather(*(one(name) for name in todo)):
             settled[verdict.service] = verdict
-        if all(verdict.ok for verdict in settled.values()) or time.monotonic() >= deadline:
+        # what is still starting may come to pass; who answers for a service does not change by waiting
+        if all(verdict.outcome != "failed" for verdict in settled.values()) or time.monotonic() >= deadline:
             return [settled[name] for name in names]
         await asyncio.sleep(POLL_SECONDS)
 
@@ -149,7 +158,13 @@ async def _verdict(
         return ServiceVerdict(name, False, (), (text,), remedy=remedy)
     request = request_for(original or route, world.gateways, check)
     answers = await asyncio.gather(_ask(probe, green_gateway, request), _ask(probe, blue_gateway, request))
-    return _judged(name, behind(route, world), request, *answers, check)
+    verdict = _judged(name, behind(route, world), request, *answers, check, grpc=speaks_grpc(route, world))
+    if verdict.outcome != "not verified":
+        return verdict
+    remedy = (
+        f"{verdict.remedy}; or `bluegreen enroll {name}` first: then `bluegreen verify` asks its workloads past the gateway"
+    )
+    return replace(verdict, remedy=remedy)
 
 
 async def _enrolled_verdict(
@@ -171,9 +186,10 @@ async def _enrolled_verdict(
         remedy = f"set a path that one takes: services.{name}.check.path in migration.yaml"
         return ServiceVerdict(name, False, (), (text,), public, remedy=remedy)
     green, blue = await asyncio.gather(_ask(probe, listeners["green"], request), _ask(probe, listeners["blue"], request))
-    if isinstance(blue, Answer) and answered_by_gateway(blue):
+    if isinstance(blue, Answer) and not blue.from_workload:
         blue = f"its peer listener answers {blue.status} by itself"
-    verdict = _judged(name, behind(original, world), request, green, blue, check)
+    grpc = speaks_grpc(original, world)
+    verdict = _judged(name, behind(original, world), request, green, blue, check, grpc=grpc)
     if not isinstance(green, str):
         return verdict
     where = f"{listeners['green'].address}:{listeners['green'].port}"
@@ -191,18 +207,26 @@ def _judged(
     green: Answer | str,
     blue: Answer | str,
     check: Check,
+    *,
+    grpc: bool = False,
 ) -> ServiceVerdict:
-    """`found`: evidence and problems of what stands behind the route."""
+    """`found`: evidence and problems of what stands behind the route. `grpc`: it speaks nothing else."""
     evidence, problems = (first + second for first, second in zip(found, compared(request, green, blue, check), strict=True))
+    outcome: Outcome = "failed" if problems else "ok"
+    remedy = "look at its pods and route on green, then run `bluegreen verify` again" if problems else ""
+    if not problems and isinstance(green, Answer) and check.status is None and (why := unproven(green, blue, grpc)):
+        outcome, problems = "not verified", [f"not verified: {request} on green: {why}"]
+        remedy = f"set services.{name}.check in migration.yaml: a path that its workload answers, and the status to expect"
     return ServiceVerdict(
         name,
-        not problems,
+        outcome == "ok",
         tuple(evidence),
         tuple(problems),
         request,
         green.status if isinstance(green, Answer) else None,
         blue.status if isinstance(blue, Answer) else None,
-        "" if not problems else "look at its pods and route on green, then run `bluegreen verify` again",
+        remedy,
+        outcome,
     )
 
 
@@ -284,29 +308,65 @@ def compared(request: Request, green: Answer | str, blue: Answer | str, check: C
     problems: list[str] = []
     if isinstance(green, str):
         return evidence, [green]
-    by_gateway = answered_by_gateway(green)
-    place = green.headers.get("x-lab-cluster") or ("the gateway itself" if by_gateway else "a workload")
-    evidence.append(f"{request} on green: {green.status} from {place}")
+    evidence.append(f"{request} on green: {green.status} from {_whose(green)}")
     if isinstance(blue, str):
         evidence.append(f"blue could not be asked: {blue}")
     else:
-        evidence.append(f"{request} on blue: {blue.status}")
+        evidence.append(f"{request} on blue: {blue.status} from {_whose(blue)}")
     if check.status is not None:
         if green.status != check.status:
             problems.append(f"green answers {green.status}, {check.status} is asked for")
         return evidence, problems
-    if by_gateway and green.status in (404, 503):
+    if not green.from_workload and green.status in (404, 503):
         meaning = "no route takes it" if green.status == 404 else "no workload to send to"
         problems.append(f"green's gateway answers {green.status} by itself to {request}: {meaning}")
     elif green.status >= 500:
         problems.append(f"green answers {green.status} to {request}")
-    elif isinstance(blue, Answer) and blue.status < 500 and green.status // 100 != blue.status // 100:
+    elif green.grpc_status in GRPC_FAILED:
+        problems.append(f"green answers gRPC status {green.grpc_status} to {request}")
+    elif isinstance(blue, Answer) and blue.status < 500 and _class(green) != _class(blue):
         problems.append(f"green answers {green.status} where blue answers {blue.status}")
     return evidence, problems
 
 
-def answered_by_gateway(answer: Answer) -> bool:
-    """Envoy tells how long the workload took; where it does not, it answered by itself."""
-    return (
-        answer.headers.get("server", "") in ("envoy", "istio-envoy") and "x-envoy-upstream-service-time" not in answer.headers
+def _class(answer: Answer) -> int:
+    """What must be alike on both sides: that it worked, or how it did not."""
+    return 2 if 200 <= answer.status < 300 else answer.status
+
+
+def _whose(answer: Answer) -> str:
+    if not answer.from_workload:
+        return "the gateway itself" if answer.headers.get("server", "") in ENVOYS else "somebody unknown"
+    return answer.headers.get("x-lab-cluster") or "a workload"
+
+
+def unproven(green: Answer, blue: Answer | str, grpc: bool) -> str | None:
+    """Why an answer in which nothing is wrong is no proof of a workload that serves users."""
+    if not green.from_workload:
+        if green.status in (401, 403) and UPSTREAM_TIME in green.headers:
+            return f"{green.status} came from a policy of the mesh, before any workload was asked"
+        return f"{green.status} came from {_whose(green)}: no {UPSTREAM_TIME} says that a workload was asked"
+    if (grpc or green.is_grpc) and green.grpc_status != 0:
+        told = f"{green.status}" if green.grpc_status is None else f"gRPC status {green.grpc_status}"
+        return f"{told}: it speaks gRPC, and a plain GET is no call of one of its methods"
+    if 200 <= green.status < 300:
+        return None
+    if isinstance(blue, str):
+        return f"{green.status}, and blue, which might answer so too, could not be asked"
+    if not blue.from_workload:
+        return f"{green.status}, and blue's {blue.status} came from {_whose(blue)}, which is no workload to compare with"
+    return None if blue.status == green.status else f"{green.status}, and blue answers {blue.status}"
+
+
+def speaks_grpc(route: Mapping[str, Any], world: _World) -> bool:
+    """Whether each port that the route sends to says so, by its name or `appProtocol`, as Istio reads them."""
+    ports = []
+    for rule in spec_of(route).get("http") or ():
+        for sent in rule.get("route") or ():
+            asked = ((sent.get("destination") or {}).get("port") or {}).get("number")
+            for name in routed_services({**route, "spec": {"http": [{"route": [sent]}]}}):
+                there = spec_of(world.services.get(name) or {}).get("ports") or ()
+                ports += [port for port in there if asked in (None, port.get("port"))]
+    return bool(ports) and all(
+        str(port.get("appProtocol") or port.get("name") or "").partition("-")[0] == "grpc" for port in ports
     )

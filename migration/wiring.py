@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from migration.clients.istio import IstioRouter
     from migration.clients.kubernetes import Kubernetes
     from migration.clients.route53 import Route53Entry
+    from migration.journal import Journal
     from migration.ports import Metrics
     from migration.world import Rules
     from routing import Peer
@@ -98,7 +99,34 @@ class Opened:
             return None
         from migration.clients.route53 import Route53Entry
 
-        return Route53Entry(self.edge.zone, self.edge.hosts)
+        return Route53Entry(self.edge.zone, self.edge.hosts, self.edge.zone_id)
+
+    def release(self, journal: Journal) -> Callable[[str], Awaitable[None]]:
+        """Puts the floors of a baked service back, and what an earlier run left of others; raises Unreachable with what could
+        not be done yet.
+        """
+        one_at_a_time = asyncio.Lock()
+
+        async def act(service: str) -> None:
+            from migration.capacity import release_floors
+            from migration.journal import remember
+
+            async with one_at_a_time:
+                memory = remember(journal.events)
+                baked = {name for name, known in memory.items() if known.state == "baked"} | {service}
+                came = await release_floors(
+                    self.clusters["blue"],
+                    self.clusters["green"],
+                    originals=self.originals,
+                    services=baked,
+                    keep={name: "has not baked" for name in self.edge.services if name not in baked},
+                )
+            for change in came:
+                log.info("floor of %s: %s", service, change)
+            if problems := [str(change) for change in came if change.problem]:
+                raise Unreachable("; ".join(problems))
+
+        return act
 
     def _refuse_misspelt(self) -> None:
         """A hold or a dependency of a misspelt service would not hold. Names like no enrolled one may come later."""

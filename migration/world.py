@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from migration.decide import Order
@@ -27,6 +27,7 @@ class World:
     lock: Lock
     entry: Entry | None = None
     clusters: Mapping[Side, Kubernetes] = field(default_factory=dict)
+    release: Callable[[str], Awaitable[None]] | None = None  # puts a baked service's floors back; raises BluegreenError
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,17 @@ The command and the Pulumi program both build on it, so what one writes the othe
 
 from __future__ import annotations
 
-from routing.intent import RECORD_NAME, Intent, Objects, admissible, objects, read_record, record, record_sides
+from routing.intent import (
+    RECORD_NAME,
+    Intent,
+    Objects,
+    admissible,
+    at_green,
+    objects,
+    read_record,
+    record,
+    record_sides,
+)
 from routing.route import (
     CARRIED,
     EDGE_NAMESPACE,
@@ -61,6 +71,7 @@ __all__ = [
     "Peer",
     "Side",
     "admissible",
+    "at_green",
     "canonical",
     "destinations",
     "edge_objects",

@@ -7,7 +7,7 @@ The record (ConfigMap istio-system/bluegreen-edge, the same on both clusters) ke
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -99,40 +99,50 @@ def record_sides(config_map: Mapping[str, Any]) -> dict[str, str]:
         return {}
 
 
+def at_green(file: Intent) -> dict[str, int]:
+    """What a file gives to green, in words of its keys: shares above 0."""
+    asked = {f"services.{name}": share for name, share in file.services.items() if share > 0}
+    green = file.sides.get("green", "")
+    return asked | ({f"entry.{green}": file.entry[green]} if file.entry.get(green, 0) > 0 else {})
+
+
 def admissible(
     file: Intent,
     live_generation: int | None,
     live_services: Mapping[str, int],
     force: bool = False,
     live_entry: Mapping[str, int] | None = None,
+    unread: Collection[str] = (),
 ) -> tuple[Intent, list[str]]:
     """What of a file may be carried out, and what was not let through.
 
     A file older than the record may take users back, never send them to green: each share of green is at most the live
-    one. The record's generation stays, so that a second old file is still seen as old.
+    one. The record's generation stays, so that a second old file is still seen as old. `unread`: clusters that may hold
+    a newer record than this one, so that any file may be older than what is live.
     """
-    if force or live_generation is None or file.generation >= live_generation:
+    if force or live_generation is None or (file.generation >= live_generation and not unread):
         return file, []
     said: list[str] = []
+    if unread:
+        why = f"{' and '.join(sorted(unread))} cannot be read, and the newest record that can (generation {live_generation})"
+    else:
+        why = f"it is older than what is live (generation {live_generation}), which"
+    why = f"the file (generation {file.generation}) asks for {{}} basis points at green, but {why} says {{}}; it stays at {{}}"
     services = {
-        name: _at_most(f"service {name}", share, live_services.get(name, 0), file.generation, live_generation, said)
-        for name, share in file.services.items()
+        name: _at_most(f"service {name}", share, live_services.get(name, 0), why, said) for name, share in file.services.items()
     }
     entry = dict(file.entry)
     green = file.sides.get("green")
     if green in entry and len(entry) == 2:
         live = 0 if live_entry is None else live_entry.get(green, 0)
-        share = _at_most(f"entry {green}", entry[green], live, file.generation, live_generation, said)
+        share = _at_most(f"entry {green}", entry[green], live, why, said)
         other = next(name for name in entry if name != green)
         entry |= {green: share, other: sum(file.entry.values()) - share}
-    return replace(file, services=services, entry=entry, generation=live_generation), said
+    return replace(file, services=services, entry=entry, generation=max(live_generation, file.generation)), said
 
 
-def _at_most(what: str, share: int, live: int, generation: int, live_generation: int, said: list[str]) -> int:
+def _at_most(what: str, share: int, live: int, why: str, said: list[str]) -> int:
     if share <= live:
         return share
-    said.append(
-        f"{what}: the file (generation {generation}) asks for {share} basis points at green, but it is older than what "
-        f"is live (generation {live_generation}, {live}); it stays at {live}"
-    )
+    said.append(f"{what}: {why.format(share, live, live)}")
     return live

@@ -2,7 +2,8 @@
 
 `bluegreen` writes the same file and then the same objects directly; an `up` afterwards changes nothing. Putting the
 file back and `up` is a rollback. Before anything is written the record on both gateways is read: a file older than what
-is live may lower green's share and never raise it (`bluegreen:force: true` overrides, for the day it is meant).
+is live may lower green's share and never raise it (`bluegreen:force: true` overrides, for the day it is meant). Where a
+cluster's record cannot be read, any file may be such an old one.
 """
 
 from __future__ import annotations
@@ -223,14 +224,23 @@ def endpoint(name: str, cluster: str | Described) -> Endpoint:
 async def admit(file: routing.Intent, kubeconfigs: Mapping[str, tuple[str, str | None]], force: bool) -> routing.Intent:
     """The file's intent, held against what is live."""
     names = list(kubeconfigs)
+    unread: dict[str, str] = {}
+
+    def look(name: str) -> Live | None:
+        text, context = kubeconfigs[name]
+        return read_live(text, context, tell=lambda why: unread.update({name: why}))
+
     try:
-        answers = await asyncio.gather(*(asyncio.to_thread(read_live, *kubeconfigs[name]) for name in names))
+        answers = await asyncio.gather(*(asyncio.to_thread(look, name) for name in names))
     except BadKubeconfig as problem:
         raise ConfigError(f"{problem}. Remedy: look at kubeconfig and context in bluegreen:clusters") from problem
     records: dict[str, Live | None] = dict(zip(names, answers, strict=True))
     for name in names:
         if records[name] is None:
-            pulumi.log.warn(f"{name}: its live record could not be read; the check against an old file goes without it")
+            pulumi.log.warn(
+                f"{name}: its live record cannot be read ({unread.get(name)}); "
+                + ("bluegreen:force lets the file through unchecked" if force else "green's shares may be lowered, not raised")
+            )
     live = newest(records)
     left_out = [name for name in live.services if name not in file.services]
     if left_out and not force:
@@ -240,10 +250,29 @@ async def admit(file: routing.Intent, kubeconfigs: Mapping[str, tuple[str, str |
             "take away what their routes forward to. Remedy: put them back (0 takes their users to blue), or "
             f"`bluegreen unenroll {' '.join(left_out)}`, which restores their original routes first"
         )
-    admitted, notes = routing.admissible(file, live.generation, live.services, force, live.entry)
+    if unread and not force:
+        _refuse_unproven(file, live, unread)
+    admitted, notes = routing.admissible(file, live.generation, live.services, force, live.entry, tuple(unread))
     for note in notes:
         pulumi.log.warn(note)
     return admitted
+
+
+def _refuse_unproven(file: routing.Intent, live: Live, unread: Mapping[str, str]) -> None:
+    """With no word at all of what is live, every share at green may be a raise. Writing 0 instead would take users off a
+    green that may serve them well, which nobody asked for: so nothing is written.
+    """
+    known = live.generation is not None and set(live.entry) <= set(file.sides.values())  # of these two clusters
+    if known or not (asked := routing.at_green(file)):
+        return
+    shares = ", ".join(f"bluegreen:{key}: {share}" for key, share in asked.items())
+    reasons = "; ".join(f"{name}: {why}" for name, why in unread.items())
+    raise ConfigError(
+        f"{shares}: no record tells what is live ({reasons}), so that this may send users to green who were taken back "
+        "from it. Nothing was written. Remedy: let this machine read ConfigMap "
+        f"{routing.EDGE_NAMESPACE}/{routing.RECORD_NAME} there and run it again; 0 for all of these takes everybody to "
+        "blue and needs no record; bluegreen:force: true sends them to green as the file says"
+    )
 
 
 def project_root() -> Path:

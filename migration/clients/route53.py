@@ -2,6 +2,11 @@
 
 Records are read again just before a write and compared with what was last seen; all hosts change in one batch, so
 that it is all or nothing.
+
+The zone is the one that the stack file names by id, as `pulumi up` takes it, too. Without an id it is the one public zone
+of that name. A name is no proof: a private zone may have it as well (split horizon), and so may a second public one that
+no name server is asked for. Writing the wrong one is success in every answer of Route 53 and nothing to users, so none
+is picked.
 """
 
 from __future__ import annotations
@@ -21,11 +26,12 @@ KINDS = ("A", "AAAA", "CNAME")
 
 
 class Route53Entry:
-    def __init__(self, zone: str, hosts: Sequence[str]) -> None:
+    def __init__(self, zone: str, hosts: Sequence[str], zone_id: str = "") -> None:
+        """`zone_id`: as `bluegreen:zoneId` has it, with or without `/hostedzone/`; empty: found by its name."""
         self.zone = zone.rstrip(".")
         self.hosts = tuple(host.rstrip(".") for host in hosts)
         self._client: Route53Client | None = None
-        self._zone_id = ""
+        self._zone_id = zone_id.rpartition("/")[2]
         self._seen: Mapping[str, int] | None = None
 
     async def read(self) -> Mapping[str, int]:
@@ -93,16 +99,45 @@ class Route53Entry:
 
     def _all(self, client: Route53Client) -> list[Any]:
         if not self._zone_id:
-            zones = client.list_hosted_zones_by_name(DNSName=self.zone)["HostedZones"]
-            found = [zone for zone in zones if zone["Name"].rstrip(".") == self.zone]
-            if not found:
-                raise NotFound(f"no hosted zone {self.zone}", remedy="check bluegreen:zone in the edge's stack file")
-            self._zone_id = found[0]["Id"]
+            self._zone_id = self._only_public(client)
         records: list[Any] = []
         for page in client.get_paginator("list_resource_record_sets").paginate(HostedZoneId=self._zone_id):
             records += page["ResourceRecordSets"]
+        named = {r["Name"].rstrip(".") for r in records if r["Type"] == "SOA"}  # every zone has one, by its own name
+        if self.zone.lower() not in named:
+            raise ConfigError(
+                f"bluegreen:zoneId {self._zone_id} is the zone of {', '.join(sorted(named)) or 'no name'}, "
+                f"bluegreen:zone is {self.zone}; allowed: the id of a hosted zone {self.zone}",
+                remedy="correct bluegreen:zoneId in the edge's stack file, "
+                f"or take it from `aws route53 list-hosted-zones-by-name --dns-name {self.zone}`",
+            )
         wanted = {host.replace("*", "\\052") for host in self.hosts} | set(self.hosts)
         return [r for r in records if r["Type"] in KINDS and r["Name"].rstrip(".") in wanted]
+
+    def _only_public(self, client: Route53Client) -> str:
+        """The id of the zone that has our name, where there is no doubt which."""
+        found: list[Any] = []
+        asked: dict[str, Any] = {"DNSName": self.zone}
+        while True:  # by name, and by id within one name: ours come first
+            answer = client.list_hosted_zones_by_name(**asked)
+            ours = [zone for zone in answer["HostedZones"] if zone["Name"].rstrip(".") == self.zone.lower()]
+            found += ours
+            more = answer.get("IsTruncated") and answer.get("NextDNSName", "").rstrip(".") == self.zone.lower()
+            if not more:
+                break
+            asked = {"DNSName": answer["NextDNSName"], "HostedZoneId": answer["NextHostedZoneId"]}
+        told = ", ".join(_described(zone) for zone in found)
+        remedy = "set bluegreen:zoneId in the edge's stack file to the one that users ask, then `pulumi preview` of the edge"
+        if not found:
+            raise NotFound(f"no hosted zone {self.zone}", remedy="check bluegreen:zone in the edge's stack file")
+        if len(found) > 1:
+            raise ConfigError(f"{len(found)} hosted zones are named {self.zone}: {told}; nothing was changed", remedy=remedy)
+        if found[0].get("Config", {}).get("PrivateZone"):
+            raise ConfigError(
+                f"the only hosted zone {self.zone} is a private one: {told}; without an id `pulumi up` makes a public one",
+                remedy=remedy,
+            )
+        return str(found[0]["Id"])
 
     def _weights(self, records: Sequence[Mapping[str, Any]], *, agreed: bool = True) -> dict[str, int]:
         """One weight a cluster; hosts that disagree are somebody's hand, and an error where they must be `agreed`."""
@@ -136,8 +171,17 @@ class Route53Entry:
                 raise Forbidden(told) from problem
             if code in ("Throttling", "ThrottlingException", "PriorRequestNotComplete", "ServiceUnavailable"):
                 raise Unreachable(told) from problem
+            if code == "NoSuchHostedZone":
+                remedy = "check bluegreen:zone and bluegreen:zoneId in the edge's stack file, and whose AWS account this is"
+                raise NotFound(told, remedy=remedy) from problem
             raise Rejected(told, reason=code) from problem
         except BotoCoreError as problem:
             if type(problem).__name__ in ("NoCredentialsError", "NoRegionError", "PartialCredentialsError"):
                 raise ConfigError(f"Route 53: {problem}", remedy="set AWS credentials as for the AWS CLI") from problem
             raise Unreachable(f"Route 53 does not answer: {problem}") from problem
+
+
+def _described(zone: Any) -> str:
+    config = zone.get("Config") or {}
+    comment = f", {config['Comment']!r}" if config.get("Comment") else ""
+    return f"{zone['Id'].rpartition('/')[2]} ({'private' if config.get('PrivateZone') else 'public'}{comment})"

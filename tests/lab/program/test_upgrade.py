@@ -340,6 +340,11 @@ def a_dead_green_does_not_hold_up_a_rollback(world: World) -> None:
         eventually(lambda: world.splits() == [0, 5000], "blue's way back")
         assert world.cluster(BLUE).send(HOST).cluster == BLUE
         world.edge_is_unchanged()  # what cannot be reached is no difference
+        world.project.configure(EDGE, {"services": {SERVICE: 9000}, "generation": generation + 3})
+        held = world.project.up(EDGE)
+        assert any(f"{GREEN}: its live record cannot be read" in warning for warning in held.warnings)
+        assert world.splits() == [0, 5000]  # nobody can say what green was last told
+        world.project.configure(EDGE, {"services": {SERVICE: 0}, "generation": generation + 3})
     caught_up = world.project.up(EDGE)
     assert caught_up.update > 0
     eventually(lambda: world.splits() == [0, 0], "green's way back")

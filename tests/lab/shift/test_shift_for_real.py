@@ -29,6 +29,7 @@ def test_a_bad_service_is_at_zero_within_two_samples_and_the_good_one_arrives_th
         result, told = project.ended(running, 4)
         assert list(result["returned"]) == [bad], told
         assert result["arrived"] == [project.good]
+        assert result["unverified"] == dict.fromkeys(project.services, "never verified")
         assert (project.split(bad), project.split(project.good)) == ((0, 0), (10_000, 10_000))
         (back,) = project.events("shift", bad, kind="outcome", after=0)
         seen = [reading for reading in project.eyes["plum"].readings if reading.errors(bad) and reading.at < wall(back)]

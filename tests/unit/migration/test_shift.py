@@ -569,3 +569,41 @@ def test_the_journal_has_every_intent_before_its_write(tmp_path: Path):
     assert steps == [(kind, split) for split in (10, 2000, 10_000) for kind in ("intent", "outcome")]
     assert Phase.BAKED  # the last note says so
     assert events[-1].op in ("bake", "progress", "effect")
+
+
+def test_when_a_bake_ends_its_floors_are_put_back_once_beside_the_loop(tmp_path: Path):
+    """What fails is tried again, keeps nobody from moving, and is done before the command ends."""
+    universe = Universe(tmp_path, SHOP)
+    asked, done = [], []
+
+    async def release(service):
+        asked.append(service)
+        baked = [event.target for event in read(tmp_path / ".bluegreen/journal.jsonl") if event.op == "bake"]
+        assert service in baked
+        if service == "shop/cart" and asked.count(service) < 3:
+            raise Unreachable("plum does not answer")
+        done.append(service)
+
+    made = command(universe, SHORT)
+    made.shift.world.release = release
+    try:
+        result = run(asyncio.wait_for(made.shift.run(), 600))
+    finally:
+        made.close()
+    assert sorted(result.arrived) == sorted(SHOP)
+    assert sorted(done) == sorted(SHOP)
+    assert asked.count("shop/cart") == 3
+
+
+def test_floors_that_are_never_put_back_do_not_keep_a_shift_from_its_end(tmp_path: Path):
+    universe = Universe(tmp_path)
+
+    async def release(service):
+        raise Unreachable("plum does not answer")
+
+    made = command(universe, SHORT)
+    made.shift.world.release = release
+    try:
+        assert run(asyncio.wait_for(made.shift.run(), 600)).arrived == ("shop/catalog",)
+    finally:
+        made.close()

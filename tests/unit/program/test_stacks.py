@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import yaml
 import routing
 from stacks import cluster, edge, network
 from tests.unit.program.test_config import CLUSTER, EDGE, NETWORK, ROUTE, source, write_route
-from tests.unit.program.test_live import kubeconfig, server
+from tests.unit.program.test_live import FORBIDDEN, NOT_FOUND, kubeconfig, server
 
 DEAD = kubeconfig("http://127.0.0.1:1", {})
 # How the engine hands a resource over as a value.
@@ -65,10 +65,22 @@ class Recorder(pulumi.runtime.Mocks):
         return [dict(args.inputs) for (kind, _), args in self.made.items() if kind == typ]
 
 
+@pytest.fixture(scope="module")
+def never_written() -> Iterator[str]:
+    """A kubeconfig of an API server that has no record of the edge."""
+    with server(404, NOT_FOUND) as (url, _):
+        yield kubeconfig(url, {})
+
+
 @pytest.fixture
-def deploy() -> Callable[..., Recorder]:
-    def run(build: Callable[[], None], stack: str = "test", stacks: Mapping[str, Mapping[str, Any]] = OUTPUTS) -> Recorder:
-        recorder = Recorder(stacks)
+def deploy(never_written: str) -> Callable[..., Recorder]:
+    """`stacks`: outputs of other stacks; those of clusters have `never_written` where nothing else is said."""
+    new = {name: known | ({"kubeconfig": never_written} if "kubeconfig" in known else {}) for name, known in OUTPUTS.items()}
+
+    def run(
+        build: Callable[[], None], stack: str = "test", stacks: Mapping[str, Mapping[str, Any]] | Recorder | None = None
+    ) -> Recorder:
+        recorder = stacks if isinstance(stacks, Recorder) else Recorder({**new, **(stacks or {})})
         pulumi.runtime.set_mocks(recorder, project="bluegreen", stack=stack, preview=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pulumi's test runtime itself
@@ -157,8 +169,7 @@ def test_each_cluster_has_a_weighted_record_per_host(deploy: Callable[..., Recor
 
 
 def test_a_load_balancer_with_a_name_gets_an_alias(deploy: Callable[..., Recorder], tmp_path: Path) -> None:
-    stacks = OUTPUTS | {"plum": OUTPUTS["plum"] | {"gatewayAddress": "nlb.elb.example.com"}}
-    made = deploy(edge_of(tmp_path), "edge", stacks)
+    made = deploy(edge_of(tmp_path), "edge", {"plum": OUTPUTS["plum"] | {"gatewayAddress": "nlb.elb.example.com"}})
     record = made.inputs(RECORD, "shop.test-plum")
     assert record["aliases"] == [{"name": "nlb.elb.example.com", "zoneId": "ZNLB", "evaluateTargetHealth": False}]
     assert record.get("ttl") is None
@@ -244,3 +255,84 @@ def test_an_old_file_does_it_with_force(deploy: Callable[..., Recorder], tmp_pat
         made = deploy(edge_of(tmp_path, services={"shop/catalog": 5000}, generation=8, force=True), "edge", stacks)
     record = written_objects(made)["fern", "ConfigMap", "bluegreen-edge"]
     assert json.loads(record["services"]) == {"shop/catalog": 5000}
+
+
+def record_of(services: Mapping[str, int], generation: int, **entry: int) -> bytes:
+    intent = routing.Intent(EDGE["sides"], entry or EDGE["entry"], services, generation)
+    return json.dumps(routing.record(intent)).encode()
+
+
+def asking(plum: str, fern: str = DEAD) -> dict[str, dict[str, Any]]:
+    return {"plum": OUTPUTS["plum"] | {"kubeconfig": plum}, "fern": OUTPUTS["fern"] | {"kubeconfig": fern}}
+
+
+def shares(made: Recorder) -> tuple[Any, int]:
+    """Services and generation as they were written to blue, where both sides agree."""
+    (one, other) = (written_objects(made)[name, "ConfigMap", "bluegreen-edge"] for name in ("plum", "fern"))
+    assert one == other
+    return json.loads(one["services"]), int(one["generation"])
+
+
+@pytest.mark.parametrize("generation", [9, 12], ids=["the file's own generation", "a file that calls itself newer"])
+def test_what_one_cluster_does_not_tell_is_not_raised_above_what_the_other_does(
+    deploy: Callable[..., Recorder], tmp_path: Path, capfd: pytest.CaptureFixture[str], generation: int
+) -> None:
+    """fern may hold a newer record, which took the service back."""
+    with (
+        server(200, record_of({"shop/catalog": 100}, 9)) as (plum, _),
+        server(403, FORBIDDEN) as (fern, _),
+    ):
+        asked = {"services": {"shop/catalog": 5000}, "generation": generation, "entry": {"plum": 0, "fern": 10_000}}
+        made = deploy(edge_of(tmp_path, **asked), "edge", asking(kubeconfig(plum, {}), kubeconfig(fern, {})))
+    assert shares(made) == ({"shop/catalog": 100}, generation)
+    weights = {r["setIdentifier"]: r["weightedRoutingPolicies"][0]["weight"] for r in made.of(RECORD)}
+    assert weights["fern"] == 0
+
+
+@pytest.mark.parametrize("share", [100, 40, 0], ids=["as it is", "less", "nothing"])
+def test_a_dead_green_does_not_stop_an_up_that_takes_users_back(
+    deploy: Callable[..., Recorder], tmp_path: Path, share: int
+) -> None:
+    with server(200, record_of({"shop/catalog": 100}, 9)) as (plum, _):
+        made = deploy(edge_of(tmp_path, services={"shop/catalog": share}, generation=10), "edge", asking(kubeconfig(plum, {})))
+    assert shares(made) == ({"shop/catalog": share}, 10)
+
+
+OF_BEFORE = {"shop/catalog": 10_000}  # in the migration before this one, plum was green
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(403, FORBIDDEN, id="neither may be read"),
+        pytest.param(404, b"", id="a proxy's 404"),
+        pytest.param(404, NOT_FOUND, id="never written on the one that can be read"),
+        pytest.param(200, record_of(OF_BEFORE, 8, oak=0, plum=10_000), id="a record of another migration"),
+    ],
+)
+@pytest.mark.parametrize(
+    "asked",
+    [{"services": {"shop/catalog": 1}}, {"entry": {"plum": 9999, "fern": 1}}],
+    ids=["a service at green", "the entry at green"],
+)
+def test_where_nothing_tells_what_is_live_an_up_that_may_raise_writes_nothing_and_says_why(
+    deploy: Callable[..., Recorder], tmp_path: Path, asked: Mapping[str, Any], status: int, body: bytes
+) -> None:
+    def run(folder: str, **values: Any) -> tuple[Recorder, Exception | None]:
+        recorder = Recorder(OUTPUTS | asking(kubeconfig(plum, {})))
+        try:
+            deploy(edge_of(tmp_path / folder, **{"services": {"shop/catalog": 0}, "generation": 9, **values}), "edge", recorder)
+        except Exception as problem:  # the engine's own kinds, around ours
+            return recorder, problem
+        return recorder, None
+
+    with server(status, body) as (plum, _):
+        refused, problem = run("refused", **asked)
+        lowered, _ = run("lowered")
+        forced, _ = run("forced", force=True, **asked)
+    assert "bluegreen:force: true" in str(problem)
+    assert "fern: http://127.0.0.1:1: [Errno 111] Connection refused" in str(problem)
+    assert not written_objects(refused)
+    assert not refused.of(RECORD)
+    assert shares(lowered) == ({"shop/catalog": 0}, 9)
+    assert shares(forced) == (asked.get("services", {"shop/catalog": 0}), 9)

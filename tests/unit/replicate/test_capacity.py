@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 import pytest
 
 from migration import kinds
 from migration.capacity import FloorChange, apply_floors, plan_floors, release_floors
+from migration.errors import Conflict, Forbidden, Unreachable
+from migration.kinds import Resource
 from tests.fakes.apiserver import FakeApiServer
 
 
@@ -140,3 +143,228 @@ def test_what_does_not_become_ready_is_told() -> None:
 
     done = asyncio.run(run())
     assert [(c.side, text.startswith("3 of 5 ready")) for c, text in done.failed] == [("green", True)]
+
+
+# -- putting back ------------------------------------------------------------------------------------------------------
+
+
+def named(name: str, obj: dict[str, Any]) -> dict[str, Any]:
+    """The same of a workload called otherwise, whose pods have its name as label."""
+    made = copy.deepcopy(obj)
+    made["metadata"]["name"] = name
+    if obj["kind"] == "Deployment":
+        made["spec"]["template"] = {"metadata": {"labels": {"app": name}}}
+    elif obj["kind"] == "HorizontalPodAutoscaler":
+        made["spec"]["scaleTargetRef"]["name"] = name
+    return made
+
+
+def service(name: str) -> dict[str, Any]:
+    meta = {"name": name, "namespace": "shop"}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"selector": {"app": name}}}
+
+
+def original(*hosts: str) -> dict[str, Any]:
+    """A route to these Services."""
+    route = [{"destination": {"host": host}} for host in hosts]
+    return {"metadata": {"name": hosts[0], "namespace": "shop"}, "spec": {"http": [{"route": route}]}}
+
+
+SHOP = ("web", "cart", "worker")
+ROUTES = {"shop/web": original("web"), "shop/cart": original("cart", "web")}  # web is behind both
+
+
+async def raised() -> tuple[FakeApiServer, FakeApiServer]:
+    """Autoscalers of three workloads of the shop and of the gateway, all with a floor of 5 instead of 2, on both clusters."""
+
+    def objects() -> list[dict[str, Any]]:
+        gate = [workload(5, namespace="istio-system"), scaler(2, namespace="istio-system")]
+        return [*gate, *(made for n in SHOP for made in (named(n, workload(5)), named(n, scaler(2)), service(n)))]
+
+    blue, green = pair(objects(), objects())
+    done = await apply_floors(await plan_floors(blue, green), blue, green)
+    assert (len(done.done), done.failed) == (8, [])
+    return blue, green
+
+
+def set_by(server: FakeApiServer, name: str, value: int, manager: str = "kubectl-edit") -> None:
+    """As an API server does it: who changes a field takes it from its owner."""
+    obj = server.objects["autoscaling", "HorizontalPodAutoscaler", "shop", name]
+    for entry in obj["metadata"]["managedFields"]:
+        entry["fieldsV1"].pop("f:spec", None)
+    fields = {"f:spec": {"f:minReplicas": {}}}
+    obj["metadata"]["managedFields"].append({"manager": manager, "operation": "Update", "fieldsV1": fields})
+    obj["spec"]["minReplicas"] = value
+
+
+def minimum(server: FakeApiServer, name: str) -> tuple[int | None, bool]:
+    """The minimum now, and whether it is a floor of ours."""
+    namespace = "istio-system" if name == "gate" else "shop"
+    name = "web" if name == "gate" else name
+    obj = server.objects["autoscaling", "HorizontalPodAutoscaler", namespace, name]
+    return obj["spec"].get("minReplicas"), "bluegreen.io/floor-before" in obj["metadata"]["annotations"]
+
+
+def minimums(*servers: FakeApiServer) -> dict[str, tuple[int | None, bool]]:
+    """Where both clusters have the same."""
+    (one, *others) = [{name: minimum(server, name) for name in (*SHOP, "gate")} for server in servers]
+    assert all(other == one for other in others)
+    return one
+
+
+BACK, FLOOR = (2, False), (5, True)
+
+
+def test_a_service_s_floors_go_and_others_stay_until_the_last_that_needs_them_has_baked() -> None:
+    async def run() -> None:
+        blue, green = await raised()
+        first = await release_floors(blue, green, originals=ROUTES, services=["shop/web"], keep={"shop/cart": "has not baked"})
+        assert minimums(blue, green) == {"web": FLOOR, "cart": FLOOR, "worker": FLOOR, "gate": FLOOR}
+        assert [change.kept for change in first] == [True, True]
+        assert "shop/cart, which it serves too, has not baked" in str(first[0])
+        await release_floors(blue, green, originals=ROUTES, services=["shop/cart"], keep={})
+        assert minimums(blue, green) == {"web": BACK, "cart": BACK, "worker": FLOOR, "gate": FLOOR}
+        assert await release_floors(blue, green, originals=ROUTES, services=["shop/cart"], keep={}) == []
+
+    asyncio.run(run())
+
+
+def test_without_a_name_everything_goes_but_what_a_service_on_its_way_needs() -> None:
+    async def run() -> None:
+        blue, green = await raised()
+        keep = {"shop/cart": "is at 20 % and has not baked"}
+        await release_floors(blue, green, originals=ROUTES, keep=keep)
+        assert minimums(blue, green) == {"web": FLOOR, "cart": FLOOR, "worker": BACK, "gate": FLOOR}
+        await release_floors(blue, green, originals=ROUTES)
+        assert minimums(blue, green) == dict.fromkeys((*SHOP, "gate"), BACK)
+
+    asyncio.run(run())
+
+
+def test_what_somebody_else_has_set_since_stays_and_is_told_once() -> None:
+    async def run() -> None:
+        blue, green = await raised()
+        set_by(green, "web", 7)
+        set_by(blue, "web", 5, "argocd")  # the same number, and somebody's own wish now
+        came = await release_floors(blue, green)
+        assert (minimum(green, "web"), minimum(blue, "web")) == ((7, False), (5, False))
+        told = [str(change) for change in came if "since" in change.reason]
+        assert [("argocd" in text, "kubectl-edit" in text) for text in told] == [(True, False), (False, True)]
+        assert minimum(green, "cart") == minimum(blue, "cart") == BACK
+        assert await release_floors(blue, green) == []
+
+    asyncio.run(run())
+
+
+def test_a_floor_raised_again_over_somebody_s_change_goes_back_to_theirs() -> None:
+    async def run() -> None:
+        blue, green = await raised()
+        set_by(green, "web", 3)
+        assert (await apply_floors(await plan_floors(blue, green), blue, green)).ok
+        assert minimum(green, "web") == FLOOR
+        # the fake keeps the other owner of what we took by force: a real server does not
+        fields = green.objects["autoscaling", "HorizontalPodAutoscaler", "shop", "web"]["metadata"]["managedFields"]
+        fields[:] = [entry for entry in fields if entry["manager"] != "kubectl-edit"]
+        await release_floors(blue, green)
+        assert minimum(green, "web") == (3, False)
+
+    asyncio.run(run())
+
+
+def test_a_failure_is_told_holds_nothing_else_up_and_is_done_the_next_time() -> None:
+    async def run() -> None:
+        blue, green = await raised()
+
+        def trouble(verb: str, resource: Resource, name: str) -> None:
+            if (verb, name) == ("patch", "cart"):
+                raise Forbidden("not yours")
+
+        green.trouble = trouble
+        (failed,) = [change for change in await release_floors(blue, green) if change.problem]
+        assert (failed.cluster, failed.name) == ("fern", "cart")
+        assert "still a floor: not yours" in str(failed)
+        assert (minimum(green, "cart"), minimum(blue, "cart"), minimum(green, "web")) == (FLOOR, BACK, BACK)
+        green.trouble = lambda *_: None
+        assert [(change.name, change.problem) for change in await release_floors(blue, green)] == [("cart", "")]
+        assert minimum(green, "cart") == BACK
+
+    asyncio.run(run())
+
+
+def test_a_cluster_that_is_gone_does_not_keep_the_other_s_floors() -> None:
+    async def run() -> None:
+        blue, green = await raised()
+
+        def trouble(verb: str, resource: Resource, name: str) -> None:
+            raise Unreachable("does not answer")
+
+        blue.trouble = trouble
+        came = await release_floors(blue, green, originals=ROUTES, services=["shop/cart"])
+        assert [str(change) for change in came if change.problem] == ["plum: its floors cannot be read: does not answer"]
+        assert minimum(green, "cart") == BACK
+
+    asyncio.run(run())
+
+
+def test_what_changes_while_it_is_put_back_is_looked_at_again() -> None:
+    async def run() -> None:
+        blue, green = await raised()
+
+        def trouble(verb: str, resource: Resource, name: str) -> None:
+            if (verb, name) == ("patch", "web") and minimum(green, "web")[0] == 5:
+                set_by(green, "web", 9)
+                raise Conflict("the object has been modified")
+
+        green.trouble = trouble
+        came = await release_floors(blue, green)
+        assert not [change for change in came if change.problem]
+        assert minimum(green, "web") == (9, False)
+
+    asyncio.run(run())
+
+
+def test_the_write_names_the_version_that_was_looked_at() -> None:
+    async def run() -> None:
+        blue, green = await raised()
+        bodies: list[Any] = []
+        patch = green.patch
+
+        async def kept(resource: Resource, namespace: str | None, name: str, body: Any, **options: Any) -> Any:
+            bodies.append(body)
+            return await patch(resource, namespace, name, body, **options)
+
+        green.patch = kept  # type: ignore[method-assign]
+        green.objects["autoscaling", "HorizontalPodAutoscaler", "shop", "web"]["metadata"]["resourceVersion"] = "17"
+        await release_floors(blue, green, originals=ROUTES, services=["shop/web"])
+        assert [body["metadata"]["resourceVersion"] for body in bodies] == ["17"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("wished", "left"), [(4, 4), (3, 3), (1, 1)], ids=["as now", "less by now", "as before"])
+def test_a_workload_that_nothing_would_scale_up_keeps_what_blue_s_has(wished: int, left: int) -> None:
+    """Its users are on green: the one replica that was there before would not carry them."""
+
+    async def run() -> None:
+        blue, green = pair([workload(4)], [workload(1, ready=4)])
+        assert (await apply_floors(await plan_floors(blue, green), blue, green)).ok
+        blue.put(workload(wished))
+        (change,) = await release_floors(blue, green)
+        live = await green.get(kinds.DEPLOYMENT, "shop", "web")
+        assert (live["spec"]["replicas"], live["metadata"]["annotations"]) == (left, {})
+        assert ("no autoscaler" in change.reason) == (left > 1)
+
+    asyncio.run(run())
+
+
+def test_what_was_before_and_is_no_number_is_told_and_left() -> None:
+    async def run() -> None:
+        blue, green = await raised()
+        green.objects["autoscaling", "HorizontalPodAutoscaler", "shop", "web"]["metadata"]["annotations"] = {
+            "bluegreen.io/floor-before": "few"
+        }
+        (bad,) = [change for change in await release_floors(blue, green) if change.problem]
+        assert "'few'; allowed: a number, or none" in bad.problem
+        assert minimum(green, "web") == FLOOR
+
+    asyncio.run(run())

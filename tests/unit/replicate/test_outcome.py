@@ -104,3 +104,21 @@ def test_without_a_yes_the_plan_is_the_document(capsys: pytest.CaptureFixture[st
     assert [change["object"] for change in document["changes"]] == ["Namespace shop"]
     assert document["unknown"] == ["configmaps: configmaps is forbidden"]
     assert other.writes() == []
+
+
+def test_it_tells_whether_green_was_changed() -> None:
+    """`verify`'s word of before is worth less from then on."""
+    told: list[str] = []
+    one, other = blue(config("wanted")), FakeApiServer("fern")
+    there = SimpleNamespace(clusters={"blue": one, "green": other}, edge=SimpleNamespace(services={}))
+    for number in ("first", "second"):
+        act = copy(
+            Context(Path("migration.yaml"), as_json=True),
+            SimpleNamespace(singletons=()),  # type: ignore[arg-type]
+            there,  # type: ignore[arg-type]
+            yes=True,
+            force=False,
+            changed=lambda number=number: told.append(number),
+        )
+        asyncio.run(act)
+    assert told == ["first"]

@@ -77,8 +77,7 @@ def ask(green: list[dict[str, Any]], gateways: Gateways, **options: Any) -> Serv
             blue,
             FakeApiServer("fern", green),
             probe=gateways,
-            patience_seconds=0,
-            **options,
+            **{"patience_seconds": 0, **options},
         )
     )
     return verdict
@@ -125,6 +124,113 @@ def test_a_configured_check_is_what_is_asked() -> None:
     assert ask(GOOD, gateways, checks={"shop/web": check}).ok
     assert ("green", "other.example.com", "/health") in gateways.asked
     assert not ask(GOOD, Gateways(OK), checks={"shop/web": check}).ok
+
+
+NO_MARKS: dict[str, str] = {}  # a mesh that hides Envoy's headers
+TO_LOGIN = FROM_WORKLOAD | {"location": "https://login.example.com/"}
+OF_GRPC = FROM_WORKLOAD | {"content-type": "application/grpc"}
+
+
+def alike(status: int, headers: Mapping[str, str], body: bytes = b"") -> tuple[Answer, Answer]:
+    return Answer(status, headers, body), Answer(status, headers, body)
+
+
+@pytest.mark.parametrize(
+    ("green", "blue", "told"),
+    [
+        pytest.param(*alike(301, BY_ITSELF), "301 came from the gateway itself", id="both gateways redirect"),
+        pytest.param(*alike(200, BY_ITSELF), "200 came from the gateway itself", id="a direct response"),
+        pytest.param(Answer(200, BY_ITSELF), OK, "200 came from the gateway itself", id="a direct response on green alone"),
+        pytest.param(*alike(401, BY_ITSELF), "401 came from the gateway itself", id="the gateway's policy"),
+        pytest.param(*alike(418, BY_ITSELF), "418 came from the gateway itself", id="an injected fault"),
+        pytest.param(*alike(301, NO_MARKS), "301 came from somebody unknown", id="no name of a server"),
+        pytest.param(Answer(200, {"server": "shop"}), OK, "200 came from somebody unknown", id="another name of a server"),
+        pytest.param(
+            *alike(403, FROM_WORKLOAD, b"RBAC: access denied"),
+            "403 came from a policy of the mesh",
+            id="the policy of a sidecar",
+        ),
+        pytest.param(
+            *alike(401, FROM_WORKLOAD, b"Jwt is missing"),
+            "401 came from a policy of the mesh",
+            id="a token asked for by a sidecar",
+        ),
+        pytest.param(
+            Answer(302, TO_LOGIN),
+            Answer(302, BY_ITSELF),
+            "no workload to compare with",
+            id="only green's redirect is a workload's",
+        ),
+        pytest.param(Answer(404, FROM_WORKLOAD), Answer(404, BY_ITSELF), "no workload to compare with", id="blue has no route"),
+        pytest.param(Answer(404, FROM_WORKLOAD), Unreachable("no answer"), "could not be asked", id="404, and blue is silent"),
+        pytest.param(Answer(404, FROM_WORKLOAD), Answer(503, FROM_WORKLOAD), "blue answers 503", id="404, and blue is broken"),
+        pytest.param(*alike(200, OF_GRPC), "speaks gRPC", id="gRPC with its status in trailers"),
+        pytest.param(
+            *alike(200, OF_GRPC | {"grpc-status": "12"}),
+            "gRPC status 12",
+            id="no method of gRPC",
+        ),
+    ],
+)
+def test_what_is_not_known_to_come_from_a_workload_is_not_verified(green: Any, blue: Any, told: str) -> None:
+    verdict = ask(GOOD, Gateways(green, blue))
+    assert not verdict.ok
+    assert verdict.outcome == "not verified"
+    assert told in verdict.problems[0]
+    assert "services.shop/web.check" in verdict.remedy
+
+
+@pytest.mark.parametrize("port", [{"name": "grpc-api"}, {"name": "api", "appProtocol": "grpc"}], ids=["name", "appProtocol"])
+def test_a_service_that_speaks_grpc_is_not_verified_by_a_plain_answer(port: dict[str, Any]) -> None:
+    """Such servers answer a plain GET with 415, whatever state their methods are in."""
+    service = one(kinds.SERVICE, "web", {**SERVICE["spec"], "ports": [{"port": 80, **port}, {"port": 9090, "name": "http"}]})
+    to = [{"route": [{"destination": {"host": "web", "port": {"number": 80}}}]}]
+    plain = Answer(415, FROM_WORKLOAD)
+    verdict = ask([ready(), service, route(http=to), PUBLIC, ENTRY], Gateways(plain, plain))
+    assert verdict.outcome == "not verified"
+    assert "speaks gRPC" in verdict.problems[0]
+
+
+def test_a_grpc_status_of_the_servers_own_fault_is_a_failure() -> None:
+    verdict = ask(GOOD, Gateways(Answer(200, OF_GRPC | {"grpc-status": "14"}), Answer(200, OF_GRPC | {"grpc-status": "0"})))
+    assert verdict.outcome == "failed"
+    assert "gRPC status 14" in verdict.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("green", "blue"), [(404, 401), (302, 301), (200, 301)], ids=["404 and 401", "302 and 301", "200 and 301"]
+)
+def test_only_the_same_answer_is_alike(green: int, blue: int) -> None:
+    verdict = ask(GOOD, Gateways(Answer(green, FROM_WORKLOAD), Answer(blue, FROM_WORKLOAD)))
+    assert verdict.problems == (f"green answers {green} where blue answers {blue}",)
+    assert verdict.outcome == "failed"
+
+
+def test_a_status_that_a_person_named_is_enough_whoever_gave_it() -> None:
+    redirect = Gateways(Answer(301, BY_ITSELF), Answer(301, BY_ITSELF))
+    assert ask(GOOD, redirect, checks={"shop/web": Check(status=301)}).ok
+    assert ask(GOOD, redirect, checks={"shop/web": Check(path="/health")}).outcome == "not verified"
+    assert ask(GOOD, redirect, checks={"shop/web": Check(status=200)}).outcome == "failed"
+
+
+def test_a_route_that_only_redirects_is_not_verified() -> None:
+    redirect = route(http=[{"redirect": {"uri": "/", "redirectCode": 301}}])
+    verdict = ask([redirect, PUBLIC], Gateways(Answer(301, BY_ITSELF), Answer(301, BY_ITSELF)))
+    assert verdict.outcome == "not verified"
+
+
+def test_what_is_not_verified_is_not_asked_again_and_again() -> None:
+    gateways = Gateways(Answer(301, BY_ITSELF), Answer(301, BY_ITSELF))
+    ask(GOOD, gateways, patience_seconds=60)
+    assert len(gateways.asked) == 2
+
+
+def test_an_enrolled_service_whose_gateway_redirects_is_asked_past_it() -> None:
+    verdict = ask(GOOD, Gateways(Answer(301, BY_ITSELF), Answer(301, BY_ITSELF)))
+    assert "bluegreen enroll shop/web" in verdict.remedy
+    verdict = ask_enrolled([*ENROLLED, *BEHIND], Gateways(Answer(301, BY_ITSELF), Answer(301, BY_ITSELF)))
+    assert verdict.outcome == "not verified"
+    assert "enroll" not in verdict.remedy
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,26 @@ def test_a_file_as_new_as_the_record_is_carried_out(file: dict[str, int], live: 
     assert routing.admissible(intent(file, age), 4, live) == (intent(file, age), [])
 
 
+@given(shares, shares, entries, entries, st.integers(0, 9))
+def test_what_may_be_newer_elsewhere_is_never_exceeded_whatever_the_file_calls_itself(
+    file: dict[str, int], live: dict[str, int], entry: dict[str, int], live_entry: dict[str, int], age: int
+) -> None:
+    got, said = routing.admissible(intent(file, age, entry), 4, live, live_entry=live_entry, unread=["fern"])
+    assert got.services == {name: min(share, live.get(name, 0)) for name, share in file.items()}
+    assert got.entry["fern"] == min(entry["fern"], live_entry["fern"])
+    assert got.generation == max(age, 4)
+    assert all("fern cannot be read" in words for words in said)
+    assert routing.admissible(intent(file, age, entry), 4, live, True, live_entry, ["fern"])[0].services == file
+
+
+def test_what_a_file_gives_to_green() -> None:
+    assert routing.at_green(intent({"shop/a": 0, "shop/b": 3}, entry={"plum": 1, "fern": 9999})) == {
+        "services.shop/b": 3,
+        "entry.fern": 9999,
+    }
+    assert routing.at_green(intent({"shop/a": 0})) == {}
+
+
 def test_force_and_a_first_write_are_carried_out() -> None:
     assert routing.admissible(intent({"shop/a": 9}, 1), 4, {}, force=True)[1] == []
     assert routing.admissible(intent({"shop/a": 9}, 1), None, {})[1] == []

@@ -1,0 +1,95 @@
+"""What `verify` found last, kept for `shift`: a service that nobody has seen answer on green should not move unremarked.
+
+`STORE/verified.json`, by green's name, since the next migration has another green:
+    {"fern": {"replicated": TIME | null, "services": {"shop/catalog": {"at": TIME, "outcome": OUTCOME, "why": "..."}}}}
+TIME is ISO 8601 in UTC; OUTCOME is `ok`, `failed` or `not verified`. `replicated` is when `replicate` last changed
+something there: what was verified before that may be another thing now.
+
+It is no part of the journal, because `verify` may run while a shift has the journal open, and asks for no lock. What of
+it cannot be read counts as never verified.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from migration.stackfile import write_whole
+
+FILE = "verified.json"
+
+
+class Verdict(Protocol):
+    @property
+    def service(self) -> str: ...
+
+    @property
+    def outcome(self) -> str: ...
+
+    @property
+    def problems(self) -> tuple[str, ...]: ...
+
+
+def keep(store: Path, green: str, verdicts: Iterable[Verdict], wall: float) -> None:
+    """Raises OSError where the store cannot be written."""
+    at = _stamp(wall)
+    services = {v.service: {"at": at, "outcome": v.outcome, "why": "; ".join(v.problems)} for v in verdicts}
+    _change(store, green, services=services)
+
+
+def replicated(store: Path, green: str, wall: float) -> None:
+    """Marks that something on green was changed. Raises OSError where the store cannot be written."""
+    _change(store, green, replicated=_stamp(wall))
+
+
+def doubts(store: Path, green: str, services: Iterable[str]) -> dict[str, str]:
+    """Why each of these services is not known to be good on green; without those that are."""
+    known = _of(_read(store / FILE), green)
+    told = {service: _doubt(known["services"].get(service), known["replicated"]) for service in services}
+    return {service: why for service, why in told.items() if why}
+
+
+def _doubt(last: Any, replicated_at: Any) -> str | None:
+    if not isinstance(last, Mapping) or not {"at", "outcome"} <= last.keys():
+        return "never verified"
+    if last["outcome"] == "failed":
+        return f"failed when it was verified at {last['at']}: {last.get('why')}"
+    if last["outcome"] != "ok":
+        return f"{last.get('why') or 'not verified'} (at {last['at']})"
+    if replicated_at and str(replicated_at) >= str(last["at"]):
+        return f"verified at {last['at']}, before the last `bluegreen replicate` (at {replicated_at})"
+    return None
+
+
+def _change(store: Path, green: str, *, services: Mapping[str, Any] | None = None, replicated: str | None = None) -> None:
+    store.mkdir(parents=True, exist_ok=True)
+    with (store / f"{FILE}.lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # held for one read and one write
+        document = _read(store / FILE)
+        there = _of(document, green)
+        there["services"] |= services or {}
+        there["replicated"] = replicated or there["replicated"]
+        write_whole(store / FILE, json.dumps({**document, green: there}, indent=1) + "\n")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _of(document: Mapping[str, Any], green: str) -> dict[str, Any]:
+    there = document.get(green)
+    there = there if isinstance(there, dict) else {}
+    services = there.get("services")
+    return {"replicated": there.get("replicated"), "services": dict(services) if isinstance(services, dict) else {}}
+
+
+def _stamp(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
