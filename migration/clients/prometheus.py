@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 QUERY_SECONDS = 5.0
 MOST_BYTES = 32 << 20  # of one answer: 400,000 samples or so
 QUANTILE = 0.99
+# By so much of a scrape interval a sample's time may be later than the page it is of (VictoriaMetrics evens them out). Two
+# samples must be in a window to tell anything, so this part of the window is as much at least.
+STAMP_PART = 0.1
 TARGET = ("instance", "pod")  # what tells one scraped proxy from another, where the store keeps it
 
 
@@ -69,8 +72,8 @@ SELECTORS: Mapping[Dialect, Selectors] = {
 def fill(query: str, cluster: str, hosts: Iterable[str], seconds: float) -> str:
     # re.escape's backslashes would have to be doubled inside a PromQL string; a class of one character needs none
     alternation = "|".join(re.sub(r"([.*+?()\[\]{}^$|])", r"[\1]", host) for host in sorted(hosts))
-    # rounded up, the window would reach back before its beginning
-    return query.format(cluster=cluster, hosts=alternation, window=f"{max(1, math.floor(seconds * 1000))}ms")
+    window_ms = max(1, math.floor(seconds * (1 - STAMP_PART) * 1000))  # rounded up, it would reach back before its beginning
+    return query.format(cluster=cluster, hosts=alternation, window=f"{window_ms}ms")
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,7 @@ def web(two_clusters: tuple[LabCluster, LabCluster], lab_client: LabClient, name
 
 
 def test_classes_of_http_answers_are_those_that_clients_got(web: Server) -> None:
+    eventually(lambda: web.stored(60) is not None, "the service in the store")
     before = web.counted()
     asked = Counter({"200": 9, "204": 2, "302": 3, "401": 4, "403": 1, "404": 5, "418": 2, "429": 1, "500": 6, "503": 2})
     began = time.monotonic()
@@ -109,7 +110,7 @@ def test_classes_of_http_answers_are_those_that_clients_got(web: Server) -> None
     assert (grown.requests, grown.errors, grown.classes) == (asked.total(), 8, expected)
 
     def told() -> WindowStats | None:
-        found = web.stored(time.monotonic() - began + 5)
+        found = web.stored(time.monotonic() - began + 30)
         return found if found and found.requests >= grown.requests else None
 
     found = eventually(told, "the store's word")

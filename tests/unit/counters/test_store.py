@@ -184,8 +184,14 @@ def test_a_window_is_three_questions_and_never_longer_than_asked() -> None:
     store = Store(NOW, [WITNESS])
     ask(store, 19.9996)
     assert len(store.asked) == 3
-    assert all(query.endswith("[19999ms]") for query in store.asked)
+    assert all(query.endswith("[17999ms]") for query in store.asked)
     assert fill("{window}", "fern", [], 0.0) == "1ms"
+
+
+def test_a_sample_whose_time_is_later_than_its_page_is_no_base_for_a_window_that_begins_between_the_two() -> None:
+    """A store may even out the times of scrapes by a tenth of their interval: this page was read before the errors."""
+    errors = {NOW - 19.5: 0.0, NOW - 9.5: 40.0, NOW - 0.5: 40.0}
+    assert ask(Store(NOW, [istio("fern", OWN, "503", errors)]), 20.0) == WindowStats(0, 0)
 
 
 def test_a_hosts_dots_stand_for_themselves_in_a_query() -> None:
