@@ -233,6 +233,25 @@ def test_clients_ask_by_a_rule_that_answers(tmp_path: Path) -> None:
     assert [(front.service, front.path) for front in work.fronts] == [("quiet/quiet", "/new")]
 
 
+def test_what_was_read_from_a_cluster_is_made_new(tmp_path: Path) -> None:
+    text = (INSTALLS / "quiet.yaml").read_text()
+    text = text.replace(
+        "metadata: {name: quiet,", "metadata: {uid: u, resourceVersion: '7', creationTimestamp: null, name: quiet,"
+    )
+    text = text.replace(
+        "spec:\n  ports", "status: {loadBalancer: {}}\nspec:\n  clusterIP: 10.9.8.7\n  clusterIPs: [10.9.8.7]\n  ports"
+    )
+    owned = "{name: q-1, namespace: quiet, ownerReferences: [{kind: ReplicaSet, name: q}]}"
+    text += f"---\napiVersion: v1\nkind: Pod\nmetadata: {owned}\n"
+    (tmp_path / "read.yaml").write_text(text)
+    work = workloads.prepare(manifests.read(tmp_path).objects)
+    plain = workloads.prepare(manifests.read(INSTALLS / "quiet.yaml").objects)
+    assert work.objects == plain.objects
+    dropped = "resourceVersion, uid, status, clusterIP, clusterIPs"
+    assert f"Service quiet/quiet was read from a cluster: applied without {dropped}" in work.notes
+    assert dict(work.held)["Pod q-1"].startswith("was read from a cluster, where ReplicaSet q makes it")
+
+
 def test_an_api_that_is_served_is_not_called_gone() -> None:
     assert removed_apis.why_gone("networking.k8s.io/v1beta1", "IPAddress") is None
     assert removed_apis.why_gone("apps/v1", "Deployment") is None
