@@ -252,6 +252,26 @@ def test_what_was_read_from_a_cluster_is_made_new(tmp_path: Path) -> None:
     assert dict(work.held)["Pod q-1"].startswith("was read from a cluster, where ReplicaSet q makes it")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "kind: VirtualService\nspec: {gateways: [a], http: [1]}",
+        "kind: VirtualService\nspec: {gateways: [a], http: [{route: yes}]}",
+        "kind: VirtualService\nspec: {gateways: [a], http: [{match: 1, route: [{destination: {host: a}}]}]}",
+        "kind: Gateway\nspec: {selector: 1}",
+        "kind: Gateway\nspec: {selector: {a: b}, servers: [{port: 1}]}",
+    ],
+)
+def test_an_object_of_wrong_types_is_held_and_the_rest_goes_on(wrong: str, tmp_path: Path) -> None:
+    text = f"apiVersion: networking.istio.io/v1\nmetadata: {{name: odd, namespace: quiet}}\n{wrong}\n---\n"
+    (tmp_path / "all.yaml").write_text(text + (INSTALLS / "quiet.yaml").read_text())
+    work = workloads.prepare(manifests.read(tmp_path).objects)
+    assert [front.service for front in work.fronts] == ["quiet/quiet"]
+    ((what, why),) = work.held
+    assert what.endswith(" odd")
+    assert "`kubectl apply --dry-run=server -f FILE` tells which" in why
+
+
 def test_an_api_that_is_served_is_not_called_gone() -> None:
     assert removed_apis.why_gone("networking.k8s.io/v1beta1", "IPAddress") is None
     assert removed_apis.why_gone("apps/v1", "Deployment") is None
