@@ -5,6 +5,8 @@ from __future__ import annotations
 from lab.manifests import Object, full_name, is_a, name_of
 from lab.removed_apis import why_gone
 
+# What an API server writes: manifests read from a cluster (`kubectl get -o yaml`) have it, and no other cluster takes it.
+OF_THE_SERVER = ("managedFields", "resourceVersion", "uid", "generation", "selfLink", "creationTimestamp", "deletionTimestamp")
 # Of a rendered chart (`helm template`) these come along; `helm install` does not run them.
 LATER_HOOKS = {"test", "test-success", "test-failure", "pre-delete", "post-delete", "pre-rollback", "post-rollback"}
 
@@ -14,6 +16,11 @@ def why_held(each: Object) -> str | None:
     and what would wait for a program inside a pod, since pods of the lab are not machines."""
     if gone := why_gone(each["apiVersion"], each["kind"]):
         return gone
+    owners = [owner for owner in each["metadata"].get("ownerReferences") or [] if isinstance(owner, dict)]
+    if owners:
+        return (
+            f"was read from a cluster, where {owners[0].get('kind')} {owners[0].get('name')} makes it: that one is what to give"
+        )
     hooks = str((each["metadata"].get("annotations") or {}).get("helm.sh/hook", "")).replace(" ", "").split(",")
     if set(hooks) <= LATER_HOOKS:
         return f"a hook of its Helm chart that no installation runs ({', '.join(hooks)})"
@@ -27,6 +34,7 @@ def why_held(each: Object) -> str | None:
 
 def adapt(each: Object, notes: list[str]) -> None:
     """Changes the few fields that cannot work in the lab, and says so."""
+    _forget_its_cluster(each, notes)
     if each["kind"] == "CustomResourceDefinition" and (each["spec"].get("conversion") or {}).get("strategy") == "Webhook":
         each["spec"]["conversion"] = {"strategy": "None"}
         notes.append(f"CRD {name_of(each)}: conversion by a webhook in a pod, applied without")
@@ -34,6 +42,18 @@ def adapt(each: Object, notes: list[str]) -> None:
         _adapt_gateway(each, notes)
     if is_a(each, "VirtualService", "networking.istio.io"):
         _adapt_route(each, notes)
+
+
+def _forget_its_cluster(each: Object, notes: list[str]) -> None:
+    """Drops what only the cluster that it was read from could know."""
+    dropped = [key for key in OF_THE_SERVER if each["metadata"].pop(key, None) is not None]
+    if each.pop("status", None):
+        dropped.append("status")
+    spec = each.get("spec") or {}
+    if each["kind"] == "Service" and spec.get("clusterIP") != "None":
+        dropped += [key for key in ("clusterIP", "clusterIPs", "healthCheckNodePort") if spec.pop(key, None) is not None]
+    if dropped not in ([], ["status"]):  # generators of definitions write an empty status, too
+        notes.append(f"{each['kind']} {full_name(each)} was read from a cluster: applied without {', '.join(dropped)}")
 
 
 def _adapt_gateway(each: Object, notes: list[str]) -> None:

@@ -126,7 +126,8 @@ def template(each: Object) -> Mapping[str, Any]:
 
 
 def selector(service: Object) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return namespace_of(service), tuple(sorted(mapping(mapping(service.get("spec")).get("selector")).items()))
+    labels = mapping(mapping(service.get("spec")).get("selector"))
+    return namespace_of(service), tuple(sorted((key, str(value)) for key, value in labels.items()))
 
 
 def selects(service: Object, workload: Object) -> bool:

@@ -55,13 +55,11 @@ class Workloads:
 def prepare(objects: Iterable[Object], zone: str = "lab.test") -> Workloads:
     """Decides, without touching anything, what of `objects` the lab runs and how. The objects given are not changed."""
     everything: list[Object] = [json.loads(json.dumps(each, default=str)) for each in objects]
-    reasons = [why_held(each) for each in everything]
+    notes: list[str] = []
+    reasons = [_taken_up(each, notes) for each in everything]
     held = [(f"{each['kind']} {name_of(each)}", why) for each, why in zip(everything, reasons, strict=True) if why]
     kept = [each for each, why in zip(everything, reasons, strict=True) if not why]
-    notes: list[str] = []
     unasked: list[tuple[str, str]] = []
-    for each in kept:
-        adapt(each, notes)
     known = Backends(kept, [each for each, why in zip(everything, reasons, strict=True) if why])
     gateways = {key_of(each) for each in kept if is_a(each, "Gateway", ISTIO)}
     fronts: list[Front] = []
@@ -98,6 +96,22 @@ def prepare(objects: Iterable[Object], zone: str = "lab.test") -> Workloads:
     return Workloads(
         tuple(kept), tuple(fronts), tuple(held), tuple(unasked), tuple(notes), zone=zone, namespaces=tuple(namespaces)
     )
+
+
+def _taken_up(each: Object, notes: list[str]) -> str | None:
+    """Makes an object fit for the lab, or says why it is held. A list where a mapping belongs is nothing to stumble over."""
+    try:
+        if why := why_held(each):
+            return why
+        adapt(each, notes)
+        if is_a(each, "VirtualService", ISTIO):
+            routing.refusals(each)
+    except (TypeError, AttributeError, KeyError, ValueError):
+        return (
+            f"a field of it is not of the type that {each['apiVersion']} {each['kind']} has: "
+            "`kubectl apply --dry-run=server -f FILE` tells which"
+        )
+    return None
 
 
 def _why_unasked(route: Object, known: Backends) -> str | None:

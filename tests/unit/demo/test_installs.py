@@ -233,6 +233,45 @@ def test_clients_ask_by_a_rule_that_answers(tmp_path: Path) -> None:
     assert [(front.service, front.path) for front in work.fronts] == [("quiet/quiet", "/new")]
 
 
+def test_what_was_read_from_a_cluster_is_made_new(tmp_path: Path) -> None:
+    text = (INSTALLS / "quiet.yaml").read_text()
+    text = text.replace(
+        "metadata: {name: quiet,", "metadata: {uid: u, resourceVersion: '7', creationTimestamp: null, name: quiet,"
+    )
+    text = text.replace(
+        "spec:\n  ports", "status: {loadBalancer: {}}\nspec:\n  clusterIP: 10.9.8.7\n  clusterIPs: [10.9.8.7]\n  ports"
+    )
+    owned = "{name: q-1, namespace: quiet, ownerReferences: [{kind: ReplicaSet, name: q}]}"
+    text += f"---\napiVersion: v1\nkind: Pod\nmetadata: {owned}\n"
+    (tmp_path / "read.yaml").write_text(text)
+    work = workloads.prepare(manifests.read(tmp_path).objects)
+    plain = workloads.prepare(manifests.read(INSTALLS / "quiet.yaml").objects)
+    assert work.objects == plain.objects
+    dropped = "resourceVersion, uid, status, clusterIP, clusterIPs"
+    assert f"Service quiet/quiet was read from a cluster: applied without {dropped}" in work.notes
+    assert dict(work.held)["Pod q-1"].startswith("was read from a cluster, where ReplicaSet q makes it")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "kind: VirtualService\nspec: {gateways: [a], http: [1]}",
+        "kind: VirtualService\nspec: {gateways: [a], http: [{route: yes}]}",
+        "kind: VirtualService\nspec: {gateways: [a], http: [{match: 1, route: [{destination: {host: a}}]}]}",
+        "kind: Gateway\nspec: {selector: 1}",
+        "kind: Gateway\nspec: {selector: {a: b}, servers: [{port: 1}]}",
+    ],
+)
+def test_an_object_of_wrong_types_is_held_and_the_rest_goes_on(wrong: str, tmp_path: Path) -> None:
+    text = f"apiVersion: networking.istio.io/v1\nmetadata: {{name: odd, namespace: quiet}}\n{wrong}\n---\n"
+    (tmp_path / "all.yaml").write_text(text + (INSTALLS / "quiet.yaml").read_text())
+    work = workloads.prepare(manifests.read(tmp_path).objects)
+    assert [front.service for front in work.fronts] == ["quiet/quiet"]
+    ((what, why),) = work.held
+    assert what.endswith(" odd")
+    assert "`kubectl apply --dry-run=server -f FILE` tells which" in why
+
+
 def test_an_api_that_is_served_is_not_called_gone() -> None:
     assert removed_apis.why_gone("networking.k8s.io/v1beta1", "IPAddress") is None
     assert removed_apis.why_gone("apps/v1", "Deployment") is None
