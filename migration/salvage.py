@@ -194,8 +194,8 @@ def _blocks_of(path: Path) -> dict[str, Any]:
 
 def _blocks(text: str, head: re.Pattern[str]) -> dict[str, list[str]]:
     """The text of each key that `head` (indentation, name) finds, in every version that a conflict left."""
-    found: dict[str, list[str]] = {}
-    lines: list[str] = []
+    found: dict[str, list[list[str]]] = {}
+    lines: list[str] | None = None  # of the key that we are in
     indent = 0
     for line in text.splitlines():
         bare = line.split(" #")[0].rstrip()
@@ -203,15 +203,12 @@ def _blocks(text: str, head: re.Pattern[str]) -> dict[str, list[str]]:
             continue
         if match := head.match(line):
             lines, indent = [bare], len(match[1])
-            found.setdefault(match[2], []).append("")
-        elif lines and len(line) - len(line.lstrip()) > indent:
+            found.setdefault(match[2], []).append(lines)
+        elif lines is not None and len(line) - len(line.lstrip()) > indent:
             lines.append(bare)
         else:
-            lines = []
-            continue
-        name = next(reversed(found)) if not match else match[2]
-        found[name][-1] = "\n".join(lines)
-    return found
+            lines = None
+    return {key: ["\n".join(each) for each in versions] for key, versions in found.items()}
 
 
 def original(service: str, live: Mapping[routing.Side, Mapping[str, Object]]) -> tuple[Object, str] | None:

@@ -15,6 +15,7 @@ import routing
 from migration.cli import main
 from migration.errors import Forbidden
 from migration.kinds import Object, Resource
+from migration.salvage import read_words
 from migration.stackfile import StackFile
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.served import served
@@ -204,8 +205,16 @@ def conflict(text: str) -> str:
     return text.replace(generation, f"<<<<<<< HEAD\n{generation}=======\n  bluegreen:generation: 9\n>>>>>>> main\n")
 
 
+def two_versions(text: str) -> str:
+    """All of it from the services on, twice, each with a service that the other lacks."""
+    head, tail = text[: text.index("  bluegreen:services")], text[text.index("  bluegreen:services") :]
+    one, other = tail.replace("    shop/pay: 10000\n", ""), tail.replace("    shop/cart: 2500  # one line each\n", "")
+    return f"{head}<<<<<<< HEAD\n{one}=======\n{other}>>>>>>> main\n"
+
+
 BROKEN: dict[str, Callable[[str], str]] = {
     "a merge conflict": conflict,
+    "two whole versions": two_versions,
     "an unknown key": lambda text: text + "  bluegreen:entri: {}\n",
     "a share that is none": lambda text: text.replace("shop/pay: 10000", "shop/pay: 10001"),
     "a service twice": lambda text: text.replace("    shop/pay", "    shop/cart: 1\n    shop/pay"),
@@ -238,6 +247,28 @@ def test_a_stack_file_that_is_gone_is_made_up_for_by_the_record(project: Project
     project.edge.unlink()
     code, rolled, _ = project.run("rollback")
     assert (code, project.at_blue(), sorted(rolled["back"])) == (1, ALL, sorted(ALL))
+
+
+@pytest.mark.parametrize("how", ["a merge conflict", "two whole versions"])
+def test_a_conflict_alone_tells_who_is_enrolled_and_where(project: Project, how: str) -> None:
+    project.edge.write_text(BROKEN[how](EDGE))
+    words = read_words(project.edge)
+    assert words.sides == {"blue": "plum", "green": "fern"}
+    edge = words.edge(project.edge, words.sides, {})
+    shares = {**SPLITS, "shop/cart": 5000, "shop/new": 100} if how == "a merge conflict" else SPLITS
+    assert (edge.services, edge.green_entry_bp) == (shares, 0)
+    assert edge.generation == (9 if how == "a merge conflict" else 7)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("{plum: 10000, fern: 0}", "{plum: 4000, fern: 6000}"), ("{plum: 4000, fern: 6000}", "{plum: 10000}")]
+)
+def test_of_two_entries_the_larger_share_of_green_counts(project: Project, ours: str, theirs: str) -> None:
+    line = "  bluegreen:entry: {plum: 10000, fern: 0}\n"
+    both = "".join(f"{mark}\n  bluegreen:entry: {value}\n" for mark, value in (("<<<<<<< a", ours), ("=======", theirs)))
+    project.edge.write_text(EDGE.replace(line, f"{both}>>>>>>> b\n"))
+    words = read_words(project.edge)
+    assert words.edge(project.edge, words.sides, {}).green_entry_bp == 6000
 
 
 @pytest.mark.parametrize("how", ["a merge conflict", "torn in the middle"])
