@@ -5,6 +5,7 @@ Every path is answered with 200 and a JSON echo, unless an annotation of the pod
 request, so faults begin and end at once):
 
     lab.bluegreen.io/errors: "0.5"        this share of the answers is a 500 (gRPC: status 14)
+    lab.bluegreen.io/status: "404"        ... or this, where it is not a 500
     lab.bluegreen.io/latency-ms: "200"    answers come this much later
     lab.bluegreen.io/hang: "true"         no answer at all
     lab.bluegreen.io/crash-loop: "true"   the pod is not Ready; what still reaches it gets a 503 (gRPC: status 14)
@@ -26,7 +27,16 @@ from lab.pod_http2 import PREFACE, Call, Http2, Reply
 
 DOMAIN = "lab.bluegreen.io"
 MAX_HEAD_BYTES = 64 * 1024
-REASONS = {200: b"OK", 400: b"Bad Request", 500: b"Internal Server Error", 503: b"Service Unavailable"}
+REASONS = {
+    200: b"OK",
+    301: b"Moved Permanently",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    500: b"Internal Server Error",
+    503: b"Service Unavailable",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class Faults:
     """The faults of one pod; parsed from its annotations when they change, not for each request."""
 
     errors: float = 0.0
+    status: int = 500  # of those answers
     latency_seconds: float = 0.0
     hang: bool = False
     crash_loop: bool = False
@@ -55,7 +66,14 @@ def parse_faults(annotations: Mapping[str, str]) -> Faults:
     def flag(key: str) -> bool:
         return annotations.get(f"{DOMAIN}/{key}") == "true"
 
-    return Faults(min(1.0, number("errors")), number("latency-ms") / 1000, flag("hang"), flag("crash-loop"))
+    status = int(number("status"))
+    return Faults(
+        min(1.0, number("errors")),
+        status if status in REASONS else 500,
+        number("latency-ms") / 1000,
+        flag("hang"),
+        flag("crash-loop"),
+    )
 
 
 @dataclass
@@ -87,7 +105,7 @@ class Voice:
         faults = self.faults
         if faults.none:
             return 200, False
-        status = 503 if faults.crash_loop else 500 if faults.errors and random.random() < faults.errors else 200
+        status = 503 if faults.crash_loop else faults.status if faults.errors and random.random() < faults.errors else 200
         return status, status != 200 or faults.latency_seconds > 0
 
 
