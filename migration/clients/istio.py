@@ -262,6 +262,8 @@ class IstioRouter:
                         remedy="`bluegreen status` shows where things are",
                     )
                     raise call.lost from None
+                if now.split_bp == split and now.manager == MANAGER:
+                    return  # sent again after a lost answer: it was our own first try
                 if known is not None and now.digest != known.digest:
                     raise ForeignWrite(
                         f"{service}: its VirtualService on {self.cluster} was changed by {now.manager} at {now.changed_at}",

@@ -278,3 +278,23 @@ def test_a_run_does_not_end_while_a_gateway_is_being_written_and_waits_for_no_de
             task.cancel()
 
     run(act())
+
+
+def test_a_write_whose_answer_was_lost_is_no_write_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act() -> None:
+        pair = Pair(2)
+        server, router = pair.servers["blue"], pair.routers["blue"]
+        await router.read()
+        real = server.apply
+
+        async def twice(resource: Resource, obj: Object, **how: Any) -> Object:
+            await real(resource, obj, **how)
+            return await real(resource, obj, **how)
+
+        monkeypatch.setattr(server, "apply", twice)
+        splits = dict.fromkeys(pair.originals, 500)
+        written = await router.write(splits, changed=list(splits), generation=2, fence=1)
+        assert written.problems == {}
+        assert set(pair.splits("blue").values()) == {500}
+
+    run(act())
