@@ -50,7 +50,10 @@ def shift(context: Context, yes: bool, retry: tuple[str, ...], reassert: bool) -
     if interrupted:
         raise Interrupted("interrupted; the state is saved", remedy="`bluegreen shift` goes on from here")
     if result.frozen:
-        raise Held(f"frozen: {', '.join(result.frozen)}", remedy="put it right, or `bluegreen shift --reassert`")
+        raise Held(
+            f"frozen, and not watched from here on: {', '.join(result.frozen)}",
+            remedy="put it right and `bluegreen shift` again, `bluegreen shift --reassert`, or `bluegreen rollback SERVICE`",
+        )
     if result.returned:
         names = " ".join(f"--retry {service}" for service in result.returned)
         raise TakenBack(

@@ -16,7 +16,7 @@ class Policy:
     sample_interval_seconds: float = 1.0
     # a step passes only with this many requests of green in its dwell
     min_requests: int = 20
-    # green's errors are judged against the larger of the limit and blue's rate over the same window plus the margin
+    # fewer errors than the limit are always allowed; above it green must be worse than blue and the margin beyond chance
     error_rate_limit: float = 0.01
     error_margin: float = 0.005
     # latency is judged where a limit (or a factor over blue) is given; the quantile is the metrics client's

@@ -134,8 +134,8 @@ class Samples:
             return None
         newest, base = self._recent[-1], self._first
         edge = newest.at - seconds + 1e-6
-        for kept in (self._recent[:-1], self._older):
-            if index := bisect_right(kept, edge, key=_at):
+        for kept, end in ((self._recent, len(self._recent) - 1), (self._older, len(self._older))):
+            if index := bisect_right(kept, edge, 0, end, key=_at):
                 base = kept[index - 1]
                 break
         whole = base is self._first

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from migration import analysis, returned
@@ -82,7 +82,7 @@ class Shift:
         self._keeping: list[asyncio.Task[None]] = []  # writes of which services went back
         self._looked_at = self._noted_at = self._baselines_at = float("-inf")
         self._baselines: dict[str, Baseline] = {}  # as they were noted last
-        self._silent: dict[Side, frozenset[str]] = {}  # pages of gateway pods that did not answer when it was told last
+        self._silent: dict[Side, tuple[frozenset[str], float]] = {}  # pages of gateway pods that did not answer: told, when
         self._generation = 0
         self._entry_sides: frozenset[Side] = frozenset({"blue"})
         self._leaving: asyncio.Task[None] | None = None
@@ -281,7 +281,7 @@ class Shift:
         changes = [(move.service, before[move.service].split_bp, move.to_bp, move.reason) for move in moves]
         targets = {move.service: move.to_bp for move in moves}
         if forward:
-            self._note_baselines()  # blue may fall silent by this
+            self._note_baselines(targets)  # blue may fall silent by this
             began = world.clock.monotonic()
             for service in targets:  # until it is proven to be in effect, what comes from now on is this step's
                 self._samples[service].restart(began)
@@ -452,14 +452,16 @@ class Shift:
         return readings, problems[0] if problems else None
 
     def _tell_silent(self, readings: Mapping[Side, GatewayCounters]) -> None:
-        """The others count on; which pod is not watched is told once."""
+        """The others count on; which pod is not watched is told once, and of one that comes and goes now and then."""
+        now = self.world.clock.monotonic()
         for side, reading in readings.items():
             silent = frozenset(reading.silent)
-            if silent != self._silent.get(side, frozenset()):
+            before, told_at = self._silent.get(side, (frozenset(), float("-inf")))
+            if silent != before and now - told_at >= PROGRESS_SECONDS:
                 told = "; ".join(reading.silent.values()) or "all gateway pods' counters answer again"
                 self.world.journal.note("silent", side, after=sorted(silent), reason=told)
                 log.warning("%s's gateway: %s%s", side, told, "; the others are counted" if silent else "")
-            self._silent[side] = silent
+                self._silent[side] = silent, now
 
     def _judge(self, service: str, problem: str | None) -> Judged:
         if problem:
@@ -491,12 +493,13 @@ class Shift:
         if dwell:
             self.world.journal.note("progress", "shift", after=dwell)
 
-    def _note_baselines(self) -> None:
-        """What blue showed so far, for a run after this one: at 100 % nobody can ask it any more."""
+    def _note_baselines(self, services: Collection[str] = ()) -> None:
+        """What blue showed so far, for a run after this one: at 100 % nobody can ask it any more. Of all that green serves,
+        or of these.
+        """
         known = {
             s: Baseline(self._samples[s].remembered(), self._store.remembered_latency(s) if self._store else None)
-            for s, there in self.state.items()
-            if there.phase not in (Phase.RETURNED, Phase.HELD)
+            for s in services or [s for s, there in self.state.items() if there.phase in JUDGED]
         }
         new = {s: baseline for s, baseline in known.items() if baseline != self._baselines.get(s)}
         if new:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def running(note: Path) -> bool:
         return False
 
 
+def gone(note: Path) -> None:
+    """It was sent its end when the command went on; on a busy machine it takes its time to go."""
+    deadline = time.monotonic() + 10
+    while running(note):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_credential_program_that_hangs_is_ended_and_named(tmp_path: Path) -> None:
     note = tmp_path / "child"
     with pytest.raises(Unreachable) as caught:
@@ -32,7 +41,7 @@ def test_a_credential_program_that_hangs_is_ended_and_named(tmp_path: Path) -> N
     for part in ("the-kubeconfig", "credential program of plum (sh -c", "within 0.5 s"):
         assert part in str(caught.value)
     assert "run it by hand" in str(caught.value.remedy)
-    assert not running(note)
+    gone(note)
     assert PLUGIN_SECONDS == 15
 
 
@@ -44,4 +53,4 @@ def test_a_credential_program_ends_with_the_command_that_asked(tmp_path: Path) -
             await asyncio.wait_for(run_exec_plugin(hanging(note)), 0.5)
 
     asyncio.run(leave())
-    assert not running(note)
+    gone(note)
