@@ -154,7 +154,8 @@ def _print(console: Console, summary: dict[str, Any], folder: Path) -> None:
         if not each["in_time"]:
             took += f" (allowed: {LIMITS_SECONDS[ZERO]:g} s; is this machine busy?)"
         console.print(
-            f"{each['service']}: {each['reason']}; first bad answer to zero in {took}, {each['bad_responses']} bad answers"
+            f"{each['service']}: {each['reason']}; first bad answer to zero in {took}, {each['bad_responses']} bad answers",
+            soft_wrap=True,
         )
     console.print(f"drift in the last preview: {summary['drift']}; the whole story: {summary['seconds']:.0f} s")
     console.print(f"summary: {folder / 'summary.json'}\nreport:  {folder / 'report.html'}", soft_wrap=True)
