@@ -54,9 +54,22 @@ def request_for(route: Mapping[str, Any], gateways: Mapping[str, Object], check:
     return Request(check.host or concrete_host(route, gateways), check.path or path, method, headers)
 
 
-def sent_on(original: Mapping[str, Any], request: Request) -> Request | None:
+def by_https(route: Mapping[str, Any], gateways: Mapping[str, Object]) -> bool:
+    """Whether users come to this route by https: a gateway of it serves TLS, or sends them from http to there."""
+    namespace = route["metadata"].get("namespace", "")
+    for named in spec_of(route).get("gateways") or ():
+        gateway = gateways.get(named if "/" in named else f"{namespace}/{named}")
+        for server in spec_of(gateway).get("servers") or () if gateway else ():
+            protocol = str((server.get("port") or {}).get("protocol", "")).upper()
+            if protocol == "HTTPS" or (server.get("tls") or {}).get("httpsRedirect"):
+                return True
+    return False
+
+
+def sent_on(original: Mapping[str, Any], request: Request, *, https: bool = False) -> Request | None:
     """What the first rule with a destination that takes this request sends to a peer listener; None: no rule does."""
     service = routing.service_of(original)
+    carried = {routing.CARRIED["x-forwarded-proto"]: "https" if https else "http"}
     for index, rule in enumerate(spec_of(original).get("http") or ()):
         if not rule.get("route"):
             continue
@@ -67,7 +80,7 @@ def sent_on(original: Mapping[str, Any], request: Request) -> Request | None:
                     request,
                     host=str(rewrite.get("authority") or request.host),
                     path=_rewritten(request.path, match.get("uri") or {}, rewrite.get("uri")),
-                    headers={**request.headers, routing.RULE_HEADER: routing.rule_id(service, index)},
+                    headers={**request.headers, **carried, routing.RULE_HEADER: routing.rule_id(service, index)},
                 )
     return None
 

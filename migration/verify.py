@@ -29,7 +29,7 @@ from migration.export import forwards
 from migration.findings import full_name, routed_services, spec_of
 from migration.kinds import Object
 from migration.ports import Kubernetes
-from migration.request import Check, Request, request_for, sent_on
+from migration.request import Check, Request, by_https, request_for, sent_on
 
 Outcome = Literal["ok", "failed", "not verified"]
 PATIENCE_SECONDS = 120.0
@@ -180,7 +180,7 @@ async def _enrolled_verdict(
         text = f"green has no VirtualService {', '.join(lacking)}, though the service is enrolled"
         return ServiceVerdict(name, False, (), (text,), remedy=f"run `bluegreen enroll {name}` again: it makes what is missing")
     public = request_for(original, world.gateways, check)
-    request = sent_on(original, public)
+    request = sent_on(original, public, https=by_https(original, world.gateways))
     if request is None:
         text = f"no rule of its route with a destination takes {public}"
         remedy = f"set a path that one takes: services.{name}.check.path in migration.yaml"

@@ -13,7 +13,7 @@ import routing
 from migration import kinds
 from migration.answers import Answer
 from migration.errors import Unreachable
-from migration.request import Check, Request, request_for, sent_on
+from migration.request import Check, Request, by_https, request_for, sent_on
 from migration.verify import ServiceVerdict, verify
 from tests.fakes.apiserver import FakeApiServer
 from tests.unit.replicate.test_preflight import LABELS, PUBLIC, SERVICE, one, route, workload
@@ -349,3 +349,20 @@ def test_what_the_original_would_send_on(rules: list[dict[str, Any]], expected: 
     sent = sent_on(route(http=rules), Request("a", "/api/x"))
     told = sent and f"{sent.headers[routing.RULE_HEADER].removeprefix('shop/web/')} {sent}"
     assert told == expected
+
+
+@pytest.mark.parametrize(
+    ("server", "scheme"),
+    [
+        pytest.param({"port": {"number": 80, "protocol": "HTTP"}}, "http", id="plain"),
+        pytest.param({"port": {"number": 443, "protocol": "HTTPS"}, "tls": {"mode": "SIMPLE"}}, "https", id="TLS"),
+        pytest.param({"port": {"number": 80, "protocol": "HTTP"}, "tls": {"httpsRedirect": True}}, "https", id="redirect"),
+    ],
+)
+def test_a_service_that_is_asked_by_the_peer_listener_is_told_the_scheme_that_its_users_have(server, scheme):
+    """It would answer a redirect to https otherwise, which proves nothing."""
+    original = route(gateways=["istio-system/public"])
+    gateways = {"istio-system/public": {"spec": {"servers": [server]}}}
+    sent = sent_on(original, Request("a", "/"), https=by_https(original, gateways))
+    assert sent is not None
+    assert sent.headers[routing.CARRIED["x-forwarded-proto"]] == scheme
