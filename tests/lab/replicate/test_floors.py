@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Bare, on
+
+from tests.lab.replicate.conftest import Bare, on
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
