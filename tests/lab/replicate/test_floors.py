@@ -57,7 +57,10 @@ class Project:
                 "spec": {"hosts": [f"{name}.test"], "gateways": ["g"], "http": [{"route": [{"destination": {"host": name}}]}]},
             }
             (folder / f"edge.routes/{NAMESPACE}.{name}.yaml").write_text(json.dumps(route))
-        clusters = {b.name: {"kubeconfig": str(b.kubeconfig), "gateway": {"address": "127.0.0.1"}} for b in pair}
+        clusters = {
+            bare.name: {"kubeconfig": str(bare.kubeconfig), "gateway": {"address": f"192.0.2.{number}"}}
+            for number, bare in enumerate(pair, start=1)
+        }
         (folder / "migration.yaml").write_text(json.dumps({"clusters": clusters, "edge": edge.name}))
 
     def run(self, *words: str, code: int = 0) -> Any:
