@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,16 @@ class Project:
         }
 
 
-def test_floors_go_back_as_they_were_and_what_people_set_since_stays(pair: tuple[Bare, Bare], tmp_path: Path) -> None:
-    blue, green = pair
+@pytest.fixture
+def alone(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
+    """Other tests replicate all of these clusters: what this one makes and changes does not stay."""
+    yield pair
+    for bare in pair:
+        bare.kubectl("delete", "hpa,deployments", "--all", "-n", NAMESPACE)
+
+
+def test_floors_go_back_as_they_were_and_what_people_set_since_stays(alone: tuple[Bare, Bare], tmp_path: Path) -> None:
+    pair = blue, green = alone
     for bare, manager in ((blue, "helm"), (green, "bluegreen-replicate")):
         bare.kubectl("create", "namespace", NAMESPACE, check=False)
         items = {"apiVersion": "v1", "kind": "List", "items": [each for name in NAMES for each in objects(name, 5)]}
