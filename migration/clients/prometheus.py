@@ -51,19 +51,22 @@ class Selectors:
     any_answers: str  # of whatever cluster
 
 
+# VictoriaMetrics takes the whole second before for "now", and windows would begin up to a second too early; the second
+# after has nothing in it yet.
+_RANGE = "[{window}] offset -1s"
 # Envoy names classes of answers upstream_rq_xx{...="5"}, Istio's rules make upstream_rq{...="5xx"} of them; single codes
 # are upstream_rq too, statuses of gRPC grpc_N.
 _OUTBOUND = 'cluster="{cluster}",cluster_name=~"outbound[|][0-9]+[|][^|]*[|]({hosts});?"'
 _SENT = 'cluster="{cluster}",reporter="source",source_workload_namespace="istio-system",destination_service=~"({hosts})"'
 SELECTORS: Mapping[Dialect, Selectors] = {
     "envoy": Selectors(
-        answers=f'{{{{__name__=~"envoy_cluster_upstream_rq(_xx)?|envoy_cluster_grpc_[0-9]+",{_OUTBOUND}}}}}[{{window}}]',
-        latency=f"envoy_cluster_upstream_rq_time_bucket{{{{{_OUTBOUND}}}}}[{{window}}]",
+        answers=f'{{{{__name__=~"envoy_cluster_upstream_rq(_xx)?|envoy_cluster_grpc_[0-9]+",{_OUTBOUND}}}}}{_RANGE}',
+        latency=f"envoy_cluster_upstream_rq_time_bucket{{{{{_OUTBOUND}}}}}{_RANGE}",
         any_answers='{__name__=~"envoy_cluster_upstream_rq(_xx)?"}',
     ),
     "istio": Selectors(
-        answers=f"istio_requests_total{{{{{_SENT}}}}}[{{window}}]",
-        latency=f"istio_request_duration_milliseconds_bucket{{{{{_SENT}}}}}[{{window}}]",
+        answers=f"istio_requests_total{{{{{_SENT}}}}}{_RANGE}",
+        latency=f"istio_request_duration_milliseconds_bucket{{{{{_SENT}}}}}{_RANGE}",
         any_answers="istio_requests_total",
     ),
 }

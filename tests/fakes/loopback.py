@@ -34,7 +34,7 @@ def served(answer: Callable[[web.Request], web.Response], use: Callable[[str], A
     return asyncio.run(run())
 
 
-SELECTOR = re.compile(r"([A-Za-z_:][\w:]*)?(?:\{(.*)\})?(?:\[(\d+)(ms|s|m)\])?")
+SELECTOR = re.compile(r"([A-Za-z_:][\w:]*)?(?:\{(.*)\})?(?:\[(\d+)(ms|s|m)\](?: offset (-?\d+)s)?)?")
 MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"((?:[^"\\]|\\.)*)",?')
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 LOOKBACK_SECONDS = 300.0
@@ -43,10 +43,12 @@ LOOKBACK_SECONDS = 300.0
 @dataclass
 class Store:
     """Answers instant queries as Prometheus does, of selectors (with a range or without) and of a count by labels alone:
-    anything else it cannot parse. A range is open on its left, nothing before it is told."""
+    anything else it cannot parse. A range is open on its left, nothing before it is told. `rounds`: to the whole second
+    before, as VictoriaMetrics does."""
 
     now: float
     series: Sequence[tuple[Mapping[str, str], Mapping[float, float]]]  # labels with __name__, samples by time
+    rounds: bool = False
     asked: list[str] = field(default_factory=list)
 
     def __call__(self, request: web.Request) -> web.Response:
@@ -78,16 +80,17 @@ class Store:
     def _found(self, query: str) -> tuple[list[tuple[Mapping[str, str], list[tuple[float, float]]]], bool]:
         if not (parsed := SELECTOR.fullmatch(query)):
             raise ValueError(query)
-        name, matchers, number, unit = parsed.groups()
+        name, matchers, number, unit, offset = parsed.groups()
         if matchers and MATCHER.sub("", matchers):
             raise ValueError(matchers)
         wanted = [(label, op, value) for label, op, value in MATCHER.findall(matchers or "")]
         wanted += [("__name__", "=", name)] if name else []
         if all(_fits("", op, value) for _, op, value in wanted):
             raise ValueError("vector selector must contain at least one non-empty matcher")
-        since = self.now - (float(number) * UNIT_SECONDS[unit] if number else LOOKBACK_SECONDS)
+        until = (float(int(self.now)) if self.rounds else self.now) - float(offset or 0)
+        since = until - (float(number) * UNIT_SECONDS[unit] if number else LOOKBACK_SECONDS)
         found = [
-            (labels, [(at, value) for at, value in sorted(samples.items()) if since < at <= self.now])
+            (labels, [(at, value) for at, value in sorted(samples.items()) if since < at <= min(until, self.now)])
             for labels, samples in self.series
             if all(_fits(labels.get(label, ""), op, value) for label, op, value in wanted)
         ]

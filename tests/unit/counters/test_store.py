@@ -184,8 +184,15 @@ def test_a_window_is_three_questions_and_never_longer_than_asked() -> None:
     store = Store(NOW, [WITNESS])
     ask(store, 19.9996)
     assert len(store.asked) == 3
-    assert all(query.endswith("[17999ms]") for query in store.asked)
+    assert all(query.endswith("[17999ms] offset -1s") for query in store.asked)
     assert fill("{window}", "fern", [], 0.0) == "1ms"
+
+
+@pytest.mark.parametrize("rounds", [False, True], ids=["by its clock", "by the second before"])
+def test_a_store_that_rounds_the_time_of_a_question_tells_nothing_from_before_the_window(rounds: bool) -> None:
+    now = NOW + 0.9
+    errors = {now - 4.6: 0.0, now - 3.6: 40.0, now - 2.6: 40.0, now - 1.6: 40.0, now - 0.6: 41.0}
+    assert ask(Store(now, [istio("fern", OWN, "503", errors)], rounds), 4.5) == WindowStats(1, 1)
 
 
 def test_a_sample_whose_time_is_later_than_its_page_is_no_base_for_a_window_that_begins_between_the_two() -> None:
