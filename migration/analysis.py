@@ -17,17 +17,18 @@ are worse than they were.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from migration.chance import tail, two_sample
 from migration.model import Baseline, Judged, Tally, Verdict, WindowStats
 from migration.policy import Policy
-from migration.samples import LONGEST_SECONDS, RECENT_SECONDS, Samples, Window
+from migration.samples import LONGEST_SECONDS, RECENT_SECONDS, Sample, Samples, Window
 
 ERRORS = "errors"
 LONG_WINDOWS = (RECENT_SECONDS, LONGEST_SECONDS, math.inf)  # after the policy's; infinity: since the step took effect
 SHARED_SECONDS = 3.0  # an outage of one or two seconds, and the sample in which it began
 DOUBT = 0.01  # less likely than this by chance: a step does not end on it
+DILUTED = 0.8  # of what green's gateway counted came by blue's: the rest are other services', or its own users'
 SURELY_WORSE = 0.05  # that blue's few answers are worse than it is remembered
 
 
@@ -44,9 +45,10 @@ def fast(samples: Samples, policy: Policy, *, alone: bool = False) -> Judged:
         if green.requests <= 0:
             continue
         rates = green.errors / green.requests, blue.errors / blue.requests if blue.requests else None
-        for kind in _kinds(green):
-            if why := _guilty(kind, window, samples, policy, alone):
-                return Judged(Verdict.FAIL, why, *rates, green.requests)
+        for part in _parts(window):
+            for kind in _kinds(part(window)):
+                if why := _guilty(kind, part, window, samples, policy, alone):
+                    return Judged(Verdict.FAIL, why, *rates, green.requests)
         last = Judged(Verdict.PASS, _told(ERRORS, green), *rates, green.requests)
     hung, active = samples.hung_seconds(), samples.green_active()
     if active >= policy.hang_requests and hung >= policy.hang_seconds:
@@ -62,6 +64,26 @@ def _windows(samples: Samples, policy: Policy) -> Iterator[Window]:
         yield window
         if window.whole:
             return
+
+
+Part = Callable[[Sample | Window], Tally]
+
+
+def _green(seen: Sample | Window) -> Tally:
+    return seen.green
+
+
+def _sent(seen: Sample | Window) -> Tally:
+    return seen.sent
+
+
+def _parts(window: Window) -> tuple[Part, ...]:
+    """What of green is judged: all of it and, where that has answers of others too, what blue's gateway forwarded.
+
+    A gateway counts a destination that several services share for all of them together: one that fails could hide there.
+    """
+    diluted = 0 < window.sent.requests < DILUTED * window.green.requests
+    return (_green, _sent) if diluted else (_green,)
 
 
 def _kinds(green: Tally) -> tuple[str, ...]:
@@ -101,8 +123,8 @@ def _can_tell(kind: str, green: Tally, blue: Tally, alarm: float) -> bool:
     return two_sample(_count(green, kind), green.requests, 0, blue.requests, alarm) < alarm
 
 
-def _guilty(kind: str, window: Window, samples: Samples, policy: Policy, alone: bool) -> str | None:
-    green, blue = window.green, window.blue
+def _guilty(kind: str, part: Part, window: Window, samples: Samples, policy: Policy, alone: bool) -> str | None:
+    green, blue = part(window), window.blue
     if not _too_many(kind, green, policy):
         return None
     when = "since the step took effect" if window.whole else f"within {window.seconds:g} s"
@@ -113,11 +135,11 @@ def _guilty(kind: str, window: Window, samples: Samples, policy: Policy, alone: 
     known = samples.remembered(window.since) + blue
     if not _worse_than_remembered(kind, green, known, policy, alone) or _blue_is_worse_too(kind, window, samples):
         return None
-    green = samples.without_worst(window, SHARED_SECONDS, lambda answers: _count(answers, kind))
-    if not _too_many(kind, green, policy) or not _worse_than_remembered(kind, green, known, policy, alone):
+    forgiven = samples.without_worst(window, SHARED_SECONDS, lambda answers: _count(answers, kind), part)
+    if not _too_many(kind, forgiven, policy) or not _worse_than_remembered(kind, forgiven, known, policy, alone):
         return None
     showed = f"blue showed {_count(known, kind)} of {known.requests}" if known.requests else "nothing is known of blue"
-    return f"{_told(kind, window.green)} {when} ({_rate(kind, window.green)}), {showed}"
+    return f"{_told(kind, green)} {when} ({_rate(kind, green)}), {showed}"
 
 
 def _worse_than_remembered(kind: str, green: Tally, known: Tally, policy: Policy, alone: bool) -> bool:
@@ -146,10 +168,13 @@ def _blue_is_worse_too(kind: str, window: Window, samples: Samples) -> bool:
 def doubt(samples: Samples, policy: Policy) -> str | None:
     """Why all that happened since the step took effect is not good enough to end it; None: it is."""
     window = samples.over()
-    if window is None or window.green.requests <= 0:
-        return None
-    if why := _in_doubt(window.green, window.blue, samples.remembered(window.since), policy):
-        return f"{why} since the step took effect"
+    if window is None:
+        return "nothing was counted yet in this run"
+    if window.green.requests <= 0:
+        return None  # too few requests hold it by themselves
+    for part in _parts(window):
+        if why := _in_doubt(part(window), window.blue, samples.remembered(window.since), policy):
+            return f"{why} since the step took effect"
     return None
 
 

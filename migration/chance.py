@@ -40,6 +40,7 @@ def two_sample(bad: int, requests: int, other_bad: int, other_requests: int, eno
     1.0 where it has no more than its part, or where the other side has answered nothing: then nothing can be said.
     `enough` as in `tail`.
     """
+    requests, other_requests = max(requests, bad), max(other_requests, other_bad)
     whole, all_bad = requests + other_requests, bad + other_bad
     if bad <= 0 or other_requests <= 0 or bad * whole <= all_bad * requests:
         return 1.0

@@ -49,6 +49,7 @@ class Observation:
     requests: Mapping[str, int] = field(default_factory=dict)
     doubts: Mapping[str, str] = field(default_factory=dict)  # why the whole step so far is not good enough to end it
     foreign: Mapping[str, str] = field(default_factory=dict)
+    raised: Mapping[str, int] = field(default_factory=dict)  # to which share of green, of those that are foreign
     window_open: bool = True
     paused: str | None = None
     stuck: str | None = None  # why what must be on disk before a step cannot be written
@@ -80,12 +81,19 @@ def decide(order: Order, state: State, seen: Observation, policy_of: Callable[[s
         there = services.get(service)
         if there is None or there.phase is Phase.FROZEN:
             continue
-        if there.phase is Phase.RETURNED:
+        raised = seen.raised.get(service, 0)
+        if there.phase is Phase.RETURNED and raised > 0:
             moves.append(Move(service, 0, f"went back and stays back: {who}", back=True, over=True))
             notes.append(Note("keep", service, who))
             continue
         services[service] = replace(
-            there, phase=Phase.FROZEN, reason=who, in_effect_at=now, dwell_seconds=0.0, dwell_done_at=None
+            there,
+            phase=Phase.FROZEN,
+            split_bp=max(there.split_bp, raised),
+            reason=who,
+            in_effect_at=now,
+            dwell_seconds=0.0,
+            dwell_done_at=None,
         )
         notes.append(Note("freeze", service, who))
     guilty: dict[str, str] = {}

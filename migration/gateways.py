@@ -41,6 +41,7 @@ class Gateways:
         self.routers, self.clock, self.fence, self.force = routers, clock, fence, force
         self.owed: dict[Side, set[str]] = {side: set() for side in SIDES}
         self.foreign: dict[str, str] = {}
+        self.raised: dict[str, int] = {}  # green's share of those, where somebody made it one of ours
         self.lost: LostFence | None = None  # found beside the run; whoever runs it raises it
         self._intent, self._paid = intent, paid
         # services of `owed` whose last try failed; the others are being written
@@ -165,10 +166,11 @@ class Gateways:
                     continue
                 what = "removed it" if route is None else f"changed it at {route.changed_at}"
                 self.foreign[service] = f"{route.manager if route else 'somebody'} {what} on {side}"
+                self.raised[service] = max(self.raised.get(service, 0), (route.split_bp or 0) if route else 0)
 
     def write_over(self) -> dict[str, str]:
         """Owes both gateways what others changed, and forgets that it was: by service, who it was."""
-        written_over, self.foreign = self.foreign, {}
+        written_over, self.foreign, self.raised = self.foreign, {}, {}
         for side in SIDES:
             self.owed[side] |= set(written_over)
         return written_over

@@ -9,8 +9,9 @@ without an outcome is open: whoever comes next looks at the live world. A last l
 file is opened; any other line that cannot be read is an error, because then something else wrote here.
 
 Operations: shift (a split), rollback, entry, enroll, unenroll: with intents. Notes: start, stop, progress (dwell so far,
-`after` = {service: seconds}), baseline (what blue answered so far, `after` = {service: {requests, errors, classes,
-latency_ms}}), effect, hold, return, keep (raised by somebody after it went back), freeze, thaw, retry, reassert, bake,
+`after` = {service: seconds}), step (what came of the present step, `after` = {service: {blue, green, sent}}, each
+{requests, errors, classes}), baseline (what blue answered so far, `after` = {service: {requests, errors, classes, latency_ms,
+bins}}), effect, hold, return, keep (raised by somebody after it went back), freeze, thaw, retry, reassert, bake,
 silent (gateway pods whose counters do not answer).
 
 A disk that takes nothing: an intent raises, since nothing may be begun without it; outcomes and notes are kept and written
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from migration.errors import ConfigError
-from migration.model import Baseline, Tally
+from migration.model import Baseline, Step, Tally
 
 FILE = "journal.jsonl"
 Kind = Literal["intent", "outcome", "note"]
@@ -167,6 +168,7 @@ class Remembered:
     reason: str = ""
     open_values: tuple[int, ...] = ()  # splits an open intent may have left
     baseline: Baseline = field(default_factory=Baseline)
+    step: Step = field(default_factory=Step)
 
 
 def remember(events: Iterable[Event]) -> dict[str, Remembered]:
@@ -181,13 +183,16 @@ def remember(events: Iterable[Event]) -> dict[str, Remembered]:
         if event.op in ("shift", "rollback") and event.kind == "outcome" and isinstance(event.after, int):
             entry = of(event.target)
             if entry.split_bp != event.after:
-                entry.dwell_seconds = 0.0
+                entry.dwell_seconds, entry.step = 0.0, Step()
                 if entry.state == "baked":
                     entry.state = ""
             entry.split_bp = event.after
         elif event.op == "progress" and isinstance(event.after, Mapping):
             for service, seconds in event.after.items():
                 of(service).dwell_seconds = float(seconds)
+        elif event.op == "step" and isinstance(event.after, Mapping):
+            for service, told in event.after.items():
+                of(service).step = _step(told)
         elif event.op == "baseline" and isinstance(event.after, Mapping):
             for service, told in event.after.items():
                 of(service).baseline = _baseline(told)
@@ -197,7 +202,7 @@ def remember(events: Iterable[Event]) -> dict[str, Remembered]:
             entry.reason = event.reason
         elif event.op in ("retry", "thaw"):
             entry = of(event.target)
-            entry.state, entry.reason, entry.dwell_seconds = "", "", 0.0
+            entry.state, entry.reason, entry.dwell_seconds, entry.step = "", "", 0.0, Step()
         elif event.op == "unenroll" and event.kind == "outcome":
             services.pop(event.target, None)
     for event in open_intents(known):
@@ -208,20 +213,33 @@ def remember(events: Iterable[Event]) -> dict[str, Remembered]:
 
 def told_baseline(baseline: Baseline) -> dict[str, Any]:
     """As a `baseline` note has it."""
-    answers = baseline.answers
-    return {
-        "requests": answers.requests,
-        "errors": answers.errors,
-        "classes": dict(answers.classes),
-        "latency_ms": baseline.latency_ms,
-    }
+    return {**_told(baseline.answers), "latency_ms": baseline.latency_ms, "bins": baseline.bins}
+
+
+def told_step(step: Step) -> dict[str, Any]:
+    """As a `step` note has it."""
+    return {"blue": _told(step.blue), "green": _told(step.green), "sent": _told(step.sent)}
+
+
+def _told(answers: Tally) -> dict[str, Any]:
+    return {"requests": answers.requests, "errors": answers.errors, "classes": dict(answers.classes)}
+
+
+def _answers(told: Mapping[str, Any]) -> Tally:
+    classes = {str(name): int(count) for name, count in told["classes"].items()}
+    return Tally(int(told["requests"]), int(told["errors"]), 0, classes)
 
 
 def _baseline(told: Mapping[str, Any]) -> Baseline:
     try:
-        classes = {str(name): int(count) for name, count in told["classes"].items()}
         latency = told["latency_ms"]
-        answers = Tally(int(told["requests"]), int(told["errors"]), 0, classes)
-        return Baseline(answers, None if latency is None else float(latency))
+        return Baseline(_answers(told), None if latency is None else float(latency), int(told["bins"]))
     except (KeyError, TypeError, ValueError, AttributeError):
         return Baseline()  # written by another version: as good as none
+
+
+def _step(told: Mapping[str, Any]) -> Step:
+    try:
+        return Step(_answers(told["blue"]), _answers(told["green"]), _answers(told["sent"]))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return Step()

@@ -137,10 +137,23 @@ class WindowStats:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What blue is remembered to have shown of one service, by the gateways' counters and by the metrics store."""
+    """What blue is remembered to have shown of one service, by the gateways' counters and by the metrics store.
+
+    `bins`: over how many stretches of 10 s in which it answered; 0 where it is not told.
+    """
 
     answers: Tally = field(default_factory=Tally)
     latency_ms: float | None = None
+    bins: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What both sides answered since a step took effect; `sent` is what the other gateway saw of green's part."""
+
+    blue: Tally = field(default_factory=Tally)
+    green: Tally = field(default_factory=Tally)
+    sent: Tally = field(default_factory=Tally)
 
 
 # -- verdicts --------------------------------------------------------------------------------------------------------

@@ -33,11 +33,16 @@ def recover(
     retry: bool = False,
     reassert: bool = False,
     returned: str | None = None,
+    elsewhere: bool = False,
 ) -> Start:
     """`live` by side; None: there is no such route on that side. `returned`: why it went back, as the clusters keep it;
-    that counts unless the journal knows that it moved on since.
+    that counts unless the journal knows that it moved on since. `elsewhere`: another store has written here; where it sent
+    to green again what this one's journal has as returned, its word is the later one.
     """
     memory = memory or Remembered()
+    sent_again = all(route is not None and (route.split_bp or 0) > 0 and route.manager == MANAGER for route in live.values())
+    if elsewhere and sent_again and returned is None and memory.state == "returned":
+        memory = Remembered()
     if returned is None and memory.state == "returned":
         returned = memory.reason
     where = {file_bp, *(route.split_bp if route else None for route in live.values())}

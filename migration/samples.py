@@ -9,12 +9,13 @@ meanwhile may be older.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from migration.model import GatewayCounters, ServiceCounters, Side, Tally
+from migration.model import Baseline, GatewayCounters, ServiceCounters, Side, Step, Tally
 
 NONE = ServiceCounters()
+SIDES: tuple[Side, Side] = ("blue", "green")
 RECENT_SECONDS = 60.0  # every sample is kept so long
 THIN_SECONDS = 10.0  # one sample in so many seconds is kept after that ...
 LONGEST_SECONDS = 600.0  # ... for so long
@@ -52,6 +53,7 @@ class Sample:
     at: float  # monotonic, when the reading was begun
     blue: Tally  # since the step took effect; `active` as it is
     green: Tally
+    sent: Tally  # of green's part what blue's gateway forwarded: exact where several services share a destination
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,14 @@ class Window:
     whole: bool
     blue: Tally
     green: Tally
+    sent: Tally
 
 
 class Samples:
     """Counters that began again (a restarted proxy) add what they show, never a negative number."""
 
-    def __init__(self, remembered: Tally | None = None) -> None:
-        """`remembered`: what blue is known to have answered before this run."""
+    def __init__(self, remembered: Baseline | None = None, step: Step | None = None) -> None:
+        """`remembered`: what blue is known to have answered before this run; `step`: what came of the present step then."""
         self._recent: list[Sample] = []
         self._older: list[Sample] = []
         self._starts_at = float("-inf")
@@ -77,8 +80,13 @@ class Samples:
         self._base: dict[Side, ServiceCounters] = {"blue": NONE, "green": NONE}  # the sums at that moment
         self._last: dict[tuple[Side, str], tuple[str, ServiceCounters]] = {}  # by side and pod: epoch and counters
         self._sum: dict[Side, ServiceCounters] = {"blue": NONE, "green": NONE}
-        # blue's answers up to a moment, of stretches in which it had any; the first one is what was known before
-        self._memory: list[tuple[float, Tally]] = [(float("-inf"), remembered or Tally())]
+        self._carried = step or Step()
+        # Blue's answers up to a moment, of stretches in which it had any. Those of before this run go one by one, too.
+        known = remembered or Baseline()
+        bins = min(known.bins or BINS, BINS) if known.answers.requests else 1
+        self._memory: list[tuple[float, Tally]] = [
+            (float("-inf"), _part(known.answers, number, bins)) for number in range(1, bins + 1)
+        ]
         self._forgotten = Tally()
         self._bin_began: tuple[float, Tally] | None = None
 
@@ -89,13 +97,18 @@ class Samples:
             answered = {(side, pod) for side, reading in gateways.items() for pod in reading.pods or ("",)}
             self._last = {key: there for key, there in self._last.items() if key in answered}
         for side, reading in gateways.items():
-            for pod, services in (reading.pods or {"": reading.services}).items():
+            pods = reading.pods or {"": reading.services}
+            for pod, services in pods.items():
                 self._grow(side, pod, reading.epoch, services.get(service, NONE))
+            # requests open now are those of the pods that answer now
+            open_now = [services.get(service, NONE) for services in pods.values()]
+            self._sum[side] = _with_active(self._sum[side], open_now)
         self._remember(at)
         if begins:
             self._base = dict(self._sum)
         if begins or self._first is not None:
-            newest = Sample(at, *sides(*(_since(self._sum[side], self._base[side]) for side in ("blue", "green"))))
+            blue, green = (_since(self._sum[side], self._base[side]) for side in SIDES)
+            newest = Sample(at, *sides(blue, green), blue.forwarded)
             self._first = self._first or newest
             self._keep(newest)
 
@@ -122,8 +135,13 @@ class Samples:
         gone = bisect_right(self._older, newest.at - LONGEST_SECONDS, key=_at) - 1
         del self._older[: max(gone, 0)]
 
-    def restart(self, at: float) -> None:
-        """A step takes effect: its history begins with the first reading that is begun at or after `at`."""
+    def restart(self, at: float, *, anew: bool = True) -> None:
+        """A step takes effect: its history begins with the first reading that is begun at or after `at`.
+
+        `anew`: it is another step than the one that was carried over from an earlier run.
+        """
+        if anew:
+            self._carried = Step()
         self._remember(at, at_once=True)  # blue may fall silent by it
         self._starts_at, self._first = at, None
         self._recent, self._older = [], []
@@ -139,10 +157,20 @@ class Samples:
                 base = kept[index - 1]
                 break
         whole = base is self._first
-        return Window(base.at, newest.at - base.at, whole, newest.blue - base.blue, newest.green - base.green)
+        blue, green, sent = newest.blue - base.blue, newest.green - base.green, newest.sent - base.sent
+        if whole:
+            blue, green, sent = self._carried.blue + blue, self._carried.green + green, self._carried.sent + sent
+        return Window(base.at, newest.at - base.at, whole, _whole(blue), _whole(green), _whole(sent))
 
-    def without_worst(self, window: Window, seconds: float, bad: Callable[[Tally], int]) -> Tally:
-        """Green's answers in the window less those of its worst stretch of so many seconds."""
+    def step(self) -> Step:
+        """All since the step took effect, for a run after this one."""
+        window = self.over()
+        return Step(window.blue, window.green, window.sent) if window else self._carried
+
+    def without_worst(
+        self, window: Window, seconds: float, bad: Callable[[Tally], int], part: Callable[[Sample | Window], Tally]
+    ) -> Tally:
+        """Green's answers in the window less those of its worst stretch of so many seconds. `part`: `green` or `sent`."""
         points = [s for s in (*self._older, *self._recent) if s.at >= window.since]
         if self._first is not None and points[0].at > window.since:
             points.insert(0, self._first)
@@ -150,10 +178,10 @@ class Samples:
         for last in range(1, len(points)):
             while points[last].at - points[first].at > seconds + 1e-6 and first < last - 1:
                 first += 1
-            stretch = points[last].green - points[first].green
+            stretch = part(points[last]) - part(points[first])
             if bad(stretch) > bad(worst):
                 worst = stretch
-        return window.green - worst
+        return _whole(part(window) - worst)
 
     # -- blue's memory -------------------------------------------------------------------------------------------------
 
@@ -172,6 +200,11 @@ class Samples:
         """Blue's answers of the last hour in which it had any, up to a moment."""
         index = bisect_right(self._memory, before, key=lambda kept: kept[0])
         return self._memory[index - 1][1] - self._forgotten if index else Tally()
+
+    @property
+    def bins(self) -> int:
+        """Over how many stretches `remembered` is."""
+        return len(self._memory)
 
     # -- requests that never end ---------------------------------------------------------------------------------------
 
@@ -192,7 +225,7 @@ class Samples:
 
     def green_requests(self) -> int:
         """Green's answers since the step took effect."""
-        return self._recent[-1].green.requests if self._recent else 0
+        return self._carried.green.requests + (self._recent[-1].green.requests if self._recent else 0)
 
 
 def _at(sample: Sample) -> float:
@@ -203,10 +236,32 @@ def _grown(total: Tally, now: Tally, before: Tally) -> Tally:
     if now.requests < before.requests:
         before = Tally()
     grown = now - before
-    if not grown.requests and not grown.errors and now.active == total.active:
+    if not grown.requests and not grown.errors:
         return total
     classes = {name: count for name, count in grown.classes.items() if count > 0}
-    return total + Tally(grown.requests, max(grown.errors, 0), now.active - total.active, classes)
+    return total + Tally(grown.requests, max(grown.errors, 0), 0, classes)
+
+
+def _with_active(total: ServiceCounters, pods: Iterable[ServiceCounters]) -> ServiceCounters:
+    now = list(pods)
+    return ServiceCounters(
+        replace(total.local, active=sum(pod.local.active for pod in now)),
+        replace(total.forwarded, active=sum(pod.forwarded.active for pod in now)),
+        replace(total.peer_in, active=sum(pod.peer_in.active for pod in now)),
+    )
+
+
+def _part(whole: Tally, number: int, of: int) -> Tally:
+    """The first `number` of `of` equal parts."""
+    classes = {name: count * number // of for name, count in whole.classes.items()}
+    return Tally(whole.requests * number // of, whole.errors * number // of, 0, classes)
+
+
+def _whole(grown: Tally) -> Tally:
+    """No less requests than answers: two gateways are not read in the same instant."""
+    classes = {name: count for name, count in grown.classes.items() if count > 0} if grown.classes else grown.classes
+    errors = max(grown.errors, 0)
+    return Tally(max(grown.requests, errors + sum(classes.values())), errors, grown.active, classes)
 
 
 def _since(now: ServiceCounters, base: ServiceCounters) -> ServiceCounters:

@@ -12,15 +12,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from migration import analysis, returned
 from migration.decide import JUDGED, ON_GREEN, WAITS, Decision, Observation, decide
 from migration.entry import entry_back
-from migration.errors import BluegreenError, LostFence, Unreachable
+from migration.errors import BluegreenError, Held, LostFence, Unreachable
 from migration.gateways import SIDES, Gateways
-from migration.journal import Remembered, remember, told_baseline
+from migration.journal import Remembered, remember, told_baseline, told_step
 from migration.model import (
     WHOLE_BP,
     Baseline,
@@ -37,7 +37,7 @@ from migration.model import (
 from migration.record import write_record
 from migration.recover import recover
 from migration.samples import Samples
-from migration.stackfile import Edge
+from migration.stackfile import Edge, StackFile
 from migration.store_words import StoreWords
 from migration.world import Result, Rules, Shown, World
 
@@ -135,8 +135,10 @@ class Shift:
         )
         self._generation = max(edge.generation, *(state.generation or 0 for state in live.values()))
         highest = max(state.fence for state in live.values())
-        if world.lock.rise_above(highest):
+        elsewhere = world.lock.rise_above(highest)
+        if elsewhere:
             log.warning("another store has written here: fence %d; its journal is not here", highest)
+            _refuse_older(edge, self._generation, world.file)
             world.journal.fence = self._gates.fence = world.lock.fence
         memory = remember(world.journal.events)
         kept = returned.kept(live)
@@ -151,10 +153,12 @@ class Shift:
                 retry=service in retry,
                 reassert=self.rules.reassert,
                 returned=kept.get(service),
+                elsewhere=elsewhere,
             )
             self.state[service] = start.state
-            known = memory.get(service, Remembered()).baseline
-            self._samples[service] = Samples(known.answers)
+            before = memory.get(service, Remembered())
+            known = before.baseline
+            self._samples[service] = Samples(known, before.step if start.state.dwell_seconds > 0 else None)
             self._baselines[service] = known
             if self._store:
                 self._store.remember(service, known.latency_ms)
@@ -199,10 +203,9 @@ class Shift:
             fast=fast,
             slow=slow,
             requests={service: samples.green_requests() for service, samples in self._samples.items()},
-            doubts={
-                service: why for service in judged if (why := analysis.doubt(self._samples[service], rules.policy_of(service)))
-            },
+            doubts=self._doubts(judged),
             foreign=self._foreign_now(),
+            raised=self._gates.raised,
             window_open=rules.window_open(world.clock.wall()),
             paused=rules.paused(),
             stuck=self._file_trouble or world.journal.trouble,
@@ -297,6 +300,7 @@ class Shift:
             over = [move.service for move in moves if move.over]
             for service in over:
                 self._gates.foreign.pop(service, None)
+                self._gates.raised.pop(service, None)
             await self._gates.write(list(targets), wait_for=[side for side in SIDES if side in self._entry_sides], over=over)
             self._write_file(targets)
             ids = world.journal.intents("shift", changes, needed=False)
@@ -344,7 +348,12 @@ class Shift:
             return
         for service, there in self.state.items():
             if service in change.services:
+                now = edge.services.get(service, 0)
+                if there.phase is Phase.RETURNED and now == 0 and service in edge.services:
+                    continue  # as it is on the gateways
                 self._gates.foreign.setdefault(service, f"{file.path} was changed: {change.services[service]}")
+                if there.split_bp == 0:
+                    self._gates.raised[service] = max(self._gates.raised.get(service, 0), now)
             elif change.whole and there.phase not in (Phase.RETURNED, Phase.HELD):
                 self._gates.foreign.setdefault(service, f"{file.path} was changed: {change.told}")
         if change.whole:
@@ -418,7 +427,7 @@ class Shift:
         if there.split_bp == split and there.in_effect_at is None:
             now = clock.monotonic()
             self.state[service] = replace(there, in_effect_at=now)
-            self._samples[service].restart(now)
+            self._samples[service].restart(now, anew=False)
             proof = "in effect" if all(results) else "accepted, not proven"
             self.world.journal.note("effect", service, after=split, reason=proof)
 
@@ -467,7 +476,22 @@ class Shift:
         if problem:
             return Judged(Verdict.ERROR, problem)
         alone = self.state[service].split_bp >= WHOLE_BP
-        return analysis.fast(self._samples[service], self.rules.policy_of(service), alone=alone)
+        try:
+            return analysis.fast(self._samples[service], self.rules.policy_of(service), alone=alone)
+        except Exception as problem:  # whatever it is: a service that cannot be judged is not watched, and others must be
+            log.exception("%s cannot be judged", service)
+            return Judged(Verdict.ERROR, f"its numbers cannot be judged: {problem!r}")
+
+    def _doubts(self, services: Iterable[str]) -> dict[str, str]:
+        found = {}
+        for service in services:
+            try:
+                why = analysis.doubt(self._samples[service], self.rules.policy_of(service))
+            except Exception as problem:
+                why = f"its numbers cannot be judged: {problem!r}"
+            if why:
+                found[service] = why
+        return found
 
     def _blue_answers(self, service: str) -> Tally:
         return self._samples[service].remembered()
@@ -489,18 +513,20 @@ class Shift:
         return {s: who for s, who in self._gates.foreign.items() if s in self.state and self.state[s].phase is not Phase.FROZEN}
 
     def _note_progress(self) -> None:
-        dwell = {s: round(there.dwell_seconds, 3) for s, there in self.state.items() if there.phase in ON_GREEN}
+        under_way = (Phase.MOVING, Phase.ARRIVED)
+        dwell = {s: round(there.dwell_seconds, 3) for s, there in self.state.items() if there.phase in under_way}
         if dwell:
             self.world.journal.note("progress", "shift", after=dwell)
+            self.world.journal.note("step", "shift", after={s: told_step(self._samples[s].step()) for s in dwell})
 
     def _note_baselines(self, services: Collection[str] = ()) -> None:
         """What blue showed so far, for a run after this one: at 100 % nobody can ask it any more. Of all that green serves,
         or of these.
         """
-        known = {
-            s: Baseline(self._samples[s].remembered(), self._store.remembered_latency(s) if self._store else None)
-            for s in services or [s for s, there in self.state.items() if there.phase in JUDGED]
-        }
+        known = {}
+        for service in services or [s for s, there in self.state.items() if there.phase in JUDGED]:
+            samples, latency = self._samples[service], self._store.remembered_latency(service) if self._store else None
+            known[service] = Baseline(samples.remembered(), latency, samples.bins)
         new = {s: baseline for s, baseline in known.items() if baseline != self._baselines.get(s)}
         if new:
             self.world.journal.note("baseline", "shift", after={s: told_baseline(each) for s, each in new.items()})
@@ -544,6 +570,15 @@ class Shift:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _refuse_older(edge: Edge, live: int, file: StackFile) -> None:
+    """Of another store's file only the newest tells where users should be; an older one would take them back."""
+    if edge.generation < live:
+        raise Held(
+            f"{file.path} is of generation {edge.generation}, live is {live}, which another store wrote: nothing was changed",
+            remedy=f"get the newest {file.path.name} (git pull), then `bluegreen shift`; `bluegreen rollback` needs none",
+        )
 
 
 def _entry_sides(edge: Edge) -> frozenset[Side]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from migration.errors import Held
 from migration.journal import read, remember
 from migration.model import GatewayCounters, Phase
 from tests.fakes.clock import run
@@ -220,6 +221,78 @@ def test_what_went_back_and_is_raised_by_somebody_else_is_written_to_zero_again(
     kept = [event.reason for event in read(tmp_path / ".bluegreen/journal.jsonl") if event.op == "keep"]
     assert len(kept) == 2
     assert "2000" in kept[1]
+
+
+def test_an_owner_who_edits_blues_route_of_what_went_back_is_not_fought(tmp_path: Path):
+    universe = Universe(tmp_path, SHOP)
+    universe.green_errors = lambda service, now: 0.5 if service == S else 0.0
+
+    async def edit_route(loop, world):
+        await until(lambda: S in loop.state and loop.state[S].phase is Phase.RETURNED and world.live(S) == (0, 0))
+        route = world.routes["blue"][S]
+        route.split, route.version, route.manager = None, route.version + 1, "kubectl-edit"
+        await until(lambda: loop.state[S].phase is Phase.FROZEN)
+
+    result = shift(universe, during=edit_route, policy=replace(FAST, bake_seconds=60))
+    assert universe.live(S) == (None, 0)
+    assert (list(result.returned), "kubectl-edit" in result.frozen[S]) == ([S], True)
+
+
+def test_a_held_service_that_somebody_raises_is_watched_and_taken_back(tmp_path: Path):
+    async def meddle(loop, world):
+        await until(lambda: S in loop.state)
+        for side in ("blue", "green"):
+            world.routes[side][S].split, world.routes[side][S].version = 2000, world.routes[side][S].version + 1
+
+    # something has to run while it is raised: another service bakes
+    universe = Universe(tmp_path, SHOP, rate=2.0, green_errors=lambda s, n: 1.0 if s == S else 0.0)
+    policy = replace(FAST, dwell_seconds=30, bake_seconds=900)
+    result = shift(universe, during=meddle, policy=policy, held=frozenset({S}), limit=6000.0)
+    assert list(result.returned) == [S]
+    assert universe.live(S) == (0, 0)
+
+
+def test_what_another_store_sent_again_is_not_taken_back_by_this_ones_old_journal(tmp_path: Path):
+    universe = Universe(tmp_path, green_errors=lambda s, n: 0.5)
+    assert list(shift(universe).returned) == [S]
+    mine = (tmp_path / ".bluegreen").rename(tmp_path / "mine")
+    universe.green_errors = lambda s, n: 0.0
+    assert shift(universe, retry=frozenset({S})).arrived == (S,)
+    (tmp_path / ".bluegreen").rename(tmp_path / "theirs")
+    mine.rename(tmp_path / ".bluegreen")
+    assert shift(universe).arrived == (S,)
+    assert universe.live(S) == (10_000, 10_000)
+
+
+def test_an_older_file_of_another_store_is_refused_before_anything_is_written(tmp_path: Path):
+    universe = Universe(tmp_path)
+    old = universe.edge.read_text()
+    assert shift(universe).arrived == (S,)
+    (tmp_path / ".bluegreen").rename(tmp_path / "theirs")
+    universe.edge.write_text(old)
+    with pytest.raises(Held, match="generation 1, live is"):
+        shift(universe)
+    assert universe.live(S) == (10_000, 10_000)
+
+
+# -- restarts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_bake_that_is_cut_into_pieces_is_judged_as_a_whole(tmp_path: Path):
+    universe = Universe(tmp_path, rate=0.3, green_errors=lambda s, n: 0.0)
+    policy = replace(FAST, steps_bp=(5000, 10_000), dwell_seconds=600, bake_seconds=3600, min_requests=5)
+
+    async def stop(loop, world):
+        await asyncio.sleep(300)
+        loop.stop.set()
+
+    for _ in range(40):
+        shift(universe, policy=policy, during=stop)
+        if universe.live(S)[0] == 10_000:
+            universe.green_errors = lambda s, n: 0.06
+    events = read(tmp_path / ".bluegreen/journal.jsonl")
+    assert [event for event in events if event.op == "step"]
+    assert not [event for event in events if event.op == "bake"]
 
 
 # -- gateway pods that are silent ------------------------------------------------------------------------------------

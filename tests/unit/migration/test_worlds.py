@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from migration.analysis import doubt, fast
-from migration.model import GatewayCounters, ServiceCounters, Tally, Verdict
+from migration.model import Baseline, GatewayCounters, ServiceCounters, Tally, Verdict
 from migration.policy import Policy
 from migration.samples import Samples
 
@@ -190,3 +190,47 @@ def test_nothing_from_before_a_step_is_judged_and_a_pod_that_was_silent_then_cou
     add(4.0, a=154)  # silent again: nothing falls
     add(5.0, a=154, b=509)
     assert samples.green_requests() == 13
+
+
+def test_counts_of_two_gateways_that_were_not_read_in_the_same_instant_are_judged_all_the_same():
+    """Green's page was ahead of blue's; then every forward fails at the hop: more errors than requests in the window."""
+    samples = Samples()
+    for second, (sent, failed, arrived) in enumerate([(1000, 0, 1000), (1500, 0, 1503), (2000, 500, 1503)]):
+        readings = {"blue": ServiceCounters(Tally(4 * sent), Tally(sent, failed)), "green": ServiceCounters(Tally(arrived))}
+        samples.add(float(second), {side: GatewayCounters({S: there}) for side, there in readings.items()}, S)
+    assert fast(samples, POLICY).verdict is Verdict.FAIL
+    assert doubt(samples, POLICY)
+
+
+@pytest.mark.parametrize("name", ["errors", "404"])
+def test_a_service_does_not_hide_behind_another_one_that_shares_its_destination(name: str):
+    samples = Samples()
+    for second in range(5):
+        bad = Tally(5 * second, 5 * second) if name == "errors" else Tally(5 * second, 0, 0, {name: 5 * second})
+        both = Tally(1000 * second, bad.errors, 0, bad.classes)  # green's gateway counts the destination for both
+        readings = {"blue": ServiceCounters(Tally(100 * second), bad), "green": ServiceCounters(both)}
+        samples.add(float(second), {side: GatewayCounters({S: there}) for side, there in readings.items()}, S)
+    assert fast(samples, POLICY).verdict is Verdict.FAIL
+    assert doubt(samples, POLICY)
+
+
+def test_open_requests_are_those_of_all_pods():
+    samples = Samples()
+    for second in range(8):
+        pods = {pod: {S: ServiceCounters(forwarded=Tally(0, 0, open_now))} for pod, open_now in (("a", 20 + second), ("b", 0))}
+        total = ServiceCounters(forwarded=Tally(0, 0, 20 + second))
+        samples.add(float(second), {"blue": GatewayCounters({S: total}, pods=pods)}, S)
+    assert samples.green_active() == 27
+    assert "27 requests open" in fast(samples, POLICY).reason
+
+
+def test_blue_is_remembered_for_an_hour_over_runs_too():
+    remembered = Baseline(Tally(360_000, 36_000), bins=360)  # an outage of long ago
+    for _ in range(3):
+        samples, blue = Samples(remembered), Tally()
+        for second in range(3010):
+            blue += Tally(100)
+            samples.add(float(second), {"blue": GatewayCounters({S: ServiceCounters(local=blue)})}, S)
+        remembered = Baseline(samples.remembered(), bins=samples.bins)
+    assert remembered.answers.errors < 360
+    assert 350_000 < remembered.answers.requests < 370_000
