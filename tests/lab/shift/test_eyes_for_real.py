@@ -53,7 +53,7 @@ def test_a_changed_ttl_freezes_nothing_and_what_a_changed_share_froze_is_still_t
         eventually(lambda: project.split(bad) == (0, 0), "the way back of what is frozen", 60)
         assert not project.events("freeze", good)
         assert "bluegreen:ttl: 30" in project.edge.read_text()
-        (back,) = project.events("return", bad)
+        (back,) = eventually(lambda: project.events("return", bad), "a note of the return")
         assert "500 -> 700" in back["reason"]
         # somebody applies the old file: green gets users again, and loses them again
         for cluster in (project.plum, project.fern):

@@ -13,15 +13,14 @@ from shifting import PATIENCE, Project
 
 import routing
 from lab.client import LabClient
-from migration import kinds
 from migration.clients.kubernetes import Kubernetes
+from migration.enroll import RESOURCES
 from migration.kinds import Object
 from migration.model import MANAGER
 from migration.stackfile import StackFile
 
 MANY = 300
 SPLIT = 2500
-KINDS = {"VirtualService": kinds.VIRTUAL_SERVICE, "ServiceEntry": kinds.SERVICE_ENTRY, "Gateway": kinds.GATEWAY}
 
 
 class Shop(Project):
@@ -52,7 +51,7 @@ class Shop(Project):
             async with Kubernetes.from_kubeconfig(cluster.kubeconfig, timeout_seconds=60) as client:
 
                 async def put(obj: Object) -> None:
-                    await client.apply(KINDS.get(obj["kind"], kinds.CONFIG_MAP), obj, manager=MANAGER, force=True)
+                    await client.apply(RESOURCES[obj["kind"]], obj, manager=MANAGER, force=True)
 
                 for each in (made.destinations, (*made.peer_routes, *made.routes), (made.record,)):
                     await asyncio.gather(*map(put, each))

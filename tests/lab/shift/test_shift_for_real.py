@@ -187,11 +187,11 @@ def test_what_somebody_else_changes_is_frozen_and_named(project: Project) -> Non
         changed = re.sub(rf"(\b{project.bad}: )\d+", r"\g<1>77", project.edge.read_text())
         project.edge.write_text(changed)
         result, told = project.ended(running, 3)
-        assert sorted(result["frozen"]) == sorted(project.services), told
-        for why in result["frozen"].values():
-            assert str(project.edge) in why
-            assert f"bluegreen:services.{project.bad}" in why
-        assert project.edge.read_text() == changed
+        assert list(result["frozen"]) == [project.bad], told
+        assert f"{project.edge} was changed: bluegreen:services.{project.bad}" in result["frozen"][project.bad]
+        assert result["arrived"] == [project.good]
+        assert f"{project.bad}: 77" in project.edge.read_text()
+        assert project.split(project.bad) == (500, 500)
 
 
 def test_with_greens_api_server_dead_the_way_back_is_as_ever(project: Project) -> None:

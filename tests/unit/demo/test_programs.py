@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,8 +85,10 @@ def test_each_program_is_built_once_and_found_again(machine: Path) -> None:
     assert {file.name for file in made.bin.iterdir()} == set(programs.PACKAGES)
     assert json.loads(made.istio_crds.read_text()) == [{"kind": "CustomResourceDefinition"}]
     assert len(list(made.kwok_stages.iterdir())) == 4
-    for number, name in enumerate(programs.PACKAGES, 1):
-        assert any(line.startswith(f"built {name} ({number} of {len(programs.PACKAGES)}) after ") for line in said)
+    told = [re.match(r"built (\S+) \((\d+) of (\d+)\) after ", line) for line in said]
+    found = [match.groups() for match in told if match]  # in the order in which they are seen to be there
+    assert {name for name, _, _ in found} == set(programs.PACKAGES)
+    assert [(int(number), int(of)) for _, number, of in found] == [(n, len(found)) for n in range(1, len(found) + 1)]
     assert built(machine) == [list(programs.PACKAGES.values())]
     assert programs.ensure(said.append) == made
     assert len(built(machine)) == 1
