@@ -57,6 +57,10 @@ class Router(Protocol):
     cluster: str
     entry: Mapping[str, int]  # goes into the record with every write; set when the entry moves meanwhile
 
+    async def ready(self) -> None:
+        """Fetches credentials, which may take a program 15 s; what has a time-out of its own waits for it first."""
+        ...
+
     async def read(self) -> RouterState: ...
 
     async def write(
@@ -155,6 +159,10 @@ class Kubernetes(Protocol):
     """One cluster's API server: the part of clients/kubernetes.py that steps use."""
 
     name: str
+
+    async def ready(self) -> float:
+        """Fetches credentials where there are none yet; gives the event loop's time since when there are."""
+        ...
 
     async def discover(self, *, fresh: bool = False) -> Discovery: ...
 

@@ -103,8 +103,15 @@ async def rollback(
     taken: dict[Side, set[str]] = {side: set() for side in sides}
     seen: dict[Side, RouterState | None] = {}
     public = asyncio.Event()  # blue's public routes have all had their turn
+    # A program that fetches credentials takes seconds: no time-out of ours begins before it has ended, by its own at last.
+    opening = {side: asyncio.ensure_future(routers[side].ready()) for side in sides}
 
     async def one(side: Side) -> None:
+        try:
+            await opening[side]
+        except BluegreenError as problem:
+            wrote[side] = Written(generation, dict.fromkeys(services, problem))
+            return
         seen[side] = await _look(routers[side])
         left = _left(services, edge, seen[side])
 
@@ -148,6 +155,7 @@ async def rollback(
     green_entry = edge.green_entry_bp
     blue = asyncio.ensure_future(one("blue"))
     if green_entry == 0:  # nobody comes in by green: blue's public routes have the machine for themselves
+        await asyncio.wait({opening["blue"]})
         early = asyncio.ensure_future(public.wait())
         await asyncio.wait({blue, early}, timeout=GREEN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         early.cancel()
@@ -161,9 +169,9 @@ async def rollback(
         in_effect["green"] = False
     else:
         while not green.done():
-            before = len(taken["green"])
+            before, begun = len(taken["green"]), opening["green"].done()
             await asyncio.wait({green}, timeout=GREEN_SECONDS)
-            if green_entry == 0 and not green.done() and len(taken["green"]) == before < len(services):
+            if green_entry == 0 and begun and not green.done() and len(taken["green"]) == before < len(services):
                 green.cancel()
                 break
         with contextlib.suppress(asyncio.CancelledError):

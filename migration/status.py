@@ -95,6 +95,7 @@ async def status(
 
     async def one(side: Side) -> None:
         try:
+            await routers[side].ready()
             live[side] = await asyncio.wait_for(routers[side].read(), 5.0)
             gateways[side] = "reachable"
         except TimeoutError:

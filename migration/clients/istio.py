@@ -93,6 +93,9 @@ class IstioRouter:
         self._recorded: tuple[int, Mapping[str, int]] = (0, {})
         self._recording = asyncio.Lock()
 
+    async def ready(self) -> None:
+        await self.kubernetes.ready()
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -155,10 +158,14 @@ class IstioRouter:
         force: bool = False,
         taken: Callable[[str], None] | None = None,
     ) -> Written:
-        # with force nobody has read the record yet; it is read while the routes are being written
-        reading = asyncio.ensure_future(self._read_record()) if force else None
         back = {service for service in changed if self._goes_back(service, splits[service])}
         self._wanted |= {service: splits[service] for service in changed}
+        try:
+            await self.kubernetes.ready()
+        except BluegreenError as problem:
+            return Written(generation, dict.fromkeys(changed, problem), None if changed else problem)
+        # with force nobody has read the record yet; it is read while the routes are being written
+        reading = asyncio.ensure_future(self._read_record()) if force else None
         call = _Call(fence, force, taken, back)
         try:
             problems = await self._write_routes(call, changed)
@@ -189,11 +196,16 @@ class IstioRouter:
         """By service what went wrong."""
         tasks = {service: asyncio.ensure_future(self._write_route(service, call)) for service in dict.fromkeys(changed)}
         now = asyncio.get_running_loop().time
-        began = now()
+        began, renewed = now(), False
         pending = set(tasks.values())
         try:
-            while pending and (left := max(began, self._answered) + SILENT_SECONDS - now()) > 0:
-                _, pending = await asyncio.wait(pending, timeout=left)
+            while pending:
+                if (left := max(began, self._answered) + SILENT_SECONDS - now()) > 0:
+                    _, pending = await asyncio.wait(pending, timeout=left)
+                elif not renewed and (since := await self._ready_since()) > began:
+                    began, renewed = since, True  # a token ran out meanwhile: until there was a new one nothing was sent
+                else:
+                    break
         finally:  # also where we are cancelled ourselves
             for task in pending:
                 task.cancel()
@@ -207,6 +219,13 @@ class IstioRouter:
             elif problem is not None:
                 raise problem
         return problems
+
+    async def _ready_since(self) -> float:
+        """The loop's time; 0: it is not to be had."""
+        try:
+            return await self.kubernetes.ready()
+        except BluegreenError:
+            return 0.0
 
     async def _write_route(self, service: str, call: _Call) -> None:
         """The public route, then, when all public ones had their turn, the peer route."""

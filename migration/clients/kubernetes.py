@@ -56,7 +56,8 @@ class Kubernetes:
         self._authorization: str | None = None
         self._expires = float("inf")
         self._discovery: Discovery | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
+        self._ready_since = 0.0
 
     @classmethod
     def from_kubeconfig(
@@ -77,9 +78,23 @@ class Kubernetes:
         await self.close()
 
     async def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+            self._opening = None
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def ready(self) -> float:
+        """Has credentials and a session; gives the event loop's time since when. A request does this by itself: it is for
+        callers with a time-out of their own, which a credential program (up to 15 s) must not use up.
+
+        Raises:
+            Unreachable, ConfigError: there are no credentials to be had.
+        """
+        await self._open()
+        return self._ready_since
 
     # -- objects -------------------------------------------------------------------------------------------------------
 
@@ -279,9 +294,11 @@ class Kubernetes:
             left -= wait
             wait = 0.0
             pressed = False
+            used = None
             try:
                 session = await self._open()
                 began = time.monotonic()  # a program that fetches a token takes its own time
+                used = self._authorization
                 headers = {"Accept": accept or "application/json"}
                 if data is not None:
                     headers["Content-Type"] = content_type
@@ -305,8 +322,9 @@ class Kubernetes:
                     answer: Object = orjson.loads(content) if content and parse else {}
                     return answer
                 if status == 401 and self.access.exec_plugin and not renewed:
-                    renewed, self._authorization = True, None
-                    self._expires = 0.0
+                    renewed = True
+                    if used == self._authorization:  # else another request has had it renewed already
+                        self._expires = 0.0
                     continue
                 if status in RETRIED and (status == 429 or repeatable) and attempt < self._attempts:
                     wait = _wait_seconds(retry_after, attempt)
@@ -338,11 +356,19 @@ class Kubernetes:
     async def _open(self) -> aiohttp.ClientSession:
         if self._session is not None and time.time() < self._expires:
             return self._session
-        async with self._opening:
-            if self._session is None or time.time() >= self._expires:
-                await self._connect()
-            assert self._session is not None
-            return self._session
+        # One for all who wait for it, which outlives each of them: a look that is given up must not end the program that
+        # fetches the token, or the next request begins it anew.
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._connect())
+            self._opening.add_done_callback(self._opened)
+        await asyncio.shield(self._opening)
+        assert self._session is not None
+        return self._session
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening = None
+        if not task.cancelled() and task.exception() is None:
+            self._ready_since = asyncio.get_running_loop().time()
 
     async def _connect(self) -> None:
         import aiohttp
@@ -350,7 +376,7 @@ class Kubernetes:
         access = self.access
         certificate = key = None
         token = access.token
-        self._expires = float("inf")
+        expires = float("inf")
         if access.exec_plugin:
             status = await run_exec_plugin(access)
             token = status.get("token")
@@ -359,7 +385,7 @@ class Kubernetes:
             if stamp := status.get("expirationTimestamp"):
                 from datetime import datetime
 
-                self._expires = datetime.fromisoformat(stamp).timestamp() - 60.0
+                expires = datetime.fromisoformat(stamp).timestamp() - 60.0
         elif not token and access.token_file:
             try:
                 token = access.token_file.read_text().strip()
@@ -369,6 +395,7 @@ class Kubernetes:
             self._authorization = f"Bearer {token}"
         elif access.basic:
             self._authorization = aiohttp.BasicAuth(*access.basic).encode()
+        self._expires = expires
         if self._session is not None and certificate is None:
             return  # a new token needs no new connections
         context = access.tls(certificate, key)

@@ -81,6 +81,9 @@ class FakeApiServer:
     def writes(self) -> list[tuple[str, str]]:
         return [request for request in self.requests if request[0] not in ("get", "list")]
 
+    async def ready(self) -> float:
+        return 0.0
+
     async def discover(self, *, fresh: bool = False) -> Discovery:
         return self.discovery
 

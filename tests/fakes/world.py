@@ -156,6 +156,9 @@ class FakeRouter:
             await asyncio.Event().wait()  # until the caller gives up
         return self.universe.routes[self.side]
 
+    async def ready(self) -> None:
+        pass
+
     async def read(self) -> RouterState:
         routes = await self._reach()
         self.known = {**{service: route.version for service, route in routes.items()}, **self.known}

@@ -298,3 +298,39 @@ def test_a_write_whose_answer_was_lost_is_no_write_of_somebody_else(monkeypatch:
         assert set(pair.splits("blue").values()) == {500}
 
     run(act())
+
+
+def test_silence_counts_from_when_there_are_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that fetches a token may take 15 s: before a write, and in the midst of one whose token ran out."""
+
+    async def act() -> None:
+        now = asyncio.get_running_loop().time
+        pair = Pair(40)
+        server, router = pair.servers["blue"], pair.routers["blue"]
+        until_then = now() + 3 * SILENT_SECONDS
+
+        async def ready() -> float:
+            await asyncio.sleep(max(0.0, until_then - now()))
+            return until_then
+
+        monkeypatch.setattr(server, "ready", ready)
+        splits = dict.fromkeys(pair.originals, 0)
+        began = now()
+        assert (await router.write(splits, changed=list(splits), generation=2, fence=1, force=True)).problems == {}
+        assert now() - began >= 3 * SILENT_SECONDS
+        real = server.apply
+
+        async def expired(resource: Resource, obj: Object, **how: Any) -> Object:
+            nonlocal until_then
+            if now() > until_then + 1:
+                until_then = now() + 3 * SILENT_SECONDS
+            await ready()
+            return await real(resource, obj, **how)
+
+        monkeypatch.setattr(server, "apply", expired)
+        await asyncio.sleep(5)
+        assert (await router.write(splits, changed=list(splits), generation=3, fence=1, force=True)).problems == {}
+        monkeypatch.setattr(server, "seconds", 1e6)
+        assert len((await router.write(splits, changed=list(splits), generation=3, fence=1, force=True)).problems) == 40
+
+    run(act())

@@ -337,3 +337,32 @@ def test_a_name_that_is_not_enrolled_is_refused_as_ever(project: Project) -> Non
     code, _, told = project.run("rollback", "shop/crat")
     assert (code, project.at_blue()) == (2, {"shop/search"})
     assert "not enrolled: shop/crat" in told
+
+
+def test_a_credential_program_that_is_slower_than_every_patience_is_run_once_and_all_go_back(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migration.clients.istio.SILENT_SECONDS", 1.5)
+    runs = project.folder / "runs"
+    program = project.folder / "get-token"
+    program.write_text(f"#!/bin/sh\necho $1 >> {runs}\nsleep 2.5\necho '{{\"status\": {{\"token\": \"t\"}}}}'\n")
+    program.chmod(0o755)
+    for name in project.servers:
+        path = project.folder / f"{name}.kubeconfig"
+        document = json.loads(path.read_text())
+        document["users"][0]["user"] = {"exec": {"command": str(program), "args": [name]}}
+        path.write_text(json.dumps(document))
+    code, rolled, _ = project.run("rollback")
+    assert sorted(runs.read_text().split()) == ["fern", "plum"]
+    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
+    assert all(project.live("fern", service) == 0 for service in SPLITS)
+
+
+def test_a_credential_program_that_fails_is_told_for_every_service(project: Project) -> None:
+    path = project.folder / "plum.kubeconfig"
+    document = json.loads(path.read_text())
+    document["users"][0]["user"] = {"exec": {"command": "sh", "args": ["-c", "echo expired >&2; exit 1"]}}
+    path.write_text(json.dumps(document))
+    code, rolled, _ = project.run("rollback")
+    assert (code, rolled["complete"], sorted(rolled["not_back"])) == (1, False, sorted(ALL))
+    assert all("expired" in why for why in rolled["not_back"].values())

@@ -72,3 +72,19 @@ def test_a_gateway_without_any_page_is_told_as_blind(tmp_path: Path) -> None:
 
 def test_nothing_is_told_of_pages_that_all_answer(tmp_path: Path) -> None:
     assert about_counters(looked(tmp_path, {"blue": FakePages(2, {}), "green": FakePages(2, {})})) == []
+
+
+def test_a_slow_credential_program_is_no_silence_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ready(router: FakeRouter) -> None:
+        await asyncio.sleep(10)
+
+    monkeypatch.setattr(FakeRouter, "ready", ready)
+    universe = Universe(tmp_path)
+    made = command(universe)
+    made.close()
+    edge = made.shift.world.file.read()
+
+    async def look() -> Status:
+        return await status(edge, {"blue": FakeRouter(universe, "blue")}, {}, tmp_path, None)
+
+    assert run(look()).gateways == {"blue": "reachable"}
