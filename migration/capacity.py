@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from migration import kinds
 from migration.difference import fields_of, owners
 from migration.errors import BluegreenError, Conflict
 from migration.export import made_by, never_copied
-from migration.findings import full_name, routed_services, spec_of
+from migration.findings import Selected, full_name, routed_services, spec_of
 from migration.kinds import Object, Resource
 from migration.ports import Kubernetes
 from migration.transform import FLOOR_BEFORE, ORIGINAL_REPLICAS
@@ -27,6 +28,7 @@ from migration.transform import FLOOR_BEFORE, ORIGINAL_REPLICAS
 SideName = Literal["blue", "green"]
 READY_SECONDS = 300.0
 POLL_SECONDS = 0.5
+IN_FLIGHT = 32
 # of these the baseline has to carry the traffic of everything else, so it is raised first
 FIRST = "istio-system"
 OUR_MANAGERS = "bluegreen-"
@@ -51,12 +53,15 @@ class FloorChange:
     problem: str = ""
     kept: bool = False
 
+    @property
+    def where(self) -> str:
+        return f"{self.cluster}: {self.resource.kind} {self.namespace}/{self.name}" if self.name else self.cluster
+
     def __str__(self) -> str:
         if not self.name:
-            return f"{self.cluster}: {self.problem}"
+            return f"{self.where}: {self.problem}"
         was = "none" if self.before is None else str(self.before)
-        text = f"{self.cluster}: {self.resource.kind} {self.namespace}/{self.name} {self.field} {was} -> {self.after}"
-        return f"{text} ({self.problem or self.reason})"
+        return f"{self.where} {self.field} {was} -> {self.after} ({self.problem or self.reason})"
 
 
 @dataclass
@@ -246,10 +251,11 @@ async def release_floors(
     originals: Mapping[str, Object] | None = None,
     services: Collection[str] | None = None,
     keep: Mapping[str, str] | None = None,
+    at_once: int = IN_FLIGHT,
 ) -> list[FloorChange]:
     """Puts back what was there before the floors, on both clusters; what came of it, object by object. Raises nothing."""
     changes = await plan_release(blue, green, originals=originals, services=services, keep=keep)
-    return await release(changes, blue, green)
+    return await release(changes, blue, green, at_once=at_once)
 
 
 async def plan_release(
@@ -266,43 +272,70 @@ async def plan_release(
     `keep`: services that need their floors still, and why; what is behind one of them too stays, and so does the baseline,
     which carries them all.
     """
-    sides: tuple[tuple[SideName, Kubernetes], ...] = (("blue", blue), ("green", green))
-    read = await asyncio.gather(*(_held(server) for _, server in sides), return_exceptions=True)
-    wished = {_key(w): w for w in read[0].workloads} if isinstance(read[0], _Held) else {}
-    changes: list[FloorChange] = []
-    for (side, server), held in zip(sides, read, strict=True):
-        if isinstance(held, BluegreenError):
-            told = f"its floors cannot be read: {held}"
-            changes.append(FloorChange(side, server.name, kinds.HPA, "", "", "minReplicas", None, 0, problem=told))
-            continue
-        if isinstance(held, BaseException):
+    read = await asyncio.gather(_held(blue), _held(green), return_exceptions=True)
+    for held in read:
+        if isinstance(held, BaseException) and not isinstance(held, BluegreenError):
             raise held
-        behind = {name: held.behind(route) for name, route in (originals or {}).items()}
+    # not in the loop: a shift judges its services in it meanwhile
+    return await asyncio.to_thread(
+        floors_to_release, *read, blue.name, green.name, dict(originals or {}), services, keep or {}
+    )  # fmt: skip
+
+
+def floors_to_release(
+    mine: _Held | BaseException,
+    theirs: _Held | BaseException,
+    blue: str,
+    green: str,
+    originals: Mapping[str, Object],
+    services: Collection[str] | None,
+    keep: Mapping[str, str],
+) -> list[FloorChange]:
+    """Pure part of plan_release; an error is why that cluster could not be read."""
+    wished = mine.workloads if isinstance(mine, _Held) else {}
+    wanted = None if services is None else frozenset(services)
+    first = min(keep, default=None)
+    routes: dict[str, list[str]] = defaultdict(list)  # by each Service that they send to
+    for name, route in originals.items():
+        for service in routed_services(route):
+            routes[service].append(name)
+    changes: list[FloorChange] = []
+    sides: tuple[tuple[SideName, str, _Held | BaseException], ...] = (("blue", blue, mine), ("green", green, theirs))
+    for side, cluster, held in sides:
+        if isinstance(held, BaseException):
+            told = f"its floors cannot be read: {held}"
+            changes.append(FloorChange(side, cluster, kinds.HPA, "", "", "minReplicas", None, 0, problem=told))
+            continue
+        behind = held.users(routes)
         for obj in held.floors:
-            target = _target(obj) if obj["kind"] == kinds.HPA.kind else _key(obj)
-            users = {name for name, workloads in behind.items() if target in workloads}
-            if services is not None and not users & set(services):
+            target = _floored(obj)
+            users = behind.get(target, set())
+            if wanted is not None and users.isdisjoint(wanted):
                 continue
-            change = _put_back(side, server.name, obj, wished.get(target))
+            change = _put_back(side, cluster, obj, wished.get(target))
             baseline = target[1] in kinds.BASELINE_NAMESPACES
-            needed = sorted((keep or {}).keys() if baseline else (keep or {}).keys() & users)
-            if needed:
-                why = f"stays: {needed[0]}, which it serves too, {(keep or {})[needed[0]]}"
+            needed = first if baseline else min((name for name in users if name in keep), default=None)
+            if needed is not None:
+                why = f"stays: {needed}, which it serves too, {keep[needed]}"
                 change = replace(change, after=change.before or 0, reason=why, problem="", kept=True)
             changes.append(change)
     return sorted(changes, key=lambda c: (c.side, c.namespace == FIRST, c.namespace, c.name))
 
 
-async def release(changes: Sequence[FloorChange], blue: Kubernetes, green: Kubernetes) -> list[FloorChange]:
-    """Does what `plan_release` said; what failed has a `problem`, and is a floor still."""
+async def release(
+    changes: Sequence[FloorChange], blue: Kubernetes, green: Kubernetes, *, at_once: int = IN_FLIGHT
+) -> list[FloorChange]:
+    """Does what `plan_release` said, so many objects at a time; what failed has a `problem`, and is a floor still."""
+    places = asyncio.Semaphore(at_once)
 
     async def one(change: FloorChange) -> FloorChange:
         if change.problem or change.kept:
             return change
-        try:
-            return await _release(change, blue if change.side == "blue" else green)
-        except BluegreenError as problem:
-            return replace(change, problem=f"still a floor: {problem}")
+        async with places:
+            try:
+                return await _release(change, blue if change.side == "blue" else green)
+            except BluegreenError as problem:
+                return replace(change, problem=f"still a floor: {problem}")
 
     return list(await asyncio.gather(*(one(change) for change in changes)))
 
@@ -312,31 +345,32 @@ class _Held:
     """What a release looks at on one cluster."""
 
     floors: tuple[Object, ...]
-    workloads: tuple[Object, ...]
+    workloads: Mapping[tuple[str, str, str], Object]
     services: Mapping[str, Object]
 
-    def behind(self, route: Mapping[str, Any]) -> set[tuple[str, str, str]]:
-        """The workloads whose pods the Services of a route select."""
-        found = set()
-        for name in routed_services(route):
+    def users(self, routes: Mapping[str, Collection[str]]) -> dict[tuple[str, str, str], set[str]]:
+        """Which routes need each workload that carries a floor; `routes` by the Services that they send to."""
+        carrying = {target: self.workloads[target] for o in self.floors if (target := _floored(o)) in self.workloads}
+        selected = Selected(carrying.values())
+        found: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+        for name, its in routes.items():
             selector = spec_of(self.services.get(name) or {}).get("selector") or {}
-            for workload in self.workloads:
-                labels = ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
-                if (
-                    selector
-                    and workload["metadata"]["namespace"] == name.partition("/")[0]
-                    and selector.items() <= labels.items()
-                ):
-                    found.add(_key(workload))
+            for workload in selected.by(name.partition("/")[0], selector):
+                found[_key(workload)].update(its)
         return found
+
+
+def _floored(obj: Object) -> tuple[str, str, str]:
+    """The workload that a floor is for."""
+    return _target(obj) if obj["kind"] == kinds.HPA.kind else _key(obj)
 
 
 async def _held(server: Kubernetes) -> _Held:
     scalers, services, *workloads = [
         listing.items for listing in await asyncio.gather(*(server.list(r) for r in (kinds.HPA, kinds.SERVICE, *WORKLOADS)))
     ]
-    running = tuple(workload for listing in workloads for workload in listing)
-    floors = tuple(o for o in (*scalers, *running) if _before(o) is not None)
+    running = {_key(workload): workload for listing in workloads for workload in listing}
+    floors = tuple(o for o in (*scalers, *running.values()) if _before(o) is not None)
     return _Held(floors, running, {full_name(service): service for service in services})
 
 

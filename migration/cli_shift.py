@@ -112,7 +112,7 @@ async def _shift(
         lock,
         there.entry(),
         there.clusters,
-        there.release(journal),
+        there.release(),
     )
     moving = Shift(world, rules)
     loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ it reads.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -154,18 +154,24 @@ def behind_routes(view: View, scope: Scope) -> list[tuple[Object, str]]:
     return list(found.values())
 
 
-class Selected:
-    """Workloads by the labels of their pods, as a Service's selector asks for them."""
+def pod_labels(workload: Mapping[str, Any]) -> Object:
+    return ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
 
-    def __init__(self, workloads: Sequence[Object]) -> None:
+
+class Selected:
+    """Objects by labels, as a Service's selector asks for them: workloads by those of their pods, where nothing else is
+    said.
+    """
+
+    def __init__(self, objects: Iterable[Object], labels_of: Callable[[Object], Object] = pod_labels) -> None:
         self._having: dict[tuple[str | None, str, str], list[tuple[Object, Object]]] = defaultdict(list)
-        for workload in workloads:
-            labels = ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
+        for obj in objects:
+            labels = labels_of(obj)
             for key, value in labels.items():
-                self._having[workload["metadata"].get("namespace"), key, value].append((workload, labels))
+                self._having[obj["metadata"].get("namespace"), key, value].append((obj, labels))
 
     def by(self, namespace: str, selector: Mapping[str, str]) -> list[Object]:
         """Those that a selector means, in the order given; an empty one means none."""
         of_each = [self._having.get((namespace, key, value), []) for key, value in selector.items()]
         fewest = min(of_each, key=len, default=[])
-        return [workload for workload, labels in fewest if selector.items() <= labels.items()]
+        return [obj for obj, labels in fewest if selector.items() <= labels.items()]

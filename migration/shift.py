@@ -10,6 +10,7 @@ blue too: nothing else takes them off it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -49,7 +50,8 @@ BASELINE_SECONDS = 60.0
 KEEP_SECONDS = 5.0  # at the end, for a cluster to take which services went back
 UNPROVEN_SECONDS = 10.0
 LEAVE_AGAIN_SECONDS = 5.0
-RELEASE_AGAIN_SECONDS = 5.0
+RELEASE_AGAIN_SECONDS = 5.0  # and twice as long after each try that left something
+RELEASE_AGAIN_MOST_SECONDS = 300.0
 RELEASE_SECONDS = 30.0  # at most so long an ended run waits for it
 NUMBER = re.compile(r"[0-9.]+")
 
@@ -87,7 +89,10 @@ class Shift:
         self._entry_sides: frozenset[Side] = frozenset({"blue"})
         self._leaving: asyncio.Task[None] | None = None
         self._not_left: str | None = None  # what was told last of why the entry is still at green
-        self._releases: list[asyncio.Task[None]] = []  # of floors that a baked service needs no more
+        self._releasing: asyncio.Task[None] | None = None  # floors that nothing needs any more
+        self._released_at = float("-inf")
+        self._bake, self._ended = asyncio.Event(), asyncio.Event()
+        self._floors_told: set[tuple[str, str]] = set()
 
     # -- the run -----------------------------------------------------------------------------------------------------
 
@@ -110,8 +115,7 @@ class Shift:
                     self.world.journal.note("stop", "shift", reason="interrupted")
                     break
             else:
-                if self._releases:
-                    await asyncio.wait(self._releases, timeout=RELEASE_SECONDS)
+                await self._release_rest()
             return self.result()
         finally:
             if self._keeping:  # so that another store knows, too
@@ -244,8 +248,8 @@ class Shift:
             self.world.journal.note(note.op, note.service, reason=note.reason)
             if note.op == "return":
                 self.returned[note.service] = note.reason
-            if note.op == "bake" and self.world.release:
-                self._releases.append(asyncio.ensure_future(self._release(note.service)))
+            if note.op == "bake":
+                self._release_soon()
             log.log(
                 logging.WARNING if note.op in ("return", "keep", "freeze") else logging.INFO,
                 "%s: %s: %s",
@@ -543,20 +547,52 @@ class Shift:
         }
         return Result(tuple(those(Phase.ARRIVED, Phase.BAKED)), dict(self.returned), behind, those(Phase.FROZEN))
 
-    async def _release(self, service: str) -> None:
-        """Beside the loop, until it is done: a floor too many harms nobody, and stops nothing."""
-        told: str | None = None
-        while self.world.release:
-            try:
-                await self.world.release(service)
+    def _release_soon(self) -> None:
+        self._bake.set()
+        if self.world.release and (self._releasing is None or self._releasing.done()):
+            self._releasing = asyncio.ensure_future(self._release())
+
+    async def _release(self) -> None:
+        """Beside the loop, one try at a time for all that has baked, until nothing is left: a floor too many harms nobody,
+        and stops nothing. What bakes meanwhile waits for the next try, and that no longer than the shortest wait.
+        """
+        wait = RELEASE_AGAIN_SECONDS
+        while True:
+            await _set_within(self._ended, self._released_at + RELEASE_AGAIN_SECONDS - self.world.clock.monotonic())
+            self._bake.clear()
+            baked = self._baked()
+            left = await self._try_release(baked)
+            self._released_at = self.world.clock.monotonic()
+            for what, why in left.items():
+                if (problem := (what, NUMBER.sub("", why))) not in self._floors_told:
+                    self._floors_told.add(problem)
+                    log.warning("floor not put back yet: %s; trying again, by hand: `bluegreen capacity release`", why)
+            if left:
+                await _set_within(self._bake, RELEASE_AGAIN_SECONDS if self._ended.is_set() else wait)
+                wait = min(2 * wait, RELEASE_AGAIN_MOST_SECONDS)
+            elif self._baked() <= baked:
                 return
-            except BluegreenError as problem:
-                if str(problem) != told:
-                    told = str(problem)
-                    log.warning(
-                        "%s: floors not put back yet: %s; later: `bluegreen capacity release %s`", service, told, service
-                    )
-            await self.world.clock.sleep(RELEASE_AGAIN_SECONDS)
+
+    def _baked(self) -> frozenset[str]:
+        return frozenset(service for service, there in self.state.items() if there.phase is Phase.BAKED)
+
+    async def _try_release(self, baked: frozenset[str]) -> Mapping[str, str]:
+        if self.world.release is None or not baked:
+            return {}
+        try:
+            return await self.world.release(baked)
+        except Exception as problem:  # would end this task, and with it the releases of all that bakes later
+            return {"": str(problem) if isinstance(problem, BluegreenError) else repr(problem)}
+
+    async def _release_rest(self) -> None:
+        """At the end of a run: what is left is tried at once and then every few seconds, for a while."""
+        if self._releasing is None:
+            return
+        self._ended.set()
+        self._bake.set()
+        await asyncio.wait({self._releasing}, timeout=RELEASE_SECONDS)
+        if not self._releasing.done():
+            log.warning("floors are held still, after %g s; put them back: `bluegreen capacity release`", RELEASE_SECONDS)
 
     async def _end_tasks(self) -> None:
         tasks = [
@@ -564,8 +600,7 @@ class Shift:
             *(self._store.tasks.values() if self._store else ()),
             *self._gates.tasks,
             *self._keeping,
-            *self._releases,
-            *(task for task in (self._looking, self._leaving) if task),
+            *(task for task in (self._looking, self._leaving, self._releasing) if task),
         ]
         for task in tasks:
             task.cancel()
@@ -579,6 +614,12 @@ def _refuse_older(edge: Edge, live: int, file: StackFile) -> None:
             f"{file.path} is of generation {edge.generation}, live is {live}, which another store wrote: nothing was changed",
             remedy=f"get the newest {file.path.name} (git pull), then `bluegreen shift`; `bluegreen rollback` needs none",
         )
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    """Waits for it, so long at most."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 def _entry_sides(edge: Edge) -> frozenset[Side]:

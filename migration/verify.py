@@ -26,7 +26,7 @@ from migration import kinds
 from migration.answers import UPSTREAM_TIME, Answer, Probe
 from migration.errors import BluegreenError
 from migration.export import forwards
-from migration.findings import full_name, routed_services, spec_of
+from migration.findings import Selected, full_name, routed_services, spec_of
 from migration.kinds import Object
 from migration.ports import Kubernetes
 from migration.request import Check, Request, by_https, request_for, sent_on
@@ -70,9 +70,9 @@ class _World:
     routes: Mapping[str, Object]
     gateways: Mapping[str, Object]
     services: Mapping[str, Object]
-    workloads: tuple[Object, ...]
-    slices: tuple[Object, ...]
-    entries: tuple[Object, ...]
+    workloads: Selected
+    slices: Selected  # EndpointSlices by their own labels
+    entries: Selected  # WorkloadEntries by the labels that they give
 
 
 async def verify(
@@ -133,9 +133,9 @@ async def _world(green: Kubernetes) -> _World:
         {full_name(r): r for r in routes},
         {full_name(g): g for g in gateways},
         {full_name(s): s for s in services},
-        (*deployments, *sets, *daemons),
-        tuple(slices),
-        tuple(entries),
+        Selected((*deployments, *sets, *daemons)),
+        Selected(slices, lambda piece: piece["metadata"].get("labels") or {}),
+        Selected(entries, lambda entry: spec_of(entry).get("labels") or {}),
     )
 
 
@@ -252,11 +252,7 @@ def behind(route: Mapping[str, Any], world: _World) -> tuple[list[str], list[str
             evidence.append(f"Service {service_name} is outside of the cluster")
             continue
         namespace = service["metadata"].get("namespace", "")
-        selector = spec_of(service).get("selector") or {}
-        for workload in world.workloads:
-            labels = ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
-            if workload["metadata"].get("namespace") != namespace or not selector or not selector.items() <= labels.items():
-                continue
+        for workload in world.workloads.by(namespace, spec_of(service).get("selector") or {}):
             wanted, there = available(workload)
             text = f"{kinds.name_of(workload)}: {there} of {wanted} available"
             if kinds.DOMAIN + "replicas" in (workload["metadata"].get("annotations") or {}):
@@ -288,18 +284,11 @@ def endpoints(service: Mapping[str, Any], world: _World) -> int:
     """Ready addresses of a Service: of its EndpointSlices, and of Istio's WorkloadEntries that it selects."""
     namespace, name = service["metadata"].get("namespace", ""), service["metadata"]["name"]
     count = 0
-    for piece in world.slices:
-        labels = piece["metadata"].get("labels") or {}
-        if piece["metadata"].get("namespace") == namespace and labels.get("kubernetes.io/service-name") == name:
-            for endpoint in piece.get("endpoints") or ():
-                if (endpoint.get("conditions") or {}).get("ready") is not False:
-                    count += len(endpoint.get("addresses") or ())
-    selector = spec_of(service).get("selector") or {}
-    for entry in world.entries:
-        labels = spec_of(entry).get("labels") or {}
-        if selector and entry["metadata"].get("namespace") == namespace and selector.items() <= labels.items():
-            count += 1
-    return count
+    for piece in world.slices.by(namespace, {"kubernetes.io/service-name": name}):
+        for endpoint in piece.get("endpoints") or ():
+            if (endpoint.get("conditions") or {}).get("ready") is not False:
+                count += len(endpoint.get("addresses") or ())
+    return count + len(world.entries.by(namespace, spec_of(service).get("selector") or {}))
 
 
 def compared(request: Request, green: Answer | str, blue: Answer | str, check: Check) -> tuple[list[str], list[str]]:

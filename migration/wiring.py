@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from migration.clients.istio import IstioRouter
     from migration.clients.kubernetes import Kubernetes
     from migration.clients.route53 import Route53Entry
-    from migration.journal import Journal
     from migration.ports import Metrics
     from migration.world import Rules
     from routing import Peer
 
 log = logging.getLogger(__name__)
 SALVAGE_SECONDS = 3.0
+RELEASED_AT_ONCE = 4  # so that a way back finds places free at its API servers
 
 
 @dataclass
@@ -101,30 +101,26 @@ class Opened:
 
         return Route53Entry(self.edge.zone, self.edge.hosts, self.edge.zone_id)
 
-    def release(self, journal: Journal) -> Callable[[str], Awaitable[None]]:
-        """Puts the floors of a baked service back, and what an earlier run left of others; raises Unreachable with what could
-        not be done yet.
+    def release(self) -> Callable[[frozenset[str]], Awaitable[Mapping[str, str]]]:
+        """Puts the floors of all that has baked back, also what an earlier run left; gives what could not be done yet, by
+        cluster or object.
         """
-        one_at_a_time = asyncio.Lock()
 
-        async def act(service: str) -> None:
+        async def act(baked: frozenset[str]) -> Mapping[str, str]:
             from migration.capacity import release_floors
-            from migration.journal import remember
 
-            async with one_at_a_time:
-                memory = remember(journal.events)
-                baked = {name for name, known in memory.items() if known.state == "baked"} | {service}
-                came = await release_floors(
-                    self.clusters["blue"],
-                    self.clusters["green"],
-                    originals=self.originals,
-                    services=baked,
-                    keep={name: "has not baked" for name in self.edge.services if name not in baked},
-                )
+            came = await release_floors(
+                self.clusters["blue"],
+                self.clusters["green"],
+                originals=self.originals,
+                services=baked,
+                keep={name: "has not baked" for name in self.edge.services if name not in baked},
+                at_once=RELEASED_AT_ONCE,
+            )
             for change in came:
-                log.info("floor of %s: %s", service, change)
-            if problems := [str(change) for change in came if change.problem]:
-                raise Unreachable("; ".join(problems))
+                if not change.problem and not change.kept:
+                    log.info("floor put back: %s", change)
+            return {change.where: str(change) for change in came if change.problem}
 
         return act
 

@@ -27,7 +27,8 @@ class World:
     lock: Lock
     entry: Entry | None = None
     clusters: Mapping[Side, Kubernetes] = field(default_factory=dict)
-    release: Callable[[str], Awaitable[None]] | None = None  # puts a baked service's floors back; raises BluegreenError
+    # puts the floors of what has baked back (all of it, each time); gives what is left: what it is, and why it is a floor still
+    release: Callable[[frozenset[str]], Awaitable[Mapping[str, str]]] | None = None
 
 
 @dataclass(frozen=True)

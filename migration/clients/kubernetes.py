@@ -58,6 +58,7 @@ class Kubernetes:
         self._discovery: Discovery | None = None
         self._opening: asyncio.Task[None] | None = None
         self._ready_since = 0.0
+        self._closed = False
 
     @classmethod
     def from_kubeconfig(
@@ -78,6 +79,7 @@ class Kubernetes:
         await self.close()
 
     async def close(self) -> None:
+        self._closed = True
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
@@ -356,6 +358,8 @@ class Kubernetes:
     async def _open(self) -> aiohttp.ClientSession:
         if self._session is not None and time.time() < self._expires:
             return self._session
+        if self._closed:  # a request that waited for its place meanwhile: a session of its own would never be closed
+            raise self._unreachable("is not asked any more: the command has ended", None)
         # One for all who wait for it, which outlives each of them: a look that is given up must not end the program that
         # fetches the token, or the next request begins it anew.
         if self._opening is None:
@@ -410,9 +414,9 @@ class Kubernetes:
     # -- what went wrong -----------------------------------------------------------------------------------------------
 
     def _unreachable(self, what: str, problem: BaseException | None) -> Unreachable:
-        detail = str(problem).strip() or type(problem).__name__
+        detail = "" if problem is None else f" ({(str(problem).strip() or type(problem).__name__)[:300]})"
         return Unreachable(
-            f"cluster {self.name}: {self.access.server} {what} ({detail[:300]})",
+            f"cluster {self.name}: {self.access.server} {what}{detail}",
             remedy=f"check that its API server is up and reachable from here; it was taken from {self.access.source}, "
             f"context {self.access.context}",
         )

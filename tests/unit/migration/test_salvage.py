@@ -345,7 +345,7 @@ def test_a_credential_program_that_is_slower_than_every_patience_is_run_once_and
     monkeypatch.setattr("migration.clients.istio.SILENT_SECONDS", 1.5)
     runs = project.folder / "runs"
     program = project.folder / "get-token"
-    program.write_text(f"#!/bin/sh\necho $1 >> {runs}\nsleep 2.5\necho '{{\"status\": {{\"token\": \"t\"}}}}'\n")
+    program.write_text(f'#!/bin/sh\necho $1 >> {runs}\nsleep 2.5\necho \'{{"status": {{"token": "t"}}}}\'\n')
     program.chmod(0o755)
     for name in project.servers:
         path = project.folder / f"{name}.kubeconfig"

@@ -133,6 +133,16 @@ def test_a_server_that_asks_for_patience_gets_it(code: int) -> None:
     assert len(seen) == 3
 
 
+def test_what_is_asked_after_the_end_is_refused_and_opens_nothing() -> None:
+    async def ask(client: Kubernetes) -> None:
+        await client.close()
+        with pytest.raises(Unreachable, match="the command has ended"):
+            await get(client)
+        assert client._session is None
+
+    against(status(200), ask)
+
+
 def test_a_create_is_not_repeated_after_503() -> None:
     seen = []
 
