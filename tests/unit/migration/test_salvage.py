@@ -13,10 +13,10 @@ import yaml
 
 import routing
 from migration.cli import main
-from migration.errors import Forbidden
+from migration.errors import ConfigError, Forbidden
 from migration.kinds import Object, Resource
 from migration.salvage import read_words
-from migration.stackfile import StackFile
+from migration.stackfile import StackFile, read_route
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.served import served
 
@@ -345,7 +345,7 @@ def test_a_credential_program_that_is_slower_than_every_patience_is_run_once_and
     monkeypatch.setattr("migration.clients.istio.SILENT_SECONDS", 1.5)
     runs = project.folder / "runs"
     program = project.folder / "get-token"
-    program.write_text(f"#!/bin/sh\necho $1 >> {runs}\nsleep 2.5\necho '{{\"status\": {{\"token\": \"t\"}}}}'\n")
+    program.write_text(f'#!/bin/sh\necho $1 >> {runs}\nsleep 2.5\necho \'{{"status": {{"token": "t"}}}}\'\n')
     program.chmod(0o755)
     for name in project.servers:
         path = project.folder / f"{name}.kubeconfig"
@@ -366,3 +366,64 @@ def test_a_credential_program_that_fails_is_told_for_every_service(project: Proj
     code, rolled, _ = project.run("rollback")
     assert (code, rolled["complete"], sorted(rolled["not_back"])) == (1, False, sorted(ALL))
     assert all("expired" in why for why in rolled["not_back"].values())
+
+
+# -- damaged files of routes ---------------------------------------------------------------------------------------------
+
+
+def torn(project: Project, service: str) -> None:
+    """At the boundary of two rules: a whole route, but not the one it was."""
+    route = original(service)
+    del route["spec"]["http"][1:]
+    project.route(service).write_text(yaml.safe_dump(route))
+
+
+@pytest.mark.parametrize("http", [{"a": 1}, ["route"], [{"route": ["x"]}], [], "x"], ids=str)
+@pytest.mark.parametrize("service", ["shop/pay", "shop/search"])
+def test_a_route_file_of_a_wrong_shape_is_made_up_for_and_ends_nobody_else_s_way_back(
+    project: Project, service: str, http: Any
+) -> None:
+    project.route(service).write_text(
+        yaml.safe_dump({**original(service), "spec": {**original(service)["spec"], "http": http}})
+    )
+    code, rolled, told = project.run("rollback")
+    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
+    assert f"original route of {service}" in told
+    assert "instead" in told
+
+
+@pytest.mark.parametrize("service", ["shop/cart", "shop/pay"])
+@pytest.mark.parametrize("unread", [(), ("plum",)], ids=["both told", "blue told nothing"])
+def test_a_torn_file_that_reads_well_is_not_written_to_blue_where_the_clusters_know_better(
+    project: Project, service: str, unread: tuple[str, ...]
+) -> None:
+    torn(project, service)
+    project.closed = {(name, "VirtualService") for name in unread}
+    code, rolled, told = project.run("rollback")
+    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
+    assert f"the stored original route of {service} is not what its live routes were made of" in told
+
+
+def test_a_file_that_agrees_with_the_peer_route_counts_whatever_somebody_made_of_the_live_one(project: Project) -> None:
+    for name in project.servers:
+        found = project.servers[name].objects["networking.istio.io", "VirtualService", "shop", "cart"]
+        found["spec"]["http"][0]["timeout"] = "7s"
+    code, _, told = project.run("rollback")
+    assert (code, project.at_blue()) == (0, ALL)
+    assert "instead" not in told
+
+
+def test_a_file_that_nobody_can_speak_to_is_used(project: Project) -> None:
+    project.closed = {(name, "VirtualService") for name in project.servers}
+    code, rolled, _ = project.run("rollback")
+    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
+
+
+@pytest.mark.parametrize("named", ["shop/pay", "prod/cart"])
+def test_the_file_of_another_service_is_never_read_as_this_one_s(project: Project, named: str) -> None:
+    project.route("shop/cart").write_text(yaml.safe_dump(original(named)))
+    code, _, told = project.run("rollback")
+    assert (code, project.at_blue()) == (0, ALL)
+    assert f"is the route of {named}" in told
+    with pytest.raises(ConfigError, match=f"is the route of {named}; allowed: that of shop/cart"):
+        read_route(project.routes, "shop/cart")
