@@ -139,8 +139,8 @@ class Witness:
                 self.originals[service] = original[0]
                 services[service] = splits.get(service, self.edge.services.get(service, 0))
                 told.append(f"{why}; taken from {original[1]} instead")
-        heard = True
-        unfiled: list[str] = []  # of what the file lacks nothing is looked for yet
+        heard = "blue" in live or any(each.record for each in held.values())
+        unfiled = [name for name in self.wanted or sorted(splits) if name not in self.edge.services]
         for service in unfiled:
             if service not in splits:
                 if heard:

@@ -427,3 +427,89 @@ def test_the_file_of_another_service_is_never_read_as_this_one_s(project: Projec
     assert f"is the route of {named}" in told
     with pytest.raises(ConfigError, match=f"is the route of {named}; allowed: that of shop/cart"):
         read_route(project.routes, "shop/cart")
+
+
+# -- a stack file that reads well, but is an older one ---------------------------------------------------------------------
+
+
+def without(project: Project, *services: str) -> None:
+    lines = [line for line in EDGE.splitlines() if not any(service in line for service in services)]
+    project.edge.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["its route is stored", "its route is not stored"])
+@pytest.mark.parametrize("named", [False, True], ids=["all", "by name"])
+@pytest.mark.parametrize("closed", [(), ("ConfigMap",), ("VirtualService",)], ids=["", "no record", "blue lists no routes"])
+def test_a_service_that_the_stack_file_lacks_goes_back_too(
+    project: Project, stored: bool, named: bool, closed: tuple[str, ...]
+) -> None:
+    without(project, "shop/pay")
+    if not stored:
+        project.route("shop/pay").unlink()
+    project.closed = {("plum", kind) for kind in closed}
+    code, rolled, told = project.run("rollback", *(["shop/pay"] if named else []))
+    assert (code, rolled["complete"]) == (0, True)
+    assert "shop/pay" in rolled["back"]
+    assert project.at_blue() >= {"shop/pay", "shop/search"} | (set() if named else ALL)
+    assert project.live("fern", "shop/pay") == 0
+    assert "shop/pay is enrolled on the clusters, but" in told
+    assert ("shop/pay" in StackFile(project.edge).read().services) is stored, "a line without a route would break all else"
+    assert project.run("status")[0] == 0
+
+
+def test_one_that_the_file_lacks_and_whose_original_is_nowhere_is_told_and_fails(project: Project) -> None:
+    without(project, "shop/pay")
+    project.route("shop/pay").unlink()
+    project.forget("shop/pay")
+    found = project.servers["fern"].objects["networking.istio.io", "VirtualService", "shop", "pay"]
+    found["spec"]["http"] = [{"route": [{"destination": {"host": routing.peer_host("shop/pay")}}]}]
+    code, rolled, _ = project.run("rollback")
+    assert (code, rolled["complete"], list(rolled["not_back"])) == (1, False, ["shop/pay"])
+    assert project.at_blue() == {"shop/cart", "shop/search"}
+
+
+def test_clusters_that_tell_nothing_leave_the_question_open_and_hold_nobody_up(project: Project) -> None:
+    project.closed = {(name, kind) for name in project.servers for kind in ("VirtualService", "ConfigMap")}
+    code, rolled, told = project.run("rollback")
+    assert (code, project.at_blue(), rolled["not_back"]) == (1, ALL, {})
+    assert "cannot be told" in told
+
+
+def test_a_route_that_forwards_nothing_is_left_alone_whatever_the_record_says(project: Project) -> None:
+    without(project, "shop/pay")
+    found = project.servers["plum"].objects["networking.istio.io", "VirtualService", "shop", "pay"]
+    found["spec"] = {**original("shop/pay")["spec"], "hosts": ["another.test"]}
+    code, rolled, _ = project.run("rollback")
+    assert (code, sorted(rolled["back"])) == (0, ["shop/cart", "shop/search"])
+    now = project.servers["plum"].objects["networking.istio.io", "VirtualService", "shop", "pay"]
+    assert now["spec"]["hosts"] == ["another.test"]
+
+
+def test_a_misspelt_name_beside_a_right_one_is_told_after_the_right_one_is_back(project: Project) -> None:
+    code, rolled, told = project.run("rollback", "shop/cart", "shop/pya")
+    assert (code, rolled["back"], project.at_blue()) == (1, ["shop/cart"], {"shop/cart", "shop/search"})
+    assert "shop/pya is not enrolled" in told
+
+
+def test_services_of_the_file_wait_for_no_list(project: Project) -> None:
+    """Who else is on green is asked beside: a green that is late with its answer keeps nobody."""
+    without(project, "shop/pay")
+    order: list[str] = []
+    hanging = project.servers["fern"]
+    trouble = hanging.trouble
+
+    def seconds(verb: str, resource: Resource, name: str) -> float:
+        return 4.0 if verb in ("get", "list") else 0.0
+
+    hanging.seconds = seconds
+    blue = project.servers["plum"]
+
+    def noted(verb: str, resource: Resource, name: str) -> None:
+        if verb == "apply" and resource.kind == "VirtualService":
+            order.append(name)
+        trouble(verb, resource, name)
+
+    blue.trouble = noted
+    code, _, _ = project.run("rollback")
+    assert (code, project.at_blue()) == (0, ALL)
+    assert order.index("cart") < order.index("pay")
