@@ -16,6 +16,7 @@ from migration.terminal import Context, confirm, pass_context, run, say, yes_opt
 
 if TYPE_CHECKING:
     from migration.wiring import Opened
+    from migration.witness import Others
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +136,10 @@ async def _shift(
         journal.close()
 
 
+def _known(others: Others) -> bool:
+    return bool(others.services or others.lost)
+
+
 @click.command()
 @click.argument("services", nargs=-1)
 @click.option("--reason", default="asked for", help="For the journal.")
@@ -153,7 +158,7 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
         async with salvaged(context.config, services) as saved:
             there = saved.opened
             unknown = [name for name in services if name not in there.edge.services]
-            if unknown:
+            if unknown and len(unknown) == len(services) and not _known(await saved.witness.others()):
                 raise ConfigError(
                     f"not enrolled: {', '.join(unknown)}; there: {', '.join(there.edge.services)}",
                     remedy="`bluegreen rollback` without a name takes everything back",
@@ -164,7 +169,7 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
             try:
                 return await go_back(
                     there.edge,
-                    [name for name in services or there.edge.services if name not in saved.lost],
+                    [name for name in services or there.edge.services if name in there.originals],
                     routers=there.routers(),
                     entry=there.entry(),
                     file=there.file,
@@ -172,7 +177,7 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
                     clock=SystemClock(),
                     clusters=there.clusters,
                     reason=reason,
-                    lost=saved.lost,
+                    witness=saved.witness,
                 )
             finally:
                 if books.journal is not None:

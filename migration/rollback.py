@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from migration import returned
@@ -26,6 +26,7 @@ from migration.model import WHOLE_BP, RouterState, Side
 from migration.ports import Clock, Entry, Kubernetes, Router, Written
 from migration.record import write_record
 from migration.stackfile import Edge, StackFile
+from migration.witness import Others, Witness
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.5  # for a look at what is live; without it the file tells with whom to begin
@@ -92,9 +93,11 @@ async def rollback(
     clock: Clock,
     clusters: Mapping[Side, Kubernetes] | None = None,
     reason: str = "asked for",
-    lost: Mapping[str, str] | None = None,
+    witness: Witness | None = None,
 ) -> Rolled:
-    """`services` have their originals. `lost`: others that were asked for, and why theirs could not be had."""
+    """`services` have their originals; `witness` may know of others, and better than these. None but those whose file does
+    not agree with the live route wait for it.
+    """
     began = clock.monotonic()
     splits = {**edge.services, **dict.fromkeys(services, 0)}
     generation = edge.generation + 1
@@ -104,6 +107,8 @@ async def rollback(
     seen: dict[Side, RouterState | None] = {}
     public = asyncio.Event()  # blue's public routes have all had their turn
     # A program that fetches credentials takes seconds: no time-out of ours begins before it has ended, by its own at last.
+    others = asyncio.ensure_future(witness.others()) if witness else None
+    doubted: dict[Side, list[str]] = {}  # services whose file is not what the live route was made of
     opening = {side: asyncio.ensure_future(routers[side].ready()) for side in sides}
 
     async def one(side: Side) -> None:
@@ -112,8 +117,14 @@ async def rollback(
         except BluegreenError as problem:
             wrote[side] = Written(generation, dict.fromkeys(services, problem))
             return
-        seen[side] = await _look(routers[side])
-        left = _left(services, edge, seen[side])
+        looked = clock.monotonic()
+        seen[side] = state = await _look(routers[side])
+        left = _left(services, edge, state)
+        if witness is not None and state is None:
+            _warn(await witness.settle(left, max(0.0, LOOK_SECONDS - (clock.monotonic() - looked))))
+        elif witness is not None and state is not None:
+            doubted[side] = [name for name in left if (there := state.routes.get(name)) and there.split_bp is None]
+            left = [name for name in left if name not in doubted[side]]
 
         def told(service: str) -> None:
             taken[side].add(service)
@@ -124,17 +135,50 @@ async def rollback(
             splits, changed=left, generation=generation, fence=books.lock.fence, force=True, taken=told
         )
 
+    async def rest(side: Side) -> None:
+        """After all whose file is sure: what has to be settled, then what the file does not know of."""
+        if witness is None or others is None:
+            return
+        if names := doubted.get(side):
+            _warn(await witness.settle(names))
+            await more(side, names)
+        await more(side, list((await others).services))
+
+    async def more(side: Side, names: Sequence[str]) -> None:
+        if not names:
+            return
+        before = wrote[side]
+        if side not in seen:  # it cannot be asked at all
+            problem = opening[side].exception() or Unreachable("does not answer")
+            assert isinstance(problem, BluegreenError)
+            wrote[side] = replace(before, problems={**before.problems, **dict.fromkeys(names, problem)})
+            return
+        now = {name: split for name, split in splits.items() if name not in before.problems} | dict.fromkeys(names, 0)
+        again = await routers[side].write(
+            now,
+            changed=names,
+            generation=before.generation,
+            fence=books.lock.fence,
+            force=True,
+            taken=taken[side].add,
+        )
+        wrote[side] = Written(again.generation, {**before.problems, **again.problems}, again.record)
+
+    async def whole(side: Side) -> None:
+        await one(side)
+        await rest(side)
+
     async def probe(side: Side, service: str) -> bool | None:
         try:
             return await routers[side].in_effect(service, 0)
         except BluegreenError:
             return None
 
-    async def effect(side: Side) -> dict[str, bool | None]:
+    async def effect(side: Side, names: Sequence[str]) -> dict[str, bool | None]:
         """By service what its gateway says of itself; False where the write failed."""
         failed = wrote[side].problems
-        seen: dict[str, bool | None] = dict.fromkeys(services, False)
-        left, heard, since = [service for service in services if service not in failed], False, clock.monotonic()
+        seen: dict[str, bool | None] = dict.fromkeys(names, False)
+        left, heard, since = [service for service in names if service not in failed], False, clock.monotonic()
         while left:
             answers = dict(zip(left, await asyncio.gather(*(probe(side, service) for service in left)), strict=True))
             seen |= answers
@@ -149,7 +193,8 @@ async def rollback(
 
     new_entry: dict[str, int] = {}
     entry_back = None
-    if edge.green_entry_bp and set(services) >= {service for service, split in edge.services.items() if split > 0}:
+    asked_for = {*services, *(witness.missing if witness else ())}
+    if edge.green_entry_bp and asked_for >= {service for service, split in edge.services.items() if split > 0}:
         new_entry = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
         entry_back = asyncio.ensure_future(go_back(entry, new_entry))
     green_entry = edge.green_entry_bp
@@ -159,11 +204,20 @@ async def rollback(
         early = asyncio.ensure_future(public.wait())
         await asyncio.wait({blue, early}, timeout=GREEN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         early.cancel()
-    green = asyncio.ensure_future(one("green")) if "green" in routers else None
+    green = asyncio.ensure_future(whole("green")) if "green" in routers else None
     await blue
-    at_blue = await effect("blue")
-    in_effect: dict[Side, bool | None] = {"blue": _whole(at_blue)}
+    beside = asyncio.ensure_future(rest("blue"))
+    at_blue = await effect("blue", [service for service in services if service not in doubted.get("blue", ())])
     seconds = clock.monotonic() - began
+    await beside
+    found = await others if others else Others()
+    _warn(found.told)
+    splits |= dict.fromkeys(found.services, 0)
+    services = [*services, *found.services]
+    if late := [service for service in services if service not in at_blue]:
+        at_blue |= await effect("blue", late)
+        seconds = clock.monotonic() - began
+    in_effect: dict[Side, bool | None] = {"blue": _whole(at_blue)}
     entry_told = None
     if green is None:
         in_effect["green"] = False
@@ -179,16 +233,19 @@ async def rollback(
         if "green" not in wrote:
             gone = Unreachable(f"{routers['green'].cluster} does not answer")
             wrote["green"] = Written(generation, dict.fromkeys(services, gone))
-        in_effect["green"] = _whole(await effect("green"))
+        elif cut := [s for s in (*doubted.get("green", ()), *found.services) if s not in taken["green"]]:
+            gone = Unreachable(f"{routers['green'].cluster} does not answer")
+            wrote["green"] = replace(wrote["green"], problems={**dict.fromkeys(cut, gone), **wrote["green"].problems})
+        in_effect["green"] = _whole(await effect("green", services))
         if green_entry:
             seconds = clock.monotonic() - began
-    problems = list(books.problems)
+    problems = [*books.problems, *found.problems]
     not_back = {
         service: str(problem) if problem else "blue's gateway does not serve it yet"
         for service in services
         if (problem := wrote["blue"].problems.get(service)) or at_blue[service] is False
     }
-    if lost:
+    if lost := found.lost:
         problems.append(
             f"{len(lost)} services keep their last split, for their original route is not to be had: {_some(lost)}; "
             "restore the file from version control, then `bluegreen rollback` again"
@@ -216,7 +273,7 @@ async def rollback(
             log.warning("%s keeps an older record of the edge: %s", routers[side].cluster, written.record)
     try:
         now = file.write(
-            services=dict.fromkeys(services, 0),
+            services=dict.fromkeys([name for name in services if name in edge.services or name in found.filed], 0),
             entry=new_entry if moved else None,
             generation=max(generation, *(written.generation for written in wrote.values())),
             force=True,
@@ -228,7 +285,7 @@ async def rollback(
             f"{file.path} could not be written: {problem}; set these services to 0 there before the next `pulumi up`"
         )
     live = {side: state for side, state in seen.items() if state is not None}
-    on_green = {service for service in services if edge.services.get(service)} | {
+    on_green = {service for service in services if edge.services.get(service) or found.services.get(service)} | {
         service for state in live.values() for service in services if (there := state.routes.get(service)) and there.split_bp
     }
     answering = {side: routers[side] for side in wrote if not wrote[side].problems or taken[side]}
@@ -248,8 +305,12 @@ async def rollback(
             problems.append(books.journal.trouble)
     if entry is not None and change and not await _in_sync(entry, change, clock):
         entry_told = f"{entry_told}; Route 53 has not finished it yet (`bluegreen entry status`)"
-    asked = (*services, *(lost or {}))
-    return Rolled(asked, in_effect, tuple(problems), entry_told, seconds, {**not_back, **(lost or {})})
+    return Rolled((*services, *lost), in_effect, tuple(problems), entry_told, seconds, {**not_back, **lost})
+
+
+def _warn(told: Sequence[str]) -> None:
+    for each in told:
+        log.warning("%s", each)
 
 
 async def _mark(router: Router, fence: int, splits: Mapping[str, int], generation: int) -> str | None:

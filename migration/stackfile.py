@@ -309,4 +309,8 @@ def read_route(folder: Path, service: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: the original route of {service}: {problem}", remedy=remedy) from problem
     if not isinstance(document, dict) or document.get("kind") != "VirtualService" or not isinstance(document.get("spec"), dict):
         raise ConfigError(f"{path}: is not a VirtualService", remedy=remedy)
+    metadata = document.get("metadata")
+    there = metadata if isinstance(metadata, dict) else {}
+    if (named := f"{there.get('namespace') or 'default'}/{there.get('name')}") != service:
+        raise ConfigError(f"{path}: is the route of {named}; allowed: that of {service}", remedy=remedy)
     return document

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import routing
 from migration import decide, windows
 from migration.config import Cluster, Migration
-from migration.errors import BluegreenError, ConfigError, Unreachable
+from migration.errors import BluegreenError, ConfigError, NotFound, Unreachable
 from migration.kinds import Object
-from migration.model import Side
+from migration.model import WHOLE_BP, Side
 from migration.reading import Reader, did_you_mean
 from migration.stackfile import Edge, StackFile, read_route
+from migration.witness import Held, Witness, recorded
 
 if TYPE_CHECKING:
     from migration.clients.counters import Dialect, PageCounters
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SALVAGE_SECONDS = 3.0
 RELEASED_AT_ONCE = 4  # so that a way back finds places free at its API servers
+ASKED_SECONDS = 5.0  # for all pages of a list
+T = TypeVar("T")
 
 
 @dataclass
@@ -259,11 +261,11 @@ def _peers(migration: Migration, names: Mapping[Side, str | None]) -> dict[Side,
 
 @dataclass
 class Salvaged:
-    """What a way back works with. `lost`: services whose original is nowhere, and why; `told`: what else is wrong."""
+    """What a way back works with. `told`: what of the files is wrong."""
 
     opened: Opened
-    lost: Mapping[str, str]
     told: Sequence[str]
+    witness: Witness  # of originals, and of services that the file lacks
 
 
 @asynccontextmanager
@@ -289,16 +291,16 @@ async def salvaged(path: Path, wanted: Collection[str] = ()) -> AsyncIterator[Sa
     async with AsyncExitStack() as stack:
         named = {"blue": edge.blue, "green": edge.green} if edge else dict((words or salvage.Words({})).sides)
         reached, closed = await _reach(migration, stack)
-        records: dict[str, Object] = {}
-        routes: dict[str, dict[str, Object]] = {}
+        asking = {name: asyncio.ensure_future(_held(cluster)) for name, cluster in reached.items()}
+        stack.push_async_callback(_end, asking.values())
+        held: dict[str, Held] = {}
         enrolled = edge.services if edge else {}
         originals, missing = _originals(file, [name for name in wanted or enrolled if name in enrolled])
-        if edge is None or missing:
-            for name, record, there in await asyncio.gather(*(_held(cluster) for cluster in reached.values())):
-                records[name], routes[name] = record, there
         if edge is None and words is not None:
-            sides = _sides(migration, named, records.values())
-            edge = words.edge(file.path, sides, _recorded(records.values(), routes.values()))
+            held = dict(zip(asking, await asyncio.gather(*asking.values()), strict=True))
+            records = [each.record or {} for each in held.values()]
+            sides = _sides(migration, named, records)
+            edge = words.edge(file.path, sides, recorded(records, [each.routes or {} for each in held.values()]))
             told += words.problems
             originals, missing = _originals(file, [name for name in wanted or edge.services if name in edge.services])
         assert edge is not None
@@ -314,18 +316,22 @@ async def salvaged(path: Path, wanted: Collection[str] = ()) -> AsyncIterator[Sa
         clusters = {side: reached[name] for side, name in names.items() if name in reached}
         told += [f"{name} is left out: {problem}" for name, problem in closed.items()]
         _refuse_one_cluster_twice(migration, clusters)
-        live = {side: routes.get(cluster.name, {}) for side, cluster in clusters.items()}
-        lost = {}
-        for service, why in missing.items():
-            if live.get("blue") and service not in live["blue"]:
-                told.append(f"{service}: {edge.blue} has no route of it; there is nothing to take back")
-                edge = replace(edge, services={name: split for name, split in edge.services.items() if name != service})
-            elif (found := salvage.original(service, live)) is None:
-                lost[service] = f"{why}; nor do the clusters have it"
-            else:
-                originals[service] = found[0]
-                told.append(f"{why}; taken from {found[1]} instead")
-        yield Salvaged(Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack), lost, told)
+        witness = Witness(
+            edge,
+            str(file.path),
+            {side: asking[cluster.name] for side, cluster in clusters.items()},
+            originals,
+            missing,
+            wanted,
+            lambda service: _usable(file, service),
+        )
+        yield Salvaged(Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack), told, witness)
+
+
+async def _end(tasks: Collection[asyncio.Task[Held]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _reach(migration: Migration, stack: AsyncExitStack) -> tuple[dict[str, Kubernetes], dict[str, ConfigError]]:
@@ -349,34 +355,60 @@ def _originals(file: StackFile, services: Iterable[str]) -> tuple[dict[str, Obje
     missing: dict[str, str] = {}
     for service in services:
         try:
-            originals[service] = read_route(file.routes_folder, service)
+            originals[service] = _usable(file, service)
         except ConfigError as problem:
             missing[service] = str(problem)
     return originals, missing
 
 
-async def _held(cluster: Kubernetes) -> tuple[str, Object, dict[str, Object]]:
-    """A cluster's record and VirtualServices, empty where they cannot be read."""
+def _usable(file: StackFile, service: str) -> Object:
+    """A stored original that routes can be made of; a ConfigError for every other."""
+    route = read_route(file.routes_folder, service)
+    try:
+        wrong = routing.refusals(route)
+        routing.public_route(route, WHOLE_BP // 2, "blue")
+        routing.peer_route(route, 0)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
+        wrong = [f"has a wrong shape ({problem!r})"]
+    if wrong:
+        raise ConfigError(
+            f"the stored original route of {service} in {file.routes_folder}: {'; '.join(wrong)}",
+            remedy=f"restore it from git, or `bluegreen enroll {service}` again",
+        )
+    return route
+
+
+async def _held(cluster: Kubernetes) -> Held:
     from migration.kinds import CONFIG_MAP, VIRTUAL_SERVICE
 
     async def record() -> Object:
-        return await cluster.get(CONFIG_MAP, routing.EDGE_NAMESPACE, routing.RECORD_NAME, timeout_seconds=SALVAGE_SECONDS)
+        try:
+            return await cluster.get(CONFIG_MAP, routing.EDGE_NAMESPACE, routing.RECORD_NAME, timeout_seconds=SALVAGE_SECONDS)
+        except NotFound:
+            return {}
 
     async def listed() -> dict[str, Object]:
         found = await cluster.list(VIRTUAL_SERVICE, timeout_seconds=SALVAGE_SECONDS)
         return {routing.service_of(item): item for item in found.items}
 
-    first, second = await asyncio.gather(record(), listed(), return_exceptions=True)
-    for problem in (first, second):
-        if isinstance(problem, BaseException) and not isinstance(problem, BluegreenError):
-            raise problem
-        if isinstance(problem, BluegreenError):
-            log.warning("%s", problem)
-    return (
-        cluster.name,
-        {} if isinstance(first, BaseException) else first,
-        {} if isinstance(second, BaseException) else second,
-    )
+    async def bounded(asking: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await asyncio.wait_for(asking, ASKED_SECONDS)
+        except TimeoutError as problem:
+            raise Unreachable(f"{cluster.name} did not tell what it holds within {ASKED_SECONDS:g} s") from problem
+
+    try:
+        await cluster.ready()  # before any clock starts
+    except BluegreenError as problem:
+        log.warning("%s", problem)
+        return Held()
+    first, second = await asyncio.gather(bounded(record()), bounded(listed()), return_exceptions=True)
+    for came in (first, second):
+        if isinstance(came, BaseException) and not isinstance(came, BluegreenError):
+            raise came
+        if isinstance(came, BluegreenError):
+            log.warning("%s", came)
+    return Held(None if isinstance(first, BaseException) else first, None if isinstance(second, BaseException) else second)
 
 
 def _sides(migration: Migration, named: Mapping[str, str | None], records: Iterable[Object]) -> dict[str, str]:
@@ -395,19 +427,3 @@ def _sides(migration: Migration, named: Mapping[str, str | None], records: Itera
     others = [name for name in migration.clusters if name != blue]
     green = known.get("green") or (others[0] if len(others) == 1 else None)
     return {"blue": blue, **({"green": green} if green else {})}
-
-
-def _recorded(records: Iterable[Object], routes: Iterable[Mapping[str, Object]]) -> dict[str, Any]:
-    """What the newer of the records says; services also by their peer routes, whose probes tell the split."""
-    newest: tuple[int, dict[str, int], dict[str, int]] = (0, {}, {})
-    for record in records:
-        with contextlib.suppress(ValueError):
-            newest = max(newest, routing.read_record(record), key=lambda told: told[0])
-    enrolled: dict[str, int] = {}
-    for there in routes:
-        for name, route in there.items():
-            if name.endswith(routing.PEER_SUFFIX) and (split := routing.probe_split(route)) is not None:
-                service = name.removesuffix(routing.PEER_SUFFIX)
-                enrolled[service] = max(split, enrolled.get(service, 0))
-    generation, services, entry = newest
-    return {"services": {**services, **enrolled}, "entry": entry or None, "generation": generation}

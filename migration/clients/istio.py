@@ -140,13 +140,19 @@ class IstioRouter:
         except ValueError:
             fence = 0
         return RouteLive(
-            split_bp=routing.live_split(item, self.originals[service], self.side) if split is None else split,
+            split_bp=self._split(service, item) if split is None else split,
             resource_version=meta.get("resourceVersion", ""),
             fence=fence,
             digest=hashlib.sha256(json.dumps(item.get("spec"), sort_keys=True).encode()).hexdigest(),
             manager=manager,
             changed_at=at,
         )
+
+    def _split(self, service: str, item: Object) -> int | None:
+        try:
+            return routing.live_split(item, self.originals[service], self.side)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return None  # one damaged original, or live route, keeps nobody from reading the others
 
     async def write(
         self,
@@ -216,6 +222,8 @@ class IstioRouter:
                 problems[service] = Unreachable(f"{self.cluster} answered nothing for {SILENT_SECONDS:g} s")
             elif isinstance(problem := task.exception(), BluegreenError):
                 problems[service] = problem
+            elif isinstance(problem, Exception):  # of its original's shape, say: no reason to leave the others where they are
+                problems[service] = Permanent(f"{service} on {self.cluster}: its route cannot be made: {problem!r}")
             elif problem is not None:
                 raise problem
         return problems

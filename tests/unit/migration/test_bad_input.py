@@ -172,7 +172,7 @@ def test_a_service_that_is_not_enrolled_yet_is_told(tmp_path: Path, caplog: pyte
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks/Pulumi.edge.yaml").write_text(EDGE)
     (tmp_path / "stacks/edge.routes").mkdir()
-    (tmp_path / "stacks/edge.routes/a.b.yaml").write_text("kind: VirtualService\nspec: {}\n")
+    (tmp_path / "stacks/edge.routes/a.b.yaml").write_text("kind: VirtualService\nmetadata: {name: b, namespace: a}\nspec: {}\n")
     (tmp_path / "a").write_text(kubeconfig(plum="http://127.0.0.1:9", fern="http://127.0.0.1:8"))
     path = tmp_path / "migration.yaml"
     path.write_text(GOOD + "services: {other/thing: {hold: true}}\n")

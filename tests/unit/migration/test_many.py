@@ -334,3 +334,19 @@ def test_silence_counts_from_when_there_are_credentials(monkeypatch: pytest.Monk
         assert len((await router.write(splits, changed=list(splits), generation=3, fence=1, force=True)).problems) == 40
 
     run(act())
+
+
+def test_an_original_that_no_route_can_be_made_of_is_its_own_service_s_problem() -> None:
+    async def act() -> None:
+        pair = Pair(20)
+        router = pair.routers["blue"]
+        pair.originals["shop/s3"]["spec"]["http"] = {"a": 1}
+        assert (await router.read()).routes["shop/s3"].split_bp is None
+        splits = dict.fromkeys(pair.originals, 0)
+        written = await router.write(
+            dict.fromkeys(pair.originals, 500), changed=list(splits), generation=2, fence=1, force=True
+        )
+        assert list(written.problems) == ["shop/s3"]
+        assert "cannot be made" in str(written.problems["shop/s3"])
+
+    run(act())

@@ -13,10 +13,10 @@ import yaml
 
 import routing
 from migration.cli import main
-from migration.errors import Forbidden
+from migration.errors import ConfigError, Forbidden
 from migration.kinds import Object, Resource
 from migration.salvage import read_words
-from migration.stackfile import StackFile
+from migration.stackfile import StackFile, read_route
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.served import served
 
@@ -366,3 +366,150 @@ def test_a_credential_program_that_fails_is_told_for_every_service(project: Proj
     code, rolled, _ = project.run("rollback")
     assert (code, rolled["complete"], sorted(rolled["not_back"])) == (1, False, sorted(ALL))
     assert all("expired" in why for why in rolled["not_back"].values())
+
+
+# -- damaged files of routes ---------------------------------------------------------------------------------------------
+
+
+def torn(project: Project, service: str) -> None:
+    """At the boundary of two rules: a whole route, but not the one it was."""
+    route = original(service)
+    del route["spec"]["http"][1:]
+    project.route(service).write_text(yaml.safe_dump(route))
+
+
+@pytest.mark.parametrize("http", [{"a": 1}, ["route"], [{"route": ["x"]}], [], "x"], ids=str)
+@pytest.mark.parametrize("service", ["shop/pay", "shop/search"])
+def test_a_route_file_of_a_wrong_shape_is_made_up_for_and_ends_nobody_else_s_way_back(
+    project: Project, service: str, http: Any
+) -> None:
+    project.route(service).write_text(
+        yaml.safe_dump({**original(service), "spec": {**original(service)["spec"], "http": http}})
+    )
+    code, rolled, told = project.run("rollback")
+    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
+    assert f"original route of {service}" in told
+    assert "instead" in told
+
+
+@pytest.mark.parametrize("service", ["shop/cart", "shop/pay"])
+@pytest.mark.parametrize("unread", [(), ("plum",)], ids=["both told", "blue told nothing"])
+def test_a_torn_file_that_reads_well_is_not_written_to_blue_where_the_clusters_know_better(
+    project: Project, service: str, unread: tuple[str, ...]
+) -> None:
+    torn(project, service)
+    project.closed = {(name, "VirtualService") for name in unread}
+    code, rolled, told = project.run("rollback")
+    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
+    assert f"the stored original route of {service} is not what its live routes were made of" in told
+
+
+def test_a_file_that_agrees_with_the_peer_route_counts_whatever_somebody_made_of_the_live_one(project: Project) -> None:
+    for name in project.servers:
+        found = project.servers[name].objects["networking.istio.io", "VirtualService", "shop", "cart"]
+        found["spec"]["http"][0]["timeout"] = "7s"
+    code, _, told = project.run("rollback")
+    assert (code, project.at_blue()) == (0, ALL)
+    assert "instead" not in told
+
+
+def test_a_file_that_nobody_can_speak_to_is_used(project: Project) -> None:
+    project.closed = {(name, "VirtualService") for name in project.servers}
+    code, rolled, _ = project.run("rollback")
+    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
+
+
+@pytest.mark.parametrize("named", ["shop/pay", "prod/cart"])
+def test_the_file_of_another_service_is_never_read_as_this_one_s(project: Project, named: str) -> None:
+    project.route("shop/cart").write_text(yaml.safe_dump(original(named)))
+    code, _, told = project.run("rollback")
+    assert (code, project.at_blue()) == (0, ALL)
+    assert f"is the route of {named}" in told
+    with pytest.raises(ConfigError, match=f"is the route of {named}; allowed: that of shop/cart"):
+        read_route(project.routes, "shop/cart")
+
+
+# -- a stack file that reads well, but is an older one ---------------------------------------------------------------------
+
+
+def without(project: Project, *services: str) -> None:
+    lines = [line for line in EDGE.splitlines() if not any(service in line for service in services)]
+    project.edge.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["its route is stored", "its route is not stored"])
+@pytest.mark.parametrize("named", [False, True], ids=["all", "by name"])
+@pytest.mark.parametrize("closed", [(), ("ConfigMap",), ("VirtualService",)], ids=["", "no record", "blue lists no routes"])
+def test_a_service_that_the_stack_file_lacks_goes_back_too(
+    project: Project, stored: bool, named: bool, closed: tuple[str, ...]
+) -> None:
+    without(project, "shop/pay")
+    if not stored:
+        project.route("shop/pay").unlink()
+    project.closed = {("plum", kind) for kind in closed}
+    code, rolled, told = project.run("rollback", *(["shop/pay"] if named else []))
+    assert (code, rolled["complete"]) == (0, True)
+    assert "shop/pay" in rolled["back"]
+    assert project.at_blue() >= {"shop/pay", "shop/search"} | (set() if named else ALL)
+    assert project.live("fern", "shop/pay") == 0
+    assert "shop/pay is enrolled on the clusters, but" in told
+    assert ("shop/pay" in StackFile(project.edge).read().services) is stored, "a line without a route would break all else"
+    assert project.run("status")[0] == 0
+
+
+def test_one_that_the_file_lacks_and_whose_original_is_nowhere_is_told_and_fails(project: Project) -> None:
+    without(project, "shop/pay")
+    project.route("shop/pay").unlink()
+    project.forget("shop/pay")
+    found = project.servers["fern"].objects["networking.istio.io", "VirtualService", "shop", "pay"]
+    found["spec"]["http"] = [{"route": [{"destination": {"host": routing.peer_host("shop/pay")}}]}]
+    code, rolled, _ = project.run("rollback")
+    assert (code, rolled["complete"], list(rolled["not_back"])) == (1, False, ["shop/pay"])
+    assert project.at_blue() == {"shop/cart", "shop/search"}
+
+
+def test_clusters_that_tell_nothing_leave_the_question_open_and_hold_nobody_up(project: Project) -> None:
+    project.closed = {(name, kind) for name in project.servers for kind in ("VirtualService", "ConfigMap")}
+    code, rolled, told = project.run("rollback")
+    assert (code, project.at_blue(), rolled["not_back"]) == (1, ALL, {})
+    assert "cannot be told" in told
+
+
+def test_a_route_that_forwards_nothing_is_left_alone_whatever_the_record_says(project: Project) -> None:
+    without(project, "shop/pay")
+    found = project.servers["plum"].objects["networking.istio.io", "VirtualService", "shop", "pay"]
+    found["spec"] = {**original("shop/pay")["spec"], "hosts": ["another.test"]}
+    code, rolled, _ = project.run("rollback")
+    assert (code, sorted(rolled["back"])) == (0, ["shop/cart", "shop/search"])
+    now = project.servers["plum"].objects["networking.istio.io", "VirtualService", "shop", "pay"]
+    assert now["spec"]["hosts"] == ["another.test"]
+
+
+def test_a_misspelt_name_beside_a_right_one_is_told_after_the_right_one_is_back(project: Project) -> None:
+    code, rolled, told = project.run("rollback", "shop/cart", "shop/pya")
+    assert (code, rolled["back"], project.at_blue()) == (1, ["shop/cart"], {"shop/cart", "shop/search"})
+    assert "shop/pya is not enrolled" in told
+
+
+def test_services_of_the_file_wait_for_no_list(project: Project) -> None:
+    """Who else is on green is asked beside: a green that is late with its answer keeps nobody."""
+    without(project, "shop/pay")
+    order: list[str] = []
+    hanging = project.servers["fern"]
+    trouble = hanging.trouble
+
+    def seconds(verb: str, resource: Resource, name: str) -> float:
+        return 4.0 if verb in ("get", "list") else 0.0
+
+    hanging.seconds = seconds
+    blue = project.servers["plum"]
+
+    def noted(verb: str, resource: Resource, name: str) -> None:
+        if verb == "apply" and resource.kind == "VirtualService":
+            order.append(name)
+        trouble(verb, resource, name)
+
+    blue.trouble = noted
+    code, _, _ = project.run("rollback")
+    assert (code, project.at_blue()) == (0, ALL)
+    assert order.index("cart") < order.index("pay")
