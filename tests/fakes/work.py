@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Iterator
@@ -30,7 +31,9 @@ def counted(most: int | None = None) -> Iterator[Work]:
             if most is not None and work.calls > most:
                 raise TooMuch(f"more than {most} calls")
 
-    before = sys.getprofile()
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.collect()
+    gc.disable()  # what others left behind is not this one's work
     threading.setprofile(see)
     sys.setprofile(see)
     try:
@@ -38,3 +41,5 @@ def counted(most: int | None = None) -> Iterator[Work]:
     finally:
         sys.setprofile(before)
         threading.setprofile(before)
+        if collects:
+            gc.enable()

@@ -113,9 +113,10 @@ def test_what_is_left_is_tried_ever_more_seldom_and_told_once(tmp_path: Path, ca
         count += 1
         return {name: f"{name}: refused after {count} s" for name in ("web-1", "web-2")}
 
-    universe = Universe(tmp_path, SHOP[:2])
+    universe = Universe(tmp_path, SHOP[:2], rate=2)
     releases = Releases(refused)
-    moved(universe, releases, own={SHOP[1]: replace(QUICK, bake_seconds=1e6)}, seconds=2000.0)
+    rare = replace(QUICK, sample_interval_seconds=5)
+    moved(universe, releases, policy=rare, own={SHOP[1]: replace(rare, bake_seconds=1e6)}, seconds=2000.0)
     at = [at for at, _ in releases.tries]
     waits = [round(later - earlier) for earlier, later in pairwise(at)]
     assert waits == [5, 10, 20, 40, 80, 160, 300, 300, 300, 300, 300][: len(waits)]
@@ -137,6 +138,17 @@ def test_what_bakes_during_a_long_wait_does_not_wait_for_its_end(tmp_path: Path)
     before = max(at for at, baked in releases.tries if len(baked) == 1)
     assert 100 <= first <= 105
     assert before < 85  # the wait in between would have been 80 s
+
+
+def test_what_bakes_during_the_last_try_gets_one_more(tmp_path: Path) -> None:
+    async def slow(baked: frozenset[str]) -> Left:
+        await asyncio.sleep(10.0)
+        return {}
+
+    releases = Releases(slow)
+    later, never = replace(QUICK, bake_seconds=6), replace(QUICK, bake_seconds=1e6)
+    moved(Universe(tmp_path, SHOP[:3]), releases, own={SHOP[1]: later, SHOP[2]: never}, seconds=60.0)
+    assert [sorted(baked) for _, baked in releases.tries] == [[SHOP[0]], [SHOP[0], SHOP[1]]]
 
 
 def test_an_unforeseen_error_is_told_and_ends_no_later_release(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
