@@ -81,7 +81,7 @@ class Tally:
         return Tally(self.requests + other.requests, self.errors + other.errors, self.active + other.active, classes)
 
     def __sub__(self, other: Tally) -> Tally:
-        classes = _joined(self.classes, other.classes, -1)
+        classes = _joined(self.classes, other.classes, -1) if other.classes else self.classes
         return Tally(self.requests - other.requests, self.errors - other.errors, self.active - other.active, classes)
 
 

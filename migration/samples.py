@@ -244,11 +244,15 @@ def _grown(total: Tally, now: Tally, before: Tally) -> Tally:
 
 def _with_active(total: ServiceCounters, pods: Iterable[ServiceCounters]) -> ServiceCounters:
     now = list(pods)
-    return ServiceCounters(
-        replace(total.local, active=sum(pod.local.active for pod in now)),
-        replace(total.forwarded, active=sum(pod.forwarded.active for pod in now)),
-        replace(total.peer_in, active=sum(pod.peer_in.active for pod in now)),
-    )
+    before = _parts(total)
+    active = [sum(tally.active for tally in same) for same in zip(*map(_parts, now), strict=True)] or [0, 0, 0]
+    if all(part.active == count for part, count in zip(before, active, strict=True)):
+        return total
+    return ServiceCounters(*(replace(part, active=count) for part, count in zip(before, active, strict=True)))
+
+
+def _parts(counters: ServiceCounters) -> tuple[Tally, Tally, Tally]:
+    return counters.local, counters.forwarded, counters.peer_in
 
 
 def _part(whole: Tally, number: int, of: int) -> Tally:
@@ -259,6 +263,8 @@ def _part(whole: Tally, number: int, of: int) -> Tally:
 
 def _whole(grown: Tally) -> Tally:
     """No less requests than answers: two gateways are not read in the same instant."""
+    if not grown.classes and 0 <= grown.errors <= grown.requests:
+        return grown
     classes = {name: count for name, count in grown.classes.items() if count > 0} if grown.classes else grown.classes
     errors = max(grown.errors, 0)
     return Tally(max(grown.requests, errors + sum(classes.values())), errors, grown.active, classes)
