@@ -18,7 +18,7 @@ from migration.ports import Written
 from migration.shift import Shift
 from migration.stackfile import StackFile
 from migration.world import Rules, World
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, run
 
 EDGE = """\
 # the way in
@@ -350,3 +350,31 @@ def command(
     )
     order = make_order(universe.services, groups, depends_on or {}, policy.first_batch, policy.batch)
     return Command(Shift(world, Rules(order, policy, lambda service: policy, **rules)), lock, journal)  # type: ignore[arg-type]
+
+
+def shift(universe, *, during=None, retry=frozenset(), limit=600.0, **options):  # type: ignore[no-untyped-def]
+    """Runs one command to its end; `during(shift, universe)` runs beside it, and what it asserted fails the test."""
+    made = command(universe, **options)
+
+    async def both():  # type: ignore[no-untyped-def]
+        task = asyncio.ensure_future(made.shift.run(retry))
+        side = asyncio.ensure_future(during(made.shift, universe)) if during else None
+        try:
+            return await asyncio.wait_for(task, limit)
+        finally:
+            if side:
+                if side.done() and side.exception():
+                    raise side.exception()
+                side.cancel()
+                await asyncio.gather(side, return_exceptions=True)
+
+    try:
+        universe.upto = 0.0
+        return run(both())
+    finally:
+        made.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - any state of the world, not an event
+        await asyncio.sleep(0.01)

@@ -19,7 +19,7 @@ from migration.rollback import Rolled, open_books, rollback
 from migration.stackfile import StackFile
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.clock import FakeClock, run
-from tests.unit.migration.test_shift import until
+from tests.fakes.world import until
 
 MANY = 1000
 SECONDS = 0.04  # of an API server for one write, of which it does 8 at a time: 200 a second

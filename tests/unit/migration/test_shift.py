@@ -16,36 +16,10 @@ from migration.model import Phase
 from migration.rollback import open_books, rollback
 from migration.stackfile import StackFile
 from tests.fakes.clock import FakeClock, run
-from tests.fakes.world import FAST, FakeEntry, FakeRouter, Killed, Universe, command
+from tests.fakes.world import FAST, FakeEntry, FakeRouter, Killed, Universe, command, shift, until
 
 SHORT = replace(FAST, steps_bp=(2000, 10_000), dwell_seconds=1, bake_seconds=2)
 SHOP = ("shop/catalog", "shop/cart", "shop/search", "shop/pay")
-
-
-def shift(universe, *, during=None, retry=frozenset(), limit=600.0, **options):
-    """Runs one command to its end; `during(shift, universe)` runs beside it."""
-    made = command(universe, **options)
-
-    async def both():
-        task = asyncio.ensure_future(made.shift.run(retry))
-        side = asyncio.ensure_future(during(made.shift, universe)) if during else None
-        try:
-            return await asyncio.wait_for(task, limit)
-        finally:
-            if side:
-                side.cancel()
-                await asyncio.gather(side, return_exceptions=True)
-
-    try:
-        universe.upto = 0.0
-        return run(both())
-    finally:
-        made.close()
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - any state of the world, not an event
-        await asyncio.sleep(0.01)
 
 
 def splits(universe, service):

@@ -12,37 +12,10 @@ from migration.errors import Held
 from migration.journal import read, remember
 from migration.model import GatewayCounters, Phase
 from tests.fakes.clock import run
-from tests.fakes.world import FAST, FakeCounters, Universe, command
+from tests.fakes.world import FAST, FakeCounters, Universe, command, shift, until
 
 S = "shop/catalog"
 SHOP = (S, "shop/cart")
-
-
-def shift(universe, *, during=None, retry=frozenset(), limit=3000.0, **options):
-    made = command(universe, **options)
-
-    async def both():
-        task = asyncio.ensure_future(made.shift.run(retry))
-        side = asyncio.ensure_future(during(made.shift, universe)) if during else None
-        try:
-            return await asyncio.wait_for(task, limit)
-        finally:
-            if side:
-                if side.done() and side.exception():
-                    raise side.exception()
-                side.cancel()
-                await asyncio.gather(side, return_exceptions=True)
-
-    try:
-        universe.upto = 0.0
-        return run(both())
-    finally:
-        made.close()
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - any state of the world, not an event
-        await asyncio.sleep(0.01)
 
 
 # -- classes of answers ----------------------------------------------------------------------------------------------

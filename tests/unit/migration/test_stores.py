@@ -22,9 +22,8 @@ from migration.rollback import open_books, rollback
 from migration.stackfile import StackFile
 from migration.status import status
 from tests.fakes.clock import FakeClock, run
-from tests.fakes.world import FAST, FakeRouter, Universe, command
+from tests.fakes.world import FAST, FakeRouter, Universe, command, until
 from tests.unit.migration.test_many import Pair
-from tests.unit.migration.test_shift import until
 
 SHOP = ("shop/catalog", "shop/cart")
 
