@@ -56,7 +56,7 @@ from migration.errors import BluegreenError
 
 if TYPE_CHECKING:
     from migration.clients.kubernetes import Kubernetes
-    from migration.plan import Change, Plan
+    from migration.replicate.plan import Change, Plan
 
 PAIRS = 3
 PLURALS = {
@@ -405,7 +405,7 @@ async def _left(green: Kubernetes) -> bool:
 
 def apply_stage(bench: Bench) -> None:
     """A plan already made, against the same writes sent by a bare client at the best fixed concurrency."""
-    from migration.apply import apply
+    from migration.replicate.apply import apply
 
     _emptied(bench)
     made = asyncio.run(_plan(bench))
@@ -442,13 +442,13 @@ def apply_stage(bench: Bench) -> None:
 
 
 async def _plan(bench: Bench) -> Plan:
-    from migration.export import ExportOptions, export
-    from migration.plan import plan
-    from migration.transform import transform
+    from migration.replicate.choices import in_namespaces
+    from migration.replicate.export import export
+    from migration.replicate.plan import plan
+    from migration.replicate.transform import transform
 
     async with _client(bench, BLUE) as blue, _client(bench, GREEN) as green:
-        options = ExportOptions(namespaces=tuple(namespaces()), green=await green.discover())
-        return await plan(transform(await export(blue, options=options)), green)
+        return await plan(transform(await export(blue, green, choices=in_namespaces(namespaces()))), green)
 
 
 async def _raw(bench: Bench, changes: Sequence[Change], concurrency: int) -> float:

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from migration import kinds
-from migration.difference import fields_of, owners
 from migration.errors import BluegreenError, Conflict
-from migration.export import made_by, never_copied
 from migration.findings import Selected, full_name, routed_services, spec_of
 from migration.kinds import Object, Resource
 from migration.ports import Kubernetes
-from migration.transform import FLOOR_BEFORE, ORIGINAL_REPLICAS
+from migration.replicate.difference import fields_of, owners
+from migration.replicate.owners import made_by, never_copied
+from migration.replicate.transform import FLOOR_BEFORE, ORIGINAL_REPLICAS
 
 SideName = Literal["blue", "green"]
 READY_SECONDS = 300.0

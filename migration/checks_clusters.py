@@ -13,9 +13,10 @@ from typing import Any
 import orjson
 
 from migration import kinds
-from migration.findings import Found, Scope, View, finding, full_name, gateways_of, pod_spec, spec_of, workloads
+from migration.findings import Found, Scope, finding, full_name, gateways_of, pod_spec, spec_of, workloads
 from migration.kinds import Object
 from migration.model import Severity
+from migration.view import View
 
 # -- 0xx APIs ----------------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 from migration import kinds
-from migration.findings import Found, Scope, View, behind_routes, finding, full_name, gateways_of, pod_spec, spec_of
+from migration.findings import Found, Scope, behind_routes, finding, full_name, gateways_of, pod_spec, spec_of
 from migration.model import Severity
+from migration.view import View
 from routing import refusals
 
 # -- 3xx workloads and routes ------------------------------------------------------------------------------------------

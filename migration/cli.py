@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from migration import cli_entry, cli_prepare, cli_shift
+from migration import cli_entry, cli_prepare, cli_replicate, cli_shift
 from migration.errors import BluegreenError
 from migration.terminal import Context
 
@@ -43,7 +43,7 @@ def cli(context: click.Context, config: Path, as_json: bool, verbose: bool) -> N
 
 for command in (
     cli_prepare.preflight,
-    cli_prepare.replicate,
+    cli_replicate.replicate,
     cli_prepare.capacity,
     cli_prepare.verify,
     cli_prepare.enroll,

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from migration.errors import ConfigError, Held
-from migration.terminal import Context, confirm, locked, pass_context, run_once, say, yes_option
+from migration.terminal import Context, confirm, keep, locked, pass_context, run_once, say, yes_option
 
 if TYPE_CHECKING:
     from migration.config import Migration
     from migration.wiring import Opened
-
-log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -31,7 +27,12 @@ def preflight(context: Context) -> None:
 
         async with opened(migration) as there:
             return await look(
-                there.clusters["blue"], there.clusters["green"], ignore=migration.ignore, singletons=migration.singletons
+                there.clusters["blue"],
+                there.clusters["green"],
+                ignore=migration.ignore,
+                singletons=migration.singletons,
+                choices=migration.replicate,
+                enrolled=there.edge.services,
             )
 
     findings = run_once(act())
@@ -41,64 +42,6 @@ def preflight(context: Context) -> None:
     say(context, {"findings": [asdict(f) for f in findings]}, lines)
     if held:
         raise Held(f"{len(held)} findings hold", remedy="mend them, or waive a known one under `ignore:`")
-
-
-@click.command()
-@yes_option
-@click.option("--force", is_flag=True, help="Take over fields that others own on green.")
-@pass_context
-def replicate(context: Context, yes: bool, force: bool) -> None:
-    """Make green have what blue has."""
-    migration = context.load()
-
-    async def act() -> None:
-        from migration import verdicts
-        from migration.wiring import opened
-
-        async with opened(migration) as there:
-
-            def changed() -> None:
-                _keep(lambda wall: verdicts.replicated(migration.store, there.clusters["green"].name, wall))
-
-            await copy(context, migration, there, yes=yes, force=force, changed=changed)
-
-    run_once(act())
-
-
-async def copy(
-    context: Context,
-    migration: Migration,
-    there: Opened,
-    *,
-    yes: bool,
-    force: bool,
-    changed: Callable[[], None] = lambda: None,
-) -> None:
-    """What `replicate` does on two clusters that answer; ends with an error where green lacks something of blue. Calls
-    `changed` where green is not as it was.
-    """
-    from migration.apply import apply
-    from migration.export import ExportOptions, export
-    from migration.plan import plan
-    from migration.transform import TransformOptions, transform
-
-    blue, green = there.clusters["blue"], there.clusters["green"]
-    options = ExportOptions(enrolled=frozenset(there.edge.services), green=await green.discover())
-    bundle = transform(
-        await export(blue, options=options), options=TransformOptions(singletons=frozenset(migration.singletons))
-    )
-    planned = await plan(bundle, green)
-    if context.as_json and not yes:
-        say(context, planned.as_json(), [])
-        raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
-    if planned.of("create", "update", "conflict") or not yes:
-        confirm(context, yes, planned.lines())
-    applied = await apply(planned, green, force=force)
-    if applied.writes:
-        changed()
-    say(context, applied.as_json(), applied.lines())
-    if problem := applied.verdict():
-        raise problem
 
 
 @click.group(invoke_without_command=True)
@@ -219,7 +162,7 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
                 listeners={"blue": there.peers["green"], "green": there.peers["blue"]},  # of that side's gateway
                 patience_seconds=patience,
             )
-            _keep(lambda wall: kept.keep(migration.store, there.clusters["green"].name, verdicts, wall))
+            keep(lambda wall: kept.keep(migration.store, there.clusters["green"].name, verdicts, wall))
             return verdicts, left
 
     verdicts, left = run_once(act())
@@ -236,16 +179,6 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
             if names := [v.service for v in bad if v.outcome == outcome]:
                 told.append(f"{words}: {', '.join(names)}")
         raise Held("; ".join(told), remedy=next((v.remedy for v in bad if v.remedy), None))
-
-
-def _keep(act: Callable[[float], None]) -> None:
-    """A store that takes nothing is no reason to hide what was found."""
-    import time
-
-    try:
-        act(time.time())
-    except OSError as problem:
-        log.warning("not kept for `bluegreen shift`, which will call it never verified: %s", problem)
 
 
 @click.command()

@@ -11,6 +11,7 @@ policy: {...}                      # policy.Policy, key by key
 services: {NAMESPACE/NAME: {check: {path, host, status}, hold: bool, depends_on: [...], policy: {...}}}
 groups: [[a/b, c/d]]               # move and return together, in this order
 singletons: [NAMESPACE/NAME]
+replicate: {...}                   # replicate/choices.py
 windows: ["Mon-Fri 09:00-17:00"]   # when traffic may be moved forward; none: always
 ignore: [CODE, CODE:OBJECT]
 ```
@@ -29,18 +30,33 @@ from typing import Any, get_args, get_type_hints
 from migration.findings import DOCS
 from migration.policy import Check, Policy, ServicePolicy
 from migration.reading import Reader, did_you_mean, read_yaml, shown
+from migration.replicate import choices
+from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.windows import Window, parse_window
 
 DIALECTS = ("envoy", "istio")
 # what may be written under what; `policy` has the fields of policy.Policy
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "": ("clusters", "edge", "metrics", "store", "policy", "services", "groups", "singletons", "windows", "ignore"),
+    "": (
+        "clusters",
+        "edge",
+        "metrics",
+        "store",
+        "policy",
+        "services",
+        "groups",
+        "singletons",
+        "replicate",
+        "windows",
+        "ignore",
+    ),
     "clusters.NAME": ("kubeconfig", "context", "gateway", "counters"),
     "clusters.NAME.gateway": ("address", "port", "peer_port", "peer_address"),
     "clusters.NAME.counters": ("url", "urls", "dialect"),
     "metrics": ("url", "dialect"),
     "services.SERVICE": ("check", "hold", "depends_on", "policy"),
     "services.SERVICE.check": ("path", "host", "status"),
+    **choices.KEYS,
 }
 
 
@@ -86,6 +102,7 @@ class Migration:
     services: Mapping[str, ServicePolicy]
     groups: tuple[tuple[str, ...], ...] = ()
     singletons: tuple[str, ...] = ()
+    replicate: Choices = NOTHING_SAID
     windows: tuple[Window, ...] = ()
     ignore: tuple[str, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
@@ -127,6 +144,7 @@ def load(path: Path) -> Migration:
         services=services,
         groups=tuple(groups),
         singletons=tuple(reader.service(s, "singletons") for s in reader.sequence(top.get("singletons") or [], "singletons")),
+        replicate=choices.read(reader, top.get("replicate") or {}),
         windows=tuple(
             _window(reader, w, f"windows[{i}]") for i, w in enumerate(reader.sequence(top.get("windows") or [], "windows"))
         ),

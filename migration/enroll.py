@@ -22,7 +22,6 @@ import manifests
 import routing
 from migration import returned
 from migration.errors import BluegreenError, Held, NotFound
-from migration.export import managers_of
 from migration.journal import Event, Journal, open_intents
 from migration.kinds import (
     CONFIG_MAP,
@@ -37,6 +36,7 @@ from migration.kinds import (
 )
 from migration.model import LOCK_MANAGER, MANAGER, Side
 from migration.ports import Kubernetes
+from migration.replicate.owners import managers_of
 from migration.stackfile import Edge, StackFile, read_route, write_whole
 
 log = logging.getLogger(__name__)

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 from migration import kinds
 from migration.kinds import Object
 from migration.model import Finding, Severity
-from migration.ports import Discovery
+from migration.view import View
 
 DOCS = {
     "BG001": "Somebody still writes these objects in a version that green does not serve: it will fail on green.",
@@ -28,40 +28,19 @@ DOCS = {
     "BG302": "A budget that allows no disruption blocks draining a node.",
     "BG303": "Without a readiness probe a pod gets requests before it can answer them.",
     "BG304": "A route that cannot be split stays where it is until the entry moves.",
+    "BG103": "A person's object in a namespace of the baseline, and green has another by that name.",
+    "BG104": "It names something of blue's mesh or network that green has under another name.",
     "BG401": "The volume and its data stay with blue; green makes a new, empty one.",
-    "BG402": "A StatefulSet keeps data by ordinal; two of them do not share it.",
+    "BG402": "It keeps data on volumes; on green it would begin with empty ones, and its clients there would use them.",
+    "BG403": "A volume stands for a disk that can have one owner: two clusters would both attach, or delete, it.",
     "BG501": "A leader is elected within one cluster: on two clusters there are two.",
     "BG502": "Schedules are suspended on green so that no run happens twice; they are handed over.",
+    "BG504": "It acts on what is outside the cluster by the cluster's name, an owner id or a role: two of them fight.",
+    "BG505": "It takes work from a queue: two of them take each message from the other.",
+    "BG506": "It stands for something outside that can have one owner.",
+    "BG507": "A tool of GitOps claims this object, and what tells the tool to is not on blue.",
     "BG503": "One replica that is never run beside its successor: probably must never run twice.",
 }
-
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class View:
-    """What was read of one cluster: objects by `plural.group`; `problems`: kinds that could not be listed, and why."""
-
-    name: str
-    discovery: Discovery
-    objects: Mapping[str, list[Object]]
-    problems: Mapping[str, str] = field(default_factory=dict)
-    _found: dict[tuple[Callable[..., Any], Scope], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    def of(self, resource_name: str) -> list[Object]:
-        return self.objects.get(resource_name, [])
-
-    def once(self, find: Callable[[View, Scope], T], scope: Scope) -> T:
-        """What a pure function finds in this view, worked out for the first check that asks and kept for the others.
-
-        Checks that look something up for each object ask for an index by this: at 20,000 objects a search through all of
-        them for each route took most of a minute.
-        """
-        if (find, scope) not in self._found:
-            self._found[find, scope] = find(self, scope)
-        found: T = self._found[find, scope]
-        return found
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,20 @@ twice.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from migration import checks_clusters as clusters
 from migration import checks_workloads as workloads
 from migration import findings, kinds
-from migration.errors import BluegreenError, NotFound
-from migration.findings import Check, Scope, View
-from migration.kinds import Object
+from migration.checks_replicate import unanswered
+from migration.findings import Check, Scope
 from migration.model import Finding, Severity
 from migration.ports import Kubernetes
+from migration.replicate.choices import NOTHING_SAID, Choices
+from migration.replicate.export import GREENS, read
+from migration.replicate.known import Known
+from migration.view import View, look
 
 _WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
 _ROUTED = ("services", kinds.VIRTUAL_SERVICE.name, *_WORKLOADS)
@@ -59,21 +61,29 @@ async def preflight(
     green: Kubernetes,
     *,
     ignore: Iterable[str] = (),
-    baseline_namespaces: Sequence[str] = kinds.BASELINE_NAMESPACES,
     singletons: Iterable[str] = (),
+    choices: Choices | None = None,
+    enrolled: Iterable[str] = (),
 ) -> list[Finding]:
     """Findings of every check, worst first; empty only where everything could be read and nothing was found."""
-    checks = CHECKS
-    scope = Scope(tuple(baseline_namespaces), frozenset(singletons))
-    wanted_blue = {name for check in checks for name in check.blue}
-    wanted_green = {name for check in checks for name in check.green}
-    seen_blue, seen_green = await asyncio.gather(look(blue, wanted_blue, everything=True), look(green, wanted_green))
-    return judged(seen_blue, seen_green, scope, checks, ignore)
+    wanted = frozenset(name for check in CHECKS for name in check.blue)
+    wanted_green = frozenset(name for check in CHECKS for name in check.green)
+    theirs = await look(green, whole=wanted_green | GREENS)
+    mine = await read(blue, theirs.discovery, more=wanted)
+    known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
+    return judged(mine, theirs, Scope(singletons=known.singletons), CHECKS, ignore, known)
 
 
-def judged(blue: View, green: View, scope: Scope, checks: Sequence[Check], ignore: Iterable[str] = ()) -> list[Finding]:
-    """Pure: the checks over what was read, with waivers."""
-    found: list[Finding] = []
+def judged(
+    blue: View,
+    green: View,
+    scope: Scope,
+    checks: Sequence[Check],
+    ignore: Iterable[str] = (),
+    known: Known | None = None,
+) -> list[Finding]:
+    """Pure: the checks over what was read, with waivers. `known`: what `replicate` would know, to tell what it asks."""
+    found: list[Finding] = list(unanswered(known)) if known is not None else []
     for check in checks:
         unread = _unread(check, blue, green)
         found += unread
@@ -122,30 +132,3 @@ def _unread(check: Check, blue: View, green: View) -> list[Finding]:
                 )
             )
     return told
-
-
-async def look(server: Kubernetes, wanted: set[str], *, everything: bool = False) -> View:
-    """Reads the wanted kinds whole and, where everything is asked for, the metadata of all others that could be copied."""
-    discovery = await server.discover()
-    objects: dict[str, list[Object]] = {}
-    problems: dict[str, str] = {}
-
-    async def one(resource: kinds.Resource, whole: bool) -> None:
-        try:
-            listing = await server.list(resource, metadata_only=not whole)
-        except NotFound:
-            objects[resource.name] = []
-        except BluegreenError as problem:
-            problems[resource.name] = str(problem)
-        else:
-            objects[resource.name] = listing.items
-
-    tasks = []
-    for resource in discovery.resources:
-        if "list" not in resource.verbs:
-            continue
-        whole = resource.name in wanted
-        if whole or (everything and kinds.skipped_kind(resource) is None):
-            tasks.append(one(resource, whole))
-    await asyncio.gather(*tasks)
-    return View(server.name, discovery, objects, problems)

@@ -25,10 +25,10 @@ import routing
 from migration import kinds
 from migration.answers import UPSTREAM_TIME, Answer, Probe
 from migration.errors import BluegreenError
-from migration.export import forwards
 from migration.findings import Selected, full_name, routed_services, spec_of
 from migration.kinds import Object
 from migration.ports import Kubernetes
+from migration.replicate.owners import forwards
 from migration.request import Check, Request, by_https, request_for, sent_on
 
 Outcome = Literal["ok", "failed", "not verified"]

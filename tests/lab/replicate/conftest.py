@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from lab import control_plane, layout, programs
-from migration import apply as applying
-from migration import export, plan, transform
 from migration.clients.kubernetes import Kubernetes
+from migration.replicate import apply as applying
+from migration.replicate import export, plan, transform
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
 
@@ -87,7 +87,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bare, Bare]
 
 
 TRICKY = Path(__file__).with_name("tricky.yaml")
-OPTIONS = transform.TransformOptions(singletons=frozenset({"tricky/leader"}))
+SINGLETONS = frozenset({"tricky/leader"})
 # of these a PATCH counts as a write even where it would change nothing
 WRITES = ("PATCH", "POST", "PUT", "DELETE")
 
@@ -98,9 +98,8 @@ def replicate(pair: tuple[Bare, Bare], **options: Any) -> tuple[plan.Plan, apply
             Kubernetes.from_kubeconfig(pair[0].kubeconfig, name="plum") as blue,
             Kubernetes.from_kubeconfig(pair[1].kubeconfig, name="fern") as green,
         ):
-            chosen = export.ExportOptions(green=await green.discover(), **options)
-            bundle = transform.transform(await export.export(blue, options=chosen), options=OPTIONS)
-            made = await plan.plan(bundle, green)
+            bundle = await export.export(blue, green, singletons=SINGLETONS, **options)
+            made = await plan.plan(transform.transform(bundle), green)
             done = await applying.apply(made, green)
             return made, done, {verb: green.requests.get(verb, 0) for verb in WRITES}
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from kit import eventually
 
-from migration import apply as applying
-from migration import capacity, export, plan, transform, verify
+from migration import capacity, verify
 from migration.clients.kubernetes import Kubernetes
 from migration.clients.probe import ask
+from migration.replicate import apply as applying
+from migration.replicate import export, plan, transform
+from migration.replicate.choices import in_namespaces
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -35,8 +37,7 @@ def test_a_service_arrives_is_held_and_answers_and_a_broken_one_does_not_pass(tw
             Kubernetes.from_kubeconfig(Path(plum.described["kubeconfig"]), name="plum") as blue,
             Kubernetes.from_kubeconfig(Path(fern.described["kubeconfig"]), name="fern") as green,
         ):
-            options = export.ExportOptions(namespaces=(namespace,), green=await green.discover())
-            bundle = await export.export(blue, options=options)
+            bundle = await export.export(blue, green, choices=in_namespaces([namespace]))
             assert not [item for item in bundle.items if item.resource.kind in ("WorkloadEntry", "Pod", "ReplicaSet")]
             broken = transform.transform(bundle)
             for item in broken.items:

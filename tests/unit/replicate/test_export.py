@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 
 import routing
 from migration.errors import Forbidden
-from migration.export import Bundle, ExportOptions, export
 from migration.kinds import WELL_KNOWN, Resource
+from migration.replicate.choices import Choices, in_namespaces
+from migration.replicate.export import Bundle, export
 from tests.fakes.apiserver import FakeApiServer
 
 SECRET = Resource("", "v1", "Secret", "secrets", True)
@@ -30,8 +32,8 @@ def one(kind: str, name: str = "x", version: str = "v1", namespace: str = "n", *
     return {"apiVersion": version, "kind": kind, "metadata": meta, **rest}
 
 
-def run(*objects: dict[str, Any], options: ExportOptions | None = None, **fake: Any) -> Bundle:
-    return asyncio.run(export(FakeApiServer("plum", objects, resources=ALL, **fake), options=options))
+def run(*objects: dict[str, Any], choices: Choices | None = None, enrolled: Iterable[str] = (), **fake: Any) -> Bundle:
+    return asyncio.run(export(FakeApiServer("plum", objects, resources=ALL, **fake), choices=choices, enrolled=enrolled))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_copied(obj: dict[str, Any]) -> None:
     assert [item.obj["kind"] for item in run(obj).items] == [obj["kind"]]
 
 
-def test_what_a_controller_made_goes_with_it_and_orphans_stay() -> None:
+def test_what_a_controller_made_never_comes_whether_or_not_its_owner_was_read() -> None:
     owner = one("Deployment", "d", "apps/v1", metadata={"uid": "u1"})
     child = one(
         "ReplicaSet",
@@ -118,14 +120,14 @@ def test_what_a_controller_made_goes_with_it_and_orphans_stay() -> None:
         "apps/v1",
         metadata={"ownerReferences": [{"kind": "Deployment", "uid": "u1", "controller": True}]},
     )
-    orphan = one(
+    other = one(
         "ReplicaSet",
         "o",
         "apps/v1",
-        metadata={"ownerReferences": [{"kind": "Deployment", "uid": "gone", "controller": True}]},
+        metadata={"ownerReferences": [{"kind": "Deployment", "uid": "unread", "controller": True}]},
     )
-    bundle = run(owner, child, orphan)
-    assert sorted(item.obj["metadata"]["name"] for item in bundle.items) == ["d", "o"]
+    bundle = run(owner, child, other)
+    assert sorted(item.obj["metadata"]["name"] for item in bundle.items) == ["d"]
     assert "made by its Deployment" in bundle.skipped_by_reason()
 
 
@@ -147,13 +149,13 @@ def test_a_kind_that_may_not_be_listed_is_unknown() -> None:
         if resource.kind == "Secret":
             raise Forbidden("secrets is forbidden")
 
-    assert run(one("ConfigMap"), trouble=trouble).unknown == ["secrets: secrets is forbidden"]
+    assert run(one("ConfigMap"), trouble=trouble).unread == {"secrets": "secrets is forbidden"}
 
 
 def test_enrolled_routes_and_unasked_namespaces_are_left_out() -> None:
     route = one("VirtualService", version="networking.istio.io/v1")
-    assert run(route, options=ExportOptions(enrolled=frozenset({"n/x"}))).items == []
-    assert run(route, options=ExportOptions(namespaces=("other",))).items == []
+    assert run(route, enrolled={"n/x"}).items == []
+    assert run(route, choices=in_namespaces(["other"])).items == []
     assert len(run(route).items) == 1
 
 
@@ -189,7 +191,7 @@ def test_a_route_that_was_let_go_is_copied_though_the_edge_still_owns_it() -> No
     ],
 )
 def test_what_the_edge_keeps_is_not_copied(obj: dict[str, Any], enrolled: Any, reason: str) -> None:
-    bundle = run(obj, options=ExportOptions(enrolled=frozenset(enrolled)))
+    bundle = run(obj, enrolled=enrolled)
     assert bundle.items == []
     (told,) = [s.reason for s in bundle.skipped if s.object == f"{obj['kind']} n/{obj['metadata']['name']}"]
     assert told.startswith(reason)
@@ -198,4 +200,4 @@ def test_what_the_edge_keeps_is_not_copied(obj: dict[str, Any], enrolled: Any, r
 def test_an_api_without_its_server_is_unknown_unless_its_kinds_are_left_out() -> None:
     blue = FakeApiServer("plum", resources=ALL)
     blue.discovery = replace(blue.discovery, stale=("metrics.k8s.io/v1beta1", "example.com/v1"))
-    assert asyncio.run(export(blue)).unknown == ["example.com/v1: its API server does not answer"]
+    assert asyncio.run(export(blue)).unread == {"example.com/v1": "its API server does not answer"}

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from migration import kinds
-from migration.cli_prepare import copy
+from migration.cli_replicate import copy
 from migration.errors import BluegreenError, Forbidden, Held
 from migration.kinds import Resource
+from migration.replicate.choices import NOTHING_SAID
 from migration.terminal import Context
 from tests.fakes.apiserver import FakeApiServer
 
@@ -43,16 +44,19 @@ def contested() -> FakeApiServer:
     return FakeApiServer("fern", [NAMESPACE, config("other", managedFields=[entry])])
 
 
-def run(one: FakeApiServer, other: FakeApiServer, *, yes: bool = True, as_json: bool = True) -> BluegreenError | None:
+def run(
+    one: FakeApiServer, other: FakeApiServer, *, yes: bool = True, as_json: bool = True, despite: tuple[str, ...] = ()
+) -> BluegreenError | None:
     there = SimpleNamespace(clusters={"blue": one, "green": other}, edge=SimpleNamespace(services={}))
     try:
         asyncio.run(
             copy(
                 Context(Path("migration.yaml"), as_json),
-                SimpleNamespace(singletons=()),  # type: ignore[arg-type]
+                SimpleNamespace(singletons=(), replicate=NOTHING_SAID),  # type: ignore[arg-type]
                 there,  # type: ignore[arg-type]
                 yes=yes,
                 force=False,
+                despite_unread=despite,
             )
         )
     except BluegreenError as problem:
@@ -60,16 +64,28 @@ def run(one: FakeApiServer, other: FakeApiServer, *, yes: bool = True, as_json: 
     return None
 
 
-@pytest.mark.parametrize("time", ["the first time", "with nothing to write"])
-def test_a_kind_that_cannot_be_read_is_told_every_time_and_holds(time: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_written_while_a_kind_is_unread() -> None:
     one, other = unreadable(), FakeApiServer("fern")
-    if time != "the first time":
-        run(one, other)
-        capsys.readouterr()
-    assert isinstance(run(one, other), Held)
-    assert json.loads(capsys.readouterr().out)["unknown"] == ["configmaps: configmaps is forbidden"]
-    run(one, other, as_json=False)
-    assert "UNKNOWN configmaps: configmaps is forbidden" in capsys.readouterr().out
+    problem = run(one, other)
+    assert isinstance(problem, Held)
+    assert "configmaps: configmaps is forbidden" in str(problem)
+    assert "--despite-unread configmaps" in str(problem.remedy)
+    assert other.writes() == []
+    assert isinstance(run(one, other, despite=("secrets",)), Held)
+    assert other.writes() == []
+
+
+@pytest.mark.parametrize("word", ["configmaps", "all"])
+def test_with_the_word_all_else_is_written_and_what_is_unread_told_every_time(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = unreadable(), FakeApiServer("fern")
+    for applied in (["Namespace shop"], []):
+        assert isinstance(run(one, other, despite=(word,)), Held)
+        document = json.loads(capsys.readouterr().out)
+        assert (document["applied"], document["unread"]) == (applied, {"configmaps": "configmaps is forbidden"})
+    run(one, other, as_json=False, despite=(word,))
+    assert "UNREAD configmaps: configmaps is forbidden" in capsys.readouterr().out
 
 
 def test_a_conflict_holds(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,15 +99,15 @@ def test_what_could_not_be_written_is_a_failure_whatever_else_holds() -> None:
         if verb == "create":
             raise Forbidden("no")
 
-    problem = run(unreadable(), FakeApiServer("fern", trouble=trouble))
+    problem = run(unreadable(), FakeApiServer("fern", trouble=trouble), despite=("all",))
     assert problem is not None
     assert problem.exit_code == 1
 
 
-def test_what_waits_for_its_time_is_told_and_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_green_does_not_serve_is_told_and_holds(capsys: pytest.CaptureFixture[str]) -> None:
     widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "shop"}, "spec": {}}
     one = blue(config("wanted"), widget, resources=(*kinds.WELL_KNOWN.values(), WIDGET))
-    assert run(one, FakeApiServer("fern")) is None
+    assert isinstance(run(one, FakeApiServer("fern")), Held)
     document = json.loads(capsys.readouterr().out)
     assert [each["object"] for each in document["held"]] == ["Widget shop/w"]
     assert document["applied"] == ["Namespace shop", "ConfigMap shop/c"]
@@ -101,8 +117,8 @@ def test_without_a_yes_the_plan_is_the_document(capsys: pytest.CaptureFixture[st
     other = FakeApiServer("fern")
     assert isinstance(run(unreadable(), other, yes=False), Held)
     document = json.loads(capsys.readouterr().out)
-    assert [change["object"] for change in document["changes"]] == ["Namespace shop"]
-    assert document["unknown"] == ["configmaps: configmaps is forbidden"]
+    assert [change["object"] for change in document["objects"]] == ["Namespace shop"]
+    assert document["unread"] == {"configmaps": "configmaps is forbidden"}
     assert other.writes() == []
 
 
@@ -114,7 +130,7 @@ def test_it_tells_whether_green_was_changed() -> None:
     for number in ("first", "second"):
         act = copy(
             Context(Path("migration.yaml"), as_json=True),
-            SimpleNamespace(singletons=()),  # type: ignore[arg-type]
+            SimpleNamespace(singletons=(), replicate=NOTHING_SAID),  # type: ignore[arg-type]
             there,  # type: ignore[arg-type]
             yes=True,
             force=False,

@@ -13,15 +13,16 @@ from lab import estate
 from migration import kinds
 from migration.checks_clusters import unmatched_selectors
 from migration.checks_workloads import leaders
-from migration.difference import Path, differences, surplus
-from migration.export import ExportOptions, export
-from migration.findings import Found, Scope, View, behind_routes, full_name, gateways_of, routed_services, spec_of, workloads
+from migration.findings import Found, Scope, behind_routes, full_name, gateways_of, routed_services, spec_of, workloads
 from migration.kinds import Object, Resource
 from migration.model import Finding
-from migration.plan import Plan, plan
 from migration.ports import Discovery, Kubernetes, Listing
 from migration.preflight import CHECKS, judged
-from migration.transform import transform
+from migration.replicate.difference import Path, differences, surplus
+from migration.replicate.export import export
+from migration.replicate.plan import Plan, plan
+from migration.replicate.transform import transform
+from migration.view import View
 from tests.fakes.apiserver import served
 from tests.fakes.steps import steps
 
@@ -152,7 +153,7 @@ class Listed:
 
 def replicated(mine: View, theirs: View) -> Plan:
     async def act() -> Plan:
-        bundle = await export(cast("Kubernetes", Listed(mine)), options=ExportOptions(green=theirs.discovery))
+        bundle = await export(cast("Kubernetes", Listed(mine)), cast("Kubernetes", Listed(theirs)))
         return await plan(transform(bundle), cast("Kubernetes", Listed(theirs)))
 
     return asyncio.run(act())

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migration.transform import TransformOptions, for_green
+from migration.replicate.classes import PLAIN, Action, Class, Verdict
+from migration.replicate.transform import for_green
 
 UID = {"uid": "1", "name": "x", "namespace": "n"}
 
@@ -236,33 +237,39 @@ CASES = [
 ]
 
 
+STOPPED = Verdict(Action.STOP, Class.SINGLETON)
+
+
+def usual(original: dict[str, Any]) -> Verdict:
+    """What is decided where nobody said anything."""
+    return Verdict(Action.SUSPEND, Class.SCHEDULED) if original["kind"] in ("Job", "CronJob") else PLAIN
+
+
 @pytest.mark.parametrize(("original", "expected"), CASES)
 def test_takes_off(original: dict[str, Any], expected: dict[str, Any]) -> None:
     before = copy.deepcopy(original)
     wanted = {"apiVersion": "v1", "kind": original["kind"], "metadata": {"name": "x", "namespace": "n"}, **expected}
-    assert for_green(original, TransformOptions()) == wanted
+    assert for_green(original, usual(original)) == wanted
     assert original == before, "the object that was read must stay as it was"
 
 
 @pytest.mark.parametrize("case", [case.values[0] for case in CASES], ids=[str(case.id) for case in CASES])
 def test_twice_is_once(case: Any) -> None:
-    once = for_green(case, TransformOptions())
-    assert for_green(once, TransformOptions()) == once
+    once = for_green(case, usual(case))
+    assert for_green(once, usual(once)) == once
 
 
 def test_a_singleton_waits_at_zero_and_keeps_its_size() -> None:
-    options = TransformOptions(singletons=frozenset({"n/x"}))
-    once = for_green(obj("Deployment", spec={"replicas": 3}), options)
+    once = for_green(obj("Deployment", spec={"replicas": 3}), STOPPED)
     assert once["spec"]["replicas"] == 0
     assert once["metadata"]["annotations"] == {"bluegreen.io/replicas": "3"}
-    assert for_green(once, options) == once
+    assert for_green(once, STOPPED) == once
 
 
-def test_finalizers_of_the_list_and_imported_volumes_stay() -> None:
-    options = TransformOptions(finalizers=frozenset({"a/b"}), imported_volumes=frozenset({"n/x"}))
-    claim = obj("PersistentVolumeClaim", metadata={"finalizers": ["a/b", "c/d"]}, spec={"volumeName": "pv"})
-    found = for_green(claim, options)
-    assert found["metadata"]["finalizers"] == ["a/b"]
+def test_the_claim_of_an_imported_volume_keeps_its_name() -> None:
+    claim = obj("PersistentVolumeClaim", metadata={"finalizers": ["a/b"]}, spec={"volumeName": "pv"})
+    found = for_green(claim, Verdict(Action.IMPORT, Class.VOLUME))
+    assert "finalizers" not in found["metadata"]
     assert found["spec"] == {"volumeName": "pv"}
 
 
@@ -306,6 +313,7 @@ kind_names = st.sampled_from(
 @given(kind_names, meta, spec, values)
 def test_any_object_twice_is_once(kind: str, metadata: Any, spec_: Any, status: Any) -> None:
     original = {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": spec_, "status": status}
-    once = for_green(original, TransformOptions(singletons=frozenset({"n/x"})))
-    assert for_green(once, TransformOptions(singletons=frozenset({"n/x"}))) == once
+    verdict = STOPPED if kind == "Deployment" else usual(original)
+    once = for_green(original, verdict)
+    assert for_green(once, verdict) == once
     assert "status" not in once

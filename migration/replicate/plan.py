@@ -15,21 +15,25 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, Literal
 
 import orjson
 
 from migration import kinds
-from migration.difference import Path, differences, fields_of, owners, readable, surplus
 from migration.errors import BluegreenError, NotFound
-from migration.export import KIND_LEFT_OUT, Bundle, Item, Skipped, written_by_edge
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
+from migration.replicate.classes import PLAIN, Action, Verdict
+from migration.replicate.difference import Path, differences, fields_of, owners, readable, surplus
+from migration.replicate.export import Bundle, Skipped
+from migration.replicate.judge import Item
+from migration.replicate.owners import written_by_edge
 
 APPLIED = f"{kinds.DOMAIN}applied"
-Action = Literal["create", "update", "unchanged", "conflict", "held"]
-COUNTED: tuple[tuple[Action, str], ...] = (
+Todo = Literal["create", "update", "unchanged", "conflict", "held"]
+COUNTED: tuple[tuple[Todo, str], ...] = (
     ("create", "to create"),
     ("update", "to update"),
     ("unchanged", "unchanged"),
@@ -44,16 +48,30 @@ NOT_OURS: frozenset[Path] = frozenset({("f:metadata", "f:labels", "f:kubernetes.
 YIELDED_PREFIX = "bluegreen-"
 
 
+class Wait(StrEnum):
+    """Why an object is held."""
+
+    ANSWER = "answer"  # a person has to say what becomes of it
+    UNSERVED = "unserved"  # green does not serve its kind
+    UNREAD = "unread"  # green's objects of its kind could not be listed
+    EDGE = "edge"  # the edge writes it on green
+    GOING = "going"  # it, or its namespace, is being deleted on green
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object of the plan. `obj` is what to apply, with the annotation; `live` what green had, if anything."""
+    """One object of the plan. `obj` is what to apply, with the annotation; `live` what green had, if anything; `wait`: why
+    it is held.
+    """
 
-    action: Action
+    action: Todo
     resource: Resource
     obj: Object
     reason: str = ""
     paths: tuple[str, ...] = ()
     live: Object | None = None
+    verdict: Verdict = PLAIN
+    wait: Wait | None = None
 
     @property
     def name(self) -> str:
@@ -62,24 +80,32 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """Sorted by the order of writing. `unknown`: kinds that could not be read on one side; nothing is known of their
-    objects.
+    """`changes` in the order of writing; `left`: what is not written, by its verdict; `unread`: kinds that could not be read
+    on one side, and why: nothing is known of their objects.
     """
 
     cluster: str
     changes: tuple[Change, ...]
-    skipped: tuple[Skipped, ...] = ()
-    unknown: tuple[str, ...] = ()
+    left: tuple[Item, ...] = ()
+    kinds_left: tuple[Skipped, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         found = Counter(change.action for change in self.changes)
-        return {action: found.get(action, 0) for action in ("create", "update", "unchanged", "conflict", "held")}
+        return {action: found.get(action, 0) for action, _ in COUNTED}
 
-    def of(self, *actions: Action) -> list[Change]:
+    def of(self, *actions: Todo) -> list[Change]:
         return [change for change in self.changes if change.action in actions]
 
+    def unanswered(self) -> list[tuple[str, Verdict]]:
+        """Name and verdict of each object about which a person has to say something."""
+        found = {change.name: change.verdict for change in self.changes if change.verdict.unanswered}
+        found |= {item.name: item.verdict for item in self.left if item.verdict.unanswered}
+        return sorted(found.items())
+
     def skipped_by_reason(self) -> dict[str, int]:
-        return dict(sorted(Counter(s.reason for s in self.skipped).items()))
+        reasons = Counter(item.verdict.reason for item in self.left if not item.verdict.unanswered)
+        return dict(sorted((reasons + Counter(s.reason for s in self.kinds_left)).items()))
 
     def lines(self, *, most: int = 40) -> list[str]:
         """For people: what is remarkable by name, the rest counted."""
@@ -89,7 +115,7 @@ class Plan:
         created = Counter(change.resource.kind for change in self.of("create"))
         if created:
             told.append("  create: " + ", ".join(f"{n} {kind}" for kind, n in sorted(created.items())))
-        shown = self.of("update", "conflict", "held")
+        shown = [change for change in self.of("update", "conflict", "held") if change.wait is not Wait.ANSWER]
         marks = {"update": "~", "conflict": "!", "held": "-"}
         for change in shown[:most]:
             fields = ", ".join(change.paths[:4]) + (" ..." if len(change.paths) > 4 else "")
@@ -97,32 +123,54 @@ class Plan:
             told.append(f"  {marks[change.action]} {change.name}: {change.reason or change.action}{what}")
         if len(shown) > most:
             told.append(f"  ... and {len(shown) - most} more")
-        reasons = self.skipped_by_reason()
-        of_kinds = [reason for reason in reasons if reason.startswith(KIND_LEFT_OUT)]
-        told += [f"  left out: {count} ({reason})" for reason, count in reasons.items() if reason not in of_kinds]
-        if of_kinds:
-            told.append(f"  left out: {sum(reasons[r] for r in of_kinds)} kinds that describe one cluster")
-        told += [f"  UNKNOWN {text}" for text in self.unknown]
+        for change in self.changes:
+            told += [f"  note {change.name}: {note}" for note in change.verdict.notes]
+        told += answers_wanted(self.unanswered())
+        told += [f"  left out: {count} ({reason})" for reason, count in self.skipped_by_reason().items() if reason]
+        told += [f"  UNREAD {kind}: {why}" for kind, why in sorted(self.unread.items())]
         return told
+
+    def objects(self) -> list[dict[str, Any]]:
+        """Every object of blue that was read, for programs."""
+        told = [_told_of(c.name, c.resource, c.verdict, c.action, c.reason, c.paths) for c in self.changes]
+        return told + [_told_of(item.name, item.resource, item.verdict, "left") for item in self.left]
 
     def as_json(self) -> dict[str, Any]:
         return {
             "cluster": self.cluster,
             "counts": self.counts(),
-            "changes": [
-                {
-                    "action": c.action,
-                    "object": c.name,
-                    "apiVersion": c.resource.api_version,
-                    "reason": c.reason,
-                    "fields": list(c.paths),
-                }
-                for c in self.changes
-                if c.action != "unchanged"
-            ],
-            "skipped": self.skipped_by_reason(),
-            "unknown": list(self.unknown),
+            "objects": self.objects(),
+            "kinds_left_out": {s.object: s.reason for s in self.kinds_left},
+            "unread": dict(self.unread),
         }
+
+
+def _told_of(
+    name: str, resource: Resource, verdict: Verdict, todo: str, reason: str = "", paths: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    return {
+        "object": name,
+        "apiVersion": resource.api_version,
+        "action": todo,
+        "class": verdict.cls.value,
+        "reason": "; ".join(each for each in (verdict.reason, reason) if each),
+        "answer": verdict.answer.value if verdict.answer else None,
+        "add": verdict.add(name),
+        "notes": list(verdict.notes),
+        "fields": list(paths),
+    }
+
+
+def answers_wanted(unanswered: Iterable[tuple[str, Verdict]]) -> list[str]:
+    """For people: which lines migration.yaml lacks, with the reason of each."""
+    wanted = list(unanswered)
+    if not wanted:
+        return []
+    told = [f"  {len(wanted)} objects need an answer in migration.yaml:", "    replicate:", "      answers:"]
+    for name, verdict in wanted:
+        told.append(f"        {verdict.add(name)}")
+        told.append(f"            # {verdict.reason}")
+    return told
 
 
 async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
@@ -130,38 +178,50 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
     discovery = await green.discover(fresh=True)
     coming = _coming(bundle.items)
     scaled = scaled_workloads(bundle.items)
-    unknown = list(bundle.unknown)
-    changes: list[Change] = []
+    unread = dict(bundle.unread)
+    changes = [
+        Change("held", item.resource, item.obj, item.verdict.reason, verdict=item.verdict, wait=Wait.ANSWER)
+        for item in bundle.left
+        if item.verdict.action is Action.HOLD
+    ]
     by_resource: dict[Resource, list[Item]] = {}
     for item in bundle.items:
         there = discovery.find(item.resource.api_version, item.resource.kind)
         if there is not None:
             by_resource.setdefault(there, []).append(item)
         elif (item.resource.group, item.resource.kind) in coming:
-            changes.append(Change("create", item.resource, stamped(item.obj, scaled)))
+            changes.append(Change("create", item.resource, stamped(item.obj, scaled), verdict=item.verdict))
         else:
-            changes.append(Change("held", item.resource, item.obj, _not_served(item.resource, discovery)))
+            reason = _not_served(item.resource, discovery)
+            changes.append(Change("held", item.resource, item.obj, reason, verdict=item.verdict, wait=Wait.UNSERVED))
 
     async def live_of(resource: Resource) -> dict[tuple[str, str], Object] | None:
+        if bundle.green is not None and bundle.green.resources.get(resource.name) == resource:
+            if problem := bundle.green.problems.get(resource.name):
+                unread[f"{resource.name} on {green.name}"] = problem
+                return None
+            return {_key(obj): obj for obj in bundle.green.of(resource.name)}
         try:
             found = await green.list(resource)
         except NotFound:
             return {}
         except BluegreenError as problem:
-            unknown.append(f"{resource.name} on {green.name}: {problem}")
+            unread[f"{resource.name} on {green.name}"] = str(problem)
             return None
         return {_key(obj): obj for obj in found.items}
 
     lives = await asyncio.gather(*(live_of(resource) for resource in by_resource))
     for (resource, items), live in zip(by_resource.items(), lives, strict=True):
-        if live is None:
-            changes += (
-                Change("held", resource, item.obj, "green's objects of this kind could not be listed") for item in items
-            )
-            continue
-        changes += (compare(resource, item.obj, live.get(_key(item.obj)), scaled) for item in items)
+        for item in items:
+            if live is None:
+                reason = "green's objects of this kind could not be listed"
+                change = Change("held", resource, item.obj, reason, wait=Wait.UNREAD)
+            else:
+                change = compare(resource, item.obj, live.get(_key(item.obj)), scaled)
+            changes.append(change if item.verdict is PLAIN else replace(change, verdict=item.verdict))
     changes.sort(key=lambda c: (kinds.wave(c.resource), c.resource.group, c.resource.kind, *_key(c.obj)))
-    return Plan(green.name, tuple(changes), tuple(bundle.skipped), tuple(sorted(unknown)))
+    left = tuple(item for item in bundle.left if item.verdict.action is not Action.HOLD)
+    return Plan(green.name, tuple(changes), left, tuple(bundle.kinds_left), unread)
 
 
 def _key(obj: Mapping[str, Any]) -> tuple[str, str]:
@@ -186,8 +246,11 @@ def _not_served(resource: Resource, discovery: Discovery) -> str:
 
 
 def scaled_workloads(items: Iterable[Item]) -> frozenset[tuple[str, str, str]]:
-    """(kind, namespace, name) of what an autoscaler scales: their replicas are not ours after the first write."""
+    """(kind, namespace, name) of what an autoscaler scales: their replicas are not ours after the first write, but for what
+    is to stay at 0.
+    """
     found = set()
+    stopped = {(item.obj["kind"], *_key(item.obj)) for item in items if item.verdict.action is Action.STOP}
     for item in items:
         if item.resource.kind == "HorizontalPodAutoscaler":
             target = (item.obj.get("spec") or {}).get("scaleTargetRef") or {}
@@ -196,7 +259,7 @@ def scaled_workloads(items: Iterable[Item]) -> frozenset[tuple[str, str, str]]:
         else:
             continue
         found.add((str(target.get("kind", "")), item.obj["metadata"].get("namespace", ""), str(target.get("name", ""))))
-    return frozenset(found)
+    return frozenset(found - stopped)
 
 
 def stamped(obj: Object, scaled: frozenset[tuple[str, str, str]]) -> Object:
@@ -219,9 +282,9 @@ def compare(resource: Resource, wanted: Object, live: Object | None, scaled: fro
         return Change("create", resource, obj)
     entries = fields_of(live)
     if written_by_edge(live):
-        return Change("held", resource, obj, "written by the edge", live=live)
+        return Change("held", resource, obj, "written by the edge", live=live, wait=Wait.EDGE)
     if live["metadata"].get("deletionTimestamp"):
-        return Change("held", resource, obj, "being deleted on green", live=live)
+        return Change("held", resource, obj, "being deleted on green", live=live, wait=Wait.GOING)
     ours = [fields for manager, sub, fields in entries if manager == kinds.REPLICATE and not sub]
     digest = obj["metadata"]["annotations"][APPLIED]
     same_wish = (live["metadata"].get("annotations") or {}).get(APPLIED) == digest

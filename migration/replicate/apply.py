@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from migration import kinds
 from migration.errors import BluegreenError, Conflict, Forbidden, Held, NotFound, Rejected, Unreachable
 from migration.kinds import Object
-from migration.plan import Change, Plan
 from migration.ports import Kubernetes
+from migration.replicate.classes import Verdict
+from migration.replicate.plan import Change, Plan, Wait, answers_wanted
 
 ESTABLISHED_SECONDS = 60.0
 POLL_SECONDS = 0.1
@@ -51,7 +52,9 @@ class Applied:
     failures: list[Failure] = field(default_factory=list)
     conflicts: list[Failure] = field(default_factory=list)
     held: list[Failure] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)  # kinds that could not be read: nothing is known of their objects
+    lacking: int = 0  # of what is held: what green should have and lacks
+    unanswered: list[tuple[str, Verdict]] = field(default_factory=list)  # what a person has to say something about
+    unread: dict[str, str] = field(default_factory=dict)  # kinds that could not be read: nothing is known of their objects
     seconds: float = 0.0
 
     @property
@@ -68,7 +71,8 @@ class Applied:
             "writes": self.writes,
             "applied": self.applied,
             "fallbacks": self.fallbacks,
-            "unknown": self.unknown,
+            "unread": self.unread,
+            "unanswered": {name: verdict.add(name) for name, verdict in self.unanswered},
             "seconds": round(self.seconds, 3),
             **told,
         }
@@ -81,30 +85,57 @@ class Applied:
             for mark, failures in (("FAILED", self.failures), ("CONFLICT", self.conflicts), ("held", self.held))
             for f in failures
         ]
-        return [numbers, *left, *(f"  UNKNOWN {text}" for text in self.unknown)]
+        unread = [f"  UNREAD {kind}: {why}" for kind, why in sorted(self.unread.items())]
+        return [numbers, *left, *answers_wanted(self.unanswered), *unread]
 
     def verdict(self) -> BluegreenError | None:
-        """What to end with: green lacks something that it should have. What is held waits for its time and is no error."""
+        """What to end with: green lacks something that it should have, or nobody said what is to become of something."""
         if self.failures:
             return BluegreenError(
                 f"{len(self.failures)} objects could not be written", remedy="mend them and `bluegreen replicate` again"
             )
-        if self.conflicts or self.unknown:
-            return Held(
-                f"cluster {self.cluster} lacks what blue has: {len(self.conflicts)} objects in conflict, "
-                f"{len(self.unknown)} kinds that could not be read",
-                remedy="settle the conflicts (or --force), let the kubeconfigs' users read these kinds, then "
-                "`bluegreen replicate` again",
-            )
-        return None
+        lacks = [
+            (len(self.conflicts), "objects in conflict", "settle the conflicts (or --force)"),
+            (self.lacking, "objects held", "see what holds each of them"),
+            (len(self.unanswered), "objects without an answer", "add the lines above to migration.yaml"),
+            (len(self.unread), "kinds that could not be read", "let the kubeconfigs' users list these kinds"),
+        ]
+        told = [(f"{count} {what}", remedy) for count, what, remedy in lacks if count]
+        if not told:
+            return None
+        return Held(
+            f"cluster {self.cluster} lacks what blue has: {', '.join(what for what, _ in told)}",
+            remedy=f"{', '.join(remedy for _, remedy in told)}, then `bluegreen replicate` again",
+        )
 
 
-async def apply(plan: Plan, green: Kubernetes, *, progress: Progress | None = None, force: bool = False) -> Applied:
+def refuse_unread(unread: Mapping[str, str], despite: Iterable[str]) -> None:
+    """Held where a kind was not read and not named: what its objects own or need could not be told from anything else."""
+    named = frozenset(despite)
+    left = {kind: why for kind, why in unread.items() if "all" not in named and kind.partition(" on ")[0] not in named}
+    if left:
+        told = "; ".join(f"{kind}: {why}" for kind, why in sorted(left.items()))
+        words = " ".join(f"--despite-unread {kind}" for kind in sorted({kind.partition(" on ")[0] for kind in left}))
+        raise Held(
+            f"nothing was written: {len(left)} kinds could not be read: {told}",
+            remedy=f"let the kubeconfig's user list them, or go on without: {words}",
+        )
+
+
+async def apply(
+    plan: Plan,
+    green: Kubernetes,
+    *,
+    progress: Progress | None = None,
+    force: bool = False,
+    despite_unread: Iterable[str] = (),
+) -> Applied:
     """Does what the plan says. `force` takes over fields that others own (conflicts of the plan are then written as
-    well).
+    well); `despite_unread` names the kinds without which it may go on, "all" for every one.
     """
+    refuse_unread(plan.unread, despite_unread)
     began = time.monotonic()
-    applied = Applied(plan.cluster, unknown=list(plan.unknown))
+    applied = Applied(plan.cluster, unread=dict(plan.unread), unanswered=plan.unanswered())
     todo: list[Change] = []
     for change in plan.changes:
         if change.action in ("create", "update") or (change.action == "conflict" and force):
@@ -113,7 +144,9 @@ async def apply(plan: Plan, green: Kubernetes, *, progress: Progress | None = No
             remedy = "settle it on green, or run `bluegreen replicate --force` to take the fields over"
             applied.conflicts.append(Failure(change.name, f"{change.reason}: {', '.join(change.paths[:6])}", remedy))
         elif change.action == "held":
-            applied.held.append(Failure(change.name, change.reason, _held_remedy(change)))
+            applied.lacking += change.wait not in (Wait.ANSWER, Wait.EDGE)
+            if change.wait is not Wait.ANSWER:  # told with the line to add
+                applied.held.append(Failure(change.name, change.reason, _held_remedy(change)))
         else:
             applied.unchanged += 1
     done = silent = 0
@@ -319,6 +352,10 @@ def _failure(change: Change, problem: BluegreenError) -> Failure:
 
 
 def _held_remedy(change: Change) -> str:
-    if "does not serve" in change.reason:
-        return "install what serves it on green, or convert the object; then run `bluegreen replicate` again"
-    return "nothing to do here" if "edge" in change.reason else "run `bluegreen replicate` again"
+    match change.wait:
+        case Wait.UNSERVED:
+            return "install what serves it on green, or convert the object; then run `bluegreen replicate` again"
+        case Wait.EDGE:
+            return "nothing to do here"
+        case _:
+            return "run `bluegreen replicate` again"

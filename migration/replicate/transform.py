@@ -11,13 +11,14 @@ by people and those that blue's API server allotted, so those two go last.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from migration.export import Bundle, Item
 from migration.kinds import DOMAIN, Object
+from migration.replicate.classes import PLAIN, Action, Verdict
+from migration.replicate.export import Bundle
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 ORIGINAL_REPLICAS = f"{DOMAIN}replicas"
@@ -65,28 +66,18 @@ VOLUME_ANNOTATIONS = frozenset(
 JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
 
 
-@dataclass(frozen=True)
-class TransformOptions:
-    """What a migration says about its objects. Names are `namespace/name`."""
-
-    singletons: frozenset[str] = frozenset()  # workloads that must never run twice: at 0 on green until handed over
-    suspend_jobs: bool = True
-    finalizers: frozenset[str] = frozenset()  # finalizers that green has somebody to take off
-    imported_volumes: frozenset[str] = frozenset()  # claims whose volume is imported on green, so that volumeName stays
-
-
-def transform(bundle: Bundle, *, options: TransformOptions | None = None) -> Bundle:
+def transform(bundle: Bundle) -> Bundle:
     """Every object of the bundle as it is to be on green."""
-    options = options or TransformOptions()
-    return replace(bundle, items=[Item(item.resource, for_green(item.obj, options)) for item in bundle.items])
+    return replace(bundle, items=[replace(item, obj=for_green(item.obj, item.verdict)) for item in bundle.items])
 
 
-def for_green(original: Mapping[str, Any], options: TransformOptions) -> Object:
+def for_green(original: Mapping[str, Any], verdict: Verdict = PLAIN) -> Object:
+    """One object as it is to be on green, by what was decided about it."""
     obj: Object = orjson.loads(orjson.dumps(original))
     kind = obj.get("kind", "")
     for kinds, rule in RULES:
         if kinds is None or kind in kinds:
-            rule(obj, options)
+            rule(obj, verdict)
     return obj
 
 
@@ -137,7 +128,7 @@ def _spec(obj: Mapping[str, Any]) -> Object:
 # -- rules -------------------------------------------------------------------------------------------------------------
 
 
-def service_addresses(obj: Object, _: TransformOptions) -> None:
+def service_addresses(obj: Object, _: Verdict) -> None:
     """Addresses and ports that blue allotted mean nothing on green; those that somebody chose are kept."""
     if not is_live(obj):
         return
@@ -163,7 +154,7 @@ def service_addresses(obj: Object, _: TransformOptions) -> None:
             del spec[name]
 
 
-def automatic_job_selector(obj: Object, _: TransformOptions) -> None:
+def automatic_job_selector(obj: Object, _: Verdict) -> None:
     """A Job's own selector is made from its uid; another cluster makes its own."""
     spec = _spec(obj.get("spec", {}).get("jobTemplate") or {}) if obj["kind"] == "CronJob" else _spec(obj)
     if spec.get("manualSelector"):
@@ -177,28 +168,25 @@ def automatic_job_selector(obj: Object, _: TransformOptions) -> None:
             del meta["labels"]
 
 
-def suspended_jobs(obj: Object, options: TransformOptions) -> None:
+def suspended(obj: Object, verdict: Verdict) -> None:
     """No schedule may fire on two clusters; the value to go back to is kept beside it."""
     spec = _spec(obj)
     annotations = _annotations(obj)
-    if options.suspend_jobs and (is_live(obj) or ORIGINAL_SUSPEND not in annotations):
+    if verdict.action is Action.SUSPEND and (is_live(obj) or ORIGINAL_SUSPEND not in annotations):
         annotations[ORIGINAL_SUSPEND] = orjson.dumps(bool(spec.get("suspend", False))).decode()
         spec["suspend"] = True
 
 
-def singleton_at_zero(obj: Object, options: TransformOptions) -> None:
-    """A singleton is on green, but not running, until it is handed over."""
-    meta = obj["metadata"]
+def stopped(obj: Object, verdict: Verdict) -> None:
+    """On green, but not running, until it is handed over; how many there should be is kept beside it."""
     annotations = _annotations(obj)
-    if f"{meta.get('namespace', '')}/{meta['name']}" in options.singletons and (
-        is_live(obj) or ORIGINAL_REPLICAS not in annotations
-    ):
+    if verdict.action is Action.STOP and (is_live(obj) or ORIGINAL_REPLICAS not in annotations):
         spec = _spec(obj)
         annotations[ORIGINAL_REPLICAS] = str(spec.get("replicas", 1))
         spec["replicas"] = 0
 
 
-def without_floors(obj: Object, _: TransformOptions) -> None:
+def without_floors(obj: Object, _: Verdict) -> None:
     """Floors that capacity raised on blue are a state of the migration: what was there before is what is copied."""
     annotations = obj["metadata"].get("annotations") or {}
     before = annotations.get(FLOOR_BEFORE)
@@ -211,7 +199,7 @@ def without_floors(obj: Object, _: TransformOptions) -> None:
         _spec(obj)[name] = int(before)
 
 
-def account_tokens(obj: Object, _: TransformOptions) -> None:
+def account_tokens(obj: Object, _: Verdict) -> None:
     """Token Secrets are minted by each cluster for itself."""
     kept = [
         s for s in obj.get("secrets") or () if "-token-" not in s.get("name", "") and "-dockercfg-" not in s.get("name", "")
@@ -222,7 +210,7 @@ def account_tokens(obj: Object, _: TransformOptions) -> None:
         obj.pop("secrets", None)
 
 
-def token_secret(obj: Object, _: TransformOptions) -> None:
+def token_secret(obj: Object, _: Verdict) -> None:
     """An asked-for token stays asked for; its content is blue's."""
     if obj.get("type") == "kubernetes.io/service-account-token":
         for key in ("token", "ca.crt", "namespace"):
@@ -231,16 +219,16 @@ def token_secret(obj: Object, _: TransformOptions) -> None:
             obj.pop("data", None)
 
 
-def claim_binding(obj: Object, options: TransformOptions) -> None:
+def claim_binding(obj: Object, verdict: Verdict) -> None:
     """A claim is bound anew unless its volume is brought along."""
     meta = obj["metadata"]
-    if f"{meta.get('namespace', '')}/{meta['name']}" not in options.imported_volumes:
+    if verdict.action is not Action.IMPORT:
         _spec(obj).pop("volumeName", None)
     for name in VOLUME_ANNOTATIONS:
         (meta.get("annotations") or {}).pop(name, None)
 
 
-def volume_claim_reference(obj: Object, _: TransformOptions) -> None:
+def volume_claim_reference(obj: Object, _: Verdict) -> None:
     """A volume stays meant for its claim by name; the claim of blue is not green's."""
     reference = _spec(obj).get("claimRef") or {}
     reference.pop("uid", None)
@@ -249,13 +237,13 @@ def volume_claim_reference(obj: Object, _: TransformOptions) -> None:
         (obj["metadata"].get("annotations") or {}).pop(name, None)
 
 
-def claim_templates(obj: Object, _: TransformOptions) -> None:
+def claim_templates(obj: Object, _: Verdict) -> None:
     for claim in _spec(obj).get("volumeClaimTemplates") or ():
         claim.pop("status", None)
         (claim.get("metadata") or {}).pop("creationTimestamp", None)
 
 
-def injected_authority(obj: Object, _: TransformOptions) -> None:
+def injected_authority(obj: Object, _: Verdict) -> None:
     """A CA that something put in for its own webhook server belongs to blue's copy of that server."""
     meta = obj["metadata"]
     asked = any(key.startswith("cert-manager.io/inject-ca-from") for key in meta.get("annotations") or {})
@@ -278,7 +266,7 @@ def _client_configs(obj: Object) -> Iterator[tuple[Object, tuple[str, ...]]]:
         yield webhook.get("clientConfig") or {}, ("f:spec", "f:conversion", "f:webhook", "f:clientConfig")
 
 
-def namespace_itself(obj: Object, _: TransformOptions) -> None:
+def namespace_itself(obj: Object, _: Verdict) -> None:
     obj.pop("spec", None)
     labels = obj["metadata"].get("labels") or {}
     labels.pop("kubernetes.io/metadata.name", None)
@@ -286,13 +274,13 @@ def namespace_itself(obj: Object, _: TransformOptions) -> None:
         obj["metadata"].pop("labels", None)
 
 
-def aggregated_role(obj: Object, _: TransformOptions) -> None:
+def aggregated_role(obj: Object, _: Verdict) -> None:
     """The rules of an aggregated role are gathered by each cluster."""
     if obj.get("aggregationRule"):
         obj.pop("rules", None)
 
 
-def placed_pod(obj: Object, _: TransformOptions) -> None:
+def placed_pod(obj: Object, _: Verdict) -> None:
     """Where a pod ran and what admission put into it is made anew."""
     spec = _spec(obj)
     for name in ("nodeName", "priority", "preemptionPolicy", "ephemeralContainers", "serviceAccount"):
@@ -311,7 +299,7 @@ def placed_pod(obj: Object, _: TransformOptions) -> None:
         del spec["volumes"]
 
 
-def pod_template(obj: Object, _: TransformOptions) -> None:
+def pod_template(obj: Object, _: Verdict) -> None:
     """`creationTimestamp: null`, which clients write into templates."""
     spec = _spec(obj)
     for template in (
@@ -324,15 +312,13 @@ def pod_template(obj: Object, _: TransformOptions) -> None:
             del meta["creationTimestamp"]
 
 
-def of_one_cluster(obj: Object, options: TransformOptions) -> None:
+def of_one_cluster(obj: Object, _: Verdict) -> None:
     """Identity, bookkeeping and status. Last, since the rules before read managedFields and last-applied."""
     obj.pop("status", None)
     meta = obj["metadata"]
     for name in METADATA_OF_ONE_CLUSTER:
         meta.pop(name, None)
-    finalizers = [f for f in meta.pop("finalizers", None) or () if f in options.finalizers]
-    if finalizers:
-        meta["finalizers"] = finalizers
+    meta.pop("finalizers", None)
     ours = (ORIGINAL_REPLICAS, ORIGINAL_SUSPEND)  # put there by the rules above
     for field_name in ("annotations", "labels"):
         values = {
@@ -350,15 +336,16 @@ def _annotations(obj: Object) -> dict[str, str]:
     return found
 
 
-Rule = Callable[[Object, TransformOptions], None]
+Rule = Callable[[Object, Verdict], None]
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"})
+SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Rollout"})
 HOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService", "CustomResourceDefinition"})
 RULES: tuple[tuple[frozenset[str] | None, Rule], ...] = (
     (frozenset({"Service"}), service_addresses),
     (frozenset({"Job", "CronJob"}), automatic_job_selector),
-    (frozenset({"Job", "CronJob"}), suspended_jobs),
+    (frozenset({"Job", "CronJob"}), suspended),
     (frozenset({"HorizontalPodAutoscaler", "Deployment", "StatefulSet"}), without_floors),
-    (frozenset({"Deployment", "StatefulSet"}), singleton_at_zero),
+    (SCALED, stopped),
     (frozenset({"ServiceAccount"}), account_tokens),
     (frozenset({"Secret"}), token_secret),
     (frozenset({"PersistentVolumeClaim"}), claim_binding),

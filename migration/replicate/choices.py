@@ -1,0 +1,195 @@
+"""What a person says about replication: `replicate` in migration.yaml, and what is named on the command line.
+
+```yaml
+replicate:
+  include: {namespaces: [shop, "team-*"], kinds: [Deployment], selector: "tier=front"}   # only what all of them mean
+  exclude: {namespaces: [scratch]}                                                       # nor what any of these means
+  answers:
+    Deployment platform/external-dns: hold          # KIND NAMESPACE/NAME, or KIND NAME
+  istioRevision: {1-26-0: default}                  # blue's revision label -> green's
+```
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from migration.kinds import Resource
+from migration.reading import Reader, shown
+from migration.replicate.classes import Answer
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "replicate": ("include", "exclude", "answers", "istioRevision"),
+    "replicate.include": ("namespaces", "kinds", "selector"),
+    "replicate.exclude": ("namespaces", "kinds", "selector"),
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Namespaces by name or pattern (`team-*`), kinds as `Deployment` or `deployments.apps`, a label selector."""
+
+    namespaces: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    selector: str = ""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """`only`: namespaces and services (`namespace/name` of a route) named on the command line, with `kinds` of --kind;
+    empty: everything. `lines`: where migration.yaml says it, for complaints.
+    """
+
+    include: Selection = Selection()
+    exclude: Selection = Selection()
+    answers: Mapping[str, Answer] = field(default_factory=lambda: MappingProxyType({}))
+    istio_revision: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    only: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+
+NOTHING_SAID = Choices()
+
+
+def in_namespaces(names: Iterable[str]) -> Choices:
+    """Only what is in these namespaces (and what is in none)."""
+    return Choices(include=Selection(namespaces=tuple(names)))
+
+
+def read(reader: Reader, value: Any) -> Choices:
+    """`replicate` of migration.yaml."""
+    top = reader.mapping(value, "replicate", KEYS["replicate"])
+    answers = {}
+    for name, answer in reader.mapping(top.get("answers") or {}, "replicate.answers", None).items():
+        key = f"replicate.answers.{name}"
+        kind, space, of = name.partition(" ")
+        if not space or not kind or not of or " " in of:
+            raise reader.wrong(key, f"is {shown(name)}", "KIND NAMESPACE/NAME, or KIND NAME of what is in no namespace")
+        answers[name] = Answer(reader.choice(answer, key, [each.value for each in Answer]))
+    revisions = {
+        old: reader.text(new, f"replicate.istioRevision.{old}")
+        for old, new in reader.mapping(top.get("istioRevision") or {}, "replicate.istioRevision", None).items()
+    }
+    return Choices(
+        _selection(reader, top.get("include") or {}, "replicate.include"),
+        _selection(reader, top.get("exclude") or {}, "replicate.exclude"),
+        MappingProxyType(answers),
+        MappingProxyType(revisions),
+    )
+
+
+def _selection(reader: Reader, value: Any, key: str) -> Selection:
+    fields = reader.mapping(value, key, KEYS[key])
+    lists = {
+        name: tuple(
+            reader.text(each, f"{key}.{name}[{index}]")
+            for index, each in enumerate(reader.sequence(fields.get(name) or [], f"{key}.{name}"))
+        )
+        for name in ("namespaces", "kinds")
+    }
+    selector = reader.text(fields["selector"], f"{key}.selector") if fields.get("selector") is not None else ""
+    if problem := selector_problem(selector):
+        raise reader.wrong(
+            f"{key}.selector", f"is {shown(selector)}: {problem}", "as kubectl's --selector: 'a=b,c in (d,e),!f'"
+        )
+    return Selection(**lists, selector=selector)
+
+
+# -- what a selection means --------------------------------------------------------------------------------------------
+
+
+def selector_problem(selector: str) -> str | None:
+    """What is wrong with a label selector; None: it can be read."""
+    try:
+        requirements(selector)
+    except ValueError as problem:
+        return str(problem)
+    return None
+
+
+Requirement = tuple[str, str, frozenset[str]]  # key, operator, values
+_ONE = re.compile(
+    r"\s*(?:(?P<not>!)\s*(?P<absent>[\w./-]+)"
+    r"|(?P<key>[\w./-]+)\s*(?:(?P<eq>==|=|!=)\s*(?P<value>[\w.-]*)|\s(?P<op>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,|$)"
+)
+
+
+@lru_cache(maxsize=64)
+def requirements(selector: str) -> tuple[Requirement, ...]:
+    """`a=b,c in (d,e),!f` as (key, operator, values): operators `in`, `notin`, `exists`, `absent`. ValueError: unreadable."""
+    found: list[Requirement] = []
+    at = 0
+    while at < len(selector):
+        match = _ONE.match(selector, at)
+        if not match or match.end() == at:
+            raise ValueError(f"cannot be read from {selector[at:]!r} on")
+        at = match.end()
+        if match["not"]:
+            found.append((match["absent"], "absent", frozenset()))
+        elif match["op"]:
+            found.append((match["key"], match["op"], frozenset(v.strip() for v in match["values"].split(","))))
+        elif match["eq"]:
+            found.append((match["key"], "notin" if match["eq"] == "!=" else "in", frozenset({match["value"]})))
+        else:
+            found.append((match["key"], "exists", frozenset()))
+    return tuple(found)
+
+
+def selects(selector: str, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector means an object with these labels; as Kubernetes has it, `notin` means those without the key,
+    too.
+    """
+    for key, operator, values in requirements(selector):
+        good = {
+            "in": labels.get(key) in values,
+            "notin": labels.get(key) not in values,
+            "exists": key in labels,
+            "absent": key not in labels,
+        }
+        if not good[operator]:
+            return False
+    return True
+
+
+def why_unasked(choices: Choices, obj: Mapping[str, Any], resource: Resource) -> str | None:
+    """Why this object is not asked for by `include` and `exclude`; None: it is."""
+    meta = obj["metadata"]
+    namespace = meta.get("namespace") or (meta["name"] if resource.kind == "Namespace" and not resource.group else None)
+    wanted = _means(choices.include, meta, resource, namespace)
+    if not all(wanted.values()):
+        parts = ", ".join(name for name, good in wanted.items() if not good)
+        return f"not among what `replicate.include` asks for by {parts}"
+    unwanted = _means(choices.exclude, meta, resource, namespace, everywhere=False)
+    if any(unwanted.values()):
+        return f"left out by `replicate.exclude` by {', '.join(name for name, bad in unwanted.items() if bad)}"
+    return None
+
+
+def _means(
+    selection: Selection, meta: Mapping[str, Any], resource: Resource, namespace: str | None, *, everywhere: bool = True
+) -> dict[str, bool]:
+    """For each part of the selection that is given: whether it means this object. `everywhere`: what namespaces mean of an
+    object that is in none.
+    """
+    said = {}
+    if selection.namespaces:
+        said["namespaces"] = (
+            everywhere if namespace is None else any(fnmatchcase(namespace, each) for each in selection.namespaces)
+        )
+    if selection.kinds:
+        said["kinds"] = of_kind(resource, selection.kinds)
+    if selection.selector:
+        said["selector"] = selects(selection.selector, meta.get("labels") or {})
+    return said
+
+
+def of_kind(resource: Resource, names: Iterable[str]) -> bool:
+    """Whether a kind is one of these: `Deployment`, `deployment`, `deployments`, `deployments.apps`."""
+    known = {resource.kind.lower(), resource.plural, resource.name}
+    return any(name.lower() in known for name in names)

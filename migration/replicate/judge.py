@@ -1,0 +1,104 @@
+"""A verdict for each object of blue: pure, over what was read. `preflight` and `replicate` ask the same judge.
+
+The signs are asked in turn and the first that speaks decides: whose the object is before what it does, and what may do
+the most harm before what may do less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from migration import kinds
+from migration.errors import ConfigError
+from migration.kinds import Object, Resource
+from migration.reading import did_you_mean
+from migration.replicate import actuators, consumers, one_owner, owners, stateful, work
+from migration.replicate.choices import why_unasked
+from migration.replicate.classes import PLAIN, Action, Answer, Class, Sign, Verdict, judged
+from migration.replicate.known import Known
+
+SignOf = Callable[[Object, Resource, Known], Sign | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object on its way, with what is to become of it."""
+
+    resource: Resource
+    obj: Object
+    verdict: Verdict = PLAIN
+
+    @property
+    def name(self) -> str:
+        return kinds.name_of(self.obj)
+
+
+def unasked(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    reason = why_unasked(known.choices, obj, resource)
+    return Sign(Class.UNASKED, reason) if reason else None
+
+
+def singleton(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    """Named in migration.yaml: that is the answer."""
+    meta = obj["metadata"]
+    if resource.group == "apps" and f"{meta.get('namespace', '')}/{meta['name']}" in known.singletons:
+        return Sign(Class.SINGLETON, "a singleton: not running on green until it is handed over", Action.STOP)
+    return None
+
+
+SIGNS: tuple[SignOf, ...] = (
+    unasked,
+    owners.sign,
+    work.finished,
+    singleton,
+    actuators.sign,
+    one_owner.sign,
+    stateful.sign,
+    consumers.sign,
+    work.scheduled,
+)
+
+
+def verdict(obj: Object, resource: Resource, known: Known) -> Verdict:
+    """What is to become of one object."""
+    answer = known.choices.answers.get(kinds.name_of(obj))
+    for sign_of in SIGNS:
+        sign = sign_of(obj, resource, known)
+        if sign is not None:
+            return judged(sign, answer)
+    return judged(Sign(Class.PLAIN, "", Action.COPY), answer) if answer else PLAIN
+
+
+def everything(known: Known) -> Iterator[Item]:
+    """Every object that was read of blue, with its verdict; kinds that are never copied are not among them."""
+    for name, objects in known.blue.objects.items():
+        resource = known.blue.resources.get(name)
+        if resource is None or kinds.skipped_kind(resource):
+            continue
+        for obj in objects:
+            yield Item(resource, obj, verdict(obj, resource, known))
+
+
+def refuse_wrong_answers(known: Known, items: Mapping[str, Verdict]) -> None:
+    """ConfigError for an answer about an object that blue has not, or one that the object's class does not allow.
+
+    `items`: each object's verdict by its name. Of kinds that could not be read nothing is refused.
+    """
+    unread = {r.kind for r in known.blue.discovery.resources if r.name in known.blue.problems}
+    for name, answer in known.choices.answers.items():
+        there = items.get(name)
+        if there is None:
+            if name.partition(" ")[0] in unread:
+                continue
+            raise ConfigError(
+                f"replicate.answers: {name} is not on cluster {known.blue.name}{did_you_mean(name, items)}",
+                remedy="write it as KIND NAMESPACE/NAME, as `bluegreen preflight` names it, or take the line out",
+            )
+        if answer is not Answer.SKIP and answer not in there.answers:
+            allowed = " | ".join(there.answers or (Answer.SKIP,))
+            what = there.reason or "a plain object"
+            raise ConfigError(
+                f"replicate.answers: {name}: is {answer.value!r}; allowed: {allowed} ({what})",
+                remedy="edit migration.yaml and run the same command again",
+            )
