@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -20,10 +20,15 @@ from migration import kinds
 from migration.errors import BluegreenError, Conflict
 from migration.findings import Selected, full_name, routed_services, spec_of
 from migration.kinds import Object, Resource
-from migration.ports import Kubernetes
+from migration.ports import Discovery, Kubernetes
+from migration.replicate import judge
+from migration.replicate.choices import NOTHING_SAID, Choices
+from migration.replicate.classes import Action
 from migration.replicate.difference import fields_of, owners
-from migration.replicate.owners import made_by, never_copied
+from migration.replicate.known import Known
+from migration.replicate.owners import made_by
 from migration.replicate.transform import FLOOR_BEFORE, ORIGINAL_REPLICAS
+from migration.view import View
 
 SideName = Literal["blue", "green"]
 READY_SECONDS = 300.0
@@ -84,6 +89,7 @@ class _Sizes:
 
 
 WORKLOADS = (kinds.DEPLOYMENT, kinds.STATEFUL_SET)
+SIZED = (*WORKLOADS, kinds.HPA)
 
 
 async def _sizes(server: Kubernetes) -> _Sizes:
@@ -105,15 +111,29 @@ def _target(scaler: Mapping[str, Any]) -> tuple[str, str, str]:
     return str(target.get("kind")), scaler["metadata"].get("namespace", ""), str(target.get("name"))
 
 
-async def plan_floors(blue: Kubernetes, green: Kubernetes) -> list[FloorChange]:
-    """What has to be raised, the baseline first. Nothing is ever lowered."""
+async def plan_floors(
+    blue: Kubernetes, green: Kubernetes, *, choices: Choices = NOTHING_SAID, singletons: Iterable[str] = ()
+) -> list[FloorChange]:
+    """What has to be raised, the baseline first. Nothing is ever lowered. `choices` and `singletons`: what a person said
+    is not to be on green.
+    """
     mine, theirs = await asyncio.gather(_sizes(blue), _sizes(green))
-    return floors(mine, theirs, blue.name, green.name)
+    known = Known(_view(blue.name, mine), _view(green.name, theirs), choices, singletons=frozenset(singletons))
+    return floors(mine, theirs, known)
 
 
-def floors(mine: _Sizes, theirs: _Sizes, blue: str, green: str) -> list[FloorChange]:
+def _view(name: str, sizes: _Sizes) -> View:
+    objects: dict[str, list[Object]] = {resource.name: [] for resource in SIZED}
+    for workload in sizes.workloads.values():
+        objects[next(r.name for r in WORKLOADS if r.kind == workload["kind"])].append(workload)
+    objects[kinds.HPA.name] = list(sizes.scalers.values())
+    return View(name, Discovery(SIZED, {}), objects, resources={resource.name: resource for resource in SIZED})
+
+
+def floors(mine: _Sizes, theirs: _Sizes, known: Known) -> list[FloorChange]:
     """Pure part of plan_floors."""
     changes: list[FloorChange] = []
+    blue, green = known.blue.name, known.green.name if known.green else ""
     for key, workload in mine.workloads.items():
         kind, namespace, name = key
         baseline = namespace in kinds.BASELINE_NAMESPACES
@@ -121,12 +141,12 @@ def floors(mine: _Sizes, theirs: _Sizes, blue: str, green: str) -> list[FloorCha
         if counterpart is None and baseline:
             continue  # another baseline may be made of other parts
         if ORIGINAL_REPLICAS in ((counterpart or {}).get("metadata", {}).get("annotations") or {}):
-            continue  # a singleton: it stays at 0 until it is handed over
+            continue  # stopped on green until it is handed over or answered otherwise
         now = replicas_now(workload)
         resource = next(r for r in WORKLOADS if r.kind == kind)
         label = f"{kind}/{name}"
         if counterpart is None:
-            if problem := absent(workload, resource):
+            if problem := absent(workload, resource, known):
                 missing = FloorChange("green", green, resource, namespace, name, "replicas", None, now, label)
                 changes.append(replace(missing, problem=problem))
             continue
@@ -135,7 +155,7 @@ def floors(mine: _Sizes, theirs: _Sizes, blue: str, green: str) -> list[FloorCha
             changes += _scaler("blue", blue, scaler, now, label)
         if other is not None:
             changes += _scaler("green", green, other, now, label)
-        elif scaler is not None and (problem := absent(scaler, kinds.HPA)):
+        elif scaler is not None and (problem := absent(scaler, kinds.HPA, known)):
             floor = FloorChange("green", green, kinds.HPA, namespace, scaler["metadata"]["name"], "minReplicas", None, now)
             changes.append(replace(floor, problem=problem))
         else:
@@ -146,11 +166,16 @@ def floors(mine: _Sizes, theirs: _Sizes, blue: str, green: str) -> list[FloorCha
     return sorted(changes, key=lambda c: (c.namespace != FIRST, c.namespace, c.name, c.side))
 
 
-def absent(obj: Mapping[str, Any], resource: Resource) -> str | None:
+def absent(obj: Object, resource: Resource, known: Known) -> str | None:
     """What to say of an object of blue that green lacks; None: it is not meant to be there."""
     if maker := made_by(obj):
         return f"not on green, and `bluegreen replicate` leaves it alone: {maker}; see to that on green first"
-    return None if never_copied(obj, resource) else "not on green: run `bluegreen replicate` first"
+    verdict = judge.verdict(obj, resource, known)
+    if verdict.action is Action.LEAVE:
+        return None
+    if verdict.action is Action.HOLD:
+        return f"not on green until it has an answer: `bluegreen preflight` names it ({verdict.reason})"
+    return "not on green: run `bluegreen replicate` first"
 
 
 def replicas_now(workload: Mapping[str, Any]) -> int:

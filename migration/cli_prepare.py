@@ -62,7 +62,7 @@ def _raise_floors(context: Context, yes: bool) -> None:
 
         async with opened(migration) as there:
             blue, green = there.clusters["blue"], there.clusters["green"]
-            changes = await plan_floors(blue, green)
+            changes = await plan_floors(blue, green, choices=migration.replicate, singletons=migration.singletons)
             if changes:
                 confirm(context, yes, [str(change) for change in changes])
             done = await apply_floors(changes, blue, green)

@@ -256,7 +256,7 @@ def behind(route: Mapping[str, Any], world: _World) -> tuple[list[str], list[str
             wanted, there = available(workload)
             text = f"{kinds.name_of(workload)}: {there} of {wanted} available"
             if kinds.DOMAIN + "replicas" in (workload["metadata"].get("annotations") or {}):
-                evidence.append(f"{kinds.name_of(workload)} is a singleton, not running on green yet")
+                evidence.append(f"{kinds.name_of(workload)} is stopped on green until it is handed over")
             elif there < wanted or not _observed(workload):
                 problems.append(text)
             else:

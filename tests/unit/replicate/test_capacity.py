@@ -12,6 +12,8 @@ from migration import kinds
 from migration.capacity import FloorChange, apply_floors, plan_floors, release_floors
 from migration.errors import Conflict, Forbidden, Unreachable
 from migration.kinds import Resource
+from migration.replicate.choices import Choices, Selection
+from migration.replicate.classes import Answer
 from tests.fakes.apiserver import FakeApiServer
 
 
@@ -39,8 +41,8 @@ def pair(blue: list[dict[str, Any]], green: list[dict[str, Any]]) -> tuple[FakeA
     return FakeApiServer("plum", blue), FakeApiServer("fern", green)
 
 
-def planned(blue: list[dict[str, Any]], green: list[dict[str, Any]]) -> list[FloorChange]:
-    return asyncio.run(plan_floors(*pair(blue, green)))
+def planned(blue: list[dict[str, Any]], green: list[dict[str, Any]], **said: Any) -> list[FloorChange]:
+    return asyncio.run(plan_floors(*pair(blue, green), **said))
 
 
 def short(changes: list[FloorChange]) -> list[tuple[str, str, str, int | None, int]]:
@@ -99,6 +101,20 @@ def test_an_autoscaler_that_replicate_leaves_to_others_names_who_brings_it() -> 
 )
 def test_what_is_never_copied_is_not_missing(meta: dict[str, Any]) -> None:
     assert planned([workload(4, **meta)], []) == []
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        Choices(answers={"Deployment shop/web": Answer.SKIP}),
+        Choices(exclude=Selection(namespaces=("shop",))),
+        Choices(include=Selection(kinds=("ConfigMap",))),
+    ],
+    ids=["skipped", "excluded", "not included"],
+)
+def test_what_a_person_left_out_is_not_missing(choices: Choices) -> None:
+    assert [change.problem for change in planned([workload(4)], [])] == ["not on green: run `bluegreen replicate` first"]
+    assert planned([workload(4)], [], choices=choices) == []
 
 
 def test_a_singleton_stays_at_zero() -> None:
