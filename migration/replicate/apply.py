@@ -261,7 +261,7 @@ def applied_entries(live: Mapping[str, Any]) -> list[Object] | None:
 async def _apply(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> None:
     try:
         applied.writes += 1
-        await green.apply(change.resource, change.obj, manager=MANAGER, force=force)
+        await green.apply(change.resource, change.obj, manager=MANAGER, force=force or change.force)
     except Rejected as problem:
         if not refused_by_typing(problem):
             raise

@@ -12,13 +12,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from migration import kinds
+from migration.errors import BluegreenError
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
-from migration.replicate import judge
+from migration.replicate import actuators, judge
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.classes import WRITTEN
 from migration.replicate.judge import Item
 from migration.replicate.known import Known
+from migration.replicate.roles import LEASES
 from migration.view import View, look
 
 KIND_LEFT_OUT = "kind left out"
@@ -87,7 +89,8 @@ async def export(
 
 async def read(blue: Kubernetes, green: Discovery | None = None, more: frozenset[str] = frozenset()) -> View:
     """Every kind that could be copied, in a version that green serves as well; kinds of which nearly every object is made
-    by a controller by their metadata. `more`: kinds that are read whole in any case.
+    by a controller by their metadata, but for those whose content decides. Leases are read, though never copied: who leads
+    is a sign. `more`: kinds that are read whole in any case.
     """
     discovery = await blue.discover()
     wanted = [
@@ -97,12 +100,35 @@ async def read(blue: Kubernetes, green: Discovery | None = None, more: frozenset
     def version(resource: Resource, there: Discovery) -> Resource:
         return _common_version(resource, there, green)
 
-    return await look(
+    seen = await look(
         blue,
-        whole=(frozenset(r.name for r in wanted) - kinds.METADATA_FIRST) | more,
+        whole=(frozenset(r.name for r in wanted) - kinds.METADATA_FIRST) | {LEASES} | more,
         heads=lambda resource: resource.name in kinds.METADATA_FIRST,
         version=version,
     )
+    return await _with_content(blue, seen)
+
+
+async def _with_content(blue: Kubernetes, seen: View) -> View:
+    """The few objects that were read by their metadata and whose content decides what becomes of something."""
+    wanted = actuators.to_read_whole(seen)
+    if not wanted:
+        return seen
+    problems = dict(seen.problems)
+
+    async def one(resource: Resource, obj: Object) -> Object | None:
+        try:
+            return await blue.find(resource, obj["metadata"].get("namespace"), obj["metadata"]["name"])
+        except BluegreenError as problem:
+            problems[resource.name] = str(problem)
+            return None
+
+    found = await asyncio.gather(*(one(resource, obj) for resource, obj in wanted))
+    whole = {(obj["kind"], kinds.name_of(obj)): obj for obj in found if obj is not None}
+    objects = dict(seen.objects)
+    for name in {resource.name for resource, _ in wanted}:
+        objects[name] = [whole.get((obj["kind"], kinds.name_of(obj)), obj) for obj in objects[name]]
+    return View(seen.name, seen.discovery, objects, problems, seen.resources)
 
 
 def _group_left_out(group_version: str) -> bool:

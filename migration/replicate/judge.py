@@ -49,6 +49,7 @@ def singleton(obj: Object, resource: Resource, known: Known) -> Sign | None:
 
 SIGNS: tuple[SignOf, ...] = (
     unasked,
+    actuators.in_baseline,
     owners.sign,
     work.finished,
     singleton,

@@ -30,6 +30,7 @@ from migration.replicate.difference import Path, differences, fields_of, owners,
 from migration.replicate.export import Bundle, Skipped
 from migration.replicate.judge import Item
 from migration.replicate.owners import written_by_edge
+from migration.replicate.transform import ORIGINAL_REPLICAS
 
 APPLIED = f"{kinds.DOMAIN}applied"
 Todo = Literal["create", "update", "unchanged", "conflict", "held"]
@@ -46,6 +47,9 @@ REPLICAS: Path = ("f:spec", "f:replicas")
 NOT_OURS: frozenset[Path] = frozenset({("f:metadata", "f:labels", "f:kubernetes.io/metadata.name")})
 # Managers of ours whose fields replicate leaves alone: floors, the edge, the lock, hand-overs.
 YIELDED_PREFIX = "bluegreen-"
+# Managers that scale by measurements: what a person wants stopped is stopped, whatever they have set. Of other managers
+# replicas that were set by the scale subresource stay: a person handed over by hand.
+AUTOSCALERS = ("kube-controller-manager", "keda")
 
 
 class Wait(StrEnum):
@@ -72,6 +76,7 @@ class Change:
     live: Object | None = None
     verdict: Verdict = PLAIN
     wait: Wait | None = None
+    force: bool = False  # an autoscaler's replicas are taken over, since it is to stop
 
     @property
     def name(self) -> str:
@@ -289,17 +294,21 @@ def compare(resource: Resource, wanted: Object, live: Object | None, scaled: fro
     digest = obj["metadata"]["annotations"][APPLIED]
     same_wish = (live["metadata"].get("annotations") or {}).get(APPLIED) == digest
 
-    autoscaled = (obj["kind"], *_key(obj)) in scaled
+    stops = _stops(obj)
+    # what we hold at 0 no autoscaler raises: it begins with blue's number, then the autoscaler's counts
+    autoscaled = (obj["kind"], *_key(obj)) in scaled and not _stops(live)
     found: list[Path] = []
     for path in differences(wanted, live, tuple(fields for _, _, fields in entries)):
         if path in (("f:apiVersion",), ("f:kind",)) or (autoscaled and path == REPLICAS):
             continue
-        if _yielded(path, entries):
+        if _yielded(path, entries, stops):
             continue
         found.append(path)
     contested: dict[str, list[Path]] = {}
     for path in found:
         for manager in owners(path, entries) - {kinds.REPLICATE}:
+            if stops and path == REPLICAS and manager.startswith(AUTOSCALERS):
+                continue
             contested.setdefault(manager, []).append(path)
 
     if not ours:
@@ -312,6 +321,9 @@ def compare(resource: Resource, wanted: Object, live: Object | None, scaled: fro
     if contested:
         names = ", ".join(sorted(contested))
         return Change("conflict", resource, obj, f"changed on green by {names}", _told(found), live)
+    if stops and REPLICAS in found:
+        ready = _ready(obj, live, entries, autoscaled, stops)
+        return Change("update", resource, ready, "to be stopped", _told(found), live, force=True)
     if same_wish:
         if found and (who := _later_writer(live)):
             return Change("conflict", resource, obj, f"changed on green by {who}", _told(found), live)
@@ -327,17 +339,28 @@ def _told(paths: Iterable[Path]) -> tuple[str, ...]:
     return tuple(sorted({readable(path) for path in paths}))
 
 
-def _yielded(path: Path, entries: list[tuple[str, str, Mapping[str, Any]]]) -> bool:
+def _stops(obj: Mapping[str, Any]) -> bool:
+    """Whether replicate has put, or puts, this at 0."""
+    annotations = obj["metadata"].get("annotations") or {}
+    return ORIGINAL_REPLICAS in annotations and (obj.get("spec") or {}).get("replicas") == 0
+
+
+def _yielded(path: Path, entries: list[tuple[str, str, Mapping[str, Any]]], stops: bool = False) -> bool:
     """Held by another part of this toolkit (floors, the lock, a hand-over), or scaled by somebody: not replicate's
     business. What the edge owns is not yielded: of its objects only routes that it let go are compared at all.
     """
     holders = {manager for manager in owners(path, entries) if manager.startswith(YIELDED_PREFIX)}
     if holders - {kinds.REPLICATE, kinds.EDGE}:
         return True
-    return path == REPLICAS and any(sub == "scale" for _, sub, fields in entries if "f:replicas" in fields.get("f:spec", {}))
+    if path != REPLICAS:
+        return False
+    by = [manager for manager, sub, fields in entries if sub == "scale" and "f:replicas" in fields.get("f:spec", {})]
+    return bool(by) and not (stops and all(manager.startswith(AUTOSCALERS) for manager in by))
 
 
-def _ready(obj: Object, live: Object, entries: list[tuple[str, str, Mapping[str, Any]]], autoscaled: bool) -> Object:
+def _ready(
+    obj: Object, live: Object, entries: list[tuple[str, str, Mapping[str, Any]]], autoscaled: bool, stops: bool = False
+) -> Object:
     """What to apply over a live object: fields of others are left out, and replicas that only we own go as they are.
 
     Leaving out a field that nobody else owns would reset it: an autoscaled workload would fall to one replica.
@@ -348,7 +371,7 @@ def _ready(obj: Object, live: Object, entries: list[tuple[str, str, Mapping[str,
     changed = dict(spec)
     for name in ("replicas", "minReplicas", "suspend"):
         path = ("f:spec", f"f:{name}")
-        if name in changed and _yielded(path, entries):
+        if name in changed and _yielded(path, entries, stops):
             del changed[name]
     if autoscaled and "replicas" in changed:
         if owners(REPLICAS, entries) - {kinds.REPLICATE}:

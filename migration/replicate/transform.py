@@ -10,7 +10,7 @@ by people and those that blue's API server allotted, so those two go last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +19,15 @@ import orjson
 from migration.kinds import DOMAIN, Object
 from migration.replicate.classes import PLAIN, Action, Verdict
 from migration.replicate.export import Bundle
+from migration.replicate.judge import Item
+from migration.replicate.programs import SCALED
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 ORIGINAL_REPLICAS = f"{DOMAIN}replicas"
 ORIGINAL_SUSPEND = f"{DOMAIN}suspend"
+# KEDA scales what this is on to so many and leaves it there until it is taken off (keda.sh, "Pause autoscaling")
+PAUSED = "autoscaling.keda.sh/paused-replicas"
+ORIGINAL_PAUSED = f"{DOMAIN}paused-replicas"  # the value that was there, or "none"
 FLOOR_BEFORE = f"{DOMAIN}floor-before"  # written by capacity on what it raised: the value that was there, or "none"
 
 METADATA_OF_ONE_CLUSTER = (
@@ -68,7 +73,27 @@ JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid"
 
 def transform(bundle: Bundle) -> Bundle:
     """Every object of the bundle as it is to be on green."""
-    return replace(bundle, items=[replace(item, obj=for_green(item.obj, item.verdict)) for item in bundle.items])
+    stopped = {_place(item.obj) for item in bundle.items if item.verdict.action is Action.STOP}
+    items = [replace(item, obj=for_green(item.obj, item.verdict)) for item in bundle.items]
+    return replace(bundle, items=[_paused(item, stopped) if item.resource.kind == "ScaledObject" else item for item in items])
+
+
+def _paused(item: Item, stopped: Set[tuple[str, str, str]]) -> Item:
+    """KEDA would start what is to stay at 0: where its target is stopped, it is paused at 0."""
+    target = _spec(item.obj).get("scaleTargetRef") or {}
+    namespace = item.obj["metadata"].get("namespace", "")
+    if (str(target.get("kind") or "Deployment"), namespace, str(target.get("name", ""))) not in stopped:
+        return item
+    annotations = item.obj["metadata"].get("annotations") or {}
+    if ORIGINAL_PAUSED not in annotations:
+        annotations = {**annotations, ORIGINAL_PAUSED: annotations.get(PAUSED, "none"), PAUSED: "0"}
+    note = f"paused at 0 on green, as {target.get('kind') or 'Deployment'} {target.get('name')} is stopped there"
+    obj = {**item.obj, "metadata": {**item.obj["metadata"], "annotations": annotations}}
+    return replace(item, obj=obj, verdict=replace(item.verdict, notes=(*item.verdict.notes, note)))
+
+
+def _place(obj: Mapping[str, Any]) -> tuple[str, str, str]:
+    return str(obj.get("kind", "")), obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
 def for_green(original: Mapping[str, Any], verdict: Verdict = PLAIN) -> Object:
@@ -180,10 +205,18 @@ def suspended(obj: Object, verdict: Verdict) -> None:
 def stopped(obj: Object, verdict: Verdict) -> None:
     """On green, but not running, until it is handed over; how many there should be is kept beside it."""
     annotations = _annotations(obj)
+    if is_live(obj):
+        annotations.pop(ORIGINAL_REPLICAS, None)  # of a time when blue was a green
     if verdict.action is Action.STOP and (is_live(obj) or ORIGINAL_REPLICAS not in annotations):
         spec = _spec(obj)
         annotations[ORIGINAL_REPLICAS] = str(spec.get("replicas", 1))
         spec["replicas"] = 0
+
+
+def unpaused(obj: Object, _: Verdict) -> None:
+    """What was kept when blue was a green says nothing now; whether it is paused on green is decided by its target."""
+    if is_live(obj):
+        _annotations(obj).pop(ORIGINAL_PAUSED, None)
 
 
 def without_floors(obj: Object, _: Verdict) -> None:
@@ -319,7 +352,7 @@ def of_one_cluster(obj: Object, _: Verdict) -> None:
     for name in METADATA_OF_ONE_CLUSTER:
         meta.pop(name, None)
     meta.pop("finalizers", None)
-    ours = (ORIGINAL_REPLICAS, ORIGINAL_SUSPEND)  # put there by the rules above
+    ours = (ORIGINAL_REPLICAS, ORIGINAL_SUSPEND, ORIGINAL_PAUSED)  # put there by the rules above
     for field_name in ("annotations", "labels"):
         values = {
             k: v
@@ -338,7 +371,6 @@ def _annotations(obj: Object) -> dict[str, str]:
 
 Rule = Callable[[Object, Verdict], None]
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"})
-SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Rollout"})
 HOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService", "CustomResourceDefinition"})
 RULES: tuple[tuple[frozenset[str] | None, Rule], ...] = (
     (frozenset({"Service"}), service_addresses),
@@ -346,6 +378,7 @@ RULES: tuple[tuple[frozenset[str] | None, Rule], ...] = (
     (frozenset({"Job", "CronJob"}), suspended),
     (frozenset({"HorizontalPodAutoscaler", "Deployment", "StatefulSet"}), without_floors),
     (SCALED, stopped),
+    (frozenset({"ScaledObject"}), unpaused),
     (frozenset({"ServiceAccount"}), account_tokens),
     (frozenset({"Secret"}), token_secret),
     (frozenset({"PersistentVolumeClaim"}), claim_binding),

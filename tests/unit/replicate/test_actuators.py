@@ -1,0 +1,464 @@
+"""What acts outside its cluster is told by what it runs or by role and lease, and does not run on green unasked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from migration.errors import Forbidden
+from migration.kinds import Resource
+from migration.replicate.catalogue import CATALOGUE
+from migration.replicate.classes import Action, Answer, Class
+from migration.replicate.transform import transform
+from tests.unit.replicate.judged import bundle, deployment_pod, findings, one, owned, verdicts, workload
+
+ROLE = {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/acts"}
+NAME = "Deployment platform/x"
+
+
+def acts(obj: dict[str, Any], *others: dict[str, Any]) -> bool:
+    """Whether it is held back as an actuator until somebody says something."""
+    name = f"{obj['kind']} platform/x"
+    verdict = verdicts([obj, *others])[name]
+    if verdict.cls is not Class.ACTUATOR:
+        assert verdict.action is Action.COPY
+        return False
+    assert (verdict.required, verdict.unanswered) == (True, True)
+    assert verdict.answers == (Answer.HOLD, Answer.START, Answer.SKIP)
+    assert verdict.add(name) == f"{name}: hold  # or start | skip"
+    return True
+
+
+# -- the catalogue -----------------------------------------------------------------------------------------------------
+
+IMAGES = [
+    "registry.k8s.io/external-dns/external-dns:v0.19.0",
+    "docker.io/bitnami/external-dns:0.14.2-debian-12-r4",
+    "bitnamilegacy/external-dns",
+    "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mirror/registry.k8s.io/external-dns/external-dns@sha256:0123",
+    "registry.corp:5000/platform/external-dns-arm64:v1",
+    "harbor.corp/mirror/registry.k8s.io-external-dns-external-dns:v0.15.0",
+    "localhost:5000/external-dns",
+    "registry.k8s.io/autoscaling/cluster-autoscaler:v1.34.0",
+    "k8s.gcr.io/cluster-autoscaler-amd64:v1.18",
+    "public.ecr.aws/karpenter/controller:1.6.0",
+    "quay.io/corp/karpenter-controller:1",
+    "public.ecr.aws/eks/aws-load-balancer-controller:v2.13.0",
+    "602401143452.dkr.ecr.us-west-2.amazonaws.com/amazon/aws-load-balancer-controller:v2.4.0",
+    "docker.io/amazon/aws-alb-ingress-controller:v1.1.8",
+    "ghcr.io/fluxcd/kustomize-controller:v1.6.0",
+    "ghcr.io/fluxcd/helm-controller:v1.3.0",
+    "ghcr.io/fluxcd/image-automation-controller:v0.41.0",
+    "ghcr.io/fluxcd/notification-controller:v1.6.0",
+    "velero/velero:v1.16.1",
+    "docker.io/velero/velero@sha256:4567",
+    "xpkg.crossplane.io/crossplane/crossplane:v2.0.2",
+    "xpkg.upbound.io/upbound/provider-aws-s3:v1.21.0",
+    "public.ecr.aws/aws-controllers-k8s/s3-controller:1.0.34",
+    "mirror.corp/ack/ack-rds-controller:1.4",
+    "oci.external-secrets.io/external-secrets/external-secrets:v0.19.2",
+    "ghcr.io/external-secrets/external-secrets:v0.9.20-ubi",
+    "quay.io/argoprojlabs/argocd-image-updater:v0.16.0",
+    "docker.io/oamdev/vela-core:v1.10.3",
+    "hashicorp/hcp-terraform-operator:2.9.0",
+    "ghcr.io/flux-iac/tofu-controller:v0.16.0",
+    "pulumi/pulumi-kubernetes-operator:v2.2.0",
+    "registry.k8s.io/cluster-api/cluster-api-controller:v1.10.4",
+    "registry.k8s.io/cluster-api-aws/cluster-api-aws-controller:v2.8.4",
+    "gcr.io/gke-release/cnrm/manager:1.132.0",
+    "cloudflare/cloudflared:2025.8.0",
+    "ngrok/ngrok-operator:0.18.1",
+    "tailscale/k8s-operator:v1.86.2",
+    "ghcr.io/actions/gha-runner-scale-set-controller:0.12.1",
+    "summerwind/actions-runner-controller:v0.27.6",
+    "gitlab/gitlab-runner:alpine-v18.2.0",
+    "ghcr.io/runatlantis/atlantis:v0.35.0",
+    "ghcr.io/renovatebot/renovate:41",
+    "jenkins/jenkins:2.516.1-jdk21",
+    "ghcr.io/buildkite/agent-stack-k8s/controller:0.29.0",
+    "drone/drone-runner-kube:latest",
+    "cloudcustodian/c7n:latest",
+    "registry.k8s.io/kops/dns-controller:1.33.0",
+    "us-docker.pkg.dev/spotit-today/container-labs/spotinst-kubernetes-controller:2.0",
+    "registry.gitlab.com/gitlab-org/cluster-integration/gitlab-agent/agentk:v18.2",
+]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_actuator_is_told_by_its_image_whatever_registry_tag_or_digest(image: str) -> None:
+    assert acts(workload(image))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"image": "quay.io/argoproj/argocd:v3.1.0", "command": ["/usr/local/bin/argocd-application-controller"]},
+        {"image": "corp/argocd:1", "args": ["/usr/local/bin/argocd-application-controller", "--redis=r:6379"]},
+        {"image": "corp/argocd:1", "args": ["tini", "--", "argocd-applicationset-controller"]},
+        {"image": "corp/argocd:1", "labels": {"app.kubernetes.io/component": "application-controller"}},
+        {"args": ["--source=service", "--policy=sync", "--txt-owner-id=plum"]},
+        {"args": ["--txt-owner-id", "plum"]},
+        {"env": {"EXTERNAL_DNS_TXT_OWNER_ID": "plum"}},
+        {"command": ["sh", "-c", "set -e; exec /opt/bin/external-dns --policy=sync"]},
+        {"command": ["/bin/sh", "-c"], "args": ["sleep 5 && ./cluster-autoscaler --cloud-provider=aws"]},
+        {"command": ["./cluster-autoscaler", "--cloud-provider=aws", "--node-group-auto-discovery=asg:tag=a"]},
+        {"command": ["/velero"], "args": ["server", "--features="]},
+        {"command": ["./bin/controller"], "args": ["--aws-region", "$(AWS_REGION)"], "env": {"ACK_WATCH_NAMESPACE": ""}},
+        {"image": "corp/controller:1", "env": {"KARPENTER_SERVICE": "karpenter", "CLUSTER_NAME": "plum"}},
+        {"args": ["tunnel", "run"], "env": [{"name": "TUNNEL_TOKEN", "valueFrom": {"secretKeyRef": {"name": "t"}}}]},
+        {"env": {"QUEUE_URL": "https://sqs.x"}, "image": "public.ecr.aws/aws-ec2/aws-node-termination-handler"},
+    ],
+    ids=lambda given: " ".join(str(v) for v in given.values())[:60],
+)  # fmt: skip
+def test_an_actuator_is_told_by_its_command_arguments_and_variables(given: dict[str, Any]) -> None:
+    assert acts(workload(**given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"image": "quay.io/argoproj/argocd:v3.1.0", "command": ["/usr/local/bin/argocd-server"]},
+        {"image": "quay.io/argoproj/argocd:v3.1.0", "args": ["/usr/local/bin/argocd-repo-server", "--port=8081"]},
+        {"image": "ghcr.io/external-secrets/external-secrets:v0.19.2", "args": ["webhook", "--port=10250"]},
+        {"image": "ghcr.io/external-secrets/external-secrets:v0.19.2", "args": ["certcontroller", "--crd-requeue-interval=5m"]},
+        {"image": "xpkg.crossplane.io/crossplane/crossplane:v2.0.2", "args": ["rbac", "start"]},
+        {"image": "xpkg.crossplane.io/crossplane-contrib/function-auto-ready:v0.5"},
+        {"image": "ghcr.io/fluxcd/source-controller:v1.6.0"},
+        {"image": "quay.io/jetstack/cert-manager-controller:v1.18", "args": ["--acme-http01-solver-image=x/acmesolver"]},
+        {"image": "quay.io/jetstack/cert-manager-webhook:v1.18"},
+        {"image": "registry.k8s.io/cpa/cluster-proportional-autoscaler:v1.9.0"},
+        {"image": "external-dns.corp.example/shop/web:1"},
+        {"image": "xpkg.crossplane.io/shop/web:1"},
+        {"image": "otwld/velero-ui:0.8"},
+        {"image": "registry.k8s.io/metrics-server/metrics-server:v0.8", "args": ["--secure-port=10250"]},
+        {"image": "registry.k8s.io/ingress-nginx/controller:v1.13"},
+        {"image": "ghcr.io/kubereboot/kured:1.19"},
+        {"image": "registry.k8s.io/descheduler/descheduler:v0.33.0"},
+        {"image": "stefanprodan/podinfo:6.9", "command": ["./podinfo", "--port=9898", "--level=info"]},
+        {"image": "corp/dns-check:1", "args": ["--target", "external-dns"]},
+        {"pod": {"initContainers": [{"name": "plugin", "image": "velero/velero-plugin-for-aws:v1.12"}]}},
+    ],
+    ids=lambda given: " ".join(str(v) for v in given.values())[:60],
+)  # fmt: skip
+def test_what_is_named_alike_or_acts_in_its_own_cluster_comes_along(given: dict[str, Any]) -> None:
+    assert not acts(workload(**given))
+
+
+@pytest.mark.parametrize(
+    ("group", "resource"),
+    [
+        ("s3.services.k8s.aws", "buckets/status"),
+        ("karpenter.sh", "nodeclaims/status"),
+        ("external-secrets.io", "pushsecrets/status"),
+        ("kustomize.toolkit.fluxcd.io", "kustomizations/status"),
+        ("externaldns.k8s.io", "dnsendpoints/status"),
+    ],
+)
+def test_an_actuator_is_told_by_the_kinds_whose_status_it_may_write(group: str, resource: str) -> None:
+    obj = workload("corp/operator:7", pod={"serviceAccountName": "acts"})
+    role = one("ClusterRole", "r", "", rules=[{"apiGroups": [group], "resources": [resource], "verbs": ["get", "patch"]}])
+    subject = {"kind": "ServiceAccount", "name": "acts", "namespace": "platform"}
+    bound = one("ClusterRoleBinding", "b", "", roleRef={"kind": "ClusterRole", "name": "r"}, subjects=[subject])
+    assert acts(obj, role, bound)
+    role["rules"][0]["verbs"] = ["get", "list", "watch"]
+    assert not acts(obj, role, bound), "who only reads it is not its controller"
+    role["rules"] = [{"apiGroups": ["*"], "resources": ["*", "*/status"], "verbs": ["*"]}]
+    assert not acts(obj, role, bound), "who may do everything is not the controller of everything"
+
+
+def test_cert_manager_acts_where_an_issuer_proves_names_in_dns() -> None:
+    obj = workload(
+        "quay.io/jetstack/cert-manager-controller:v1.18.2", args=["--acme-http01-solver-image=x/cert-manager-acmesolver"]
+    )
+    solvers: list[dict[str, Any]] = [{"http01": {}}]
+    issuer = one("ClusterIssuer", "le", "", spec={"acme": {"solvers": solvers}})
+    assert not acts(obj, issuer)
+    solvers.append({"dns01": {"route53": {"region": "eu-central-1"}}})
+    assert acts(obj, issuer)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Rollout"])
+def test_what_has_replicas_comes_at_none_and_by_the_answer(kind: str) -> None:
+    obj = workload("velero/velero", kind=kind)
+    name = f"{kind} platform/x"
+    for answer, action in ((None, Action.STOP), ("hold", Action.STOP), ("start", Action.COPY), ("skip", Action.LEAVE)):
+        made = bundle([obj], answers={name: answer} if answer else {})
+        verdict = {item.name: item.verdict for item in (*made.items, *made.left)}[name]
+        assert (verdict.action, verdict.unanswered) == (action, answer is None)
+        (written,) = transform(made).items or (None,)
+        if action is Action.STOP:
+            assert written is not None
+            assert (written.obj["spec"]["replicas"], written.obj["metadata"]["annotations"]["bluegreen.io/replicas"]) == (
+                0,
+                "2",
+            )
+        elif action is Action.COPY:
+            assert written is not None
+            assert (written.obj["spec"]["replicas"], written.obj["metadata"].get("annotations")) == (2, None)
+
+
+@pytest.mark.parametrize("kind", ["DaemonSet", "Pod"])
+def test_what_has_no_replicas_is_left_out_until_it_is_to_start(kind: str) -> None:
+    obj = workload("velero/velero", kind=kind, command=["/velero"], args=["node-agent", "server"])
+    name = f"{kind} platform/x"
+    assert acts(obj)
+    found = {answer: verdicts([obj], answers={name: answer})[name] for answer in ("hold", "start", "skip")}
+    assert {k: v.action for k, v in found.items()} == {"hold": Action.LEAVE, "start": Action.COPY, "skip": Action.LEAVE}
+    assert not any(verdict.unanswered for verdict in found.values())
+
+
+def test_a_rollout_that_takes_the_template_of_a_deployment_is_told_by_it() -> None:
+    template = workload("velero/velero", name="real", replicas=0)
+    rollout = one("Rollout", "x", spec={"replicas": 3, "workloadRef": {"kind": "Deployment", "name": "real"}})
+    assert acts(rollout, template)
+
+
+def test_a_sidecar_acts_as_well() -> None:
+    sidecar = {"name": "tunnel", "image": "cloudflare/cloudflared", "restartPolicy": "Always"}
+    assert acts(workload(pod={"initContainers": [sidecar]}))
+
+
+def test_the_jobs_of_an_actuator_are_suspended_as_all_schedules_are() -> None:
+    template = workload("renovate/renovate")["spec"]["template"]
+    job = one("CronJob", "x", spec={"schedule": "0 * * * *", "jobTemplate": {"spec": {"template": template}}})
+    assert verdicts([job])["CronJob platform/x"].action is Action.SUSPEND
+
+
+def test_preflight_names_it_as_blocking_with_the_line_to_add() -> None:
+    (found,) = [f for f in findings([workload("velero/velero")]) if f.code == "BG504"]
+    assert (found.severity, found.object) == ("blocking", NAME)
+    assert found.remedy == f"add to `replicate.answers` in migration.yaml: {NAME}: hold  # or start | skip"
+    assert "Velero" in found.evidence
+    assert "backup storage" in found.evidence
+    assert [f for f in findings([workload("velero/velero")], answers={NAME: "hold"}) if f.code == "BG504"] == []
+
+
+def test_every_row_of_the_catalogue_says_why_and_how_it_is_told() -> None:
+    for row in CATALOGUE:
+        assert len(row.reason) > 15, row.name
+        assert row.images or row.programs or row.flags or row.env or row.groups, row.name
+
+
+# -- role and lease ----------------------------------------------------------------------------------------------------
+
+ACCOUNT = one("ServiceAccount", "acts", metadata={"annotations": ROLE})
+CONTROLLER = workload("corp/controller:1", pod={"serviceAccountName": "acts"})
+
+
+def lease(holder: str, namespace: str = "platform", name: str = "lock") -> dict[str, Any]:
+    return one("Lease", name, namespace, spec={"holderIdentity": holder})
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        "x-5d9c7-abcde",
+        "x-5d9c7-abcde_2f0c1a4e-8f1e-4c07-9f0c-6a1f0b7a6d11",
+        "x-5d9c7-abcde-external-controller",
+        "platform/x-5d9c7-abcde",
+        "x-5d9c7-abcde.x.platform.svc.cluster.local_2f0c1a4e",
+    ],
+)
+def test_who_has_a_role_and_leads_acts(holder: str) -> None:
+    assert acts(CONTROLLER, ACCOUNT, lease(holder), *deployment_pod())
+    assert acts(CONTROLLER, ACCOUNT, lease(holder, "kube-system"), *deployment_pod()), "a lease of another namespace"
+
+
+def test_the_reason_names_role_and_lease() -> None:
+    found = verdicts([CONTROLLER, ACCOUNT, lease("x-5d9c7-abcde"), *deployment_pod()])[NAME]
+    assert "arn:aws:iam::111122223333:role/acts" in found.reason
+    assert "Lease platform/lock" in found.reason
+
+
+def test_neither_a_role_nor_a_lease_alone_makes_an_actuator() -> None:
+    assert not acts(CONTROLLER, ACCOUNT, *deployment_pod())
+    assert not acts(CONTROLLER, lease("x-5d9c7-abcde"), *deployment_pod())
+    other = workload(name="y", pod={"serviceAccountName": "acts"})
+    found = verdicts([other, CONTROLLER, ACCOUNT, lease("x-5d9c7-abcde"), *deployment_pod()])
+    assert found["Deployment platform/y"].cls is Class.PLAIN, "another workload of the same account does not lead"
+
+
+def test_a_stateful_set_leads_by_its_pod() -> None:
+    obj = workload(kind="StatefulSet", pod={"serviceAccountName": "acts"})
+    assert acts(obj, ACCOUNT, lease("x-0"), owned("Pod", "x-0", "platform", ("StatefulSet", "x"), spec={}))
+
+
+def test_a_pod_whose_name_is_longer_than_a_host_name_is_found() -> None:
+    long = "a-controller-of-a-name-that-is-too-long-for-the-name-of-a-host-in-linux"
+    obj = workload(name=long, pod={"serviceAccountName": "acts"})
+    found = verdicts([obj, ACCOUNT, lease(f"{long[:63]}_2f0c"), *deployment_pod(long)])
+    assert found[f"Deployment platform/{long}"].cls is Class.ACTUATOR
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"containers": [{"name": "a", "env": [{"name": "AWS_CONTAINER_CREDENTIALS_FULL_URI", "value": "http://169.254.170.23/v1"}]}]},
+        {"containers": [], "volumes": [{"name": "eks-pod-identity-token", "projected": {"sources": []}}]},
+    ],
+    ids=["variable", "volume"],
+)  # fmt: skip
+def test_pod_identity_shows_in_the_pod_that_leads(spec: dict[str, Any]) -> None:
+    assert acts(CONTROLLER, lease("x-5d9c7-abcde_1"), *deployment_pod(serviceAccountName="acts", **spec))
+
+
+def test_pod_identity_shows_as_an_association() -> None:
+    link = one(
+        "PodIdentityAssociation", "l", "ack", spec={"namespace": "platform", "serviceAccount": "acts", "roleARN": "arn:r"}
+    )
+    found = verdicts([CONTROLLER, link, lease("x-5d9c7-abcde"), *deployment_pod()])[NAME]
+    assert (found.cls, "arn:r" in found.reason) == (Class.ACTUATOR, True)
+
+
+@pytest.mark.parametrize(
+    ("lock", "more"),
+    [
+        pytest.param(lease("2f0c1a4e-8f1e-4c07", name="x-leader"), {}, id="a UUID, and the lease bears its name"),
+        pytest.param(lease("", name="x.example.com"), {}, id="released just now"),
+        pytest.param(lease("abc", name="lock"), {"args": ["--leader-election-id=lock"]}, id="an identity of its own"),
+        pytest.param(lease("ip-10-0-0-1.ec2.internal_2f", name="lock"), {"pod": {"hostNetwork": True}}, id="a node's name"),
+    ],
+)
+def test_a_lease_that_no_pod_holds_is_taken_for_its_workloads(lock: dict[str, Any], more: dict[str, Any]) -> None:
+    pod = {"serviceAccountName": "acts", **more.pop("pod", {})}
+    node = lease("ip-10-0-0-1.ec2.internal", "kube-node-lease", "ip-10-0-0-1.ec2.internal")
+    assert acts(workload("corp/controller:1", pod=pod, **more), ACCOUNT, lock, node, *deployment_pod())
+
+
+def test_a_lease_of_nobody_there_is_not_everybodys() -> None:
+    assert not acts(CONTROLLER, ACCOUNT, lease("gone-1_2f", name="other"), *deployment_pod())
+
+
+def test_an_election_by_an_annotation_counts_as_a_lease() -> None:
+    text = '{"holderIdentity":"x-5d9c7-abcde_1","leaseDurationSeconds":15}'
+    lock = one("ConfigMap", "lock", metadata={"annotations": {"control-plane.alpha.kubernetes.io/leader": text}})
+    assert acts(CONTROLLER, ACCOUNT, lock, *deployment_pod())
+
+
+def test_leases_that_may_not_be_listed_are_told_as_unread() -> None:
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if resource.kind == "Lease":
+            raise Forbidden("leases is forbidden")
+
+    assert bundle([CONTROLLER], trouble=trouble).unread == {"leases.coordination.k8s.io": "leases is forbidden"}
+
+
+def test_a_pod_that_leads_and_may_not_be_read_is_told_as_unread() -> None:
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if (verb, resource.kind) == ("get", "Pod"):
+            raise Forbidden("pods is forbidden")
+
+    made = bundle([CONTROLLER, lease("x-5d9c7-abcde"), *deployment_pod()], trouble=trouble)
+    assert made.unread == {"pods": "pods is forbidden"}
+
+
+# -- what green brings, and the baseline's namespaces ------------------------------------------------------------------
+
+DNS = "registry.k8s.io/external-dns/external-dns:v0.19.0"
+BY_US = {"managedFields": [{"manager": "bluegreen-replicate", "operation": "Apply"}]}
+
+
+def test_what_greens_baseline_runs_itself_stays_away_without_a_question() -> None:
+    theirs = workload("mirror.corp/external-dns:v0.18", namespace="dns", name="dns")
+    found = verdicts([workload(DNS)], [theirs])[NAME]
+    assert (found.action, found.unanswered) == (Action.LEAVE, False)
+    assert "green has its own, Deployment dns/dns" in found.reason
+    same = verdicts([workload(DNS)], [workload(DNS)])[NAME]
+    assert (same.action, same.unanswered) == (Action.LEAVE, False)
+    assert verdicts([workload(DNS)], [workload(DNS)], {NAME: "hold"})[NAME].action is Action.LEAVE, "an old answer is no error"
+
+
+def test_a_copy_of_ours_on_green_is_not_greens_own() -> None:
+    found = verdicts([workload(DNS)], [workload(DNS, replicas=0, metadata=BY_US)])[NAME]
+    assert (found.action, found.unanswered) == (Action.STOP, True)
+
+
+def test_one_on_green_does_not_stand_for_two_on_blue() -> None:
+    mine = [workload(DNS, args=["--txt-owner-id=a"]), workload(DNS, name="private", args=["--txt-owner-id=b"])]
+    found = verdicts(mine, [workload(DNS)])
+    assert not found[NAME].unanswered
+    assert found["Deployment platform/private"].unanswered
+
+
+def test_one_program_of_flux_on_green_does_not_stand_for_another() -> None:
+    theirs = workload("ghcr.io/fluxcd/helm-controller:v1.3.0", name="helm")
+    assert verdicts([workload("ghcr.io/fluxcd/kustomize-controller:v1.6.0")], [theirs])[NAME].unanswered
+
+
+RELEASE = {"meta.helm.sh/release-name": "autoscaler", "meta.helm.sh/release-namespace": "kube-system"}
+AUTOSCALER = "registry.k8s.io/autoscaling/cluster-autoscaler:v1.34.0"
+IN_SYSTEM = "Deployment kube-system/ca"
+
+
+def autoscaler_in_kube_system(**more: Any) -> list[dict[str, Any]]:
+    subject = {"kind": "ServiceAccount", "name": "ca", "namespace": "kube-system"}
+    system = {"labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}
+    env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "ca-settings", "key": "a"}}}]
+    return [
+        workload(AUTOSCALER, name="ca", namespace="kube-system", pod={"serviceAccountName": "ca"}, env=env, **more),
+        one("ServiceAccount", "ca", "kube-system", metadata={"annotations": ROLE}),
+        one("ClusterRole", "ca", "", rules=[]),
+        one("ClusterRoleBinding", "ca", "", roleRef={"kind": "ClusterRole", "name": "ca"}, subjects=[subject]),
+        one("Role", "ca", "kube-system", rules=[]),
+        one("RoleBinding", "ca", "kube-system", roleRef={"kind": "Role", "name": "ca"}, subjects=[subject]),
+        one("ClusterRole", "view", "", rules=[], metadata=system),
+        one("ClusterRoleBinding", "ca-view", "", roleRef={"kind": "ClusterRole", "name": "view"}, subjects=[subject]),
+        one("ConfigMap", "ca-settings", "kube-system"),
+        one("ConfigMap", "coredns", "kube-system"),
+        one("Service", "ca", "kube-system", spec={}, metadata={"annotations": RELEASE}),
+        workload("registry.k8s.io/coredns:v1", name="coredns", namespace="kube-system"),
+    ]
+
+
+def test_an_actuator_in_kube_system_that_greens_baseline_lacks_is_asked_for_and_waits() -> None:
+    found = verdicts(autoscaler_in_kube_system())
+    assert (found[IN_SYSTEM].action, found[IN_SYSTEM].unanswered) == (Action.HOLD, True)
+    assert found["Deployment kube-system/coredns"].cls is Class.BASELINE
+    assert found["ServiceAccount kube-system/ca"].action is Action.LEAVE
+
+
+@pytest.mark.parametrize(("answer", "action"), [("hold", Action.STOP), ("start", Action.COPY)])
+def test_it_comes_with_all_that_it_needs(answer: str, action: Action) -> None:
+    annotations = {"metadata": {"annotations": RELEASE}}
+    found = verdicts(autoscaler_in_kube_system(**annotations), answers={IN_SYSTEM: answer})
+    written = {name for name, verdict in found.items() if verdict.action in (Action.COPY, Action.STOP)}
+    assert found[IN_SYSTEM].action is action
+    assert written >= {
+        IN_SYSTEM,
+        "ServiceAccount kube-system/ca",
+        "ClusterRole ca",
+        "ClusterRoleBinding ca",
+        "ClusterRoleBinding ca-view",
+        "Role kube-system/ca",
+        "RoleBinding kube-system/ca",
+        "ConfigMap kube-system/ca-settings",
+        "Service kube-system/ca",
+    }
+    assert not written & {"ConfigMap kube-system/coredns", "Deployment kube-system/coredns", "ClusterRole view"}
+
+
+def test_skipped_in_kube_system_nothing_of_it_comes() -> None:
+    found = verdicts(autoscaler_in_kube_system(), answers={IN_SYSTEM: "skip"})
+    assert not [name for name, v in found.items() if "kube-system" in name and v.action is not Action.LEAVE]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"managedFields": [{"manager": "eks"}]},
+        {"labels": {"kustomize.toolkit.fluxcd.io/name": "a"}},
+        {"ownerReferences": [{"kind": "A", "name": "a", "uid": "u", "controller": True}]},
+        {"deletionTimestamp": "2026-01-01T00:00:00Z"},
+    ],
+    ids=["EKS", "Flux", "a controller", "going"],
+)
+def test_in_kube_system_what_somebody_else_brings_stays_theirs(metadata: dict[str, Any]) -> None:
+    found = verdicts(autoscaler_in_kube_system(metadata=metadata))[IN_SYSTEM]
+    assert (found.action, found.unanswered) == (Action.LEAVE, False)
+
+
+def test_in_kube_system_greens_own_is_the_baselines() -> None:
+    theirs = workload("mirror/cluster-autoscaler:v1.36", name="other-name", namespace="kube-system")
+    found = verdicts(autoscaler_in_kube_system(), [theirs])[IN_SYSTEM]
+    assert (found.action, found.unanswered) == (Action.LEAVE, False)
