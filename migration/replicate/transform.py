@@ -17,8 +17,11 @@ from typing import Any
 import orjson
 
 from migration.kinds import DOMAIN, Object
-from migration.replicate.classes import PLAIN, Action, Verdict
+from migration.replicate import fixed, work
+from migration.replicate.classes import PLAIN, Action, Class, Verdict
 from migration.replicate.export import Bundle
+from migration.replicate.judge import Item
+from migration.replicate.stateful import STOPPABLE
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 ORIGINAL_REPLICAS = f"{DOMAIN}replicas"
@@ -68,7 +71,29 @@ JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid"
 
 def transform(bundle: Bundle) -> Bundle:
     """Every object of the bundle as it is to be on green."""
-    return replace(bundle, items=[replace(item, obj=for_green(item.obj, item.verdict)) for item in bundle.items])
+    items = with_their_targets(bundle.items)
+    return replace(bundle, items=[replace(item, obj=for_green(item.obj, item.verdict)) for item in items])
+
+
+def with_their_targets(items: list[Item]) -> list[Item]:
+    """An autoscaler that raises from 0 (KEDA) is suspended with the workload that is to stay at 0."""
+    stopped = {
+        (item.resource.kind, item.obj["metadata"].get("namespace", ""), item.obj["metadata"]["name"])
+        for item in items
+        if item.verdict.action is Action.STOP
+    }
+
+    def one(item: Item) -> Item:
+        if item.verdict.action is not Action.COPY or (item.resource.group, item.resource.kind) not in work.FOLLOWING:
+            return item
+        target = _spec(item.obj).get("scaleTargetRef") or {}
+        key = (target.get("kind") or "Deployment", item.obj["metadata"].get("namespace", ""), target.get("name", ""))
+        if key not in stopped:
+            return item
+        reason = f"suspended: {key[0]} {target.get('name')} is to stay at 0 replicas"
+        return replace(item, verdict=replace(item.verdict, action=Action.SUSPEND, cls=Class.SCHEDULED, reason=reason))
+
+    return [one(item) for item in items]
 
 
 def for_green(original: Mapping[str, Any], verdict: Verdict = PLAIN) -> Object:
@@ -170,11 +195,9 @@ def automatic_job_selector(obj: Object, _: Verdict) -> None:
 
 def suspended(obj: Object, verdict: Verdict) -> None:
     """No schedule may fire on two clusters; the value to go back to is kept beside it."""
-    spec = _spec(obj)
-    annotations = _annotations(obj)
-    if verdict.action is Action.SUSPEND and (is_live(obj) or ORIGINAL_SUSPEND not in annotations):
-        annotations[ORIGINAL_SUSPEND] = orjson.dumps(bool(spec.get("suspend", False))).decode()
-        spec["suspend"] = True
+    if verdict.action is Action.SUSPEND and (is_live(obj) or ORIGINAL_SUSPEND not in _annotations(obj)):
+        before = work.suspend(obj)
+        _annotations(obj)[ORIGINAL_SUSPEND] = orjson.dumps(before).decode()
 
 
 def stopped(obj: Object, verdict: Verdict) -> None:
@@ -184,6 +207,11 @@ def stopped(obj: Object, verdict: Verdict) -> None:
         spec = _spec(obj)
         annotations[ORIGINAL_REPLICAS] = str(spec.get("replicas", 1))
         spec["replicas"] = 0
+
+
+def fixed_names(obj: Object, _: Verdict) -> None:
+    """Names and addresses that blue has; the verdict's notes tell them."""
+    fixed.leave_out(obj)
 
 
 def without_floors(obj: Object, _: Verdict) -> None:
@@ -228,9 +256,19 @@ def claim_binding(obj: Object, verdict: Verdict) -> None:
         (meta.get("annotations") or {}).pop(name, None)
 
 
+def imported(obj: Object, verdict: Verdict) -> None:
+    """Whoever deletes the object on green, the disk, share or snapshot stays: it is blue's as well."""
+    if obj["kind"] == "StorageClass":
+        if verdict.action is Action.IMPORT:
+            obj["reclaimPolicy"] = "Retain"
+        return
+    field_name = "persistentVolumeReclaimPolicy" if obj["kind"] == "PersistentVolume" else "deletionPolicy"
+    _spec(obj)[field_name] = "Retain"
+
+
 def volume_claim_reference(obj: Object, _: Verdict) -> None:
-    """A volume stays meant for its claim by name; the claim of blue is not green's."""
-    reference = _spec(obj).get("claimRef") or {}
+    """A volume or a snapshot stays meant for its claim by name; the claim of blue is not green's."""
+    reference = _spec(obj).get("claimRef") or _spec(obj).get("volumeSnapshotRef") or {}
     reference.pop("uid", None)
     reference.pop("resourceVersion", None)
     for name in VOLUME_ANNOTATIONS:
@@ -338,18 +376,20 @@ def _annotations(obj: Object) -> dict[str, str]:
 
 Rule = Callable[[Object, Verdict], None]
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"})
-SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Rollout"})
+SCALED = STOPPABLE
 HOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService", "CustomResourceDefinition"})
 RULES: tuple[tuple[frozenset[str] | None, Rule], ...] = (
     (frozenset({"Service"}), service_addresses),
     (frozenset({"Job", "CronJob"}), automatic_job_selector),
-    (frozenset({"Job", "CronJob"}), suspended),
+    (None, suspended),
+    (None, fixed_names),
     (frozenset({"HorizontalPodAutoscaler", "Deployment", "StatefulSet"}), without_floors),
     (SCALED, stopped),
     (frozenset({"ServiceAccount"}), account_tokens),
     (frozenset({"Secret"}), token_secret),
     (frozenset({"PersistentVolumeClaim"}), claim_binding),
-    (frozenset({"PersistentVolume"}), volume_claim_reference),
+    (frozenset({"PersistentVolume", "VolumeSnapshotContent", "VolumeGroupSnapshotContent", "StorageClass"}), imported),
+    (frozenset({"PersistentVolume", "VolumeSnapshotContent"}), volume_claim_reference),
     (frozenset({"StatefulSet"}), claim_templates),
     (HOOKS, injected_authority),
     (frozenset({"Namespace"}), namespace_itself),
