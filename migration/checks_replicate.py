@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from migration.findings import finding
-from migration.model import Finding, Severity
+from migration import kinds
+from migration.findings import Found, finding, spec_of
+from migration.model import Severity
 from migration.replicate import judge
-from migration.replicate.classes import Class
+from migration.replicate.classes import Action, Class
 from migration.replicate.known import Known
 
 CODES = {
@@ -23,12 +22,18 @@ CODES = {
 }
 
 
-def unanswered(known: Known) -> Iterator[Finding]:
-    """Each object about which a person has to say something, with the line to add."""
+def of_the_judge(known: Known) -> Found:
+    """Each object about which a person has to say something, with the line to add; and each claim that comes empty."""
     seen = {}
     for item in judge.everything(known):
         seen[item.name] = item.verdict
         if item.verdict.unanswered:
             remedy = f"add to `replicate.answers` in migration.yaml: {item.verdict.add(item.name)}"
             yield finding(CODES[item.verdict.cls], Severity.BLOCKING, item.obj, item.verdict.reason, remedy)
+        elif item.resource.name == kinds.PVC.name and item.verdict.action is Action.COPY:
+            spec = spec_of(item.obj)
+            size = ((spec.get("resources") or {}).get("requests") or {}).get("storage", "?")
+            evidence = f"{'/'.join(spec.get('accessModes') or [])}, {size}, class {spec.get('storageClassName', 'default')}"
+            remedy = "move its data, or import its volume: `PersistentVolume NAME: import` under `replicate.answers`"
+            yield finding("BG401", Severity.WARNING, item.obj, evidence, remedy)
     judge.refuse_wrong_answers(known, seen)

@@ -1,4 +1,4 @@
-"""Checks of what runs on blue: workloads and routes (BG3xx), volumes (4xx), what must not run twice (5xx). All pure."""
+"""Checks of what runs on blue: workloads and routes (BG3xx), what must not run twice (5xx). All pure."""
 
 from __future__ import annotations
 
@@ -57,28 +57,6 @@ def unmovable_routes(blue: View, _: View, scope: Scope) -> Found:
         if reasons := refusals(route):
             remedy = "change the route, or accept that it moves at once with the entry (ignore BG304 for it)"
             yield finding("BG304", Severity.WARNING, route, "; ".join(reasons), remedy)
-
-
-# -- 4xx volumes -------------------------------------------------------------------------------------------------------
-
-
-def bound_volumes(blue: View, _: View, scope: Scope) -> Found:
-    for claim in blue.of("persistentvolumeclaims"):
-        modes = spec_of(claim).get("accessModes") or []
-        if scope.moves(claim) and set(modes) & {"ReadWriteOnce", "ReadWriteOncePod"}:
-            size = ((spec_of(claim).get("resources") or {}).get("requests") or {}).get("storage", "?")
-            evidence = f"{'/'.join(modes)}, {size}, class {spec_of(claim).get('storageClassName', 'default')}"
-            remedy = "move its data, or keep what uses it on blue until it has been handed over"
-            yield finding("BG401", Severity.WARNING, claim, evidence, remedy)
-
-
-def stateful_sets(blue: View, _: View, scope: Scope) -> Found:
-    for workload in blue.of("statefulsets.apps"):
-        templates = spec_of(workload).get("volumeClaimTemplates") or ()
-        if scope.moves(workload) and templates and full_name(workload) not in scope.singletons:
-            evidence = f"{spec_of(workload).get('replicas', 1)} replicas with {len(templates)} claims each"
-            remedy = "replicate its data first, or name it under `singletons` in migration.yaml"
-            yield finding("BG402", Severity.WARNING, workload, evidence, remedy)
 
 
 # -- 5xx what must not run twice ---------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ DOCS = {
     "BG304": "A route that cannot be split stays where it is until the entry moves.",
     "BG103": "A person's object in a namespace of the baseline, and green has another by that name.",
     "BG104": "It names something of blue's mesh or network that green has under another name.",
-    "BG401": "The volume and its data stay with blue; green makes a new, empty one.",
+    "BG401": "The claim comes along, its data does not: green makes it a new, empty volume.",
     "BG402": "It keeps data on volumes; on green it would begin with empty ones, and its clients there would use them.",
     "BG403": "A volume stands for a disk that can have one owner: two clusters would both attach, or delete, it.",
     "BG501": "A leader is elected within one cluster: on two clusters there are two.",

@@ -17,7 +17,7 @@ from dataclasses import replace
 from migration import checks_clusters as clusters
 from migration import checks_workloads as workloads
 from migration import findings, kinds
-from migration.checks_replicate import unanswered
+from migration.checks_replicate import of_the_judge
 from migration.findings import Check, Scope
 from migration.model import Finding, Severity
 from migration.ports import Kubernetes
@@ -48,8 +48,6 @@ CHECKS: tuple[Check, ...] = (
     Check("BG302", Severity.WARNING, workloads.blocking_budgets, ("poddisruptionbudgets.policy",)),
     Check("BG303", Severity.WARNING, workloads.missing_probes, _ROUTED),
     Check("BG304", Severity.WARNING, workloads.unmovable_routes, (kinds.VIRTUAL_SERVICE.name,)),
-    Check("BG401", Severity.WARNING, workloads.bound_volumes, ("persistentvolumeclaims",)),
-    Check("BG402", Severity.WARNING, workloads.stateful_sets, ("statefulsets.apps",)),
     Check("BG501", Severity.WARNING, workloads.leaders, ("leases.coordination.k8s.io",)),
     Check("BG502", Severity.INFO, workloads.schedules, ("cronjobs.batch",)),
     Check("BG503", Severity.WARNING, workloads.recreated, ("deployments.apps",)),
@@ -83,7 +81,7 @@ def judged(
     known: Known | None = None,
 ) -> list[Finding]:
     """Pure: the checks over what was read, with waivers. `known`: what `replicate` would know, to tell what it asks."""
-    found: list[Finding] = list(unanswered(known)) if known is not None else []
+    found: list[Finding] = list(of_the_judge(known)) if known is not None else []
     for check in checks:
         unread = _unread(check, blue, green)
         found += unread

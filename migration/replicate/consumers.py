@@ -28,11 +28,8 @@ HELD = {Answer.HOLD: Action.HOLD, Answer.START: Action.COPY}
 # Objects that have somebody take from a queue: (group, kind) -> what they are
 OBJECTS: Mapping[tuple[str, str], str] = {
     ("kafka.strimzi.io", "KafkaConnect"): "Strimzi runs Kafka Connect for it, which joins the group of blue's",
-    ("kafka.strimzi.io", "KafkaMirrorMaker"): "Strimzi runs MirrorMaker for it: topics are copied twice",
-    ("kafka.strimzi.io", "KafkaMirrorMaker2"): "Strimzi runs MirrorMaker for it: topics are copied twice",
     ("platform.confluent.io", "Connect"): "Confluent runs Kafka Connect for it, which joins the group of blue's",
     ("dapr.io", "Subscription"): "Dapr takes the topic's messages for it",
-    ("argoproj.io", "EventSource"): "Argo Events takes events for it",
     ("sources.knative.dev", "KafkaSource"): "Knative takes messages for it",
     ("sources.knative.dev", "AwsSqsSource"): "Knative takes messages for it",
     ("sources.knative.dev", "RabbitmqSource"): "Knative takes messages for it",
@@ -43,8 +40,6 @@ OBJECTS: Mapping[tuple[str, str], str] = {
     ("camel.apache.org", "Integration"): "Camel K runs a route for it, which may begin with a queue",
     ("camel.apache.org", "KameletBinding"): "Camel K runs a route for it, which may begin with a queue",
     ("camel.apache.org", "Pipe"): "Camel K runs a route for it, which may begin with a queue",
-    ("flink.apache.org", "FlinkDeployment"): "Flink runs a job for it, which goes on from the offsets of blue's",
-    ("flink.apache.org", "FlinkSessionJob"): "Flink runs a job for it, which goes on from the offsets of blue's",
     ("numaflow.numaproj.io", "Pipeline"): "Numaflow takes messages for it",
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from migration import kinds
 from migration.errors import BluegreenError
@@ -72,11 +72,10 @@ async def export(
     known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
     items: list[Item] = []
     left: list[Item] = []
-    for item in judge.everything(known):
+    for item in await _whole(blue, judge.everything(known), known):
         (items if item.verdict.action in WRITTEN else left).append(item)
     if known.choices.answers:
         judge.refuse_wrong_answers(known, {item.name: item.verdict for item in (*items, *left)})
-    items = await _whole(blue, items)
     kinds_left = [
         Skipped(resource.name, f"{KIND_LEFT_OUT}: {reason}")
         for resource in mine.discovery.resources
@@ -146,14 +145,21 @@ def _common_version(resource: Resource, blue: Discovery, green: Discovery | None
     return resource
 
 
-async def _whole(blue: Kubernetes, items: list[Item]) -> list[Item]:
-    """Of kinds that were read by their metadata, the few that are to be copied."""
+async def _whole(blue: Kubernetes, items: Iterable[Item], known: Known) -> list[Item]:
+    """Of kinds that were read by their metadata, the few that would be copied are read whole, and judged again."""
 
     async def one(item: Item) -> Object | None:
         meta = item.obj["metadata"]
         return await blue.find(item.resource, meta.get("namespace"), meta["name"])
 
-    heads = [item for item in items if item.resource.name in kinds.METADATA_FIRST]
+    done: list[Item] = []
+    heads: list[Item] = []
+    for item in items:
+        head = item.resource.name in kinds.METADATA_FIRST and item.verdict.action in WRITTEN
+        (heads if head else done).append(item)
     found = await asyncio.gather(*(one(item) for item in heads))
-    whole = [replace(item, obj=obj) for item, obj in zip(heads, found, strict=True) if obj is not None]
-    return [item for item in items if item.resource.name not in kinds.METADATA_FIRST] + whole
+    return done + [
+        Item(item.resource, obj, judge.verdict(obj, item.resource, known))
+        for item, obj in zip(heads, found, strict=True)
+        if obj is not None
+    ]

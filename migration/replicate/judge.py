@@ -7,15 +7,15 @@ the most harm before what may do less.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migration import kinds
 from migration.errors import ConfigError
 from migration.kinds import Object, Resource
 from migration.reading import did_you_mean
-from migration.replicate import actuators, consumers, one_owner, owners, stateful, work
+from migration.replicate import actuators, consumers, fixed, one_owner, owners, stateful, work
 from migration.replicate.choices import why_unasked
-from migration.replicate.classes import PLAIN, Action, Answer, Class, Sign, Verdict, judged
+from migration.replicate.classes import PLAIN, WRITTEN, Action, Answer, Class, Sign, Verdict, judged
 from migration.replicate.known import Known
 
 SignOf = Callable[[Object, Resource, Known], Sign | None]
@@ -56,13 +56,21 @@ SIGNS: tuple[SignOf, ...] = (
     actuators.sign,
     one_owner.sign,
     stateful.sign,
-    consumers.sign,
     work.scheduled,
+    consumers.sign,
 )
 
 
 def verdict(obj: Object, resource: Resource, known: Known) -> Verdict:
-    """What is to become of one object."""
+    """What is to become of one object, and what of blue's alone it comes without."""
+    found = _by_signs(obj, resource, known)
+    told = fixed.notes(obj) if found.action in WRITTEN else ()
+    if not told:
+        return found
+    return replace(found, cls=Class.RENAMED if found.cls is Class.PLAIN else found.cls, notes=(*found.notes, *told))
+
+
+def _by_signs(obj: Object, resource: Resource, known: Known) -> Verdict:
     answer = known.choices.answers.get(kinds.name_of(obj))
     for sign_of in SIGNS:
         sign = sign_of(obj, resource, known)

@@ -205,8 +205,6 @@ def _by_controller(obj: Mapping[str, Any], resource: Resource, known: Known) -> 
             and "kubernetes.io/legacy-token-last-used" in labels
         ):
             return Sign(Class.CONTROLLER, "minted by each cluster")
-    if resource.name == "persistentvolumes" and "pv.kubernetes.io/provisioned-by" in annotations:
-        return Sign(Class.CONTROLLER, "a volume made for its claim; green makes its own")
     return None
 
 

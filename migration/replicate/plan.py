@@ -25,6 +25,7 @@ from migration import kinds
 from migration.errors import BluegreenError, NotFound
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
+from migration.replicate import work
 from migration.replicate.classes import PLAIN, Action, Verdict
 from migration.replicate.difference import Path, differences, fields_of, owners, readable, surplus
 from migration.replicate.export import Bundle, Skipped
@@ -369,7 +370,7 @@ def _ready(
     if not isinstance(spec, dict):
         return obj
     changed = dict(spec)
-    for name in ("replicas", "minReplicas", "suspend"):
+    for name in ("replicas", "minReplicas", *work.SPEC_FIELDS):
         path = ("f:spec", f"f:{name}")
         if name in changed and _yielded(path, entries, stops):
             del changed[name]

@@ -10,14 +10,15 @@ by people and those that blue's API server allotted, so those two go last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from migration.kinds import DOMAIN, Object
-from migration.replicate.classes import PLAIN, Action, Verdict
+from migration.replicate import fixed, work
+from migration.replicate.classes import PLAIN, Action, Class, Verdict
 from migration.replicate.export import Bundle
 from migration.replicate.judge import Item
 from migration.replicate.programs import SCALED
@@ -26,8 +27,6 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 ORIGINAL_REPLICAS = f"{DOMAIN}replicas"
 ORIGINAL_SUSPEND = f"{DOMAIN}suspend"
 # KEDA scales what this is on to so many and leaves it there until it is taken off (keda.sh, "Pause autoscaling")
-PAUSED = "autoscaling.keda.sh/paused-replicas"
-ORIGINAL_PAUSED = f"{DOMAIN}paused-replicas"  # the value that was there, or "none"
 FLOOR_BEFORE = f"{DOMAIN}floor-before"  # written by capacity on what it raised: the value that was there, or "none"
 
 METADATA_OF_ONE_CLUSTER = (
@@ -73,27 +72,29 @@ JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid"
 
 def transform(bundle: Bundle) -> Bundle:
     """Every object of the bundle as it is to be on green."""
-    stopped = {_place(item.obj) for item in bundle.items if item.verdict.action is Action.STOP}
-    items = [replace(item, obj=for_green(item.obj, item.verdict)) for item in bundle.items]
-    return replace(bundle, items=[_paused(item, stopped) if item.resource.kind == "ScaledObject" else item for item in items])
+    items = with_their_targets(bundle.items)
+    return replace(bundle, items=[replace(item, obj=for_green(item.obj, item.verdict)) for item in items])
 
 
-def _paused(item: Item, stopped: Set[tuple[str, str, str]]) -> Item:
-    """KEDA would start what is to stay at 0: where its target is stopped, it is paused at 0."""
-    target = _spec(item.obj).get("scaleTargetRef") or {}
-    namespace = item.obj["metadata"].get("namespace", "")
-    if (str(target.get("kind") or "Deployment"), namespace, str(target.get("name", ""))) not in stopped:
-        return item
-    annotations = item.obj["metadata"].get("annotations") or {}
-    if ORIGINAL_PAUSED not in annotations:
-        annotations = {**annotations, ORIGINAL_PAUSED: annotations.get(PAUSED, "none"), PAUSED: "0"}
-    note = f"paused at 0 on green, as {target.get('kind') or 'Deployment'} {target.get('name')} is stopped there"
-    obj = {**item.obj, "metadata": {**item.obj["metadata"], "annotations": annotations}}
-    return replace(item, obj=obj, verdict=replace(item.verdict, notes=(*item.verdict.notes, note)))
+def with_their_targets(items: list[Item]) -> list[Item]:
+    """An autoscaler that raises from 0 (KEDA) is suspended with the workload that is to stay at 0."""
+    stopped = {
+        (item.resource.kind, item.obj["metadata"].get("namespace", ""), item.obj["metadata"]["name"])
+        for item in items
+        if item.verdict.action is Action.STOP
+    }
 
+    def one(item: Item) -> Item:
+        if item.verdict.action is not Action.COPY or (item.resource.group, item.resource.kind) not in work.FOLLOWING:
+            return item
+        target = _spec(item.obj).get("scaleTargetRef") or {}
+        key = (target.get("kind") or "Deployment", item.obj["metadata"].get("namespace", ""), target.get("name", ""))
+        if key not in stopped:
+            return item
+        reason = f"suspended: {key[0]} {target.get('name')} is to stay at 0 replicas"
+        return replace(item, verdict=replace(item.verdict, action=Action.SUSPEND, cls=Class.SCHEDULED, reason=reason))
 
-def _place(obj: Mapping[str, Any]) -> tuple[str, str, str]:
-    return str(obj.get("kind", "")), obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+    return [one(item) for item in items]
 
 
 def for_green(original: Mapping[str, Any], verdict: Verdict = PLAIN) -> Object:
@@ -193,13 +194,18 @@ def automatic_job_selector(obj: Object, _: Verdict) -> None:
             del meta["labels"]
 
 
+def former_marks(obj: Object, _: Verdict) -> None:
+    """What was kept when blue was a green says nothing now."""
+    if is_live(obj) and (annotations := obj["metadata"].get("annotations")):
+        for name in (ORIGINAL_REPLICAS, ORIGINAL_SUSPEND):
+            annotations.pop(name, None)
+
+
 def suspended(obj: Object, verdict: Verdict) -> None:
     """No schedule may fire on two clusters; the value to go back to is kept beside it."""
-    spec = _spec(obj)
-    annotations = _annotations(obj)
-    if verdict.action is Action.SUSPEND and (is_live(obj) or ORIGINAL_SUSPEND not in annotations):
-        annotations[ORIGINAL_SUSPEND] = orjson.dumps(bool(spec.get("suspend", False))).decode()
-        spec["suspend"] = True
+    if verdict.action is Action.SUSPEND and (is_live(obj) or ORIGINAL_SUSPEND not in _annotations(obj)):
+        before = work.suspend(obj)
+        _annotations(obj)[ORIGINAL_SUSPEND] = orjson.dumps(before).decode()
 
 
 def stopped(obj: Object, verdict: Verdict) -> None:
@@ -213,10 +219,9 @@ def stopped(obj: Object, verdict: Verdict) -> None:
         spec["replicas"] = 0
 
 
-def unpaused(obj: Object, _: Verdict) -> None:
-    """What was kept when blue was a green says nothing now; whether it is paused on green is decided by its target."""
-    if is_live(obj):
-        _annotations(obj).pop(ORIGINAL_PAUSED, None)
+def fixed_names(obj: Object, _: Verdict) -> None:
+    """Names and addresses that blue has; the verdict's notes tell them."""
+    fixed.leave_out(obj)
 
 
 def without_floors(obj: Object, _: Verdict) -> None:
@@ -261,9 +266,19 @@ def claim_binding(obj: Object, verdict: Verdict) -> None:
         (meta.get("annotations") or {}).pop(name, None)
 
 
+def imported(obj: Object, verdict: Verdict) -> None:
+    """Whoever deletes the object on green, the disk, share or snapshot stays: it is blue's as well."""
+    if obj["kind"] == "StorageClass":
+        if verdict.action is Action.IMPORT:
+            obj["reclaimPolicy"] = "Retain"
+        return
+    field_name = "persistentVolumeReclaimPolicy" if obj["kind"] == "PersistentVolume" else "deletionPolicy"
+    _spec(obj)[field_name] = "Retain"
+
+
 def volume_claim_reference(obj: Object, _: Verdict) -> None:
-    """A volume stays meant for its claim by name; the claim of blue is not green's."""
-    reference = _spec(obj).get("claimRef") or {}
+    """A volume or a snapshot stays meant for its claim by name; the claim of blue is not green's."""
+    reference = _spec(obj).get("claimRef") or _spec(obj).get("volumeSnapshotRef") or {}
     reference.pop("uid", None)
     reference.pop("resourceVersion", None)
     for name in VOLUME_ANNOTATIONS:
@@ -352,7 +367,7 @@ def of_one_cluster(obj: Object, _: Verdict) -> None:
     for name in METADATA_OF_ONE_CLUSTER:
         meta.pop(name, None)
     meta.pop("finalizers", None)
-    ours = (ORIGINAL_REPLICAS, ORIGINAL_SUSPEND, ORIGINAL_PAUSED)  # put there by the rules above
+    ours = (ORIGINAL_REPLICAS, ORIGINAL_SUSPEND)  # put there by the rules above
     for field_name in ("annotations", "labels"):
         values = {
             k: v
@@ -373,16 +388,18 @@ Rule = Callable[[Object, Verdict], None]
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"})
 HOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService", "CustomResourceDefinition"})
 RULES: tuple[tuple[frozenset[str] | None, Rule], ...] = (
+    (None, former_marks),
     (frozenset({"Service"}), service_addresses),
     (frozenset({"Job", "CronJob"}), automatic_job_selector),
-    (frozenset({"Job", "CronJob"}), suspended),
+    (None, suspended),
+    (None, fixed_names),
     (frozenset({"HorizontalPodAutoscaler", "Deployment", "StatefulSet"}), without_floors),
     (SCALED, stopped),
-    (frozenset({"ScaledObject"}), unpaused),
     (frozenset({"ServiceAccount"}), account_tokens),
     (frozenset({"Secret"}), token_secret),
     (frozenset({"PersistentVolumeClaim"}), claim_binding),
-    (frozenset({"PersistentVolume"}), volume_claim_reference),
+    (frozenset({"PersistentVolume", "VolumeSnapshotContent", "VolumeGroupSnapshotContent", "StorageClass"}), imported),
+    (frozenset({"PersistentVolume", "VolumeSnapshotContent"}), volume_claim_reference),
     (frozenset({"StatefulSet"}), claim_templates),
     (HOOKS, injected_authority),
     (frozenset({"Namespace"}), namespace_itself),

@@ -107,5 +107,5 @@ def test_who_may_not_list_gets_unknown_and_never_a_pass(tricky: tuple[Bare, Bare
 
     findings = asyncio.run(look())
     unknown = {finding.code for finding in findings if finding.status == "unknown"}
-    assert {"BG001", "BG201", "BG304", "BG401", "BG501"} <= unknown
+    assert {"BG001", "BG201", "BG304", "BG501"} <= unknown
     assert all("forbidden" in f.evidence for f in findings if f.status == "unknown")

@@ -274,10 +274,10 @@ def scaler(annotations: dict[str, str] | None = None, **target: str) -> dict[str
     return one("ScaledObject", "x", spec=spec, metadata=meta)
 
 
-PAUSED, KEPT = "autoscaling.keda.sh/paused-replicas", "bluegreen.io/paused-replicas"
+PAUSED, KEPT = "autoscaling.keda.sh/paused-replicas", "bluegreen.io/suspend"
 
 
-@pytest.mark.parametrize(("before", "kept"), [({}, "none"), ({PAUSED: "3"}, "3"), ({KEPT: "9"}, "none")])
+@pytest.mark.parametrize(("before", "kept"), [({}, "null"), ({PAUSED: "3"}, '"3"'), ({KEPT: "9"}, "null")])
 @pytest.mark.parametrize("target", [{}, {"kind": "Deployment", "apiVersion": "apps/v1"}, {"kind": "StatefulSet"}])
 def test_the_scaler_of_what_is_stopped_comes_paused_at_none(before: dict[str, str], kept: str, target: dict[str, str]) -> None:
     obj = workload(kind=target.get("kind", "Deployment"))
@@ -285,7 +285,7 @@ def test_the_scaler_of_what_is_stopped_comes_paused_at_none(before: dict[str, st
     items = {item.resource.kind: item for item in once.items}
     made = items["ScaledObject"]
     assert made.obj["metadata"]["annotations"] == {PAUSED: "0", KEPT: kept}
-    assert ["paused at 0" in note for note in made.verdict.notes] == [True]
+    assert "is to stay at 0 replicas" in made.verdict.reason
     assert {i.name: i.obj for i in transform(once).items} == {i.name: i.obj for i in once.items}, "again is the same"
 
 

@@ -104,7 +104,6 @@ def test_left_out_with_the_reason(obj: dict[str, Any], reason: str) -> None:
         pytest.param(one("Pod"), id="a pod of nobody"),
         pytest.param(one("Secret", type="kubernetes.io/tls"), id="a certificate"),
         pytest.param(one("WorkloadEntry", version="networking.istio.io/v1"), id="a machine in the mesh"),
-        pytest.param(one("PersistentVolume", namespace=""), id="a volume by hand"),
         pytest.param(one("Job", version="batch/v1"), id="a job that has not ended"),
     ],
 )

@@ -118,7 +118,9 @@ CLASS = one(kinds.STORAGE_CLASS, "disk", provisioner="a", metadata={})
             "ReadWriteOnce",
             id="a volume",
         ),
-        pytest.param("BG402", [one(kinds.STATEFUL_SET, spec={"volumeClaimTemplates": [{}]})], None, ALL, "claims", id="a set"),
+        pytest.param(
+            "BG402", [one(kinds.STATEFUL_SET, spec={"volumeClaimTemplates": [{}]})], None, ALL, "keeps data on", id="a set"
+        ),
         pytest.param("BG501", [one(LEASE, spec={"holderIdentity": "web-1"})], None, ALL, "held by web-1", id="a leader"),
         pytest.param("BG502", [one(CRON, spec={"schedule": "@daily"})], None, ALL, "@daily", id="a schedule"),
         pytest.param(

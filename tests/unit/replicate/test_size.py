@@ -20,6 +20,7 @@ from migration.ports import Discovery, Kubernetes, Listing
 from migration.preflight import CHECKS, judged
 from migration.replicate.difference import Path, differences, surplus
 from migration.replicate.export import export
+from migration.replicate.known import Known
 from migration.replicate.plan import Plan, plan
 from migration.replicate.transform import transform
 from migration.view import View
@@ -45,7 +46,7 @@ def view(name: str, objects: Iterable[Object]) -> View:
     found: dict[str, list[Object]] = defaultdict(list)
     for obj in objects:
         found[NAMES[obj["apiVersion"], obj["kind"]]].append(estate.as_read(obj))
-    return View(name, DISCOVERY, found)
+    return View(name, DISCOVERY, found, resources={r.name: r for r in KINDS})
 
 
 def blue(count: int) -> View:
@@ -69,7 +70,7 @@ def green(nodes: int = NODES) -> View:
 
 
 def look(mine: View, theirs: View, scope: Scope | None = None) -> list[Finding]:
-    return judged(mine, theirs, scope or Scope(), CHECKS)
+    return judged(mine, theirs, scope or Scope(), CHECKS, known=Known(mine, theirs))
 
 
 def test_ten_times_the_objects_are_ten_times_the_work_of_preflight() -> None:

@@ -156,7 +156,7 @@ CASES = [
     ),
     pytest.param(
         obj("PersistentVolume", spec={"claimRef": {"name": "c", "uid": "1", "resourceVersion": "2"}}),
-        {"spec": {"claimRef": {"name": "c"}}},
+        {"spec": {"claimRef": {"name": "c"}, "persistentVolumeReclaimPolicy": "Retain"}},
         id="a volume is meant for the claim of that name",
     ),
     pytest.param(

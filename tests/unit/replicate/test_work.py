@@ -1,0 +1,215 @@
+"""Nothing that has run on blue runs again on green, and nothing that a clock starts runs on both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from migration.model import Severity
+from migration.replicate.classes import Action, Answer, Class
+from migration.replicate.work import NO_RUNS, RUNS, SWITCHES, UNSTOPPABLE, clock_of, ended, suspend, value_of
+from tests.fakes.judged import Green, findings, one, verdicts
+
+
+def run(group: str, kind: str, **rest: Any) -> dict[str, Any]:
+    return one(f"{group}/v1", kind, spec=rest.pop("spec", {"a": 1}), **rest)
+
+
+@pytest.mark.parametrize(("group", "kind"), sorted(RUNS))
+def test_no_run_of_the_table_comes_and_only_one_that_goes_on_may_be_started(group: str, kind: str) -> None:
+    kind = "Thing" if kind == "*" else kind
+    over = run(group, kind, status={"phase": "Succeeded"})
+    found = verdicts([over])[f"{kind} shop/x"]
+    assert (found.action, found.cls, found.required) == (Action.LEAVE, Class.FINISHED, False)
+    green = Green([over])
+    assert (green.names(), green.applied.ok) == (set(), True)
+    going_on = run(group, kind, status={"phase": "Running"})
+    assert verdicts([going_on])[f"{kind} shop/x"].action is Action.LEAVE
+    if group != "longhorn.io":
+        assert verdicts([going_on], {f"{kind} shop/x": "start"})[f"{kind} shop/x"].action is Action.COPY
+        assert verdicts([over], {f"{kind} shop/x": "start"})[f"{kind} shop/x"].action is Action.LEAVE, "given while it ran"
+
+
+@pytest.mark.parametrize(("group", "kind"), sorted(NO_RUNS))
+def test_what_is_no_run_of_those_groups_is_not_taken_for_one(group: str, kind: str) -> None:
+    assert verdicts([run(group, kind)])[f"{kind} shop/x"].cls is not Class.FINISHED
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"phase": "Succeeded"},
+        {"phase": "PartiallyFailed"},
+        {"phase": "Error"},
+        {"applicationState": {"state": "COMPLETED"}},
+        {"jobStatus": "SUCCEEDED"},
+        {"stage": "finished"},
+        {"completionTime": "2026-01-01T00:00:00Z"},
+        {"conditions": [{"type": "Succeeded", "status": "False", "reason": "Failed"}]},
+        {"conditions": [{"type": "Completed", "status": "True"}]},
+        {"conditions": [{"type": "FailureTarget", "status": "True"}]},
+    ],
+)
+def test_that_a_run_is_over_is_read_from_its_status(status: dict[str, Any]) -> None:
+    assert ended({"status": status})
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {},
+        None,
+        "text",
+        {"phase": "Running"},
+        {"phase": ""},
+        {"conditions": [{"type": "Succeeded", "status": "Unknown"}]},
+        {"conditions": [{"type": "Complete", "status": "False"}]},
+        {"conditions": [{"type": "Suspended", "status": "True"}]},
+    ],
+)
+def test_that_a_run_goes_on_is_read_from_its_status(status: Any) -> None:
+    assert not ended({"status": status})
+
+
+POD = {"restartPolicy": "Always", "containers": [{"name": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("pod", "comes"),
+    [
+        pytest.param(one("v1", "Pod", spec=POD, status={"phase": "Running"}), True, id="running"),
+        pytest.param(one("v1", "Pod", spec=POD, status={"phase": "Failed", "reason": "Evicted"}), False, id="evicted"),
+        pytest.param(one("v1", "Pod", spec=POD, status={"phase": "Succeeded"}), False, id="ended"),
+        pytest.param(one("v1", "Pod", spec={**POD, "restartPolicy": "Never"}, status={"phase": "Running"}), False, id="once"),
+        pytest.param(one("v1", "Pod", spec={**POD, "restartPolicy": "OnFailure"}), False, id="until it succeeds"),
+    ],
+)
+def test_a_pod_of_nobody_comes_only_if_it_serves_though_pods_are_listed_by_their_metadata(pod: Any, comes: bool) -> None:
+    green = Green([pod])
+    assert (green.names() == {"Pod shop/x"}) is comes
+    assert green.applied.ok
+    told = {each["object"]: each for each in green.plan.objects()}["Pod shop/x"]
+    assert (told["class"] == "finished") is not comes
+
+
+def filled(group: str, kind: str, value: Any) -> dict[str, Any]:
+    """An object of the table with a value at its switch; None: without the field."""
+    path = SWITCHES[group, kind].path
+    obj = run(group, kind, spec={"other": "kept", "job": {"jarURI": "x"}, "schedule": {"cron": "0 3 * * *"}})
+    at = obj
+    for step in path[:-1]:
+        at = at.setdefault(step, {})
+    if value is not None:
+        at[path[-1]] = value
+    return obj
+
+
+@pytest.mark.parametrize(("group", "kind"), sorted(SWITCHES))
+def test_each_kind_of_the_table_comes_suspended_keeps_what_was_and_stays_so_where_it_was(group: str, kind: str) -> None:
+    switch, name = SWITCHES[group, kind], f"{kind} shop/x"
+    path = switch.path
+    green = Green([filled(group, kind, None)])
+    made = green.of(name)
+    assert made is not None
+    assert value_of(made, path) == switch.on
+    kept = {True: "true", False: "false", None: "null"}.get(switch.off, f'"{switch.off}"')
+    assert made["metadata"]["annotations"]["bluegreen.io/suspend"] == kept
+    assert made["spec"]["other"] == "kept"
+    assert green.applied.ok, "no answer is needed"
+    assert green.again().writes == 0
+
+    already = Green([filled(group, kind, switch.on)])
+    assert value_of(already.of(name) or {}, path) == switch.on
+    started = Green([filled(group, kind, switch.on)], {name: "start"})
+    assert value_of(started.of(name) or {}, path) == switch.on, "suspended on blue stays suspended"
+    free = Green([filled(group, kind, switch.off)], {name: "start"})
+    assert value_of(free.of(name) or {}, path) == switch.off
+    assert "bluegreen.io/suspend" not in (free.of(name) or {})["metadata"].get("annotations", {})
+    assert Green([filled(group, kind, None)], {name: "skip"}).names() == set()
+
+
+@pytest.mark.parametrize(("group", "kind"), sorted(UNSTOPPABLE))
+def test_what_cannot_be_suspended_waits_for_an_answer(group: str, kind: str) -> None:
+    obj, name = run(group, kind), f"{kind} shop/x"
+    (found,) = findings([obj])
+    assert (found.code, found.severity) == ("BG502", Severity.BLOCKING)
+    assert found.remedy.endswith(f"{name}: skip  # or start")
+    green = Green([obj])
+    assert (green.names(), green.applied.ok) == (set(), False)
+    assert Green([obj], {name: "start"}).names() == {name}
+
+
+def test_a_form_that_runs_nothing_by_itself_comes_as_it_is() -> None:
+    session = run("flink.apache.org", "FlinkDeployment", spec={"image": "flink"})
+    assert verdicts([session])["FlinkDeployment shop/x"].action is Action.COPY
+
+
+def test_a_backup_of_a_table_with_a_schedule_is_one_and_without_it_is_a_run() -> None:
+    once, nightly = run("k8s.mariadb.com", "Backup"), run("k8s.mariadb.com", "Backup", spec={"schedule": {"cron": "0 3 * * *"}})
+    assert verdicts([once])["Backup shop/x"].cls is Class.FINISHED
+    assert verdicts([nightly])["Backup shop/x"].action is Action.SUSPEND
+
+
+@pytest.mark.parametrize(
+    ("spec", "clock"),
+    [
+        ({"schedule": "0 3 * * *"}, "0 3 * * *"),
+        ({"schedule": "@daily"}, "@daily"),
+        ({"schedule": "@every 1h30m"}, "@every 1h30m"),
+        ({"cron": "*/5 1-5 * JAN,feb MON-FRI"}, "*/5 1-5 * JAN,feb MON-FRI"),
+        ({"schedule": "TZ=Europe/Berlin 0 3 * * *"}, "TZ=Europe/Berlin 0 3 * * *"),
+        ({"schedules": ["0 0 3 * * *"]}, "0 0 3 * * *"),
+        ({"trigger": {"cron": "0 3 * * 7"}}, "0 3 * * 7"),
+        ({"schedule": "when it is quiet at night"}, None),
+        ({"schedule": {"window": "night"}}, None),
+        ({"schedule": 5}, None),
+        ({}, None),
+    ],
+)
+def test_the_clock_of_a_kind_that_is_in_no_table_is_read(spec: Any, clock: str | None) -> None:
+    assert clock_of({"apiVersion": "example.org/v1", "kind": "Report", "spec": spec}) == clock
+
+
+@pytest.mark.parametrize("field", ["suspend", "suspended", "paused", "disabled"])
+def test_a_kind_in_no_table_with_a_clock_is_suspended_by_the_field_that_it_shows_and_waits_where_it_shows_none(
+    field: str,
+) -> None:
+    shown = run("reports.example.org", "Report", spec={"schedule": "0 3 * * *", field: False})
+    made = Green([shown]).of("Report shop/x")
+    assert made is not None
+    assert made["spec"][field] is True
+    bare = run("reports.example.org", "Report", spec={"schedule": "0 3 * * *"})
+    found = verdicts([bare])["Report shop/x"]
+    assert (found.action, found.required, found.answers) == (Action.HOLD, True, (Answer.SKIP, Answer.START))
+    assert "0 3 * * *" in found.reason
+
+
+def test_suspending_tells_what_to_go_back_to() -> None:
+    schedule = run("velero.io", "Schedule", spec={"paused": False})
+    assert suspend(schedule) is False
+    assert schedule["spec"] == {"paused": True}
+    place = run("velero.io", "BackupStorageLocation", spec={"provider": "aws"})
+    assert suspend(place) == "ReadWrite"
+    assert place["spec"] == {"provider": "aws", "accessMode": "ReadOnly"}
+    job = run("keda.sh", "ScaledJob")
+    assert suspend(job) is None
+    assert job["metadata"]["annotations"] == {"autoscaling.keda.sh/paused": "true"}
+
+
+@pytest.mark.parametrize("over", ["Complete", "Failed", "SuccessCriteriaMet"])
+def test_a_job_that_has_ended_is_not_run_again_and_one_that_runs_comes_suspended(over: str) -> None:
+    done = one("batch/v1", "Job", "a", spec={}, status={"conditions": [{"type": over, "status": "True"}]})
+    runs = one("batch/v1", "Job", "b", spec={}, status={"active": 1})
+    waits = one(
+        "batch/v1", "Job", "c", spec={"suspend": True}, status={"conditions": [{"type": "Suspended", "status": "True"}]}
+    )
+    green = Green([done, runs, waits])
+    assert green.names() == {"Job shop/b", "Job shop/c"}
+    assert all(obj["spec"]["suspend"] for obj in green.server.objects.values())
+    assert green.applied.ok
+    answers = {"Job shop/a": "start", "Job shop/b": "start", "Job shop/c": "start"}
+    started = Green([done, runs, waits], answers)
+    assert started.names() == {"Job shop/b", "Job shop/c"}
+    assert "suspend" not in (started.of("Job shop/b") or {})["spec"]
+    assert (started.of("Job shop/c") or {})["spec"]["suspend"] is True
