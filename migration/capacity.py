@@ -146,9 +146,9 @@ def floors(mine: _Sizes, theirs: _Sizes, blue: str, green: str) -> list[FloorCha
     return sorted(changes, key=lambda c: (c.namespace != FIRST, c.namespace, c.name, c.side))
 
 
-def absent(obj: Mapping[str, Any], resource: Resource) -> str | None:
+def absent(obj: Object, resource: Resource) -> str | None:
     """What to say of an object of blue that green lacks; None: it is not meant to be there."""
-    if maker := made_by(obj):
+    if maker := made_by(obj, resource):
         return f"not on green, and `bluegreen replicate` leaves it alone: {maker}; see to that on green first"
     return None if never_copied(obj, resource) else "not on green: run `bluegreen replicate` first"
 

@@ -18,17 +18,26 @@ CODES = {
     Class.VOLUME: "BG403",
     Class.STATEFUL: "BG402",
     Class.GITOPS: "BG507",
+    Class.WEBHOOK: "BG112",
     Class.RENAMED: "BG104",
     Class.BASELINE_PEOPLES: "BG103",
 }
 
 
 def unanswered(known: Known) -> Iterator[Finding]:
-    """Each object about which a person has to say something, with the line to add."""
+    """Each object about which a person has to say something, with the line to add; one for all that has the same answer."""
     seen = {}
+    together: dict[str, list[judge.Item]] = {}
     for item in judge.everything(known):
         seen[item.name] = item.verdict
-        if item.verdict.unanswered:
+        if item.verdict.unanswered and item.verdict.asked:
+            together.setdefault(item.verdict.asked, []).append(item)
+        elif item.verdict.unanswered:
             remedy = f"add to `replicate.answers` in migration.yaml: {item.verdict.add(item.name)}"
             yield finding(CODES[item.verdict.cls], Severity.BLOCKING, item.obj, item.verdict.reason, remedy)
+    for name, items in together.items():
+        said, more = items[0].verdict, f" and {len(items) - 1} more" if len(items) > 1 else ""
+        remedy = f"add to `replicate.answers` in migration.yaml: {said.add(name)}"
+        evidence = f"{items[0].name}{more}: {said.reason}"
+        yield finding(CODES[said.cls], Severity.BLOCKING, name, evidence, remedy)
     judge.refuse_wrong_answers(known, seen)
