@@ -275,7 +275,12 @@ def workload_entry(pod: Object, address: str, services: Iterable[Object], refuse
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": "WorkloadEntry",
-        "metadata": {"name": meta["name"], "namespace": meta["namespace"], "labels": labels},
+        "metadata": {
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "labels": labels,
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}],
+        },
         "spec": spec,
     }
 

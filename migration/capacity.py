@@ -168,7 +168,7 @@ def floors(mine: _Sizes, theirs: _Sizes, known: Known) -> list[FloorChange]:
 
 def absent(obj: Object, resource: Resource, known: Known) -> str | None:
     """What to say of an object of blue that green lacks; None: it is not meant to be there."""
-    if maker := made_by(obj):
+    if maker := made_by(obj, resource):
         return f"not on green, and `bluegreen replicate` leaves it alone: {maker}; see to that on green first"
     verdict = judge.verdict(obj, resource, known)
     if verdict.action is Action.LEAVE:

@@ -17,6 +17,7 @@ CODES = {
     Class.VOLUME: "BG403",
     Class.STATEFUL: "BG402",
     Class.GITOPS: "BG507",
+    Class.WEBHOOK: "BG112",
     Class.RENAMED: "BG104",
     Class.BASELINE_PEOPLES: "BG103",
 }
@@ -25,9 +26,12 @@ CODES = {
 def of_the_judge(known: Known) -> Found:
     """Each object about which a person has to say something, with the line to add; and each claim that comes empty."""
     seen = {}
+    together: dict[str, list[judge.Item]] = {}
     for item in judge.everything(known):
         seen[item.name] = item.verdict
-        if item.verdict.unanswered:
+        if item.verdict.unanswered and item.verdict.asked:
+            together.setdefault(item.verdict.asked, []).append(item)
+        elif item.verdict.unanswered:
             remedy = f"add to `replicate.answers` in migration.yaml: {item.verdict.add(item.name)}"
             yield finding(CODES[item.verdict.cls], Severity.BLOCKING, item.obj, item.verdict.reason, remedy)
         elif item.resource.name == kinds.PVC.name and item.verdict.action is Action.COPY:
@@ -36,4 +40,9 @@ def of_the_judge(known: Known) -> Found:
             evidence = f"{'/'.join(spec.get('accessModes') or [])}, {size}, class {spec.get('storageClassName', 'default')}"
             remedy = "move its data, or import its volume: `PersistentVolume NAME: import` under `replicate.answers`"
             yield finding("BG401", Severity.WARNING, item.obj, evidence, remedy)
+    for name, items in together.items():
+        said, more = items[0].verdict, f" and {len(items) - 1} more" if len(items) > 1 else ""
+        remedy = f"add to `replicate.answers` in migration.yaml: {said.add(name)}"
+        evidence = f"{items[0].name}{more}: {said.reason}"
+        yield finding(CODES[said.cls], Severity.BLOCKING, name, evidence, remedy)
     judge.refuse_wrong_answers(known, seen)

@@ -21,6 +21,7 @@ DOCS = {
     "BG102": "Istio's routes are how services are moved; green must serve them.",
     "BG110": "Named by workloads, but neither cluster has it.",
     "BG111": "A class with the same name means something else on green.",
+    "BG112": "An API server asks a server about these objects; on green it would not be trusted or would not answer.",
     "BG120": "A route names a Gateway that green lacks and that does not come along: it would serve nothing there.",
     "BG201": "Green's nodes must bear what blue's pods ask for.",
     "BG202": "No node of green has the labels that this workload selects.",

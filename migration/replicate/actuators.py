@@ -50,7 +50,7 @@ def in_baseline(obj: Object, resource: Resource, known: Known) -> Sign | None:
         waits = Action.HOLD if made.action is Action.STOP else made.action
         return Sign(made.cls, f"{made.reason}; green's baseline brings none", waits, made.answers, required=True)
     needed = known.once(_needed) if known.choices.answers else None
-    if needed and needed.means(obj, resource) and not _others(obj):
+    if needed and needed.means(obj, resource) and not _others(obj, resource):
         return Sign(Class.PLAIN, "an actuator that was asked for needs it", Action.COPY)
     return None
 
@@ -101,13 +101,13 @@ def _runs(run: Running, known: Known) -> _Acts | None:
 
 
 def _in_baseline_acts(obj: Object, resource: Resource, known: Known) -> _Acts | None:
-    return None if _others(obj) else _acts(obj, resource, known)
+    return None if _others(obj, resource) else _acts(obj, resource, known)
 
 
-def _others(obj: Object) -> bool:
+def _others(obj: Object, resource: Resource) -> bool:
     """Whether somebody else brings it: a controller, EKS, GitOps; or it is going."""
     going = bool(obj["metadata"].get("deletionTimestamp"))
-    return going or owners.made_by(obj) is not None or "eks" in owners.managers_of(obj)
+    return going or owners.made_by(obj, resource) is not None or "eks" in owners.managers_of(obj)
 
 
 def _sign_of(obj: Object, known: Known, acts: _Acts) -> Sign:
@@ -210,7 +210,8 @@ def _needed(known: Known) -> _Needed:
         if obj["metadata"].get("namespace") not in kinds.BASELINE_NAMESPACES or answer not in (Answer.HOLD, Answer.START):
             continue
         acts = _runs(run, known)
-        if acts is None or _others(obj) or not _sign_of(obj, known, acts).required:
+        resource = next(each for each in _WORKLOADS if each.kind == obj["kind"])
+        if acts is None or _others(obj, resource) or not _sign_of(obj, known, acts).required:
             continue
         accounts.add(run.account)
         objects.add(("serviceaccounts", *run.account))

@@ -19,7 +19,7 @@ from migration.errors import BluegreenError, Conflict, Forbidden, Held, NotFound
 from migration.kinds import Object
 from migration.ports import Kubernetes
 from migration.replicate.classes import Verdict
-from migration.replicate.plan import Change, Plan, Wait, answers_wanted
+from migration.replicate.plan import Change, Plan, Wait, answers_wanted, awaited_lines
 
 ESTABLISHED_SECONDS = 60.0
 POLL_SECONDS = 0.1
@@ -54,6 +54,7 @@ class Applied:
     held: list[Failure] = field(default_factory=list)
     lacking: int = 0  # of what is held: what green should have and lacks
     unanswered: list[tuple[str, Verdict]] = field(default_factory=list)  # what a person has to say something about
+    awaited: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by tool: what it has to bring to green, and has not
     unread: dict[str, str] = field(default_factory=dict)  # kinds that could not be read: nothing is known of their objects
     seconds: float = 0.0
 
@@ -71,6 +72,7 @@ class Applied:
             "writes": self.writes,
             "applied": self.applied,
             "fallbacks": self.fallbacks,
+            "awaited": {tool: list(names) for tool, names in self.awaited.items()},
             "unread": self.unread,
             "unanswered": {name: verdict.add(name) for name, verdict in self.unanswered},
             "seconds": round(self.seconds, 3),
@@ -86,7 +88,7 @@ class Applied:
             for f in failures
         ]
         unread = [f"  UNREAD {kind}: {why}" for kind, why in sorted(self.unread.items())]
-        return [numbers, *left, *answers_wanted(self.unanswered), *unread]
+        return [numbers, *left, *answers_wanted(self.unanswered), *awaited_lines(self.awaited), *unread]
 
     def verdict(self) -> BluegreenError | None:
         """What to end with: green lacks something that it should have, or nobody said what is to become of something."""
@@ -98,6 +100,10 @@ class Applied:
             (len(self.conflicts), "objects in conflict", "settle the conflicts (or --force)"),
             (self.lacking, "objects held", "see what holds each of them"),
             (len(self.unanswered), "objects without an answer", "add the lines above to migration.yaml"),
+            *(
+                (len(names), f"objects that {tool} deploys", f"let {tool} deploy to {self.cluster}")
+                for tool, names in self.awaited.items()
+            ),
             (len(self.unread), "kinds that could not be read", "let the kubeconfigs' users list these kinds"),
         ]
         told = [(f"{count} {what}", remedy) for count, what, remedy in lacks if count]
@@ -136,6 +142,7 @@ async def apply(
     refuse_unread(plan.unread, despite_unread)
     began = time.monotonic()
     applied = Applied(plan.cluster, unread=dict(plan.unread), unanswered=plan.unanswered())
+    applied.awaited = dict(plan.awaited)
     todo: list[Change] = []
     for change in plan.changes:
         if change.action in ("create", "update") or (change.action == "conflict" and force):

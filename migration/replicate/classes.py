@@ -35,6 +35,7 @@ class Class(StrEnum):
     EDGE = "edge"
     EKS = "EKS"
     GITOPS = "GitOps"
+    WEBHOOK = "webhook"  # asks a server for every write, or every read, of what it is for
     GOING = "going"  # being deleted on blue
     UNASKED = "not asked for"
 
@@ -68,7 +69,8 @@ class Answer(StrEnum):
 class Sign:
     """To which class an object belongs. `action`: what is done without an answer; `answers`: what a person may say and
     what is then done; `required`: without an answer the run does not end well; `notes`: what is changed in the object
-    and has to be told, one sentence each.
+    and has to be told, one sentence each; `asked`: what the question is about where it is not the object itself
+    (`Application shop`: one answer for all that it claims); `tool`: who brings it to green instead (`Argo CD`).
     """
 
     cls: Class
@@ -77,11 +79,13 @@ class Sign:
     answers: Mapping[Answer, Action] = field(default_factory=lambda: MappingProxyType({}))
     required: bool = False
     notes: tuple[str, ...] = ()
+    asked: str = ""
+    tool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is done with one object, and why."""
+    """What is done with one object, and why. `tool`: who has to bring it to green, so that it can be told whether it did."""
 
     action: Action
     cls: Class
@@ -90,6 +94,8 @@ class Verdict:
     answers: tuple[Answer, ...] = ()
     required: bool = False
     notes: tuple[str, ...] = ()
+    asked: str = ""
+    tool: str = ""
 
     @property
     def unanswered(self) -> bool:
@@ -100,18 +106,21 @@ class Verdict:
         if not self.unanswered or not self.answers:
             return ""
         first, *others = self.answers
-        return f"{name}: {first}" + (f"  # or {' | '.join(others)}" if others else "")
+        return f"{self.asked or name}: {first}" + (f"  # or {' | '.join(others)}" if others else "")
 
 
 PLAIN = Verdict(Action.COPY, Class.PLAIN)
 
 
-def judged(sign: Sign, answer: Answer | None) -> Verdict:
-    """A sign with the answer that is given. The answer must be one that it allows (see choices.refuse_wrong)."""
+def judged(sign: Sign, answer: Answer | None, *, own: bool = True) -> Verdict:
+    """A sign with the answer that is given. The answer must be one that it allows (see judge.refuse_wrong_answers). `own`:
+    it was given about this very object, not about what is asked for it.
+    """
     answers = tuple(dict.fromkeys((*sign.answers, Answer.SKIP)))
     action = sign.action
     if answer is Answer.SKIP:
         action = Action.LEAVE
     elif answer is not None:
         action = sign.answers.get(answer, action)
-    return Verdict(action, sign.cls, sign.reason, answer, answers, sign.required, sign.notes)
+    tool = sign.tool if action is Action.LEAVE and not (own and answer is Answer.SKIP) else ""
+    return Verdict(action, sign.cls, sign.reason, answer, answers, sign.required, sign.notes, sign.asked, tool)

@@ -16,6 +16,7 @@ from migration.errors import BluegreenError
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
 from migration.replicate import actuators, judge
+from migration.replicate.admission import nobody_answers
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.classes import WRITTEN
 from migration.replicate.judge import Item
@@ -24,8 +25,22 @@ from migration.replicate.roles import LEASES
 from migration.view import View, look
 
 KIND_LEFT_OUT = "kind left out"
-# of green: what its baseline runs decides what of blue's is left out
-GREENS = frozenset({"deployments.apps", "statefulsets.apps", "daemonsets.apps"})
+# of green: what its baseline runs, installs and trusts decides what of blue's is left out, or comes as it is
+GREENS = frozenset(
+    {
+        "deployments.apps",
+        "statefulsets.apps",
+        "daemonsets.apps",
+        "secrets",
+        "services",
+        "apiservices.apiregistration.k8s.io",
+        "customresourcedefinitions.apiextensions.k8s.io",
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
+        "clusterrolebindings.rbac.authorization.k8s.io",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,7 @@ async def export(
         if (reason := kinds.skipped_kind(resource))
     ]
     unread = dict(mine.problems)
-    unread |= {group: "its API server does not answer" for group in mine.discovery.stale if not _group_left_out(group)}
+    unread |= {group: "its API server does not answer" for group in mine.discovery.stale if not _nothing_there(group, known)}
     return Bundle(blue.name, items, left, kinds_left, unread, theirs)
 
 
@@ -130,8 +145,9 @@ async def _with_content(blue: Kubernetes, seen: View) -> View:
     return View(seen.name, seen.discovery, objects, problems, seen.resources)
 
 
-def _group_left_out(group_version: str) -> bool:
-    return f"*.{group_version.partition('/')[0]}" in kinds.SKIPPED_KINDS
+def _nothing_there(group_version: str, known: Known) -> bool:
+    """An API of which nothing would be copied, or that has no server, so that nobody has objects in it."""
+    return f"*.{group_version.partition('/')[0]}" in kinds.SKIPPED_KINDS or nobody_answers(group_version, known)
 
 
 def _common_version(resource: Resource, blue: Discovery, green: Discovery | None) -> Resource:

@@ -13,7 +13,7 @@ from migration import kinds
 from migration.errors import ConfigError
 from migration.kinds import Object, Resource
 from migration.reading import did_you_mean
-from migration.replicate import actuators, consumers, fixed, one_owner, owners, stateful, work
+from migration.replicate import actuators, admission, consumers, fixed, gitops, one_owner, owners, stateful, work
 from migration.replicate.choices import why_unasked
 from migration.replicate.classes import PLAIN, WRITTEN, Action, Answer, Class, Sign, Verdict, judged
 from migration.replicate.known import Known
@@ -47,10 +47,15 @@ def singleton(obj: Object, resource: Resource, known: Known) -> Sign | None:
     return None
 
 
+def asks_a_server(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    return admission.sign(obj, resource, known, verdict)
+
+
 SIGNS: tuple[SignOf, ...] = (
     unasked,
     actuators.in_baseline,
     owners.sign,
+    asks_a_server,
     work.finished,
     singleton,
     actuators.sign,
@@ -71,11 +76,12 @@ def verdict(obj: Object, resource: Resource, known: Known) -> Verdict:
 
 
 def _by_signs(obj: Object, resource: Resource, known: Known) -> Verdict:
-    answer = known.choices.answers.get(kinds.name_of(obj))
+    answers = known.choices.answers
+    answer = answers.get(kinds.name_of(obj))
     for sign_of in SIGNS:
         sign = sign_of(obj, resource, known)
         if sign is not None:
-            return judged(sign, answer)
+            return judged(sign, answer or answers.get(sign.asked), own=answer is not None)
     return judged(Sign(Class.PLAIN, "", Action.COPY), answer) if answer else PLAIN
 
 
@@ -97,11 +103,14 @@ def refuse_wrong_answers(known: Known, items: Mapping[str, Verdict]) -> None:
     unread = {r.kind for r in known.blue.discovery.resources if r.name in known.blue.problems}
     for name, answer in known.choices.answers.items():
         there = items.get(name)
+        if there is None and name in known.once(gitops.questions):
+            there = judged(Sign(Class.GITOPS, "what a tool of GitOps claims", answers=gitops.ANSWERS), None)
         if there is None:
             if name.partition(" ")[0] in unread:
                 continue
+            meant = did_you_mean(name, [*items, *known.once(gitops.questions)])
             raise ConfigError(
-                f"replicate.answers: {name} is not on cluster {known.blue.name}{did_you_mean(name, items)}",
+                f"replicate.answers: {name} is not on cluster {known.blue.name}{meant}",
                 remedy="write it as KIND NAMESPACE/NAME, as `bluegreen preflight` names it, or take the line out",
             )
         if answer is not Answer.SKIP and answer not in there.answers:

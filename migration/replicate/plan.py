@@ -87,7 +87,8 @@ class Change:
 @dataclass(frozen=True)
 class Plan:
     """`changes` in the order of writing; `left`: what is not written, by its verdict; `unread`: kinds that could not be read
-    on one side, and why: nothing is known of their objects.
+    on one side, and why: nothing is known of their objects; `awaited`: what another tool has to bring to green and has not
+    yet, by that tool.
     """
 
     cluster: str
@@ -95,6 +96,7 @@ class Plan:
     left: tuple[Item, ...] = ()
     kinds_left: tuple[Skipped, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
+    awaited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         found = Counter(change.action for change in self.changes)
@@ -104,9 +106,9 @@ class Plan:
         return [change for change in self.changes if change.action in actions]
 
     def unanswered(self) -> list[tuple[str, Verdict]]:
-        """Name and verdict of each object about which a person has to say something."""
-        found = {change.name: change.verdict for change in self.changes if change.verdict.unanswered}
-        found |= {item.name: item.verdict for item in self.left if item.verdict.unanswered}
+        """Name and verdict of each thing about which a person has to say something: an object, or who claims several."""
+        found = {c.verdict.asked or c.name: c.verdict for c in self.changes if c.verdict.unanswered}
+        found |= {item.verdict.asked or item.name: item.verdict for item in self.left if item.verdict.unanswered}
         return sorted(found.items())
 
     def skipped_by_reason(self) -> dict[str, int]:
@@ -133,6 +135,7 @@ class Plan:
             told += [f"  note {change.name}: {note}" for note in change.verdict.notes]
         told += answers_wanted(self.unanswered())
         told += [f"  left out: {count} ({reason})" for reason, count in self.skipped_by_reason().items() if reason]
+        told += awaited_lines(self.awaited)
         told += [f"  UNREAD {kind}: {why}" for kind, why in sorted(self.unread.items())]
         return told
 
@@ -147,6 +150,7 @@ class Plan:
             "counts": self.counts(),
             "objects": self.objects(),
             "kinds_left_out": {s.object: s.reason for s in self.kinds_left},
+            "awaited": {tool: list(names) for tool, names in self.awaited.items()},
             "unread": dict(self.unread),
         }
 
@@ -179,6 +183,15 @@ def answers_wanted(unanswered: Iterable[tuple[str, Verdict]]) -> list[str]:
     return told
 
 
+def awaited_lines(awaited: Mapping[str, tuple[str, ...]], *, most: int = 5) -> list[str]:
+    """For people: what green lacks until another tool brings it."""
+    return [
+        f"  {len(names)} objects that {tool} deploys are not on green yet: {', '.join(names[:most])}"
+        + (", ..." if len(names) > most else "")
+        for tool, names in awaited.items()
+    ]
+
+
 async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
     """What `apply` would do to green."""
     discovery = await green.discover(fresh=True)
@@ -201,14 +214,14 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
             reason = _not_served(item.resource, discovery)
             changes.append(Change("held", item.resource, item.obj, reason, verdict=item.verdict, wait=Wait.UNSERVED))
 
-    async def live_of(resource: Resource) -> dict[tuple[str, str], Object] | None:
+    async def live_of(resource: Resource, *, heads: bool = False) -> dict[tuple[str, str], Object] | None:
         if bundle.green is not None and bundle.green.resources.get(resource.name) == resource:
             if problem := bundle.green.problems.get(resource.name):
                 unread[f"{resource.name} on {green.name}"] = problem
                 return None
             return {_key(obj): obj for obj in bundle.green.of(resource.name)}
         try:
-            found = await green.list(resource)
+            found = await green.list(resource, metadata_only=heads)
         except NotFound:
             return {}
         except BluegreenError as problem:
@@ -225,9 +238,29 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
             else:
                 change = compare(resource, item.obj, live.get(_key(item.obj)), scaled)
             changes.append(change if item.verdict is PLAIN else replace(change, verdict=item.verdict))
+    lists = dict(zip(by_resource, lives, strict=True))
+    theirs: dict[Resource | None, list[Item]] = {}
+    for item in bundle.left:
+        if item.verdict.tool:
+            theirs.setdefault(discovery.find(item.resource.api_version, item.resource.kind), []).append(item)
+    more = [resource for resource in theirs if resource is not None and resource not in lists]
+    lists |= dict(zip(more, await asyncio.gather(*(live_of(resource, heads=True) for resource in more)), strict=True))
     changes.sort(key=lambda c: (kinds.wave(c.resource), c.resource.group, c.resource.kind, *_key(c.obj)))
     left = tuple(item for item in bundle.left if item.verdict.action is not Action.HOLD)
-    return Plan(green.name, tuple(changes), left, tuple(bundle.kinds_left), unread)
+    return Plan(green.name, tuple(changes), left, tuple(bundle.kinds_left), unread, _awaited(theirs, lists))
+
+
+def _awaited(
+    items: Mapping[Resource | None, list[Item]], lists: Mapping[Resource, Mapping[tuple[str, str], Object] | None]
+) -> dict[str, tuple[str, ...]]:
+    """What green lacks of `items`, which are another tool's to bring, by tool; under None: kinds that green does not serve."""
+    lacking: dict[str, list[str]] = {}
+    for resource, each in items.items():
+        there = lists[resource] if resource is not None else {}
+        for item in each:
+            if there is not None and _key(item.obj) not in there:
+                lacking.setdefault(item.verdict.tool, []).append(item.name)
+    return {tool: tuple(sorted(names)) for tool, names in sorted(lacking.items())}
 
 
 def _key(obj: Mapping[str, Any]) -> tuple[str, str]:

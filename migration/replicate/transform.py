@@ -10,7 +10,8 @@ by people and those that blue's API server allotted, so those two go last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ import orjson
 
 from migration.kinds import DOMAIN, Object
 from migration.replicate import fixed, work
+from migration.replicate.admission import client_configs
 from migration.replicate.classes import PLAIN, Action, Class, Verdict
 from migration.replicate.export import Bundle
 from migration.replicate.judge import Item
@@ -238,10 +240,9 @@ def without_floors(obj: Object, _: Verdict) -> None:
 
 
 def account_tokens(obj: Object, _: Verdict) -> None:
-    """Token Secrets are minted by each cluster for itself."""
-    kept = [
-        s for s in obj.get("secrets") or () if "-token-" not in s.get("name", "") and "-dockercfg-" not in s.get("name", "")
-    ]
+    """Token Secrets are minted by each cluster for itself, by the account's name and five letters."""
+    minted = re.compile(re.escape(obj["metadata"]["name"]) + "-(token|dockercfg)-[a-z0-9]{5}")
+    kept = [s for s in obj.get("secrets") or () if not minted.fullmatch(s.get("name", ""))]
     if kept:
         obj["secrets"] = kept
     else:
@@ -292,26 +293,9 @@ def claim_templates(obj: Object, _: Verdict) -> None:
 
 
 def injected_authority(obj: Object, _: Verdict) -> None:
-    """A CA that something put in for its own webhook server belongs to blue's copy of that server."""
-    meta = obj["metadata"]
-    asked = any(key.startswith("cert-manager.io/inject-ca-from") for key in meta.get("annotations") or {})
-    for client, path in _client_configs(obj):
-        if "caBundle" not in client:
-            continue
-        owners = managers_of(obj, *path, "f:caBundle")
-        others = managers_of(obj, *path, "f:service") | managers_of(obj, *path, "f:url")
-        if asked or (owners and others and owners.isdisjoint(others)):
-            del client["caBundle"]
-
-
-def _client_configs(obj: Object) -> Iterator[tuple[Object, tuple[str, ...]]]:
-    for hook in obj.get("webhooks") or ():
-        yield hook.get("clientConfig") or {}, ("f:webhooks", f'k:{{"name":"{hook.get("name", "")}"}}', "f:clientConfig")
-    if obj["kind"] == "APIService":
-        yield _spec(obj), ("f:spec",)
-    if obj["kind"] == "CustomResourceDefinition":
-        webhook = (_spec(obj).get("conversion") or {}).get("webhook") or {}
-        yield webhook.get("clientConfig") or {}, ("f:spec", "f:conversion", "f:webhook", "f:clientConfig")
+    """A CA is never written from another cluster: what becomes of an object that needs one is decided in admission.py."""
+    for client, _path in client_configs(obj):
+        client.pop("caBundle", None)
 
 
 def namespace_itself(obj: Object, _: Verdict) -> None:

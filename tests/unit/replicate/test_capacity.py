@@ -96,8 +96,12 @@ def test_an_autoscaler_that_replicate_leaves_to_others_names_who_brings_it() -> 
 
 @pytest.mark.parametrize(
     "meta",
-    [{"labels": {"app.kubernetes.io/part-of": "istio"}}, {"deletionTimestamp": "t"}],
-    ids=["of the baseline", "being deleted"],
+    [
+        {"annotations": {"meta.helm.sh/release-name": "gateway", "meta.helm.sh/release-namespace": "istio-system"}},
+        {"managedFields": [{"manager": "eks"}]},
+        {"deletionTimestamp": "t"},
+    ],
+    ids=["of the baseline", "of EKS", "being deleted"],
 )
 def test_what_is_never_copied_is_not_missing(meta: dict[str, Any]) -> None:
     assert planned([workload(4, **meta)], []) == []

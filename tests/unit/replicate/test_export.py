@@ -53,16 +53,6 @@ def run(*objects: dict[str, Any], choices: Choices | None = None, enrolled: Iter
             "written by the edge",
             id="edge",
         ),
-        pytest.param(
-            one("Deployment", version="apps/v1", metadata={"labels": {"kustomize.toolkit.fluxcd.io/name": "a"}}),
-            "deployed by Flux",
-            id="Flux",
-        ),
-        pytest.param(
-            one("Deployment", version="apps/v1", metadata={"annotations": {"argocd.argoproj.io/tracking-id": "a"}}),
-            "deployed by Argo CD",
-            id="Argo CD",
-        ),
         pytest.param(one("Endpoints"), "made by its Service", id="endpoints of a service with a selector"),
         pytest.param(
             one("Job", version="batch/v1", status={"conditions": [{"type": "Complete", "status": "True"}]}),
@@ -80,7 +70,7 @@ def run(*objects: dict[str, Any], choices: Choices | None = None, enrolled: Iter
             id="entry of a pod",
         ),
         pytest.param(one("ConfigMap", metadata={"deletionTimestamp": "t"}), "being deleted", id="going"),
-        pytest.param(one("ConfigMap", "aws-auth"), "managed by EKS", id="aws-auth"),
+        pytest.param(one("ConfigMap", "aws-auth", namespace="kube-system"), "belongs to the baseline", id="aws-auth"),
     ],
 )
 def test_left_out_with_the_reason(obj: dict[str, Any], reason: str) -> None:
