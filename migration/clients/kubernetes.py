@@ -37,6 +37,7 @@ DISCOVERY = ",".join(
     f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
 )
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+ISSUER_PATH = "/.well-known/openid-configuration"
 PAGE = 500
 RETRIED = frozenset({429, 502, 503, 504})
 LONGEST_WAIT_SECONDS = 10.0
@@ -245,6 +246,13 @@ class Kubernetes:
         answer = await self.version()
         major = answer.get("emulationMajor") or answer.get("major", "?")
         return f"{major}.{str(answer.get('emulationMinor') or answer.get('minor', '?')).rstrip('+')}"
+
+    async def issuer(self) -> str:
+        """Who signs the tokens of its ServiceAccounts. Forbidden: not every user may ask (docs/permissions.md)."""
+        issuer = (await self.request("GET", ISSUER_PATH)).get("issuer")
+        if not isinstance(issuer, str) or not issuer:
+            raise self._unreachable(f"names no issuer at {ISSUER_PATH}", None)
+        return issuer
 
     async def discover(self, *, fresh: bool = False) -> Discovery:
         """What the server serves, in two requests (aggregated discovery); remembered until asked for afresh."""
