@@ -151,7 +151,7 @@ class Discovery:
 
 @dataclass(frozen=True)
 class Listing:
-    items: list[Object]
+    items: list[Object] = field(repr=False)  # may be Secrets
     resource_version: str = ""
 
 
