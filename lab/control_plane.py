@@ -22,6 +22,7 @@ from lab.layout import API_PORT, ETCD_PEER_PORT, ClusterAddresses
 STAGES = Path(__file__).resolve().parent / "stages"
 SERVICE_RANGE = "172.20.0.0/16"
 ZONES = ("eu-west-1a", "eu-west-1b", "eu-west-1c")
+ADMIN = "lab-admin"
 # HPAs are judged every 2 s and new pods' usage counts at once, so that a demo of minutes shows what takes a quarter of an hour.
 AUTOSCALER = (
     "--horizontal-pod-autoscaler-sync-period=2s",
@@ -56,7 +57,7 @@ def write_access(name: str, addresses: ClusterAddresses, folder: Path) -> Access
     (folder / "server.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     (folder / "ca.crt").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     token = secrets.token_urlsafe(24)
-    _write_secret(folder / "tokens.csv", f"{token},lab-admin,lab-admin,system:masters\n".encode())
+    _write_secret(folder / "tokens.csv", f"{token},{ADMIN},{ADMIN},system:masters\n".encode())
     access = Access(addresses.api_url, token, folder / "ca.crt", folder / "kubeconfig")
     _write_secret(access.kubeconfig, json.dumps(kubeconfig(name, access), indent=1).encode())
     return access
@@ -89,7 +90,29 @@ def etcd(programs: Path, addresses: ClusterAddresses, folder: Path) -> Sequence[
     ]
 
 
-def api_server(programs: Path, addresses: ClusterAddresses, folder: Path, version: str) -> Sequence[str]:
+def audit_log(folder: Path) -> Path:
+    """One JSON object a line, as api_server(audited=True) writes them: an Event of audit.k8s.io/v1."""
+    return folder / "audit.log"
+
+
+def _audit(folder: Path) -> Sequence[str]:
+    """Every request, read or write, by its metadata; but for the lab's own programs and hand, which send most of them."""
+    policy = {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "None", "users": [ADMIN, "system:apiserver", "system:anonymous"]}, {"level": "Metadata"}],
+    }
+    (folder / "audit-policy.json").write_text(json.dumps(policy))
+    # one after the other as they end, none thrown away under load
+    log = audit_log(folder)
+    return [f"--audit-policy-file={folder / 'audit-policy.json'}", f"--audit-log-path={log}", "--audit-log-mode=blocking"]
+
+
+def api_server(
+    programs: Path, addresses: ClusterAddresses, folder: Path, version: str, *, audited: bool = False
+) -> Sequence[str]:
+    """`audited`: who asked for what is written down (audit_log), but what the lab's own admin did."""
     return [
         str(programs / "kube-apiserver"),
         f"--etcd-servers={addresses.etcd_url}",
@@ -109,6 +132,7 @@ def api_server(programs: Path, addresses: ClusterAddresses, folder: Path, versio
         "--allow-privileged=true",
         "--profiling=false",
         f"--emulated-version={version}",
+        *(_audit(folder) if audited else ()),
     ]
 
 

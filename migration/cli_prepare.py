@@ -33,6 +33,7 @@ def preflight(context: Context) -> None:
                 singletons=migration.singletons,
                 choices=migration.replicate,
                 enrolled=there.edge.services,
+                aws=there.aws(),
             )
 
     findings = run_once(act())

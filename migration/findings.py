@@ -40,6 +40,9 @@ DOCS = {
     "BG505": "It takes work from a queue: two of them take each message from the other.",
     "BG506": "It stands for something outside that can have one owner.",
     "BG507": "A tool of GitOps claims this object, and what tells the tool to is not on blue.",
+    "BG601": "AWS refuses a role to a ServiceAccount of green where the role's trust policy lacks green's OIDC issuer.",
+    "BG602": "A Pod Identity association belongs to one cluster: without one on green, its pods get no AWS role there.",
+    "BG603": "AWS takes a cluster's tokens only where the role's account has an OIDC provider for the cluster's issuer.",
     "BG503": "One replica that is never run beside its successor: probably must never run twice.",
 }
 

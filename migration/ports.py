@@ -151,7 +151,7 @@ class Discovery:
 
 @dataclass(frozen=True)
 class Listing:
-    items: list[Object]
+    items: list[Object] = field(repr=False)  # may be Secrets
     resource_version: str = ""
 
 
@@ -167,6 +167,10 @@ class Kubernetes(Protocol):
     async def discover(self, *, fresh: bool = False) -> Discovery: ...
 
     async def minor(self) -> str: ...
+
+    async def issuer(self) -> str:
+        """The URL in every token of a ServiceAccount by which others (IAM) know this cluster."""
+        ...
 
     async def get(
         self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None
@@ -211,3 +215,19 @@ class Kubernetes(Protocol):
     ) -> Object: ...
 
     async def delete(self, resource: Resource, namespace: str | None, name: str) -> None: ...
+
+
+class Aws(Protocol):
+    """What AWS says of identities of pods. Every method raises errors of errors.py: NotFound for what is not there."""
+
+    async def trust(self, role_arn: str) -> Mapping[str, Any]:
+        """The trust policy of exactly this role."""
+        ...
+
+    async def audiences(self, provider_arn: str) -> frozenset[str]:
+        """For whom the tokens of an OIDC provider may be (its client ids)."""
+        ...
+
+    async def associations(self, cluster: str, region: str) -> frozenset[str]:
+        """`namespace/name` of each ServiceAccount that has a Pod Identity association on this EKS cluster."""
+        ...

@@ -6,7 +6,7 @@ waived by `ignore` in migration.yaml, by code (`BG301`) or by code and object (`
 stays visible.
 
 BG0xx APIs, 1xx parity of the two clusters, 2xx capacity, 3xx workloads and routes, 4xx volumes, 5xx what must not run
-twice.
+twice, 6xx identities in AWS.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from migration import checks_clusters as clusters
+from migration import checks_identity as identity
 from migration import checks_workloads as workloads
 from migration import findings, kinds
 from migration.checks_replicate import of_the_judge
 from migration.findings import Check, Scope
 from migration.model import Finding, Severity
-from migration.ports import Kubernetes
+from migration.ports import Aws, Kubernetes
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.export import GREENS, read
 from migration.replicate.known import Known
@@ -62,14 +63,19 @@ async def preflight(
     singletons: Iterable[str] = (),
     choices: Choices | None = None,
     enrolled: Iterable[str] = (),
+    aws: Aws | None = None,
 ) -> list[Finding]:
-    """Findings of every check, worst first; empty only where everything could be read and nothing was found."""
+    """Findings of every check, worst first; empty only where everything could be read and nothing was found. `aws`: None
+    where it is not to be asked; what only it could tell is then unknown.
+    """
     wanted = frozenset(name for check in CHECKS for name in check.blue)
     wanted_green = frozenset(name for check in CHECKS for name in check.green)
-    theirs = await look(green, whole=wanted_green | GREENS)
+    theirs = await look(green, whole=wanted_green | GREENS | identity.GREEN_KINDS)
     mine = await read(blue, theirs.discovery, more=wanted)
     known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
-    return judged(mine, theirs, Scope(singletons=known.singletons), CHECKS, ignore, known)
+    facts = await identity.learn(known, blue, green, aws)
+    checks = (*CHECKS, *identity.checks(known, facts))
+    return judged(mine, theirs, Scope(singletons=known.singletons), checks, ignore, known)
 
 
 def judged(

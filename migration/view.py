@@ -26,7 +26,7 @@ class View:
 
     name: str
     discovery: Discovery
-    objects: Mapping[str, list[Object]]
+    objects: Mapping[str, list[Object]] = field(repr=False)  # Secrets among them
     problems: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Resource] = field(default_factory=dict)
     _found: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

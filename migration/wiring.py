@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from migration.clients.istio import IstioRouter
     from migration.clients.kubernetes import Kubernetes
     from migration.clients.route53 import Route53Entry
-    from migration.ports import Metrics
+    from migration.ports import Aws, Metrics
     from migration.world import Rules
     from routing import Peer
 
@@ -102,6 +102,12 @@ class Opened:
         from migration.clients.route53 import Route53Entry
 
         return Route53Entry(self.edge.zone, self.edge.hosts, self.edge.zone_id)
+
+    def aws(self) -> Aws:
+        """Opens nothing before it is asked, and is asked only where blue has identities of AWS."""
+        from migration.clients.iam import AwsIdentities
+
+        return AwsIdentities()
 
     def release(self) -> Callable[[frozenset[str]], Awaitable[Mapping[str, str]]]:
         """Puts the floors of all that has baked back, also what an earlier run left; gives what could not be done yet, by

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import orjson
 
+from migration.clients import discreet
 from migration.clients.kubeconfig import Access, load, run_exec_plugin
 from migration.clients.limiter import Limiter
 from migration.errors import Conflict, Forbidden, NotFound, Rejected, Unreachable
@@ -37,6 +38,7 @@ DISCOVERY = ",".join(
     f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
 )
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+ISSUER_PATH = "/.well-known/openid-configuration"
 PAGE = 500
 RETRIED = frozenset({429, 502, 503, 504})
 LONGEST_WAIT_SECONDS = 10.0
@@ -246,6 +248,13 @@ class Kubernetes:
         major = answer.get("emulationMajor") or answer.get("major", "?")
         return f"{major}.{str(answer.get('emulationMinor') or answer.get('minor', '?')).rstrip('+')}"
 
+    async def issuer(self) -> str:
+        """Who signs the tokens of its ServiceAccounts. Forbidden: not every user may ask (docs/permissions.md)."""
+        issuer = (await self.request("GET", ISSUER_PATH)).get("issuer")
+        if not isinstance(issuer, str) or not issuer:
+            raise self._unreachable(f"names no issuer at {ISSUER_PATH}", None)
+        return issuer
+
     async def discover(self, *, fresh: bool = False) -> Discovery:
         """What the server serves, in two requests (aggregated discovery); remembered until asked for afresh."""
         if self._discovery is None or fresh:
@@ -333,7 +342,7 @@ class Kubernetes:
                     pressed = True
                     if time.monotonic() - began + wait < left:
                         continue
-                raise self._refusal(status, content, where)
+                raise self._refusal(status, content, method, path)
             except orjson.JSONDecodeError as problem:
                 raise self._unreachable(f"answered {where} with something that is not JSON", problem) from problem
             except TimeoutError as problem:
@@ -421,16 +430,17 @@ class Kubernetes:
             f"context {self.access.context}",
         )
 
-    def _refusal(self, status: int, content: bytes, where: str) -> Exception:
+    def _refusal(self, status: int, content: bytes, method: str, path: str) -> Exception:
         try:
             answer = orjson.loads(content)
         except orjson.JSONDecodeError:
             answer = {}
         if not isinstance(answer, dict):
             answer = {}
-        message = str(answer.get("message") or content[:300].decode(errors="replace") or "no reason given")[:1000]
-        reason = str(answer.get("reason", ""))
-        told = f"cluster {self.name}: {where}: {message}"
+        message = str(answer.get("message") or content[:300].decode(errors="replace") or "no reason given")
+        message = discreet.told(method, path, status, answer, message)[:1000]
+        reason = discreet.reason(answer)
+        told = f"cluster {self.name}: {method} {path}: {message}"
         if status == 404:
             return NotFound(told)
         if status == 409:
@@ -440,7 +450,7 @@ class Kubernetes:
             return Forbidden(f"{told} (kubeconfig {self.access.source}, context {self.access.context})", status=status)
         if status in RETRIED:
             return Unreachable(f"{told} ({status}: overloaded or not ready)")
-        return Rejected(told, status=status, reason=reason, causes=tuple(_causes(answer)))
+        return Rejected(told, status=status, reason=reason, causes=tuple(discreet.causes(method, path, answer)))
 
 
 def conflict_details(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -462,11 +472,6 @@ def conflict_details(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[
 def _named(resource: Resource, page: Mapping[str, Any]) -> list[Object]:
     # the items of a list carry neither apiVersion nor kind; with both in front an object reads as people expect
     return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in page.get("items") or ()]
-
-
-def _causes(answer: Mapping[str, Any]) -> list[str]:
-    causes = (answer.get("details") or {}).get("causes") or ()
-    return [f"{cause.get('field', '')}: {cause.get('message', '')}".strip(": ") for cause in causes]
 
 
 def _write_query(manager: str, dry_run: bool, force: bool = False) -> dict[str, str]:

@@ -7,7 +7,7 @@ the most harm before what may do less.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from migration import kinds
 from migration.errors import ConfigError
@@ -26,7 +26,7 @@ class Item:
     """One object on its way, with what is to become of it."""
 
     resource: Resource
-    obj: Object
+    obj: Object = field(repr=False)  # may be a Secret
     verdict: Verdict = PLAIN
 
     @property

@@ -71,10 +71,10 @@ class Change:
 
     action: Todo
     resource: Resource
-    obj: Object
+    obj: Object = field(repr=False)  # may be a Secret
     reason: str = ""
     paths: tuple[str, ...] = ()
-    live: Object | None = None
+    live: Object | None = field(default=None, repr=False)
     verdict: Verdict = PLAIN
     wait: Wait | None = None
     force: bool = False  # an autoscaler's replicas are taken over, since it is to stop

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from migration import kinds
-from migration.errors import Conflict, NotFound, Unreachable
+from migration.errors import BluegreenError, Conflict, NotFound, Unreachable
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Listing
 
@@ -43,6 +43,7 @@ class FakeApiServer:
         trouble: Callable[[str, Resource, str], None] | None = None,
         seconds: float | Callable[[str, Resource, str], float] = 0.0,
         at_once: int = 8,
+        issuer: str | BluegreenError = "https://kubernetes.default.svc",
     ) -> None:
         self.name = name
         self.discovery = served(*resources)
@@ -50,6 +51,7 @@ class FakeApiServer:
         self.requests: list[tuple[str, str]] = []
         self.trouble = trouble or (lambda verb, resource, name: None)
         self.seconds = seconds
+        self._issuer = issuer
         self._working = asyncio.Semaphore(at_once)
         self._version = 0
         for obj in objects:
@@ -89,6 +91,11 @@ class FakeApiServer:
 
     async def minor(self) -> str:
         return "1.36"
+
+    async def issuer(self) -> str:
+        if isinstance(self._issuer, BluegreenError):
+            raise self._issuer
+        return self._issuer
 
     async def get(
         self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None

@@ -75,6 +75,8 @@ async def _answer(server: FakeApiServer, request: web.Request) -> Any:
     parts = request.path.strip("/").split("/")
     if parts == ["version"]:
         return {"major": "1", "minor": "36"}
+    if parts[0] == ".well-known":
+        return {"issuer": await server.issuer()}
     parts = parts[2:] if parts[0] == "api" else parts[3:]
     namespace = None
     if parts[0] == "namespaces" and len(parts) > 2:

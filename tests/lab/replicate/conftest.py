@@ -50,7 +50,7 @@ def control_planes(root: Path, versions: dict[str, str]) -> Iterator[dict[str, B
             access = control_plane.write_access(name, addresses, folder)
             start = [
                 control_plane.etcd(built.bin, addresses, folder),
-                control_plane.api_server(built.bin, addresses, folder, version),
+                control_plane.api_server(built.bin, addresses, folder, version, audited=True),
                 control_plane.controller_manager(built.bin, access, folder, version),
             ]
             for command in start:

@@ -1,0 +1,87 @@
+"""What may be told of an API server's refusal. Servers and admission webhooks quote what they refuse, and output, journal and
+logs must not have the contents of Secrets, nor whole objects.
+
+Of a refused write of a Secret only what is known to be harmless is told: the reason, the fields by name, and phrases that
+have no room for a value. Of everything else the words stay, without the values of structures that they quote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_SECRET = re.compile(r"/api/v1/(?:namespaces/[^/]+/)?secrets(?:/|$)")
+_NAME = r"[\w.:/@-]+"
+# Wholly what Kubernetes itself says, names of objects and users apart.
+HARMLESS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf'User "{_NAME}" cannot \w+ resource "{_NAME}"(?: in API group "(?:{_NAME})?")?'
+        rf'(?: in the namespace "{_NAME}"| at the cluster scope)?',
+        rf'(?:namespaces?|secrets?) "{_NAME}" not found',
+        r"because it is being terminated",
+        rf'admission webhook "{_NAME}" denied the request',
+        rf'failed calling webhook "{_NAME}"',
+        rf"ValidatingAdmissionPolicy '{_NAME}' with binding '{_NAME}' denied request",
+        rf"exceeded quota: {_NAME}",
+        r"(?i)field is immutable(?: when `immutable` is set)?",
+        r"may not be (?:more|longer) than \d+ bytes|must have at most \d+ bytes",
+        r"(?i)request (?:entity )?(?:is )?too large",
+        r"illegal base64 data",
+        r"failed to create typed patch object",
+        r"duplicate entries for key",
+        r"field not declared in schema",
+        r"the object has been modified",
+        r"already exists",
+        r"Apply failed with \d+ conflicts?",
+    )
+)
+_WORD = re.compile(r"[A-Za-z]{1,40}")
+_FIELD = re.compile(r"[\w.\[\]/-]{1,120}")
+# a structure of Go, or a map, as %#v and %v print them
+_STRUCTURE = re.compile(r"(Invalid value: |, got )(?:[\w.*&\[\]]*\{.*\}|map\[.*\])", re.DOTALL)
+
+
+def of_secret(method: str, path: str) -> bool:
+    """Whether this request carries a Secret's contents to the server."""
+    return method in ("POST", "PUT", "PATCH") and _SECRET.match(path) is not None
+
+
+def told(method: str, path: str, status: int, answer: Mapping[str, Any], message: str) -> str:
+    """The words of a refusal that may be passed on. `message`: what the server said, or the beginning of its answer."""
+    if not of_secret(method, path):
+        return without_structures(message)
+    parts = [reason(answer)]
+    parts += causes(method, path, answer)
+    parts += [match[0] for pattern in HARMLESS for match in [pattern.search(message)] if match]
+    known = ", ".join(part for part in dict.fromkeys(parts) if part)
+    return f"{status} {known}".strip() + " (what else the server said may quote the Secret)"
+
+
+def reason(answer: Mapping[str, Any]) -> str:
+    """Kubernetes' own word for the fault (`Invalid`, `AlreadyExists`); "" where it is none."""
+    return _word(answer.get("reason"))
+
+
+def causes(method: str, path: str, answer: Mapping[str, Any]) -> list[str]:
+    """`field: why` of each cause; of a Secret the kind of fault alone."""
+    return list(_causes(answer, secret=of_secret(method, path)))
+
+
+def _causes(answer: Mapping[str, Any], *, secret: bool) -> Iterator[str]:
+    for cause in (answer.get("details") or {}).get("causes") or ():
+        field, why = str(cause.get("field") or ""), str(cause.get("message") or "")
+        if secret:
+            field = field if _FIELD.fullmatch(field) else "a field"
+            why = _word(cause.get("reason"))
+        yield f"{field}: {without_structures(why)}".strip(": ")
+
+
+def _word(reason: Any) -> str:
+    return str(reason) if _WORD.fullmatch(str(reason or "")) else ""
+
+
+def without_structures(text: str) -> str:
+    """From the first quoted structure to the end of the last: where one ends within others cannot be told."""
+    return _STRUCTURE.sub(r"\1...", text)

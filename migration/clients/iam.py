@@ -1,0 +1,141 @@
+"""What AWS says of the identities of pods: trust policies of roles, OIDC providers, Pod Identity associations. Reads only.
+
+Credentials are those of the environment or of a profile, as the AWS CLI finds them; the metadata service of an instance is
+not asked, so that a machine which is no part of AWS is not made to wait for an address that nobody has there. Endpoints
+follow AWS_ENDPOINT_URL.
+
+IAM looks a role up by its name in the account of who asks, so the account is compared first: another account's role of the
+same name tells nothing.
+
+No exception of botocore leaves this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
+
+from migration.errors import BluegreenError, Forbidden, NotFound, Rejected, Unreachable
+from migration.trust import Role
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+T = TypeVar("T")
+# where a partition's IAM is reached; credentials are of one partition only
+REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch"})
+REFUSED_TOO = frozenset({"UnrecognizedClientException", "ExpiredTokenException", "InvalidToken"})
+GONE = frozenset({"NoSuchEntity", "ResourceNotFoundException"})
+BUSY = frozenset({"Throttling", "ThrottlingException", "ServiceUnavailable", "RequestLimitExceeded"})
+
+
+class AwsIdentities:
+    """Every method may be called again: what cannot be asked at all (no credentials, no answer) is found out once."""
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._accounts: dict[str, str] = {}
+        self._closed: BluegreenError | None = None
+
+    async def trust(self, role_arn: str) -> Mapping[str, Any]:
+        """The trust policy of exactly this role.
+
+        Raises:
+            NotFound: the account has no such role.
+            Forbidden, Unreachable, Rejected: it cannot be told; a role of another account among them.
+        """
+        role = Role.of(role_arn)
+        if role is None:
+            raise Rejected(f"{role_arn!r} is no ARN of an IAM role")
+        found = await self._ask(role.partition, role.account, lambda iam: iam.get_role(RoleName=role.name)["Role"])
+        if found["Arn"] != role_arn:
+            raise NotFound(f"account {role.account} has no role {role_arn}, but {found['Arn']}")
+        policy = found.get("AssumeRolePolicyDocument") or {}
+        return json.loads(unquote(policy)) if isinstance(policy, str) else dict(policy)
+
+    async def audiences(self, provider_arn: str) -> frozenset[str]:
+        """The client ids of an OIDC provider. NotFound: the account has none by this ARN."""
+        _, partition, _, _, account, _ = provider_arn.split(":", 5)
+        found = await self._ask(
+            partition, account, lambda iam: iam.get_open_id_connect_provider(OpenIDConnectProviderArn=provider_arn)
+        )
+        return frozenset(found.get("ClientIDList") or ())
+
+    async def associations(self, cluster: str, region: str) -> frozenset[str]:
+        """`namespace/name` of each ServiceAccount that has a Pod Identity association. NotFound: EKS has no such cluster."""
+
+        def listed() -> frozenset[str]:
+            pages = self._client("eks", region).get_paginator("list_pod_identity_associations").paginate(clusterName=cluster)
+            return frozenset(f"{a['namespace']}/{a['serviceAccount']}" for page in pages for a in page["associations"])
+
+        return await asyncio.to_thread(self._call, listed)
+
+    async def _ask(self, partition: str, account: str, act: Callable[[Any], T]) -> T:
+        region = REGIONS.get(partition)
+        if region is None:
+            raise Rejected(f"the IAM of partition {partition} is not known here")
+
+        def asked() -> T:
+            ours = self._account(region)
+            if ours != account:
+                raise Forbidden(f"it is in account {account}, and the AWS credentials are of account {ours}")
+            return act(self._client("iam", region))
+
+        return await asyncio.to_thread(self._call, asked)
+
+    def _account(self, region: str) -> str:
+        if region not in self._accounts:
+            self._accounts[region] = str(self._client("sts", region).get_caller_identity()["Account"])
+        return self._accounts[region]
+
+    def _client(self, service: str, region: str) -> Any:
+        from botocore.config import Config
+
+        if (service, region) not in self._clients:
+            config = Config(connect_timeout=3, read_timeout=10, retries={"max_attempts": 2})
+            make: Any = self._opened().client
+            self._clients[service, region] = make(service, region_name=region, config=config)
+        return self._clients[service, region]
+
+    def _opened(self) -> Session:
+        if self._session is None:
+            import boto3
+            import botocore.session
+
+            core = botocore.session.get_session()
+            core.get_component("credential_provider").remove("iam-role")  # the metadata service
+            session = boto3.session.Session(botocore_session=core)
+            if session.get_credentials() is None:
+                raise Forbidden("there are no AWS credentials in the environment or in a profile")
+            self._session = session
+        return self._session
+
+    def _call(self, act: Callable[[], T]) -> T:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if self._closed is not None:
+            raise self._closed
+        try:
+            return act()
+        except ClientError as problem:
+            code = problem.response.get("Error", {}).get("Code", "")
+            told = f"AWS: {problem}"
+            if code in REFUSED | REFUSED_TOO:
+                raise Forbidden(told) from problem
+            if code in GONE:
+                raise NotFound(told) from problem
+            if code in BUSY:
+                raise Unreachable(told) from problem
+            raise Rejected(told, reason=code) from problem
+        except BotoCoreError as problem:
+            self._closed = Unreachable(f"AWS does not answer: {problem}")
+            raise self._closed from problem
+        except Forbidden as problem:
+            if self._session is None:
+                self._closed = problem
+            raise
