@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from migration import kinds
 from migration.kinds import Object, Resource
@@ -97,6 +98,7 @@ COMMANDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             r"\bsneakers:(?:run|work)",
             r"\bphobos\s+start",
         ),
+        ("a worker of jobs in a database", r"\bgraphile-worker\b", r"\briver\s+worker\b"),
         ("a Faktory worker", r"\bfaktory[-_ ]?worker\b"),
         (
             "a Kafka consumer",
@@ -164,13 +166,21 @@ REDIS = re.compile(r"(?:^|_)(?:REDIS|VALKEY|SENTINEL|IOREDIS)(?:_|$)|REDIS\w*_(?
 REDIS_VALUE = re.compile(r"^(?:rediss?|valkeys?|unix)(?:\+\w+)?://")
 # Variables that speak of what is sent, or of a program's own memory, logs and versions
 NO_WORD = re.compile(
-    r"PRODUC|PUBLISH|(?:^|_)(?:OUTPUT|OUT|SINK|TARGET|EMIT\w*|SEND\w*|OPTS|HEAP|JMX|LOG4J|LOG_LEVEL|VERSION|UI|EXPORTER|METRICS|CONSUMER_(?:KEY|SECRET))(?:_|$)"
+    r"PRODUC|PUBLISH|(?:^|_)(?:OUTPUT|OUT|SINK|TARGET|EMIT\w*|SEND\w*|OPTS|HEAP|JMX|LOG4J|LOG_LEVEL|VERSION|IMAGES?|UI|EXPORTER"
+    r"|METRICS|CONSUMER_(?:KEY|SECRET))(?:_|$)|^STRIMZI_"
 )
 OFF = frozenset({"false", "0", "no", "off", "disabled", "none", "null"})
 WORKER = re.compile(
     r"(?i)(?:^|[^a-z])(?:workers?|consumers?|subscribers?|listeners?|pollers?|dequeuer|jobs?-?runner|queue-?(?:runner|processor|reader))(?:$|[^a-z])"
     r"|(?<=[a-z])(?:Worker|Consumer|Subscriber|Listener)(?:$|[^a-z])"
 )
+# A name that says of which queue
+QUEUE_WORKER = re.compile(
+    r"(?i)(?:^|[^a-z])(?:sqs|kafka|rabbit(?:mq)?|amqp|kinesis|nats|jetstream|pub-?sub|queue|servicebus|celery|sidekiq|rq|bullmq|temporal)"
+    r"[-_.]?(?:workers?|consumers?|subscribers?|listeners?|pollers?|readers?|processors?|runners?)(?:$|[^a-z])"
+)
+# Jobs can wait in a database as well
+DATABASE = re.compile(r"(?:^|_)(?:DATABASE|DB|POSTGRES\w*|PG\w*|MYSQL|MARIADB|MONGO\w*)(?:_|$)")
 # A process that serves pages, started by that name: in the same code as its workers and with the same variables
 WEB = re.compile(
     r"\b(?:gunicorn|uvicorn|hypercorn|daphne|waitress-serve|puma|unicorn|rackup|php-fpm|apache2\S*|nginx|httpd|runserver|granian|uwsgi)\b"
@@ -187,62 +197,89 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
     run = running(obj, resource, known)
     if run is None:
         return None
-    consumes, speaks = evidence(run, known)
-    if not consumes and not speaks:
+    seen = evidence(run, known)
+    if seen == NONE:
         return None
     serves = _serves(run, known)
-    if consumes and serves and speaks and _is_web(run) and "its variable" in consumes:
-        consumes = ""  # variables that it shares with its workers
-    if not consumes and not serves:
-        consumes = f"{speaks}, and no Service leads to it"
+    consumes = seen.consumes
+    if seen.settings and not consumes and not (serves and _is_web(run)):  # a web process shares them with its workers
+        consumes = seen.settings
+    if seen.speaks and not consumes and not serves:
+        consumes = f"{seen.speaks}, and no Service leads to it"
     if consumes:
         scaled = obj["kind"] in SCALED
         action, answers = (Action.STOP, STOPPED) if scaled else (Action.LEAVE, LEFT_OUT)
         return Sign(Class.CONSUMER, f"takes work from a queue: {consumes}", action, answers, required=True)
-    note = f"{speaks}: where it also takes messages, say `hold`"
+    said = seen.settings or seen.speaks or seen.maybe
+    note = f"{said}: where it takes work that blue's takes as well, say `hold`"
     answers = STOPPED if obj["kind"] in SCALED else LEFT_OUT
     return Sign(Class.PLAIN, "", Action.COPY, answers, notes=(note,))
 
 
-def evidence(run: Running, known: Known) -> tuple[str, str]:
-    """(by what it is seen to consume, by what it is seen to speak to a queue), in words; "" where by nothing."""
-    consumes = speaks = ""
-    if trigger := _trigger(run, known):
-        consumes = f"KEDA scales it by {trigger}"
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """In words, "" where there is none. `consumes`: that it takes work; `settings`: that its variables or files are a
+    consumer's; `speaks`: that it has a queue's address; `maybe`: that it is called a worker and has a database.
+    """
+
+    consumes: str = ""
+    settings: str = ""
+    speaks: str = ""
+    maybe: str = ""
+
+    def then(self, other: Evidence) -> Evidence:
+        return Evidence(
+            self.consumes or other.consumes,
+            self.settings or other.settings,
+            self.speaks or other.speaks,
+            self.maybe or other.maybe,
+        )
+
+
+NONE = Evidence()
+
+
+def evidence(run: Running, known: Known) -> Evidence:
+    """What is seen of a workload and queues."""
+    trigger = _trigger(run, known)
+    seen = Evidence(consumes=f"KEDA scales it by {trigger}" if trigger else "")
     for container in run.containers:
-        takes, talks = _of_container(container, run, known)
-        consumes, speaks = consumes or takes, speaks or talks
-    if not consumes and not any(BROKERS.search(container.image) for container in run.containers):
+        seen = seen.then(_of_container(container, run, known))
+    if not seen.consumes and not seen.settings and not any(BROKERS.search(c.image) for c in run.containers):
         for text in mounted_settings(run, known):
             if found := CONSUMING_TEXT.search(text):
-                consumes = f"a file that it mounts says {found[0].strip()[:40]!r}"
-                break
-    return consumes, speaks
+                return seen.then(Evidence(settings=f"a file that it mounts says {found[0].strip()[:40]!r}"))
+    return seen
 
 
-def _of_container(container: Container, run: Running, known: Known) -> tuple[str, str]:
+def _of_container(container: Container, run: Running, known: Known) -> Evidence:
     line = container.line
     for what, expression in COMMANDS if line else ():
         if expression.search(line):
-            return f"it runs {what}", ""
+            return Evidence(consumes=f"it runs {what}")
     if BROKERS.search(container.image):
-        return "", ""
+        return NONE
     settings = [v for v in variables(container, run.namespace, known) if not _means_nothing(v)]
     if any(BROKERS_OWN.match(variable.name) for variable in settings):
-        return "", ""
+        return NONE
     speaks = next((f"its variable {v.name} is of a queue" for v in settings if _speaks(v)), "")
     if not speaks and (found := SPEAKS_LINE.search(line) or SPEAKS_VALUE.search(line)):
         speaks = f"its argument {found[0].strip()} is of a queue"
     if found := OPTIONS.search(line) or (OPTIONS_BESIDE.search(line) if speaks else None):
-        return f"its option {found[0].strip()} is a consumer's", speaks
+        return Evidence(consumes=f"its option {found[0].strip()} is a consumer's", speaks=speaks)
+    worker = _named(container, run, WORKER)
+    if called := _named(container, run, QUEUE_WORKER):
+        return Evidence(consumes=f"it is called {called}", speaks=speaks)
+    if worker and speaks:
+        return Evidence(consumes=f"it is called {worker}, and {speaks}", speaks=speaks)
+    if worker and any(REDIS.search(v.name.upper()) or REDIS_VALUE.match(v.value) for v in settings):
+        return Evidence(consumes=f"it is called {worker}, and it speaks to Redis")
     for each in settings:
         upper = each.name.upper()
         if GROUPS.search(upper) or CONSUMING_VALUES.match(each.value) or (speaks and GROUP_ID.search(upper)):
-            return f"its variable {each.name} is a consumer's", speaks
-    redis = any(REDIS.search(v.name.upper()) or REDIS_VALUE.match(v.value) for v in settings)
-    if (speaks or redis) and (worker := _named_worker(container, run)):
-        return f"{worker} is named so, and {speaks or 'it speaks to Redis'}", speaks
-    return "", speaks
+            return Evidence(settings=f"its variable {each.name} is a consumer's", speaks=speaks)
+    database = worker and any(DATABASE.search(v.name.upper()) for v in settings)
+    return Evidence(speaks=speaks, maybe=f"it is called {worker} and has a database" if database else "")
 
 
 def _means_nothing(variable: Variable) -> bool:
@@ -254,20 +291,18 @@ def _speaks(variable: Variable) -> bool:
     return bool(SPEAKS_NAME.search(variable.name.upper()) or SPEAKS_VALUE.search(variable.value))
 
 
-def _named_worker(container: Container, run: Running) -> str:
-    """What of its names or its command calls it a worker."""
-    names = (
+def _named(container: Container, run: Running, expression: re.Pattern[str]) -> str:
+    """Which of its names, or of the words of its command, matches."""
+    labels = run.labels
+    called = (
         str(run.obj["metadata"]["name"]),
         container.name,
-        run.labels.get("app.kubernetes.io/component", ""),
-        run.labels.get("app", ""),
+        container.image.rpartition("/")[2],
+        str(labels.get("app.kubernetes.io/component", "")),
+        str(labels.get("app", "")),
     )
-    image = container.image.rpartition("/")[2]
-    for name in (*names, image, *container.programs):
-        if name and WORKER.search(name):
-            return name
-    words = [word for word in container.words if not word.startswith("-")]
-    return next((word[:40] for word in words if WORKER.search(word)), "")
+    words = (word[:40] for word in container.words if not word.startswith("-"))
+    return next((name for name in (*called, *container.programs, *words) if expression.search(name)), "")
 
 
 def _is_web(run: Running) -> bool:

@@ -40,7 +40,7 @@ KINDS: Mapping[tuple[str, str], str] = {
     ("karpenter.sh", "NodePool"): NODES,
     ("karpenter.sh", "Provisioner"): NODES,
     ("karpenter.k8s.aws", "*"): NODES,
-    (".karpenter.azure.com", "*"): NODES,
+    ("karpenter.azure.com", "*"): NODES,
     # operators of clouds
     (".services.k8s.aws", "*"): MANAGED,
     ("services.k8s.aws", "*"): MANAGED,

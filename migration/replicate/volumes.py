@@ -128,7 +128,7 @@ def _volume(obj: Object, known: Known) -> Sign:
     waits = f"; claim {claim.get('namespace', '')}/{claim['name']} goes with it" if claim.get("name") else ""
     policy = spec.get("persistentVolumeReclaimPolicy", "Retain")
     if provisioned(obj):
-        reason = f"a volume made for its claim; green makes its own, an empty one{waits}"
+        reason = "a volume made for its claim; green makes its own, an empty one"
         return Sign(Class.VOLUME, reason, Action.LEAVE, PROVISIONED, notes=_retained(obj, known, policy, "reclaim"))
     reason = f"the same disk or share for two clusters (reclaim policy {policy} on blue){waits}"
     return Sign(Class.VOLUME, reason, Action.HOLD, IMPORTED, required=True, notes=_retained(obj, known, policy, "reclaim"))
@@ -148,8 +148,8 @@ def _claim(obj: Object, known: Known) -> Sign | None:
     becomes = fate(known, volume) if volume else Action.LEAVE
     if becomes is Action.IMPORT:
         return Sign(Class.VOLUME, f"bound to PersistentVolume {volume}, which is imported", Action.IMPORT)
-    if owner := set_of(known, namespace, meta["name"]):
-        return Sign(Class.CONTROLLER, f"made for StatefulSet {owner}, which makes its own on green")
+    if set_of(known, namespace, meta["name"]):
+        return Sign(Class.CONTROLLER, "made for its StatefulSet, which makes its own on green")
     if becomes is Action.HOLD:
         return Sign(Class.VOLUME, f"waits for the answer about PersistentVolume {volume}", Action.HOLD)
     told = []
@@ -181,7 +181,7 @@ def _snapshot(obj: Object, resource: Resource, known: Known) -> Sign | None:
         return Sign(Class.VOLUME, f"waits for the answer about {kind} {content}", Action.HOLD)
     if answer is Answer.IMPORT:
         return Sign(Class.VOLUME, f"bound to {kind} {content}, which is imported", Action.COPY)
-    return Sign(Class.VOLUME, f"its {kind} {content} does not come along")
+    return Sign(Class.VOLUME, f"its {kind} does not come along")
 
 
 def _class(obj: Object, known: Known) -> Sign | None:

@@ -258,6 +258,8 @@ UNSTOPPABLE: Mapping[tuple[str, str], str] = {
     ("sources.knative.dev", "PingSource"): "sends events by a clock; it cannot be suspended",
     ("argoproj.io", "EventSource"): "takes events from outside (queues, calendars); it cannot be suspended",
     ("argoproj.io", "Sensor"): "starts work for each event; it cannot be suspended",
+    ("kafka.strimzi.io", "KafkaConnect"): "joins the group of blue's workers at the broker, and takes over their connectors",
+    ("platform.confluent.io", "Connect"): "joins the group of blue's workers at the broker, and takes over their connectors",
     ("kafka.strimzi.io", "KafkaMirrorMaker"): "copies records between brokers: two copy each of them twice",
     ("kafka.strimzi.io", "KafkaMirrorMaker2"): "copies records between brokers: two copy each of them twice",
 }

@@ -132,6 +132,8 @@ class FakeApiServer:
             and namespace in (None, ns)
             and all((obj["metadata"].get("labels") or {}).get(k) == v for k, v in wanted)
         ]
+        if metadata_only:
+            found = [{key: obj[key] for key in ("apiVersion", "kind", "metadata")} for obj in found]
         return Listing(found, str(self._version))
 
     async def apply(

@@ -185,6 +185,7 @@ def test_what_keda_scales_by_load_or_clock_is_none(trigger: str) -> None:
         {"env": {"AZURE_SUBSCRIPTION_ID": "a", "SUBSCRIPTION_PRICE": "10", "STRIPE_SUBSCRIPTION": "b"}},
         {"env": {"KAFKA_ENABLED": "false", "QUEUE_URL": ""}},
         {"env": {"KAFKA_PRODUCER_BROKERS": "kafka:9092"}},
+        {"env": {"STRIMZI_KAFKA_IMAGES": "3.9.0=quay.io/strimzi/kafka:0.45", "DEFAULT_RABBITMQ_IMAGE": "rabbitmq:4"}},
         {"env": {"WORKER_PROCESSES": "4", "WEB_CONCURRENCY": "2", "GUNICORN_CMD_ARGS": "--workers=4"}},
         {"command": ["nginx", "-g", "daemon off;"], "env": {"NGINX_WORKER_PROCESSES": "auto"}},
         {"args": ["--group-id=1000", "--user-id=1000"]},
@@ -234,6 +235,20 @@ def test_redis_is_a_queue_for_what_is_called_a_worker() -> None:
     assert takes(workload(env=redis, command=["node", "dist/worker.js"]), SERVICE)
     assert not takes(workload(env=redis, command=["node", "dist/main.js"]))
     assert not takes(workload(env={}, container="worker"))
+
+
+@pytest.mark.parametrize("name", ["sqs-consumer", "kafka_worker", "orders-queue-processor", "rabbitmq-listener"])
+def test_a_name_that_says_of_which_queue_is_enough(name: str) -> None:
+    assert takes(workload(container=name), SERVICE)
+    assert takes(workload(f"corp/{name}:1"), SERVICE)
+    assert not takes(workload("corp/kafka-consumer-lag-exporter:1"), SERVICE)
+
+
+def test_a_worker_with_a_database_comes_along_and_is_told() -> None:
+    obj = workload(env={"DATABASE_URL": "postgres://db/shop"}, container="worker")
+    assert not takes(obj)
+    assert ["database" in note for note in verdicts([obj])[NAME].notes] == [True]
+    assert verdicts([workload(env={"DATABASE_URL": "postgres://db/shop"})])[NAME].notes == ()
 
 
 def test_daemon_sets_and_pods_that_consume_are_left_out() -> None:

@@ -274,8 +274,9 @@ def test_an_unknown_operators_object_is_known_by_the_claims_that_were_made_for_i
     set_ = owned(deployment(kind="StatefulSet", volumeClaimTemplates=TEMPLATES), middle)
     other = one("db.example.org/v1", "Fleet", "other", spec={})
     plain = owned(one("apps/v1", "Deployment", "stateless", spec={"template": {"spec": {"containers": []}}}), other)
-    scratch = owned(one("v1", "PersistentVolumeClaim", "pod-scratch"), one("v1", "Pod", "p"))
-    found = verdicts([top, middle, set_, other, plain, scratch])
+    pod = owned(one("v1", "Pod", "p"), other)
+    scratch = owned(one("v1", "PersistentVolumeClaim", "pod-scratch"), pod)
+    found = verdicts([top, middle, set_, other, plain, pod, scratch])
     assert found["Fleet shop/top"].action is Action.HOLD
     assert "its operator keeps data" in found["Fleet shop/top"].reason
     assert found["Fleet shop/other"].action is Action.COPY
@@ -314,6 +315,8 @@ def test_snapshots_of_blue_stay_and_one_by_its_handle_waits_and_comes_with_retai
     green = Green(objects(SNAPSHOTS))
     assert green.names() == set()
     assert [name for name, _ in green.applied.unanswered] == ["VolumeSnapshotContent by-hand"]
+    nightly = verdicts(objects(SNAPSHOTS))["VolumeSnapshot shop/nightly"]
+    assert (nightly.action, nightly.cls) == (Action.LEAVE, Class.FINISHED)
     brought = Green(objects(SNAPSHOTS), {"VolumeSnapshotContent by-hand": "import"})
     assert brought.names() == {"VolumeSnapshotContent by-hand", "VolumeSnapshot shop/restored"}
     spec = (brought.of("VolumeSnapshotContent by-hand") or {})["spec"]
@@ -364,3 +367,12 @@ def test_an_autoscaler_that_raises_from_0_is_suspended_with_what_is_to_stay_at_0
 def test_a_claim_that_asks_for_a_snapshots_data_says_that_it_waits() -> None:
     asks = claim(volume="", dataSource={"kind": "VolumeSnapshot", "name": "nightly"})
     assert any("VolumeSnapshot nightly" in note for note in verdicts([asks])["PersistentVolumeClaim shop/data"].notes)
+
+
+def test_what_is_left_out_for_one_reason_is_one_line_however_much_it_is() -> None:
+    found = [provisioned(f"pvc-{number}", f"data-db-{number}") for number in range(50)]
+    found += [claim(f"data-db-{number}", f"pvc-{number}") for number in range(50)]
+    green = Green([deployment(kind="StatefulSet", volumeClaimTemplates=TEMPLATES), *found], {"StatefulSet shop/db": "hold"})
+    left = [line for line in green.plan.lines() if "left out" in line and "kind left out" not in line]
+    assert len(left) == 2
+    assert all("50" in line for line in left)
