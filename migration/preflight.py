@@ -21,6 +21,7 @@ from migration.checks_replicate import unanswered
 from migration.findings import Check, Scope
 from migration.model import Finding, Severity
 from migration.ports import Kubernetes
+from migration.replicate.admission import nobody_answers
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.export import GREENS, read
 from migration.replicate.known import Known
@@ -91,6 +92,8 @@ def judged(
             found += check.run(blue, green, scope)
     for view in (blue, green):
         for group in view.discovery.stale:
+            if view is blue and known is not None and nobody_answers(group, known):
+                continue  # it has no server at all: it hides nothing, and is not made on green
             found.append(
                 Finding(
                     "BG003",
