@@ -22,6 +22,7 @@ from migration.checks_replicate import of_the_judge
 from migration.findings import Check, Scope
 from migration.model import Finding, Severity
 from migration.ports import Aws, Kubernetes
+from migration.replicate.admission import nobody_answers
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.export import GREENS, read
 from migration.replicate.known import Known
@@ -95,6 +96,8 @@ def judged(
             found += check.run(blue, green, scope)
     for view in (blue, green):
         for group in view.discovery.stale:
+            if view is blue and known is not None and nobody_answers(group, known):
+                continue  # it has no server at all: it hides nothing, and is not made on green
             found.append(
                 Finding(
                     "BG003",

@@ -2,12 +2,22 @@
 
 Helm writes the two annotations itself on all that a release installs, in whatever namespace that is, and adopts nothing
 without them; the release is kept as Secrets `sh.helm.release.v1.NAME.vREVISION` in its namespace, labelled `owner: helm`.
+Such a Secret's `release` is gzipped JSON in base64 (once more than the Secret itself): `manifest` and `hooks[].manifest`
+are the YAML that was installed. An object that is in neither was copied by somebody, annotations and all, or was kept
+when the release let it go.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import gzip
+import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from migration import kinds
 from migration.kinds import Object, Resource
@@ -24,7 +34,7 @@ Release = tuple[str, str]  # namespace, name
 def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
     """What belongs to a release that green gets from somebody else. All other releases come along, as Helm left them."""
     release = release_of(obj) or kept_in(obj)
-    if release is None:
+    if release is None or not _has(known.blue, release, obj):
         return None
     told = "/".join(release)
     if release[0] in kinds.BASELINE_NAMESPACES:
@@ -49,6 +59,43 @@ def kept_in(obj: Mapping[str, Any]) -> Release | None:
     return meta.get("namespace", ""), (meta.get("labels") or {}).get("name", "")
 
 
+def _has(view: View, release: Release, obj: Mapping[str, Any]) -> bool:
+    """Whether a release's own record names this object; believed where there is no record that can be read."""
+    named = None if kept_in(obj) else view.once(names_in, release)
+    return named is None or obj["metadata"]["name"] in named
+
+
+_NAME = re.compile(r"""^[\s-]*["']?name["']?:[ \t]*["']?([^"'\s#]+)""", re.MULTILINE)
+
+
+def names_in(view: View, release: Release) -> frozenset[str] | None:
+    """Every name in the manifests of a release's newest revision, which may be of objects or of what is in them."""
+    newest = view.once(newest_revisions)
+    for secret in view.once(_revisions).get(release, ()):
+        if _full(secret) in newest:
+            try:
+                packed = base64.b64decode(base64.b64decode((secret.get("data") or {})["release"]))
+                kept = orjson.loads(gzip.decompress(packed))
+                texts = [kept["manifest"], *(hook.get("manifest", "") for hook in kept.get("hooks") or ())]
+                return frozenset(name for text in texts for name in _NAME.findall(text))
+            except (KeyError, TypeError, AttributeError, OSError, EOFError, zlib.error, binascii.Error, orjson.JSONDecodeError):
+                return None
+    return None
+
+
+def _revisions(view: View) -> Mapping[Release, list[Object]]:
+    found: dict[Release, list[Object]] = {}
+    for secret in view.of("secrets"):
+        if release := kept_in(secret):
+            found.setdefault(release, []).append(secret)
+    return found
+
+
+def _full(obj: Mapping[str, Any]) -> str:
+    meta = obj["metadata"]
+    return f"{meta.get('namespace', '')}/{meta['name']}"
+
+
 def own_releases(view: View) -> frozenset[Release]:
     """Releases that were made on this cluster: known by a Secret or a workload of theirs, of which none is a copy of ours.
 
@@ -66,11 +113,8 @@ def own_releases(view: View) -> frozenset[Release]:
 
 def newest_revisions(view: View) -> frozenset[str]:
     """`namespace/name` of the Secret with each release's newest revision; older ones hold manifests with APIs that are gone."""
-    newest: dict[Release, tuple[int, str]] = {}
-    for secret in view.of("secrets"):
-        meta = secret["metadata"]
-        revision = (meta.get("labels") or {}).get("version", "")
-        if (release := kept_in(secret)) and revision.isdigit():
-            found = (int(revision), f"{meta.get('namespace', '')}/{meta['name']}")
-            newest[release] = max(newest.get(release, (0, "")), found)
-    return frozenset(name for _, name in newest.values())
+    newest: list[tuple[int, str]] = []
+    for secrets in view.once(_revisions).values():
+        labelled = [((each["metadata"].get("labels") or {}).get("version", ""), _full(each)) for each in secrets]
+        newest += sorted((int(version), name) for version, name in labelled if version.isdigit())[-1:]
+    return frozenset(name for _, name in newest)

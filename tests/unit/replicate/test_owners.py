@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from migration.checks_replicate import of_the_judge
 from migration.errors import ConfigError, Held
 from migration.kinds import WELL_KNOWN, Resource
 from migration.model import Severity
+from migration.preflight import preflight
 from migration.replicate.apply import Applied, apply
 from migration.replicate.choices import Choices, Selection
 from migration.replicate.classes import Action, Answer, Class
@@ -271,6 +276,29 @@ def test_a_release_that_green_installed_itself_is_not_overwritten_by_blues() -> 
     assert comes(run(*mine, green=(revision("monitoring", "other", 1),))) == {kinds.name_of(obj) for obj in mine}
 
 
+def packed(manifest: str, *hooks: str) -> dict[str, str]:
+    record = json.dumps({"manifest": manifest, "hooks": [{"manifest": each} for each in hooks]}).encode()
+    return {"release": base64.b64encode(base64.b64encode(gzip.compress(record))).decode()}
+
+
+MANIFEST = """---
+# Source: balancer/templates/rbac.yaml
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: "balancer"
+"""
+HOOK_OF_RELEASE = "kind: ClusterRole\nmetadata: \n  labels: {a: b}\n  name: balancer-hook\n"
+
+
+def test_a_copy_with_a_releases_annotations_is_not_the_releases() -> None:
+    kept = revision("kube-system", "aws-load-balancer-controller", 3, data=packed(MANIFEST, HOOK_OF_RELEASE))
+    old = revision("kube-system", "aws-load-balancer-controller", 2, data=packed("metadata:\n  name: our-copy\n"))
+    mine = [one(ROLE, name, annotations=BALANCER) for name in ("balancer", "balancer-hook", "our-copy")]
+    assert comes(run(*mine, kept, old)) == {"ClusterRole our-copy"}
+    assert comes(run(*mine, {**kept, "data": {"release": "AAAA"}})) == set(), "a record that cannot be read says nothing"
+
+
 def test_a_release_that_was_copied_stays_the_copy_after_an_upgrade_on_green() -> None:
     mine = [one(kinds.DEPLOYMENT, "web", "shop", annotations=of_release("shop", "web")), revision("shop", "web", 7)]
     upgraded = (revision("shop", "web", 7, managers={kinds.REPLICATE: {}}), revision("shop", "web", 8, managers={"Helm": {}}))
@@ -415,7 +443,7 @@ VOID: dict[str, tuple[Object, list[Object]]] = {
     ),
     "a tracking id of another namespace": (
         one(kinds.DEPLOYMENT, annotations={"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:old/web"}),
-        [application(listed(one(kinds.DEPLOYMENT, "web", "old")))],
+        [],
     ),
     "a label, and an Application that does not list it": (
         one(kinds.DEPLOYMENT, labels={"argocd.argoproj.io/instance": "shop"}),
@@ -546,9 +574,9 @@ def test_an_application_on_blue_for_another_cluster_is_not_meant_by_the_question
 
 
 def test_what_a_tool_deploys_is_awaited_on_green_until_it_is_there() -> None:
-    hook = one(JOB, "migrate")
-    lists = application(*map(listed, (WEB, CLUSTER_WIDE)), listed(hook, hook=True))
-    blue, goes = [WEB, CLUSTER_WIDE, hook, lists], {kinds.name_of(lists): Answer.START}
+    hook, job = one(kinds.CONFIG_MAP, "before"), one(JOB, "once")
+    lists = application(*map(listed, (WEB, CLUSTER_WIDE, job)), listed(hook, hook=True))
+    blue, goes = [WEB, CLUSTER_WIDE, hook, job, lists], {kinds.name_of(lists): Answer.START}
     made, done, _ = whole(*blue, answers=goes)
     assert made.awaited == {"Argo CD": ("ClusterRole web:reader", "Deployment shop/web")}
     told = "  2 objects that Argo CD deploys are not on green yet: ClusterRole web:reader, Deployment shop/web"
@@ -694,13 +722,18 @@ def test_a_webhook_waits_for_a_server_that_comes_stopped_and_needs_no_answer_of_
 
 
 def test_an_api_that_has_no_server_hides_nothing_and_one_whose_server_is_away_does() -> None:
-    def unread(service: str) -> dict[str, str]:
+    def away(service: str) -> FakeApiServer:
         blue = server("plum", served_by(service, "False"), BEHIND)
-        object.__setattr__(blue.discovery, "stale", ("example.com/v1",))
-        return asyncio.run(export(blue, server("fern"))).unread
+        blue.discovery = replace(blue.discovery, stale=("example.com/v1",))
+        return blue
 
-    assert unread("guard/gone") == {}
-    assert unread(HERE) == {"example.com/v1": "its API server does not answer"}
+    def told(service: str) -> tuple[dict[str, str], list[str]]:
+        found = asyncio.run(preflight(away(service), server("fern")))
+        codes = [f.object for f in found if f.code == "BG003"]
+        return asyncio.run(export(away(service), server("fern"))).unread, codes
+
+    assert told("guard/gone") == ({}, [])
+    assert told(HERE) == ({"example.com/v1": "its API server does not answer"}, ["APIService example.com/v1"])
 
 
 # -- for others --------------------------------------------------------------------------------------------------------
