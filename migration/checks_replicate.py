@@ -29,6 +29,8 @@ def unanswered(known: Known) -> Iterator[Finding]:
     for item in judge.everything(known):
         seen[item.name] = item.verdict
         if item.verdict.unanswered:
-            remedy = f"add to `replicate.answers` in migration.yaml: {item.verdict.add(item.name)}"
-            yield finding(CODES[item.verdict.cls], Severity.BLOCKING, item.obj, item.verdict.reason, remedy)
+            place = "replicate" if item.verdict.instead else "replicate.answers"
+            remedy = f"add to `{place}` in migration.yaml: {item.verdict.add(item.name)}"
+            code = CODES[Class.RENAMED if item.verdict.instead else item.verdict.cls]
+            yield finding(code, Severity.BLOCKING, item.obj, item.verdict.reason, remedy)
     judge.refuse_wrong_answers(known, seen)

@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from migration import checks_baseline, findings, kinds
 from migration import checks_clusters as clusters
 from migration import checks_workloads as workloads
-from migration import findings, kinds
 from migration.checks_replicate import unanswered
 from migration.findings import Check, Scope
 from migration.model import Finding, Severity
 from migration.ports import Kubernetes
+from migration.replicate.baseline import COMPARED_GROUPS
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.export import GREENS, read
 from migration.replicate.known import Known
@@ -68,7 +69,9 @@ async def preflight(
     """Findings of every check, worst first; empty only where everything could be read and nothing was found."""
     wanted = frozenset(name for check in CHECKS for name in check.blue)
     wanted_green = frozenset(name for check in CHECKS for name in check.green)
-    theirs = await look(green, whole=wanted_green | GREENS)
+    there = await green.discover()
+    beside = {r.name for r in there.resources if r.group in COMPARED_GROUPS}
+    theirs = await look(green, whole=wanted_green | GREENS | checks_baseline.GREENS | beside)
     mine = await read(blue, theirs.discovery, more=wanted)
     known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
     return judged(mine, theirs, Scope(singletons=known.singletons), CHECKS, ignore, known)
@@ -83,7 +86,7 @@ def judged(
     known: Known | None = None,
 ) -> list[Finding]:
     """Pure: the checks over what was read, with waivers. `known`: what `replicate` would know, to tell what it asks."""
-    found: list[Finding] = list(unanswered(known)) if known is not None else []
+    found: list[Finding] = [*unanswered(known), *checks_baseline.findings(known)] if known is not None else []
     for check in checks:
         unread = _unread(check, blue, green)
         found += unread

@@ -81,7 +81,9 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is done with one object, and why."""
+    """What is done with one object, and why. `instead`: the line of `replicate` that settles it where no answer is meant;
+    `relabel`: labels that have another name on green, each (key, value, new key, new value).
+    """
 
     action: Action
     cls: Class
@@ -90,13 +92,17 @@ class Verdict:
     answers: tuple[Answer, ...] = ()
     required: bool = False
     notes: tuple[str, ...] = ()
+    instead: str = ""
+    relabel: tuple[tuple[str, str, str, str], ...] = ()
 
     @property
     def unanswered(self) -> bool:
         return self.required and self.answer is None
 
     def add(self, name: str) -> str:
-        """The line for `replicate.answers` that settles it, with the other choices; "" where there is none to add."""
+        """The line for `replicate.answers` (or `instead`) that settles it, with the other choices; "" where there is none."""
+        if self.unanswered and self.instead:
+            return self.instead
         if not self.unanswered or not self.answers:
             return ""
         first, *others = self.answers

@@ -19,11 +19,12 @@ from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.classes import WRITTEN
 from migration.replicate.judge import Item
 from migration.replicate.known import Known
+from migration.replicate.revisions import WEBHOOKS
 from migration.view import View, look
 
 KIND_LEFT_OUT = "kind left out"
-# of green: what its baseline runs decides what of blue's is left out
-GREENS = frozenset({"deployments.apps", "statefulsets.apps", "daemonsets.apps"})
+# of green: what its baseline runs decides what of blue's is left out; its webhooks, which revision of the mesh takes it up
+GREENS = frozenset({"deployments.apps", "statefulsets.apps", "daemonsets.apps", "secrets", "services", WEBHOOKS})
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ async def export(
     left: list[Item] = []
     for item in judge.everything(known):
         (items if item.verdict.action in WRITTEN else left).append(item)
-    if known.choices.answers:
+    if known.choices.answers or known.choices.istio_revision:
         judge.refuse_wrong_answers(known, {item.name: item.verdict for item in (*items, *left)})
     items = await _whole(blue, items)
     kinds_left = [

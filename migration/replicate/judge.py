@@ -13,7 +13,7 @@ from migration import kinds
 from migration.errors import ConfigError
 from migration.kinds import Object, Resource
 from migration.reading import did_you_mean
-from migration.replicate import actuators, consumers, one_owner, owners, stateful, work
+from migration.replicate import actuators, baseline, consumers, one_owner, owners, revisions, stateful, work
 from migration.replicate.choices import why_unasked
 from migration.replicate.classes import PLAIN, Action, Answer, Class, Sign, Verdict, judged
 from migration.replicate.known import Known
@@ -49,6 +49,7 @@ def singleton(obj: Object, resource: Resource, known: Known) -> Sign | None:
 
 SIGNS: tuple[SignOf, ...] = (
     unasked,
+    baseline.sign,
     owners.sign,
     work.finished,
     singleton,
@@ -57,11 +58,16 @@ SIGNS: tuple[SignOf, ...] = (
     stateful.sign,
     consumers.sign,
     work.scheduled,
+    baseline.came,
 )
 
 
 def verdict(obj: Object, resource: Resource, known: Known) -> Verdict:
     """What is to become of one object."""
+    return revisions.over(_verdict(obj, resource, known), obj, resource, known)
+
+
+def _verdict(obj: Object, resource: Resource, known: Known) -> Verdict:
     answer = known.choices.answers.get(kinds.name_of(obj))
     for sign_of in SIGNS:
         sign = sign_of(obj, resource, known)
@@ -81,10 +87,12 @@ def everything(known: Known) -> Iterator[Item]:
 
 
 def refuse_wrong_answers(known: Known, items: Mapping[str, Verdict]) -> None:
-    """ConfigError for an answer about an object that blue has not, or one that the object's class does not allow.
+    """ConfigError for an answer about an object that blue has not, or one that the object's class does not allow; or for a
+    revision that green has not.
 
     `items`: each object's verdict by its name. Of kinds that could not be read nothing is refused.
     """
+    revisions.refuse_wrong(known)
     unread = {r.kind for r in known.blue.discovery.resources if r.name in known.blue.problems}
     for name, answer in known.choices.answers.items():
         there = items.get(name)

@@ -9,6 +9,7 @@ import routing
 from migration import kinds
 from migration.kinds import Resource
 from migration.ports import Discovery
+from migration.replicate import baseline
 from migration.replicate.classes import Class, Sign
 from migration.replicate.known import Known
 from migration.view import View
@@ -34,7 +35,7 @@ def sign(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | Non
     """Why an object stays on blue, by whose it is."""
     meta = obj["metadata"]
     namespace = meta.get("namespace") or (meta["name"] if resource.name == "namespaces" else None)
-    if namespace in kinds.BASELINE_NAMESPACES:
+    if namespace in kinds.BASELINE_NAMESPACES and not baseline.comes_along(obj, resource, known):
         return Sign(Class.BASELINE, f"namespace {namespace} belongs to the baseline")
     if meta.get("deletionTimestamp"):
         return Sign(Class.GOING, "being deleted")
@@ -47,7 +48,7 @@ def sign(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | Non
         return Sign(Class.EDGE, "written by the edge")
     if "eks" in managers:
         return Sign(Class.EKS, "managed by EKS")
-    return _bootstrap(obj, resource) or _by_controller(obj, resource, known) or _gitops(obj)
+    return _bootstrap(obj, resource) or baseline.of_the_mesh(obj, known) or _by_controller(obj, resource, known) or _gitops(obj)
 
 
 def controller_of(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -163,10 +164,6 @@ def _bootstrap(obj: Mapping[str, Any], resource: Resource) -> Sign | None:
         group = (obj.get("spec") or {}).get("group", name.partition(".")[2])
         if any(group == g or group.endswith("." + g) for g in BASELINE_GROUPS):
             return Sign(Class.BASELINE, "belongs to the baseline")
-    if labels.get("app.kubernetes.io/part-of") == "istio" or any(
-        k.endswith("operator.istio.io/owning-resource") for k in labels
-    ):
-        return Sign(Class.BASELINE, "belongs to the baseline")
     if name == "aws-auth" or (not meta.get("namespace") and name.startswith(("eks-", "eks:", "aws-node", "vpc-resource-"))):
         return Sign(Class.EKS, "managed by EKS")
     return None

@@ -1,0 +1,394 @@
+"""Whether green's mesh takes up what blue's does: revision labels, and who puts proxies into pods.
+
+Istio's injector is a webhook for pods that selects by labels of the namespace and of the pod; a revision and each of its
+tags has a webhook of its own. So it is not guessed from names what a label does: green's webhooks are asked, as the API
+server would ask them. Where blue's select a pod and green's would not, it would run without a proxy, which is without the
+mesh's encryption and policies: it is held until a person says which revision of green takes the place of blue's.
+
+What Istio does with the labels (charts `istio-discovery` and `pkg/revisions` of istio/istio):
+- `istio-injection` of a namespace is looked at before `istio.io/rev`; `enabled` means the default revision, which is the
+  one without a name or the one that the tag `default` points to.
+- `istio.io/rev` names a revision or a tag; that of a namespace goes before that of a pod.
+- On policies, routes and filters `istio.io/rev` names the one control plane that reads them; tags do not count there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from migration import kinds
+from migration.errors import ConfigError
+from migration.kinds import Object, Resource
+from migration.reading import did_you_mean
+from migration.replicate.baseline import INJECTION, MESH_GROUPS, NAMESPACES, WORKLOADS, runs_istio
+from migration.replicate.classes import WRITTEN, Action, Answer, Class, Verdict
+from migration.replicate.known import Known
+from migration.view import View
+
+REVISION, TAG, INJECT = "istio.io/rev", "istio.io/tag", "sidecar.istio.io/inject"
+AMBIENT = "istio.io/dataplane-mode"
+DEFAULT = "default"
+WEBHOOKS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+ISTIOD_LABELS = ({"app": "istiod"}, {"istio": "pilot"})
+Labels = Mapping[str, Any]
+
+
+# -- a cluster's mesh --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """`tags`: each with the revision that it points to. `hooks`: (namespaceSelector, objectSelector) of each webhook that
+    injects; without any, what the names of revisions and tags say counts. `unread`: why nothing is known.
+    """
+
+    revisions: frozenset[str] = frozenset()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    hooks: tuple[tuple[Object, Object], ...] = ()
+    ambient: bool = False
+    unread: str = ""
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.revisions | self.tags.keys()
+
+    def injects(self, namespace: Labels, pod: Labels) -> bool:
+        """Whether a pod with these labels, in a namespace with those, gets a proxy."""
+        if self.hooks:
+            return any(matches(of_namespace, namespace) and matches(of_pod, pod) for of_namespace, of_pod in self.hooks)
+        if pod.get(INJECT) == "false":
+            return False
+        if INJECTION in namespace:
+            return namespace[INJECTION] == "enabled" and DEFAULT in self.names
+        name = namespace.get(REVISION, pod.get(REVISION, DEFAULT if pod.get(INJECT) == "true" else None))
+        return name in self.names
+
+    def takes(self, name: str) -> bool:
+        """Whether this name of a revision or tag means anything here."""
+        return (
+            name in self.names
+            or self.injects({REVISION: name}, {})
+            or (name == DEFAULT and self.injects({INJECTION: "enabled"}, {}))
+        )
+
+
+NO_MESH = Mesh()
+
+
+def mesh_of(view: View) -> Mesh:
+    return view.once(_mesh)
+
+
+def _mesh(view: View) -> Mesh:
+    revisions: set[str] = set()
+    tags: dict[str, str] = {}
+    hooks = []
+    for configuration in view.of(WEBHOOKS):
+        injecting = [hook for hook in configuration.get("webhooks") or () if _injects(hook)]
+        labels = configuration["metadata"].get("labels") or {}
+        if not injecting and not {REVISION, TAG} & labels.keys():
+            continue
+        if TAG in labels:
+            tags[str(labels[TAG])] = str(labels.get(REVISION, ""))
+        elif REVISION in labels:
+            revisions.add(str(labels[REVISION]))
+        hooks += [(hook.get("namespaceSelector") or {}, hook.get("objectSelector") or {}) for hook in injecting]
+    for workload in (w for name in WORKLOADS for w in view.of(name)):
+        labels = workload["metadata"].get("labels") or {}
+        if REVISION in labels and any(each.items() <= labels.items() for each in ISTIOD_LABELS):
+            revisions.add(str(labels[REVISION]))
+    for service in view.of("services"):  # a tag may be a Service alone
+        labels = service["metadata"].get("labels") or {}
+        if TAG in labels:
+            tags.setdefault(str(labels[TAG]), str(labels.get(REVISION, "")))
+    ambient = any(
+        (w["metadata"].get("labels") or {}).get("app") == "ztunnel" or (w["metadata"]["name"] == "ztunnel" and runs_istio(w))
+        for w in view.of("daemonsets.apps")
+    )
+    return Mesh(frozenset(revisions), tags, tuple(hooks), ambient, view.problems.get(WEBHOOKS, ""))
+
+
+def _injects(hook: Mapping[str, Any]) -> bool:
+    client = hook.get("clientConfig") or {}
+    path = str((client.get("service") or {}).get("path") or client.get("url") or "")
+    return str(hook.get("name", "")).endswith("sidecar-injector.istio.io") or ("/inject" in path and "istio" in str(client))
+
+
+def matches(selector: Mapping[str, Any], labels: Labels) -> bool:
+    """A label selector of Kubernetes; an empty one means everything."""
+    if not (selector.get("matchLabels") or {}).items() <= labels.items():
+        return False
+    for each in selector.get("matchExpressions") or ():
+        key, values = each.get("key"), each.get("values") or ()
+        there = {
+            "In": labels.get(key) in values,
+            "NotIn": labels.get(key) not in values,
+            "Exists": key in labels,
+            "DoesNotExist": key not in labels,
+        }
+        if not there.get(str(each.get("operator")), False):
+            return False
+    return True
+
+
+# -- what becomes of one object ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What green's mesh would not take up: why, and the revision of blue's that needs another name; "" where none helps."""
+
+    why: str
+    revision: str = ""
+
+
+def over(found: Verdict, obj: Object, resource: Resource, known: Known) -> Verdict:
+    """A verdict with what green's mesh says about it. It changes only what would be written: the object comes with another
+    revision, or is held for want of one.
+    """
+    if known.green is None or found.action not in WRITTEN:
+        return found
+    namespace = obj["metadata"].get("namespace")
+    if namespace is not None and namespace in known.once(_held):
+        reason = f"its namespace {namespace} waits for an answer"
+        return replace(found, action=Action.HOLD, reason="; ".join(each for each in (found.reason, reason) if each))
+    lack = lack_of(obj, resource, known)
+    if lack is None:
+        return _renamed(found, obj, resource, known)
+    if found.cls in (Class.PLAIN, Class.BASELINE_PEOPLES):
+        answers = (Answer.START, Answer.SKIP)
+        cls = Class.RENAMED if found.cls is Class.PLAIN else found.cls
+        asked = replace(_renamed(found, obj, resource, known), cls=cls, reason=lack.why, answers=answers, required=True)
+        if found.answer is Answer.START:
+            return asked
+    else:  # a word about what it does is none about its proxy
+        reason = "; ".join(each for each in (found.reason, lack.why) if each)
+        asked = replace(found, reason=reason, answer=None, answers=found.answers or (Answer.SKIP,), required=True)
+    return replace(asked, action=Action.HOLD, instead=_line(lack, known))
+
+
+def lack_of(obj: Mapping[str, Any], resource: Resource, known: Known) -> Lack | None:
+    """What blue's mesh does for this object and green's would not, with what migration.yaml says of revisions; None:
+    nothing.
+    """
+    if known.green is None:
+        return None
+    labels = obj["metadata"].get("labels") or {}
+    if resource.name == NAMESPACES:
+        return _of_namespace(labels, str(obj["metadata"]["name"]), known)
+    if resource.group in MESH_GROUPS:
+        return _of_configuration(labels, resource, known)
+    for pod in pods_of(obj):
+        if lack := _of_pod(pod, obj["metadata"].get("namespace", ""), known):
+            return lack
+    return None
+
+
+def _of_namespace(labels: Labels, name: str, known: Known) -> Lack | None:
+    blue, green = _both(known)
+    whole = {**labels, "kubernetes.io/metadata.name": name}
+    if labels.get(AMBIENT) == "ambient" and blue.ambient and not green.ambient:
+        return Lack(f"labelled {AMBIENT}=ambient, and green has no ztunnel: its pods would be out of the mesh")
+    if not blue.injects(whole, {}) or _injected_when_renamed(whole, {}, known):
+        return None
+    if labels.get(INJECTION) == "enabled":
+        return Lack(f"labelled {INJECTION}=enabled, which needs a default revision; {_has(green)}", DEFAULT)
+    if REVISION in labels:
+        return Lack(
+            f"labelled {REVISION}={labels[REVISION]}; {_has(green)}: its pods would have no proxy", str(labels[REVISION])
+        )
+    return Lack(f"blue puts proxies into the pods of every namespace, green into none without a label; {_has(green)}")
+
+
+def _of_pod(pod: Mapping[str, Any], namespace: str, known: Known) -> Lack | None:
+    labels, annotations = pod.get("labels") or {}, pod.get("annotations") or {}
+    if annotations.get(INJECT) == "false":
+        return None
+    blue, green = _both(known)
+    around = known.once(_labels_of_namespaces).get(namespace, {})
+    if labels.get(AMBIENT) == "ambient" and blue.ambient and not green.ambient:
+        return Lack(f"its pods are labelled {AMBIENT}=ambient, and green has no ztunnel: they would be out of the mesh")
+    if not blue.injects(around, labels) or blue.injects(around, {}) or _injected_when_renamed(around, labels, known):
+        return None
+    if REVISION in labels:
+        return Lack(
+            f"its pods are labelled {REVISION}={labels[REVISION]}; {_has(green)}: they would have no proxy",
+            str(labels[REVISION]),
+        )
+    return Lack(f"its pods are labelled {INJECT}=true, which needs a default revision; {_has(green)}", DEFAULT)
+
+
+def _of_configuration(labels: Labels, resource: Resource, known: Known) -> Lack | None:
+    name = labels.get(REVISION)
+    blue, green = _both(known)
+    if name is None:
+        return None
+    said = known.choices.istio_revision.get(str(name))
+    new = str(name) if said is None else said
+    if resource.group.startswith("gateway."):
+        taken_up = name not in blue.names or new in green.names
+    else:
+        taken_up = name not in blue.revisions or (new if said is None else green.tags.get(new) or new) in green.revisions
+    if taken_up:
+        return None
+    return Lack(f"labelled {REVISION}={name}: read by the control plane of that revision alone; {_has(green)}", str(name))
+
+
+def _both(known: Known) -> tuple[Mesh, Mesh]:
+    assert known.green is not None
+    return mesh_of(known.blue), mesh_of(known.green)
+
+
+def _has(mesh: Mesh) -> str:
+    if mesh.unread:
+        return f"green's webhooks could not be read ({mesh.unread})"
+    return f"green has {', '.join(sorted(mesh.names)) or 'no injector'}"
+
+
+def _held(known: Known) -> frozenset[str]:
+    """Namespaces that are held, with all that is in them."""
+    held = set()
+    for namespace in known.blue.of(NAMESPACES):
+        answer = known.choices.answers.get(kinds.name_of(namespace))
+        if answer is None and lack_of(namespace, kinds.NAMESPACE, known) is not None:
+            held.add(namespace["metadata"]["name"])
+    return frozenset(held)
+
+
+def _labels_of_namespaces(known: Known) -> dict[str, Labels]:
+    found: dict[str, Labels] = {}
+    for namespace in known.blue.of(NAMESPACES):
+        name = namespace["metadata"]["name"]
+        found[name] = {**(namespace["metadata"].get("labels") or {}), "kubernetes.io/metadata.name": name}
+    return found
+
+
+def pods_of(obj: Mapping[str, Any]) -> Iterator[Object]:
+    """metadata of the pods that an object makes, or is."""
+    if obj.get("kind") == "Pod":
+        yield obj["metadata"]
+        return
+    spec = obj.get("spec")
+    if not isinstance(spec, dict):
+        return
+    job = spec.get("jobTemplate")
+    for template in (spec.get("template"), (job.get("spec") or {}).get("template") if isinstance(job, dict) else None):
+        if isinstance(template, dict) and isinstance(template.get("metadata"), dict):
+            yield template["metadata"]
+
+
+# -- other names -------------------------------------------------------------------------------------------------------
+
+
+def renamed(labels: Labels, known: Known) -> dict[str, Any]:
+    """Labels of a namespace or of pods as they are to be on green."""
+    changed = dict(labels)
+    for key, value, new_key, new_value in _relabel(known):
+        if changed.get(key) == value:
+            del changed[key]
+            changed[new_key] = new_value
+    return changed
+
+
+def _injected_when_renamed(namespace: Labels, pod: Labels, known: Known) -> bool:
+    return _both(known)[1].injects(renamed(namespace, known), renamed(pod, known))
+
+
+Relabel = tuple[str, str, str, str]  # a label and its value, and what takes their place
+
+
+def _relabel(known: Known) -> tuple[Relabel, ...]:
+    return known.once(_relabelled)
+
+
+def _relabelled(known: Known) -> tuple[Relabel, ...]:
+    green = mesh_of(known.green) if known.green is not None else NO_MESH
+    made: list[Relabel] = []
+    for old, new in known.choices.istio_revision.items():
+        made.append((REVISION, old, REVISION, new))
+        if old == DEFAULT and new != DEFAULT:
+            made.append((INJECTION, "enabled", REVISION, new))
+        elif new == DEFAULT and not green.injects({REVISION: new}, {}) and green.injects({INJECTION: "enabled"}, {}):
+            made[-1] = (REVISION, old, INJECTION, "enabled")
+    return tuple(made)
+
+
+def _renamed(found: Verdict, obj: Mapping[str, Any], resource: Resource, known: Known) -> Verdict:
+    """With the labels to change and a note for each."""
+    if not known.choices.istio_revision:
+        return found
+    changes = _relabel(known)
+    if resource.group.endswith(".istio.io"):  # read by revision, never by tag
+        tags = _both(known)[1].tags
+        changes = tuple((REVISION, old, REVISION, tags.get(new) or new) for old, new in known.choices.istio_revision.items())
+    wanted = tuple(each for each in changes if _carries(obj, each[0], each[1]))
+    if not wanted:
+        return found
+    notes = tuple(f"{key}={old} becomes {new_key}={new}" for key, old, new_key, new in wanted)
+    cls = Class.RENAMED if found.cls is Class.PLAIN else found.cls
+    return replace(found, cls=cls, notes=(*found.notes, *notes), relabel=wanted)
+
+
+def _carries(value: Any, key: str, old: str) -> bool:
+    if isinstance(value, dict):
+        return value.get(key) == old or any(
+            _carries(inner, key, old) for name, inner in value.items() if name != "managedFields"
+        )
+    return isinstance(value, list) and any(_carries(inner, key, old) for inner in value)
+
+
+def relabel(value: Any, changes: tuple[Relabel, ...]) -> None:
+    """Changes labels wherever they are in an object: its own, its pods', those that selectors ask for."""
+    if isinstance(value, list):
+        for inner in value:
+            relabel(inner, changes)
+    elif isinstance(value, dict):
+        for key, old, new_key, new in changes:
+            if value.get(key) == old:
+                del value[key]
+                value[new_key] = new
+            if value.get("key") == key == new_key and isinstance(value.get("values"), list):
+                value["values"] = [new if each == old else each for each in value["values"]]
+        for inner in value.values():
+            relabel(inner, changes)
+
+
+# -- what a person says ------------------------------------------------------------------------------------------------
+
+
+def _line(lack: Lack, known: Known) -> str:
+    """The line for migration.yaml that settles it; "" where green has no revision to name."""
+    green = _both(known)[1]
+    usable = sorted(name for name in green.names | {DEFAULT} if green.takes(name))
+    if not lack.revision or not usable:
+        return ""
+    new = DEFAULT if DEFAULT in usable else usable[0]
+    others = [each for each in usable if each != new]
+    line = f"istioRevision: {{{_scalar(lack.revision)}: {_scalar(new)}}}"
+    return f"{line}  # or {' | '.join(others)}" if others else line
+
+
+def _scalar(text: str) -> str:
+    """Quoted where YAML would read something else than a text."""
+    odd = re.fullmatch(r"\d+|\d{4}-\d\d?-\d\d?|[0-9]+(e[0-9]+|\.[0-9]+)|(?i:y|n|yes|no|on|off|true|false|null|~)", text)
+    return f'"{text}"' if odd else text
+
+
+def refuse_wrong(known: Known) -> None:
+    """ConfigError for a revision that green has not."""
+    if known.green is None:
+        return
+    green = mesh_of(known.green)
+    if green.unread:
+        return
+    for old, new in known.choices.istio_revision.items():
+        if not green.takes(new):
+            has = ", ".join(sorted(green.names)) or "no revision of Istio"
+            raise ConfigError(
+                f"replicate.istioRevision.{old}: is {new!r}, which is not on cluster {known.green.name}"
+                f"{did_you_mean(new, green.names)}",
+                remedy=f"name a revision or tag that green has: {has}",
+            )
