@@ -24,7 +24,7 @@ from migration.view import View, look
 
 KIND_LEFT_OUT = "kind left out"
 # of green: what its baseline runs decides what of blue's is left out; its webhooks, which revision of the mesh takes it up
-GREENS = frozenset({"deployments.apps", "statefulsets.apps", "daemonsets.apps", "secrets", "services", WEBHOOKS})
+GREENS = frozenset({"deployments.apps", "statefulsets.apps", "daemonsets.apps", "secrets", "services", "namespaces", WEBHOOKS})
 
 
 @dataclass(frozen=True)

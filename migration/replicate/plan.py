@@ -25,7 +25,7 @@ from migration import kinds
 from migration.errors import BluegreenError, NotFound
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
-from migration.replicate.baseline import apart
+from migration.replicate.baseline import MESH_GROUPS, apart
 from migration.replicate.classes import PLAIN, Action, Class, Verdict
 from migration.replicate.difference import Path, differences, fields_of, owners, readable, surplus
 from migration.replicate.export import Bundle, Skipped
@@ -223,8 +223,8 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
                 reason = "green's objects of this kind could not be listed"
                 change = Change("held", resource, item.obj, reason, wait=Wait.UNREAD)
             else:
-                beside_baseline = item.verdict.cls is Class.BASELINE_PEOPLES
-                change = compare(resource, item.obj, live.get(_key(item.obj)), scaled, strictly=beside_baseline)
+                strictly = item.verdict.cls is Class.BASELINE_PEOPLES or resource.group in MESH_GROUPS
+                change = compare(resource, item.obj, live.get(_key(item.obj)), scaled, strictly=strictly)
             changes.append(change if item.verdict is PLAIN else replace(change, verdict=item.verdict))
     changes.sort(key=lambda c: (kinds.wave(c.resource), c.resource.group, c.resource.kind, *_key(c.obj)))
     left = tuple(item for item in bundle.left if item.verdict.action is not Action.HOLD)
@@ -291,7 +291,8 @@ def compare(
     strictly: bool = False,
 ) -> Change:
     """One object: what is to be done about it. `strictly`: one that somebody else made is never completed by what it lacks,
-    nor taken for the same where it has more: in a namespace of the baseline it is another object by the same name.
+    nor taken for the same where it has more: in a namespace of the baseline, and of what configures the mesh, it is another
+    object by the same name.
     """
     obj = stamped(wanted, scaled)
     if live is None:

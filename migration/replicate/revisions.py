@@ -15,7 +15,7 @@ What Istio does with the labels (charts `istio-discovery` and `pkg/revisions` of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +23,9 @@ from migration import kinds
 from migration.errors import ConfigError
 from migration.kinds import Object, Resource
 from migration.reading import did_you_mean
+from migration.replicate import owners
 from migration.replicate.baseline import INJECTION, MESH_GROUPS, NAMESPACES, WORKLOADS, runs_istio
+from migration.replicate.choices import why_unasked
 from migration.replicate.classes import WRITTEN, Action, Answer, Class, Verdict
 from migration.replicate.known import Known
 from migration.view import View
@@ -208,11 +210,15 @@ def _of_pod(pod: Mapping[str, Any], namespace: str, known: Known) -> Lack | None
     if annotations.get(INJECT) == "false":
         return None
     blue, green = _both(known)
-    around = known.once(_labels_of_namespaces).get(namespace, {})
+    around, there = (known.once(each).get(namespace, {}) for each in (_blues_namespaces, _greens_namespaces))
     if labels.get(AMBIENT) == "ambient" and blue.ambient and not green.ambient:
         return Lack(f"its pods are labelled {AMBIENT}=ambient, and green has no ztunnel: they would be out of the mesh")
-    if not blue.injects(around, labels) or blue.injects(around, {}) or _injected_when_renamed(around, labels, known):
+    if not blue.injects(around, labels) or green.injects(there, renamed(labels, known)):
         return None
+    if blue.injects(around, {}):
+        if namespace in known.once(_taken_as_it_is):
+            return None
+        return Lack(f"namespace {namespace} has no label on green by which its pods get a proxy, as they do on blue")
     if REVISION in labels:
         return Lack(
             f"its pods are labelled {REVISION}={labels[REVISION]}; {_has(green)}: they would have no proxy",
@@ -252,15 +258,46 @@ def _held(known: Known) -> frozenset[str]:
     """Namespaces that are held, with all that is in them."""
     held = set()
     for namespace in known.blue.of(NAMESPACES):
-        answer = known.choices.answers.get(kinds.name_of(namespace))
-        if answer is None and lack_of(namespace, kinds.NAMESPACE, known) is not None:
+        answered = kinds.name_of(namespace) in known.choices.answers
+        if not answered and _comes(namespace, known) and lack_of(namespace, kinds.NAMESPACE, known) is not None:
             held.add(namespace["metadata"]["name"])
     return frozenset(held)
 
 
-def _labels_of_namespaces(known: Known) -> dict[str, Labels]:
-    found: dict[str, Labels] = {}
+def _taken_as_it_is(known: Known) -> frozenset[str]:
+    """Namespaces of which a person said that they may come without proxies."""
+    said = (each for each in known.blue.of(NAMESPACES) if known.choices.answers.get(kinds.name_of(each)) is Answer.START)
+    return frozenset(each["metadata"]["name"] for each in said)
+
+
+def _comes(namespace: Object, known: Known) -> bool:
+    """Whether replicate brings a namespace; else its labels are those that green's has."""
+    if known.choices.answers.get(kinds.name_of(namespace)) is Answer.SKIP:
+        return False
+    if why_unasked(known.choices, namespace, kinds.NAMESPACE):
+        return False
+    return owners.sign(namespace, kinds.NAMESPACE, known) is None
+
+
+def _greens_namespaces(known: Known) -> dict[str, Labels]:
+    """Labels of namespaces as they are to be on green: of those that replicate brings, as they will be."""
+    theirs = known.green.of(NAMESPACES) if known.green is not None else []
+    found = _by_name(theirs)
     for namespace in known.blue.of(NAMESPACES):
+        name = namespace["metadata"]["name"]
+        if _comes(namespace, known):
+            found[name] = renamed(_by_name([namespace])[name], known)
+    return found
+
+
+def _blues_namespaces(known: Known) -> dict[str, Labels]:
+    return _by_name(known.blue.of(NAMESPACES))
+
+
+def _by_name(namespaces: Iterable[Object]) -> dict[str, Labels]:
+    """The labels by which webhooks choose a namespace."""
+    found: dict[str, Labels] = {}
+    for namespace in namespaces:
         name = namespace["metadata"]["name"]
         found[name] = {**(namespace["metadata"].get("labels") or {}), "kubernetes.io/metadata.name": name}
     return found
@@ -334,6 +371,8 @@ def _renamed(found: Verdict, obj: Mapping[str, Any], resource: Resource, known: 
 
 def _carries(value: Any, key: str, old: str) -> bool:
     if isinstance(value, dict):
+        if value.get("key") == key and isinstance(value.get("values"), list) and old in value["values"]:
+            return True
         return value.get(key) == old or any(
             _carries(inner, key, old) for name, inner in value.items() if name != "managedFields"
         )

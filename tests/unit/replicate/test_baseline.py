@@ -348,6 +348,13 @@ def test_what_arrived_is_changed_with_blue_and_not_written_twice() -> None:
     assert replicated([one(AUTHORIZATION, spec={"action": "DENY"})], green)[0].changes[0].action == "update"
 
 
+def test_a_policy_that_somebody_made_on_green_is_not_completed_in_any_namespace() -> None:
+    theirs = one(AUTHORIZATION, namespace="istio-ingress", by="helm", spec={"action": "DENY"})
+    green = FakeApiServer("fern", [theirs], resources=ALL)
+    made, _ = replicated([one(AUTHORIZATION, namespace="istio-ingress", spec=POLICY)], green)
+    assert ([c.action for c in made.changes], green.writes()) == (["conflict"], [])
+
+
 def test_greens_objects_that_cannot_be_listed_are_unknown() -> None:
     def trouble(verb: str, resource: Resource, name: str) -> None:
         if resource.kind == "EnvoyFilter":

@@ -12,7 +12,7 @@ from migration.kinds import WELL_KNOWN, Resource
 from migration.model import Finding
 from migration.preflight import preflight
 from migration.replicate.apply import apply
-from migration.replicate.choices import NOTHING_SAID, Choices
+from migration.replicate.choices import NOTHING_SAID, Choices, Selection
 from migration.replicate.classes import Action, Answer, Class, Verdict
 from migration.replicate.export import Bundle, export
 from migration.replicate.plan import Plan, plan
@@ -211,13 +211,17 @@ def test_with_the_line_namespace_pods_and_selectors_carry_the_other_name() -> No
         "metadata": {"name": "web", "namespace": "shop"},
         "spec": {"selector": {"app": "web", REV: "1-26-0"}},
     }
-    blue = [OLD, namespace(rev="1-26-0"), workload(rev="1-26-0"), service, config()]
+    selector = {"matchExpressions": [when(REV, "In", "1-26-0"), when("app", "In", "web")]}
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "namespace": "shop"}}
+    blue = [OLD, namespace(rev="1-26-0"), workload(rev="1-26-0"), service, config(), {**budget, "spec": {"selector": selector}}]
     made = {item.name: item for item in transform(exported(blue, [NEW], says(**{"1_26_0": "1-28-0"}))).items}
     assert made["Namespace shop"].obj["metadata"]["labels"] == {REV: "1-28-0"}
     deployed = made["Deployment shop/web"]
     assert deployed.obj["spec"]["template"]["metadata"]["labels"][REV] == "1-28-0"
     assert deployed.obj["spec"]["selector"]["matchLabels"][REV] == "1-28-0"
     assert made["Service shop/web"].obj["spec"]["selector"][REV] == "1-28-0"
+    chosen = made["PodDisruptionBudget shop/web"].obj["spec"]["selector"]["matchExpressions"]
+    assert chosen == [when(REV, "In", "1-28-0"), when("app", "In", "web")]
     assert (deployed.verdict.cls, deployed.verdict.notes) == (
         Class.RENAMED,
         ("istio.io/rev=1-26-0 becomes istio.io/rev=1-28-0",),
@@ -331,3 +335,20 @@ def test_a_deactivated_injector_injects_nothing() -> None:
 )
 def test_a_line_to_add_is_read_back_as_it_is_meant(text: str, written: str) -> None:
     assert _scalar(text) == written
+
+
+@pytest.mark.parametrize("left", ["GitOps", "not asked for", "skipped"])
+def test_in_a_namespace_that_others_bring_greens_labels_count(left: str) -> None:
+    moved, choices = namespace(rev="1-26-0"), NOTHING_SAID
+    if left == "GitOps":
+        moved["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = "a"
+    elif left == "not asked for":
+        choices = Choices(exclude=Selection(kinds=("Namespace",)))
+    else:
+        choices = Choices(answers={"Namespace shop": Answer.SKIP})
+    blue = [OLD, moved, workload(), config()]
+    name = "Deployment shop/web"
+    assert verdicts(blue, [NEW, namespace(rev="1-28-0")], choices)[name].action is Action.COPY
+    found = verdicts(blue, [NEW, namespace()], choices)
+    assert (found[name].action, found[name].unanswered) == (Action.HOLD, True), "told, since its namespace asks nobody"
+    assert found["ConfigMap shop/c"].action is Action.COPY
