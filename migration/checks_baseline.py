@@ -10,7 +10,7 @@ from migration import kinds
 from migration.findings import DOCS, finding, full_name, spec_of
 from migration.kinds import Object, Resource
 from migration.model import Finding, Severity
-from migration.replicate import baseline, judge
+from migration.replicate import baseline, judge, mesh
 from migration.replicate.classes import WRITTEN, Class, Verdict
 from migration.replicate.known import Known
 from migration.replicate.plan import compare
@@ -100,7 +100,7 @@ def left_behind(known: Known) -> Iterator[Finding]:
     found: dict[str, list[str]] = defaultdict(list)
     for resource, obj, verdict in known.once(_judged):
         namespace = obj["metadata"]["namespace"]
-        if namespace == baseline.MESH_NAMESPACE or verdict.cls is not Class.BASELINE or not _peoples(obj, resource, known):
+        if namespace == mesh.MESH_NAMESPACE or verdict.cls is not Class.BASELINE or not _peoples(obj, resource, known):
             continue
         there = known.once(_greens, resource.name).get(full_name(obj))
         if there is None:
@@ -155,7 +155,7 @@ def gateways_without_pods(known: Known) -> Iterator[Finding]:
         return
     for gateway in known.blue.of(kinds.GATEWAY.name):
         selector = spec_of(gateway).get("selector") or {}
-        if not selector or not baseline.homes_of(known.blue, selector) or baseline.homes_of(green, selector):
+        if not selector or not mesh.homes_of(known.blue, selector) or mesh.homes_of(green, selector):
             continue
         verdict = judge.verdict(gateway, kinds.GATEWAY, known)
         if verdict.action not in WRITTEN or _coming(known, selector):
@@ -166,7 +166,7 @@ def gateways_without_pods(known: Known) -> Iterator[Finding]:
 
 
 def _coming(known: Known, selector: Mapping[str, str]) -> bool:
-    for name in baseline.WORKLOADS:
+    for name in mesh.WORKLOADS:
         resource = known.blue.resources.get(name)
         for workload in known.blue.of(name) if resource is not None else ():
             labels = ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
@@ -179,7 +179,7 @@ def other_root(known: Known) -> Iterator[Finding]:
     """A policy in the root namespace is the whole mesh's; in another namespace it is that namespace's alone."""
     if known.green is None:
         return
-    mine, theirs = baseline.roots_of(known.blue), baseline.roots_of(known.green)
+    mine, theirs = mesh.roots_of(known.blue), mesh.roots_of(known.green)
     for root in sorted(mine - theirs if theirs else ()):
         policies = [
             obj
@@ -202,9 +202,9 @@ ROOTED = frozenset({"envoyfilters.networking.istio.io", "sidecars.networking.ist
 def lacking_providers(known: Known) -> Iterator[Finding]:
     """A policy that asks a provider of the mesh (ext_authz, a tracer) that green's MeshConfig does not define."""
     green = known.green
-    if green is None or not baseline.mesh_configs(green) or not baseline.mesh_configs(known.blue):
+    if green is None or not mesh.mesh_configs(green) or not mesh.mesh_configs(known.blue):
         return
-    lacking = baseline.providers_of(known.blue) - baseline.providers_of(green)
+    lacking = mesh.providers_of(known.blue) - mesh.providers_of(green)
     for name in ("authorizationpolicies.security.istio.io", "telemetries.telemetry.istio.io") if lacking else ():
         resource = known.blue.resources.get(name)
         for obj in known.blue.of(name) if resource is not None else ():

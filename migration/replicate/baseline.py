@@ -5,8 +5,7 @@ that, while nobody else would bring the policies, filters and certificates of th
 it is the other way round: what configures the mesh, and Secrets that gateways name, come along; of the rest, what people
 put there is told and left.
 
-Sources: the templates of Istio's charts (`manifests/charts` of istio/istio) for labels and names; its
-`pilot/pkg/model/credentials` for how a Gateway names a Secret.
+Source: the templates of Istio's charts (`manifests/charts` of istio/istio) for labels and names.
 """
 
 from __future__ import annotations
@@ -16,25 +15,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import manifests
 from migration import kinds
 from migration.kinds import Object, Resource
 from migration.replicate.classes import Action, Answer, Class, Sign
 from migration.replicate.difference import Path, differences
 from migration.replicate.known import Known
+from migration.replicate.mesh import (
+    CONFIG_MAPS,
+    INJECTION,
+    MESH_GROUPS,
+    MESH_NAMESPACE,
+    SECRETS,
+    WORKLOADS,
+    full_name,
+    labels_of_pods,
+    named_by_gateways,
+    runs_istio,
+    template_of,
+)
 from migration.view import View
 
-MESH_NAMESPACE = "istio-system"
-# API groups in which people say what the mesh and its gateways do; no release of the baseline is needed to want that
-MESH_GROUPS: Mapping[str, str] = {
-    "networking.istio.io": "routes, gateways, filters of the mesh",
-    "security.istio.io": "who may call what",
-    "telemetry.istio.io": "what is logged and traced",
-    "extensions.istio.io": "WebAssembly filters",
-    "gateway.networking.k8s.io": "gateways and routes of the Gateway API",
-    "gateway.networking.x-k8s.io": "the Gateway API's experimental kinds",
-}
-SECRETS, CONFIG_MAPS, NAMESPACES = "secrets", "configmaps", "namespaces"
 # of green, to hold people's objects against: besides MESH_GROUPS
 COMPARED = frozenset({SECRETS, CONFIG_MAPS, "services", "networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy"})
 COMPARED_GROUPS = frozenset({*MESH_GROUPS, "cert-manager.io"})
@@ -48,9 +48,6 @@ ISTIO_CHART = re.compile(
     r"(istiod|istio-discovery|ztunnel|base|gateway|cni|istio-ingress|istio-egress|ambient)-v?1\.\d\d\.\d.*"
 )
 GATEWAY_CHART = re.compile(r"(gateway|istio-ingress|istio-egress)-v?1\.\d\d\.\d.*")
-# by the last part of an image's path; `auto` is what the gateway chart writes for the injector to fill in
-ISTIO_IMAGES = frozenset({"pilot", "proxyv2", "install-cni", "ztunnel", "operator", "auto"})
-WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
 # Managers that act for a cluster and not for a person; cert-manager is not among them: what it made of a Certificate is
 # better brought along than ordered again.
 CONTROLLERS = (
@@ -59,7 +56,6 @@ CONTROLLERS = (
 )  # fmt: skip
 # Of these somebody wrote with, or had it written by, a tool of his own.
 PEOPLES_TOOLS = ("kubectl", "helm", "terraform", "HashiCorp", "pulumi", "Mozilla", "k9s", "node-fetch", "OpenAPI-Generator")
-INJECTION = "istio-injection"
 LAB = f"lab.{kinds.DOMAIN}"  # the lab's own, on clusters of the lab
 
 
@@ -92,6 +88,10 @@ def comes_along(obj: Mapping[str, Any], resource: Resource, known: Known) -> boo
     return resource.name in (SECRETS, CONFIG_MAPS) and _key(resource, obj) in known.blue.once(named_by_gateways)
 
 
+def _key(resource: Resource, obj: Mapping[str, Any]) -> str:
+    return f"{resource.name} {full_name(obj)}"
+
+
 COPIED = MappingProxyType({Answer.START: Action.COPY})
 
 
@@ -101,7 +101,7 @@ def _asked(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | N
     if resource.name != SECRETS:
         return None
     if meta["name"] == "cacerts":
-        if (there := known.once(_greens_secrets).get(_full_name(obj))) and there.get("data") == obj.get("data"):
+        if (there := known.once(_greens_secrets).get(full_name(obj))) and there.get("data") == obj.get("data"):
             return None  # green has it: nothing to decide
         told = (
             "the CA that signs every certificate of the mesh: with it on green, workloads of both clusters trust each other "
@@ -116,7 +116,7 @@ def _asked(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | N
 
 
 def _greens_secrets(known: Known) -> dict[str, Object]:
-    return {_full_name(obj): obj for obj in known.green.of(SECRETS)} if known.green is not None else {}
+    return {full_name(obj): obj for obj in known.green.of(SECRETS)} if known.green is not None else {}
 
 
 # -- evidence ----------------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def by_person(obj: Mapping[str, Any], resource: Resource, known: Known) -> bool:
     release = release_of(obj)
     if release is not None and release in known.once(_releases_of_the_baseline):
         return False
-    return _full_name(obj) not in known.blue.once(_of_the_proxies).get(resource.name, frozenset())
+    return full_name(obj) not in known.blue.once(_of_the_proxies).get(resource.name, frozenset())
 
 
 def of_the_mesh(obj: Mapping[str, Any], known: Known) -> Sign | None:
@@ -221,32 +221,6 @@ def _texts(obj: Mapping[str, Any]) -> Iterator[str]:
     yield from meta.get("annotations") or ()
 
 
-def _full_name(obj: Mapping[str, Any]) -> str:
-    meta = obj["metadata"]
-    return f"{meta.get('namespace', '')}/{meta['name']}"
-
-
-def _template(workload: Mapping[str, Any]) -> Object:
-    found: Object = (workload.get("spec") or {}).get("template") or {}
-    return found
-
-
-def _labels_of_pods(workload: Mapping[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = (_template(workload).get("metadata") or {}).get("labels") or {}
-    return found
-
-
-def runs_istio(workload: Mapping[str, Any]) -> bool:
-    """Whether its pods run Istio's programs and nothing else: istiod, a gateway, an agent of the nodes."""
-    containers = (_template(workload).get("spec") or {}).get("containers") or ()
-    return bool(containers) and all(_image(each.get("image", "")) in ISTIO_IMAGES for each in containers)
-
-
-def _image(reference: Any) -> str:
-    """`docker.io/istio/proxyv2:1.26.0-distroless@sha256:...` -> proxyv2"""
-    return str(reference).partition("@")[0].rpartition("/")[2].partition(":")[0]
-
-
 def _in_mesh_namespace(view: View, names: tuple[str, ...]) -> Iterator[Object]:
     for name in names:
         yield from (obj for obj in view.of(name) if obj["metadata"].get("namespace") in kinds.BASELINE_NAMESPACES)
@@ -277,21 +251,21 @@ def _replicated(obj: Mapping[str, Any]) -> bool:
 def _of_the_proxies(view: View) -> dict[str, frozenset[str]]:
     """What serves Istio's own workloads, however it was made: by resource, `namespace/name`."""
     proxies = view.once(_proxies)
-    targets = {(w["kind"], _full_name(w)) for w in proxies}
+    targets = {(w["kind"], full_name(w)) for w in proxies}
     accounts = {
-        f"{w['metadata'].get('namespace', '')}/{(_template(w).get('spec') or {}).get('serviceAccountName', '')}"
+        f"{w['metadata'].get('namespace', '')}/{(template_of(w).get('spec') or {}).get('serviceAccountName', '')}"
         for w in proxies
     }
-    found: dict[str, set[str]] = {name: {_full_name(w) for w in proxies} for name in WORKLOADS}
+    found: dict[str, set[str]] = {name: {full_name(w) for w in proxies} for name in WORKLOADS}
     found["serviceaccounts"] = accounts - {f"{each.partition('/')[0]}/default" for each in accounts}
     found["services"] = {
-        _full_name(s)
+        full_name(s)
         for s in _in_mesh_namespace(view, ("services",))
         if _selects_one(s, (s.get("spec") or {}).get("selector"), proxies)
     }
     budgets = _in_mesh_namespace(view, ("poddisruptionbudgets.policy",))
     found["poddisruptionbudgets.policy"] = {
-        _full_name(b)
+        full_name(b)
         for b in budgets
         if _selects_one(b, ((b.get("spec") or {}).get("selector") or {}).get("matchLabels"), proxies)
     }
@@ -300,14 +274,14 @@ def _of_the_proxies(view: View) -> dict[str, frozenset[str]]:
     for scaler in _in_mesh_namespace(view, (hpa,)):
         target = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
         if (target.get("kind"), f"{scaler['metadata'].get('namespace', '')}/{target.get('name')}") in targets:
-            found[hpa].add(_full_name(scaler))
+            found[hpa].add(full_name(scaler))
     bindings, roles = "rolebindings.rbac.authorization.k8s.io", "roles.rbac.authorization.k8s.io"
     found[bindings], found[roles] = set(), set()
     for binding in _in_mesh_namespace(view, (bindings,)):
         namespace = binding["metadata"].get("namespace", "")
         subjects = [f"{s.get('namespace') or namespace}/{s.get('name')}" for s in binding.get("subjects") or ()]
         if subjects and all(subject in found["serviceaccounts"] for subject in subjects):
-            found[bindings].add(_full_name(binding))
+            found[bindings].add(full_name(binding))
             found[roles].add(f"{namespace}/{(binding.get('roleRef') or {}).get('name')}")
     return {name: frozenset(names) for name, names in found.items()}
 
@@ -315,90 +289,8 @@ def _of_the_proxies(view: View) -> dict[str, frozenset[str]]:
 def _selects_one(obj: Mapping[str, Any], selector: Any, proxies: tuple[Object, ...]) -> bool:
     namespace = obj["metadata"].get("namespace")
     return bool(selector) and any(
-        w["metadata"].get("namespace") == namespace and selector.items() <= _labels_of_pods(w).items() for w in proxies
+        w["metadata"].get("namespace") == namespace and selector.items() <= labels_of_pods(w).items() for w in proxies
     )
-
-
-# -- what gateways name ------------------------------------------------------------------------------------------------
-
-ISTIO_GATEWAYS, API_GATEWAYS = kinds.GATEWAY.name, "gateways.gateway.networking.k8s.io"
-CREDENTIALS = ("credentialName", "credentialNames", "caCertCredentialName")
-CA_SUFFIX = "-cacert"  # beside NAME, istiod looks for the clients' CA under NAME-cacert
-
-
-def named_by_gateways(view: View) -> frozenset[str]:
-    """`secrets namespace/name` and `configmaps namespace/name` of each certificate that a gateway names."""
-    found: set[str] = set()
-    for gateway in view.of(ISTIO_GATEWAYS):
-        spec = gateway.get("spec") or {}
-        homes = homes_of(view, spec.get("selector") or {})
-        for server in spec.get("servers") or ():
-            for name in _credentials(server.get("tls") or {}):
-                found.update(_resolved(name, homes))
-    for gateway in view.of(API_GATEWAYS):
-        for kind, namespace, name in _references(gateway.get("spec"), gateway["metadata"].get("namespace", "")):
-            found.add(f"{CONFIG_MAPS if kind == 'ConfigMap' else SECRETS} {namespace}/{name}")
-    return frozenset(found)
-
-
-def homes_of(view: View, selector: Mapping[str, str]) -> frozenset[str]:
-    """The namespaces in which pods run that a Gateway selects."""
-    if not selector:
-        return frozenset()
-    found = view.once(_pods_by_label)
-    of_each = [found.get((key, str(value)), frozenset()) for key, value in selector.items()]
-    both = frozenset.intersection(*of_each)
-    return frozenset(namespace for namespace, _ in both)
-
-
-def _pods_by_label(view: View) -> dict[tuple[str, str], frozenset[tuple[str, str]]]:
-    """label -> (namespace, kind and name) of pods and workloads whose pods have it."""
-    found: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    pods = [(pod, pod["metadata"].get("labels") or {}) for pod in view.of("pods")]
-    for obj, labels in [*pods, *((w, _labels_of_pods(w)) for name in WORKLOADS for w in view.of(name))]:
-        for key, value in labels.items():
-            place = (obj["metadata"].get("namespace", ""), f"{obj.get('kind', '')} {obj['metadata']['name']}")
-            found.setdefault((key, str(value)), set()).add(place)
-    return {label: frozenset(places) for label, places in found.items()}
-
-
-def _credentials(tls: Mapping[str, Any]) -> Iterator[str]:
-    for key in CREDENTIALS:
-        value = tls.get(key)
-        yield from [str(value)] if isinstance(value, str) else map(str, value or ())
-
-
-def _resolved(credential: str, homes: frozenset[str]) -> Iterator[str]:
-    """`name`, `kubernetes://name`, `kubernetes://namespace/name`, `kubernetes-gateway://namespace/name`,
-    `configmap://namespace/name`; `builtin://` and `invalid://` name nothing.
-    """
-    scheme, separator, rest = credential.rpartition("://")
-    if separator and scheme not in ("kubernetes", "kubernetes-gateway", "configmap"):
-        return
-    namespace, slash, name = rest.partition("/")
-    kind = CONFIG_MAPS if scheme == "configmap" else SECRETS
-    for home in [namespace] if slash else sorted(homes):
-        for each in (name if slash else rest,):
-            yield f"{kind} {home}/{each}"
-            yield f"{kind} {home}/{each}{CA_SUFFIX}"
-
-
-def _references(value: Any, namespace: str) -> Iterator[tuple[str, str, str]]:
-    """(kind, namespace, name) of all certificateRefs and caCertificateRefs below."""
-    if isinstance(value, list):
-        for each in value:
-            yield from _references(each, namespace)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            if key in ("certificateRefs", "caCertificateRefs", "clientCertificateRef"):
-                for ref in inner if isinstance(inner, list) else [inner]:
-                    yield str(ref.get("kind") or "Secret"), str(ref.get("namespace") or namespace), str(ref.get("name"))
-            else:
-                yield from _references(inner, namespace)
-
-
-def _key(resource: Resource, obj: Mapping[str, Any]) -> str:
-    return f"{resource.name} {_full_name(obj)}"
 
 
 # -- two objects by one name -------------------------------------------------------------------------------------------
@@ -432,40 +324,3 @@ def _more_on_green(resource: Resource, wanted: Mapping[str, Any], live: Mapping[
     mine = {key: value for key, value in wanted.items() if key not in NOT_COMPARED}
     theirs = {key: value for key, value in live.items() if key not in NOT_COMPARED}
     return list(differences(theirs, mine))
-
-
-# -- MeshConfig --------------------------------------------------------------------------------------------------------
-
-MESH_CONFIG = re.compile(r"istio(-.*)?")  # ConfigMap istio, or istio-REVISION, of istiod's own namespace
-
-
-def mesh_configs(view: View) -> tuple[Object, ...]:
-    """MeshConfig of each control plane of a cluster."""
-    return view.once(_mesh_configs)
-
-
-def _mesh_configs(view: View) -> tuple[Object, ...]:
-    found = []
-    for obj in view.of(CONFIG_MAPS):
-        meta = obj["metadata"]
-        if (
-            meta.get("namespace") == MESH_NAMESPACE
-            and MESH_CONFIG.fullmatch(meta["name"])
-            and "mesh" in (obj.get("data") or {})
-        ):
-            documents = [document.value for document in manifests.read(str(obj["data"]["mesh"]).encode())]
-            found.append(next((each for each in documents if isinstance(each, dict)), {}))
-    return tuple(found)
-
-
-def roots_of(view: View) -> frozenset[str]:
-    """The root namespaces of a cluster's meshes; none where no MeshConfig is at hand."""
-    return frozenset(str(config.get("rootNamespace") or MESH_NAMESPACE) for config in mesh_configs(view))
-
-
-def providers_of(view: View) -> frozenset[str]:
-    """Names of extension providers, with those that Istio defines itself."""
-    found = {"prometheus", "stackdriver", "envoy"}
-    for config in mesh_configs(view):
-        found |= {str(each.get("name")) for each in config.get("extensionProviders") or () if isinstance(each, dict)}
-    return frozenset(found)

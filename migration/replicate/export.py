@@ -19,7 +19,7 @@ from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.classes import WRITTEN
 from migration.replicate.judge import Item
 from migration.replicate.known import Known
-from migration.replicate.revisions import WEBHOOKS
+from migration.replicate.mesh import WEBHOOKS
 from migration.view import View, look
 
 KIND_LEFT_OUT = "kind left out"

@@ -25,11 +25,12 @@ from migration import kinds
 from migration.errors import BluegreenError, NotFound
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
-from migration.replicate.baseline import MESH_GROUPS, apart
+from migration.replicate.baseline import apart
 from migration.replicate.classes import PLAIN, Action, Class, Verdict
 from migration.replicate.difference import Path, differences, fields_of, owners, readable, surplus
 from migration.replicate.export import Bundle, Skipped
 from migration.replicate.judge import Item
+from migration.replicate.mesh import MESH_GROUPS
 from migration.replicate.owners import written_by_edge
 
 APPLIED = f"{kinds.DOMAIN}applied"

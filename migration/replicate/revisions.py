@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from migration import kinds
@@ -24,117 +24,22 @@ from migration.errors import ConfigError
 from migration.kinds import Object, Resource
 from migration.reading import did_you_mean
 from migration.replicate import owners
-from migration.replicate.baseline import INJECTION, MESH_GROUPS, NAMESPACES, WORKLOADS, runs_istio
 from migration.replicate.choices import why_unasked
 from migration.replicate.classes import WRITTEN, Action, Answer, Class, Verdict
 from migration.replicate.known import Known
-from migration.view import View
-
-REVISION, TAG, INJECT = "istio.io/rev", "istio.io/tag", "sidecar.istio.io/inject"
-AMBIENT = "istio.io/dataplane-mode"
-DEFAULT = "default"
-WEBHOOKS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
-ISTIOD_LABELS = ({"app": "istiod"}, {"istio": "pilot"})
-Labels = Mapping[str, Any]
-
-
-# -- a cluster's mesh --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Mesh:
-    """`tags`: each with the revision that it points to. `hooks`: (namespaceSelector, objectSelector) of each webhook that
-    injects; without any, what the names of revisions and tags say counts. `unread`: why nothing is known.
-    """
-
-    revisions: frozenset[str] = frozenset()
-    tags: Mapping[str, str] = field(default_factory=dict)
-    hooks: tuple[tuple[Object, Object], ...] = ()
-    ambient: bool = False
-    unread: str = ""
-
-    @property
-    def names(self) -> frozenset[str]:
-        return self.revisions | self.tags.keys()
-
-    def injects(self, namespace: Labels, pod: Labels) -> bool:
-        """Whether a pod with these labels, in a namespace with those, gets a proxy."""
-        if self.hooks:
-            return any(matches(of_namespace, namespace) and matches(of_pod, pod) for of_namespace, of_pod in self.hooks)
-        if pod.get(INJECT) == "false":
-            return False
-        if INJECTION in namespace:
-            return namespace[INJECTION] == "enabled" and DEFAULT in self.names
-        name = namespace.get(REVISION, pod.get(REVISION, DEFAULT if pod.get(INJECT) == "true" else None))
-        return name in self.names
-
-    def takes(self, name: str) -> bool:
-        """Whether this name of a revision or tag means anything here."""
-        return (
-            name in self.names
-            or self.injects({REVISION: name}, {})
-            or (name == DEFAULT and self.injects({INJECTION: "enabled"}, {}))
-        )
-
-
-NO_MESH = Mesh()
-
-
-def mesh_of(view: View) -> Mesh:
-    return view.once(_mesh)
-
-
-def _mesh(view: View) -> Mesh:
-    revisions: set[str] = set()
-    tags: dict[str, str] = {}
-    hooks = []
-    for configuration in view.of(WEBHOOKS):
-        injecting = [hook for hook in configuration.get("webhooks") or () if _injects(hook)]
-        labels = configuration["metadata"].get("labels") or {}
-        if not injecting and not {REVISION, TAG} & labels.keys():
-            continue
-        if TAG in labels:
-            tags[str(labels[TAG])] = str(labels.get(REVISION, ""))
-        elif REVISION in labels:
-            revisions.add(str(labels[REVISION]))
-        hooks += [(hook.get("namespaceSelector") or {}, hook.get("objectSelector") or {}) for hook in injecting]
-    for workload in (w for name in WORKLOADS for w in view.of(name)):
-        labels = workload["metadata"].get("labels") or {}
-        if REVISION in labels and any(each.items() <= labels.items() for each in ISTIOD_LABELS):
-            revisions.add(str(labels[REVISION]))
-    for service in view.of("services"):  # a tag may be a Service alone
-        labels = service["metadata"].get("labels") or {}
-        if TAG in labels:
-            tags.setdefault(str(labels[TAG]), str(labels.get(REVISION, "")))
-    ambient = any(
-        (w["metadata"].get("labels") or {}).get("app") == "ztunnel" or (w["metadata"]["name"] == "ztunnel" and runs_istio(w))
-        for w in view.of("daemonsets.apps")
-    )
-    return Mesh(frozenset(revisions), tags, tuple(hooks), ambient, view.problems.get(WEBHOOKS, ""))
-
-
-def _injects(hook: Mapping[str, Any]) -> bool:
-    client = hook.get("clientConfig") or {}
-    path = str((client.get("service") or {}).get("path") or client.get("url") or "")
-    return str(hook.get("name", "")).endswith("sidecar-injector.istio.io") or ("/inject" in path and "istio" in str(client))
-
-
-def matches(selector: Mapping[str, Any], labels: Labels) -> bool:
-    """A label selector of Kubernetes; an empty one means everything."""
-    if not (selector.get("matchLabels") or {}).items() <= labels.items():
-        return False
-    for each in selector.get("matchExpressions") or ():
-        key, values = each.get("key"), each.get("values") or ()
-        there = {
-            "In": labels.get(key) in values,
-            "NotIn": labels.get(key) not in values,
-            "Exists": key in labels,
-            "DoesNotExist": key not in labels,
-        }
-        if not there.get(str(each.get("operator")), False):
-            return False
-    return True
-
+from migration.replicate.mesh import (
+    AMBIENT,
+    DEFAULT,
+    INJECT,
+    INJECTION,
+    MESH_GROUPS,
+    NAMESPACES,
+    NO_MESH,
+    REVISION,
+    Labels,
+    Mesh,
+    mesh_of,
+)
 
 # -- what becomes of one object ----------------------------------------------------------------------------------------
 
@@ -234,18 +139,27 @@ def _of_configuration(labels: Labels, resource: Resource, known: Known) -> Lack 
         return None
     said = known.choices.istio_revision.get(str(name))
     new = str(name) if said is None else said
-    if resource.group.startswith("gateway."):
-        taken_up = name not in blue.names or new in green.names
-    else:
-        taken_up = name not in blue.revisions or (new if said is None else green.tags.get(new) or new) in green.revisions
-    if taken_up:
+    by_tag = resource.group.startswith("gateway.")
+    there = blue.names if by_tag else blue.revisions
+    wanted = new if by_tag or said is None else green.tags.get(new) or new
+    if not (blue.unseen or name in there) or wanted in (green.names if by_tag else green.revisions):
         return None
     return Lack(f"labelled {REVISION}={name}: read by the control plane of that revision alone; {_has(green)}", str(name))
 
 
 def _both(known: Known) -> tuple[Mesh, Mesh]:
+    return known.once(_meshes)
+
+
+def _meshes(known: Known) -> tuple[Mesh, Mesh]:
+    """Where blue shows no mesh and green does, labels of blue's that name a revision are believed: nobody writes them for
+    nothing.
+    """
     assert known.green is not None
-    return mesh_of(known.blue), mesh_of(known.green)
+    blue, green = mesh_of(known.blue), mesh_of(known.green)
+    if blue.hooks or blue.names or not (green.hooks or green.names):
+        return blue, green
+    return replace(blue, unseen=True), green
 
 
 def _has(mesh: Mesh) -> str:

@@ -149,7 +149,8 @@ OLD, NEW = injector("1-26-0"), injector("1-28-0")
         pytest.param([OLD], [NEW], namespace(rev="1-26-0", injection="disabled"), id="turned off, which goes before"),
         pytest.param([injector()], [NEW], namespace(rev="long-gone"), id="a label that has no effect on blue"),
         pytest.param([], [], namespace(injection="enabled"), id="no mesh on blue"),
-        pytest.param([], [NEW], namespace(rev="1-26-0"), id="no mesh on blue, one on green"),
+        pytest.param([], [], namespace(rev="1-26-0"), id="no mesh on either"),
+        pytest.param([], [NEW], namespace(injection="enabled"), id="no mesh on blue, one on green"),
         pytest.param([istiod("default")], [istiod("default")], namespace(injection="enabled"), id="by names alone"),
     ],
 )
@@ -174,6 +175,9 @@ def test_what_green_takes_up_comes_as_it_is(blue: list[Object], green: list[Obje
         pytest.param([injector()], [NEW], namespace(injection="enabled"), "istioRevision: {default: 1-28-0}", id="no default"),
         pytest.param(
             [istiod("1-26-0")], [istiod("1-28-0")], namespace(rev="1-26-0"), "istioRevision: {1-26-0: 1-28-0}", id="by names"
+        ),
+        pytest.param(
+            [], [NEW], namespace(rev="1-26-0"), "istioRevision: {1-26-0: 1-28-0}", id="blue's control plane elsewhere"
         ),
     ],
 )
@@ -292,7 +296,9 @@ def test_a_policy_that_one_control_plane_reads_needs_that_revision_and_no_tag() 
     name = "AuthorizationPolicy shop/p"
     assert verdicts(blue, [istiod("1-26-0")])[name].action is Action.COPY
     assert verdicts(blue, [istiod("1-28-0"), injector("1-28-0", "1-26-0")])[name].action is Action.HOLD
-    assert verdicts([namespace(), policy("1-26-0")], [istiod("1-28-0")])[name].action is Action.COPY, "nobody reads it on blue"
+    blues = [istiod("1-24-0"), namespace(), policy("1-26-0")]
+    assert verdicts(blues, [istiod("1-28-0")])[name].action is Action.COPY, "nobody reads it on blue"
+    assert verdicts(blues[1:], [istiod("1-28-0")])[name].action is Action.HOLD, "read by somebody elsewhere"
     green = [istiod("1-28-0"), injector("1-28-0", "prod")]
     made = {i.name: i.obj for i in transform(exported(blue, green, says(**{"1_26_0": "prod"}))).items}
     assert made[name]["metadata"]["labels"] == {REV: "1-28-0"}
