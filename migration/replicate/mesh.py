@@ -71,8 +71,8 @@ def _image(reference: Any) -> str:
 @dataclass(frozen=True, slots=True)
 class Mesh:
     """`tags`: each with the revision that it points to. `hooks`: (namespaceSelector, objectSelector) of each webhook that
-    injects; without any, what the names of revisions and tags say counts. `unread`: why nothing is known. `unseen`: its
-    control plane is somewhere else, so that a revision that a label names is taken to be there.
+    injects; without any that selects, what the names of revisions and tags say counts. `unread`: why nothing is known.
+    `unseen`: its control plane is somewhere else, so that a revision that a label names is taken to be there.
     """
 
     revisions: frozenset[str] = frozenset()
@@ -128,7 +128,10 @@ def _mesh(view: View) -> Mesh:
             tags[str(labels[TAG])] = str(labels.get(REVISION, ""))
         elif REVISION in labels:
             revisions.add(str(labels[REVISION]))
-        hooks += [(hook.get("namespaceSelector") or {}, hook.get("objectSelector") or {}) for hook in injecting]
+        selectors = [(hook.get("namespaceSelector") or {}, hook.get("objectSelector") or {}) for hook in injecting]
+        hooks += [both for both in selectors if any(both)]
+        if not {REVISION, TAG} & labels.keys():  # not by Istio's chart: what it selects tells what it is for
+            revisions |= {name for both in selectors for selector in both for name in _revisions_of(selector)}
     for workload in (w for name in WORKLOADS for w in view.of(name)):
         labels = workload["metadata"].get("labels") or {}
         if REVISION in labels and any(each.items() <= labels.items() for each in ISTIOD_LABELS):
@@ -148,6 +151,14 @@ def _injects(hook: Mapping[str, Any]) -> bool:
     client = hook.get("clientConfig") or {}
     path = str((client.get("service") or {}).get("path") or client.get("url") or "")
     return str(hook.get("name", "")).endswith("sidecar-injector.istio.io") or ("/inject" in path and "istio" in str(client))
+
+
+def _revisions_of(selector: Mapping[str, Any]) -> Iterator[str]:
+    if REVISION in (selector.get("matchLabels") or {}):
+        yield str(selector["matchLabels"][REVISION])
+    for each in selector.get("matchExpressions") or ():
+        if each.get("key") == REVISION and each.get("operator") == "In":
+            yield from map(str, each.get("values") or ())
 
 
 def matches(selector: Mapping[str, Any], labels: Labels) -> bool:

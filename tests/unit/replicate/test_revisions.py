@@ -328,6 +328,21 @@ def test_webhooks_of_green_that_cannot_be_listed_are_not_taken_for_none_of_blues
     assert "could not be read (not yours)" in found.reason
 
 
+def test_an_injector_of_no_chart_is_known_by_what_it_selects() -> None:
+    own = injector("1-28-0")
+    own["metadata"] = {"name": "our-injector"}
+    own["webhooks"] = [{**own["webhooks"][0], "namespaceSelector": {"matchLabels": {REV: "1-28-0"}}}]
+    found = verdicts([OLD, namespace(rev="1-26-0")], [own])["Namespace shop"]
+    assert found.add("Namespace shop") == "istioRevision: {1-26-0: 1-28-0}"
+    assert verdicts([OLD, namespace(rev="1-26-0")], [own], says(**{"1_26_0": "1-28-0"}))["Namespace shop"].relabel
+
+
+def test_an_injector_that_selects_nothing_is_no_word_that_every_label_is_good() -> None:
+    green = {**NEW, "webhooks": [{"name": "namespace.sidecar-injector.istio.io", "clientConfig": {"url": "https://a/inject"}}]}
+    assert verdicts([OLD, namespace(rev="1-26-0")], [green])["Namespace shop"].action is Action.HOLD
+    assert verdicts([OLD, namespace(rev="1-26-0")], [green], says(**{"1_26_0": "1-28-0"}))["Namespace shop"].relabel
+
+
 def test_a_deactivated_injector_injects_nothing() -> None:
     off = injector()
     for each in off["webhooks"]:
