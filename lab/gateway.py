@@ -128,7 +128,11 @@ def filters(addresses: ClusterAddresses) -> list[Mapping[str, Any]]:
         {
             "apiVersion": "networking.istio.io/v1alpha3",
             "kind": "EnvoyFilter",
-            "metadata": {"name": "bluegreen-lab-listeners", "namespace": NAMESPACE},
+            "metadata": {
+                "name": "bluegreen-lab-listeners",
+                "namespace": NAMESPACE,
+                "labels": {"lab.bluegreen.io/of": "the-lab"},  # nobody's, so that it is not copied to another cluster
+            },
             "spec": {"priority": 100, "configPatches": patches},
         }
     ]

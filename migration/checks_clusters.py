@@ -16,6 +16,8 @@ from migration import kinds
 from migration.findings import Found, Scope, finding, full_name, gateways_of, pod_spec, spec_of, workloads
 from migration.kinds import Object
 from migration.model import Severity
+from migration.replicate import baseline
+from migration.replicate.known import Known
 from migration.view import View
 
 # -- 0xx APIs ----------------------------------------------------------------------------------------------------------
@@ -147,7 +149,10 @@ def _short(value: Any) -> str:
 
 def missing_gateways(blue: View, green: View, scope: Scope) -> Found:
     there = {full_name(g) for g in green.of(kinds.GATEWAY.name)}
-    coming = {full_name(g) for g in blue.of(kinds.GATEWAY.name) if scope.moves(g)}
+    known = Known(blue, green)
+    coming = {
+        full_name(g) for g in blue.of(kinds.GATEWAY.name) if scope.moves(g) or baseline.comes_along(g, kinds.GATEWAY, known)
+    }
     has = ", ".join(sorted(there)) or "none"
     for route in blue.of(kinds.VIRTUAL_SERVICE.name):
         if not scope.moves(route):

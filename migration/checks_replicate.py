@@ -32,8 +32,10 @@ def of_the_judge(known: Known) -> Found:
         if item.verdict.unanswered and item.verdict.asked:
             together.setdefault(item.verdict.asked, []).append(item)
         elif item.verdict.unanswered:
-            remedy = f"add to `replicate.answers` in migration.yaml: {item.verdict.add(item.name)}"
-            yield finding(CODES[item.verdict.cls], Severity.BLOCKING, item.obj, item.verdict.reason, remedy)
+            place = "replicate" if item.verdict.instead else "replicate.answers"
+            remedy = f"add to `{place}` in migration.yaml: {item.verdict.add(item.name)}"
+            code = CODES[Class.RENAMED if item.verdict.instead else item.verdict.cls]
+            yield finding(code, Severity.BLOCKING, item.obj, item.verdict.reason, remedy)
         elif item.resource.name == kinds.PVC.name and item.verdict.action is Action.COPY:
             spec = spec_of(item.obj)
             size = ((spec.get("resources") or {}).get("requests") or {}).get("storage", "?")

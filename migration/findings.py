@@ -32,6 +32,8 @@ DOCS = {
     "BG103": "A person's object in a namespace of the baseline, and green has another by that name.",
     "BG104": "It names something of blue's mesh or network that green has under another name.",
     "BG401": "The claim comes along, its data does not: green makes it a new, empty volume.",
+    "BG105": "Namespaces of the cluster itself are not copied: what somebody put there stays behind.",
+    "BG106": "A Gateway is taken up by the pods that it selects; without them nobody answers.",
     "BG402": "It keeps data on volumes; on green it would begin with empty ones, and its clients there would use them.",
     "BG403": "A volume stands for a disk that can have one owner: two clusters would both attach, or delete, it.",
     "BG501": "A leader is elected within one cluster: on two clusters there are two.",

@@ -14,15 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from migration import checks_baseline, findings, kinds
 from migration import checks_clusters as clusters
 from migration import checks_identity as identity
 from migration import checks_workloads as workloads
-from migration import findings, kinds
 from migration.checks_replicate import of_the_judge
 from migration.findings import Check, Scope
 from migration.model import Finding, Severity
 from migration.ports import Aws, Kubernetes
 from migration.replicate.admission import nobody_answers
+from migration.replicate.baseline import COMPARED_GROUPS
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.export import GREENS, read
 from migration.replicate.known import Known
@@ -71,7 +72,9 @@ async def preflight(
     """
     wanted = frozenset(name for check in CHECKS for name in check.blue)
     wanted_green = frozenset(name for check in CHECKS for name in check.green)
-    theirs = await look(green, whole=wanted_green | GREENS | identity.GREEN_KINDS)
+    there = await green.discover()
+    beside = {r.name for r in there.resources if r.group in COMPARED_GROUPS}
+    theirs = await look(green, whole=wanted_green | GREENS | identity.GREEN_KINDS | checks_baseline.GREENS | beside)
     mine = await read(blue, theirs.discovery, more=wanted)
     known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
     facts = await identity.learn(known, blue, green, aws)
@@ -88,7 +91,7 @@ def judged(
     known: Known | None = None,
 ) -> list[Finding]:
     """Pure: the checks over what was read, with waivers. `known`: what `replicate` would know, to tell what it asks."""
-    found: list[Finding] = list(of_the_judge(known)) if known is not None else []
+    found: list[Finding] = [*of_the_judge(known), *checks_baseline.findings(known)] if known is not None else []
     for check in checks:
         unread = _unread(check, blue, green)
         found += unread

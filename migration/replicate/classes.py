@@ -85,7 +85,10 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is done with one object, and why. `tool`: who has to bring it to green, so that it can be told whether it did."""
+    """What is done with one object, and why. `tool`: who has to bring it to green, so that it can be told whether it did;
+    `instead`: the line of `replicate` that settles it where no answer is meant; `relabel`: labels that have another name on
+    green, each (key, value, new key, new value).
+    """
 
     action: Action
     cls: Class
@@ -96,13 +99,17 @@ class Verdict:
     notes: tuple[str, ...] = ()
     asked: str = ""
     tool: str = ""
+    instead: str = ""
+    relabel: tuple[tuple[str, str, str, str], ...] = ()
 
     @property
     def unanswered(self) -> bool:
         return self.required and self.answer is None
 
     def add(self, name: str) -> str:
-        """The line for `replicate.answers` that settles it, with the other choices; "" where there is none to add."""
+        """The line for `replicate.answers` (or `instead`) that settles it, with the other choices; "" where there is none."""
+        if self.unanswered and self.instead:
+            return self.instead
         if not self.unanswered or not self.answers:
             return ""
         first, *others = self.answers

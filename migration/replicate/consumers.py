@@ -29,6 +29,10 @@ HELD = {Answer.HOLD: Action.HOLD, Answer.START: Action.COPY}
 # Objects that have somebody take from a queue: (group, kind) -> what they are
 OBJECTS: Mapping[tuple[str, str], str] = {
     ("kafka.strimzi.io", "KafkaConnect"): "Strimzi runs Kafka Connect for it, which joins the group of blue's",
+    ("kafka.strimzi.io", "KafkaMirrorMaker"): "copies records between brokers: two copy each of them twice",
+    ("kafka.strimzi.io", "KafkaMirrorMaker2"): "copies records between brokers: two copy each of them twice",
+    ("argoproj.io", "EventSource"): "Argo Events takes events from outside (queues, calendars) for it",
+    ("argoproj.io", "Sensor"): "Argo Events starts work for it at each event",
     ("platform.confluent.io", "Connect"): "Confluent runs Kafka Connect for it, which joins the group of blue's",
     ("dapr.io", "Subscription"): "Dapr takes the topic's messages for it",
     ("sources.knative.dev", "KafkaSource"): "Knative takes messages for it",

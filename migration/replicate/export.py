@@ -21,6 +21,7 @@ from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.classes import WRITTEN
 from migration.replicate.judge import Item
 from migration.replicate.known import Known
+from migration.replicate.mesh import WEBHOOKS
 from migration.replicate.roles import LEASES
 from migration.view import View, look
 
@@ -35,7 +36,8 @@ GREENS = frozenset(
         "services",
         "apiservices.apiregistration.k8s.io",
         "customresourcedefinitions.apiextensions.k8s.io",
-        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "namespaces",
+        WEBHOOKS,  # which revision of the mesh takes a pod up
         "validatingwebhookconfigurations.admissionregistration.k8s.io",
         "clusterroles.rbac.authorization.k8s.io",
         "clusterrolebindings.rbac.authorization.k8s.io",
@@ -89,7 +91,7 @@ async def export(
     left: list[Item] = []
     for item in await _whole(blue, judge.everything(known), known):
         (items if item.verdict.action in WRITTEN else left).append(item)
-    if known.choices.answers:
+    if known.choices.answers or known.choices.istio_revision:
         judge.refuse_wrong_answers(known, {item.name: item.verdict for item in (*items, *left)})
     kinds_left = [
         Skipped(resource.name, f"{KIND_LEFT_OUT}: {reason}")

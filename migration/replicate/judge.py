@@ -13,7 +13,19 @@ from migration import kinds
 from migration.errors import ConfigError
 from migration.kinds import Object, Resource
 from migration.reading import did_you_mean
-from migration.replicate import actuators, admission, consumers, fixed, gitops, one_owner, owners, stateful, work
+from migration.replicate import (
+    actuators,
+    admission,
+    baseline,
+    consumers,
+    fixed,
+    gitops,
+    one_owner,
+    owners,
+    revisions,
+    stateful,
+    work,
+)
 from migration.replicate.choices import why_unasked
 from migration.replicate.classes import PLAIN, WRITTEN, Action, Answer, Class, Sign, Verdict, judged
 from migration.replicate.known import Known
@@ -54,6 +66,7 @@ def asks_a_server(obj: Object, resource: Resource, known: Known) -> Sign | None:
 SIGNS: tuple[SignOf, ...] = (
     unasked,
     actuators.in_baseline,
+    baseline.sign,
     owners.sign,
     asks_a_server,
     work.finished,
@@ -63,12 +76,13 @@ SIGNS: tuple[SignOf, ...] = (
     stateful.sign,
     work.scheduled,
     consumers.sign,
+    baseline.came,
 )
 
 
 def verdict(obj: Object, resource: Resource, known: Known) -> Verdict:
     """What is to become of one object, and what of blue's alone it comes without."""
-    found = _by_signs(obj, resource, known)
+    found = revisions.over(_by_signs(obj, resource, known), obj, resource, known)
     told = fixed.notes(obj) if found.action in WRITTEN else ()
     if not told:
         return found
@@ -96,10 +110,12 @@ def everything(known: Known) -> Iterator[Item]:
 
 
 def refuse_wrong_answers(known: Known, items: Mapping[str, Verdict]) -> None:
-    """ConfigError for an answer about an object that blue has not, or one that the object's class does not allow.
+    """ConfigError for an answer about an object that blue has not, or one that the object's class does not allow; or for a
+    revision that green has not.
 
     `items`: each object's verdict by its name. Of kinds that could not be read nothing is refused.
     """
+    revisions.refuse_wrong(known)
     unread = {r.kind for r in known.blue.discovery.resources if r.name in known.blue.problems}
     for name, answer in known.choices.answers.items():
         there = items.get(name)

@@ -15,7 +15,7 @@ import routing
 from migration import kinds
 from migration.kinds import Object, Resource
 from migration.ports import Discovery
-from migration.replicate import bootstrap, gitops, releases
+from migration.replicate import baseline, bootstrap, gitops, releases
 from migration.replicate.bootstrap import BASELINE_GROUPS as BASELINE_GROUPS
 from migration.replicate.bootstrap import EKS_MANAGERS, OF_EKS
 from migration.replicate.classes import Action, Class, Sign
@@ -34,7 +34,7 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
     """Why an object stays on blue, by whose it is."""
     meta = obj["metadata"]
     namespace = meta.get("namespace") or (meta["name"] if resource.name == "namespaces" else None)
-    if namespace in kinds.BASELINE_NAMESPACES:
+    if namespace in kinds.BASELINE_NAMESPACES and not baseline.comes_along(obj, resource, known):
         return Sign(Class.BASELINE, f"namespace {namespace} belongs to the baseline")
     if meta.get("deletionTimestamp"):
         return Sign(Class.GOING, "being deleted")
@@ -47,7 +47,25 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
         return Sign(Class.EDGE, "written by the edge")
     if not EKS_MANAGERS.isdisjoint(managers):
         return OF_EKS
-    return bootstrap.sign(obj, resource, known) or releases.sign(obj, resource, known) or gitops.sign(obj, resource, known)
+    return (
+        bootstrap.sign(obj, resource, known)
+        or baseline.of_the_mesh(obj, known)
+        or _of_a_release(obj, known)
+        or gitops.sign(obj, resource, known)
+    )
+
+
+def _of_a_release(obj: Object, known: Known) -> Sign | None:
+    """What belongs to a release that green gets from somebody else. All other releases come along, as Helm left them."""
+    release = releases.release_of(obj) or releases.kept_in(obj)
+    if release is None or not releases.has(known.blue, release, obj):
+        return None
+    told = "/".join(release)
+    if baseline.of_the_baseline(release, known):
+        return Sign(Class.BASELINE, f"belongs to the Helm release {told}, and so to the baseline")
+    if known.green is not None and release in known.green.once(releases.own_releases):
+        return Sign(Class.BASELINE, f"green has a Helm release {told} of its own, which brings it")
+    return None
 
 
 def controller_of(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -26,10 +26,12 @@ from migration.errors import BluegreenError, NotFound
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
 from migration.replicate import work
-from migration.replicate.classes import PLAIN, Action, Verdict
+from migration.replicate.baseline import apart
+from migration.replicate.classes import PLAIN, Action, Class, Verdict
 from migration.replicate.difference import Path, differences, fields_of, owners, readable, surplus
 from migration.replicate.export import Bundle, Skipped
 from migration.replicate.judge import Item
+from migration.replicate.mesh import MESH_GROUPS
 from migration.replicate.owners import written_by_edge
 from migration.replicate.transform import ORIGINAL_REPLICAS
 
@@ -176,8 +178,13 @@ def answers_wanted(unanswered: Iterable[tuple[str, Verdict]]) -> list[str]:
     wanted = list(unanswered)
     if not wanted:
         return []
-    told = [f"  {len(wanted)} objects need an answer in migration.yaml:", "    replicate:", "      answers:"]
-    for name, verdict in wanted:
+    told = [f"  {len(wanted)} objects need an answer in migration.yaml:", "    replicate:"]
+    for line in sorted({verdict.instead for _, verdict in wanted if verdict.instead}):
+        told.append(f"      {line}")
+        told += [f"          # {name}: {verdict.reason}" for name, verdict in wanted if verdict.instead == line]
+    answered = [(name, verdict) for name, verdict in wanted if not verdict.instead]
+    told += ["      answers:"] if answered else []
+    for name, verdict in answered:
         told.append(f"        {verdict.add(name)}")
         told.append(f"            # {verdict.reason}")
     return told
@@ -236,7 +243,8 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
                 reason = "green's objects of this kind could not be listed"
                 change = Change("held", resource, item.obj, reason, wait=Wait.UNREAD)
             else:
-                change = compare(resource, item.obj, live.get(_key(item.obj)), scaled)
+                strictly = item.verdict.cls is Class.BASELINE_PEOPLES or resource.group in MESH_GROUPS
+                change = compare(resource, item.obj, live.get(_key(item.obj)), scaled, strictly=strictly)
             changes.append(change if item.verdict is PLAIN else replace(change, verdict=item.verdict))
     lists = dict(zip(by_resource, lives, strict=True))
     theirs: dict[Resource | None, list[Item]] = {}
@@ -314,8 +322,18 @@ def digest_of(obj: Object, scaled: frozenset[tuple[str, str, str]]) -> str:
     return hashlib.sha256(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)).hexdigest()[:20]
 
 
-def compare(resource: Resource, wanted: Object, live: Object | None, scaled: frozenset[tuple[str, str, str]]) -> Change:
-    """One object: what is to be done about it."""
+def compare(
+    resource: Resource,
+    wanted: Object,
+    live: Object | None,
+    scaled: frozenset[tuple[str, str, str]],
+    *,
+    strictly: bool = False,
+) -> Change:
+    """One object: what is to be done about it. `strictly`: one that somebody else made is never completed by what it lacks,
+    nor taken for the same where it has more: in a namespace of the baseline, and of what configures the mesh, it is another
+    object by the same name.
+    """
     obj = stamped(wanted, scaled)
     if live is None:
         return Change("create", resource, obj)
@@ -346,6 +364,11 @@ def compare(resource: Resource, wanted: Object, live: Object | None, scaled: fro
             contested.setdefault(manager, []).append(path)
 
     if not ours:
+        if strictly:
+            if other := apart(resource, wanted, live, found):
+                made_by = ", ".join(sorted({manager for manager, _, _ in entries if manager})) or "somebody"
+                return Change("conflict", resource, obj, f"green has another, made by {made_by}", _told(other), live)
+            return Change("unchanged", resource, obj, "already there", live=live)
         if not found:
             return Change("unchanged", resource, obj, "already there", live=live)
         if contested:

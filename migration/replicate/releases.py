@@ -20,28 +20,13 @@ from typing import Any
 import orjson
 
 from migration import kinds
-from migration.kinds import Object, Resource
-from migration.replicate.classes import Class, Sign
-from migration.replicate.known import Known
+from migration.kinds import Object
 from migration.view import View
 
 RELEASE_NAME = "meta.helm.sh/release-name"
 RELEASE_NAMESPACE = "meta.helm.sh/release-namespace"
 SECRET_TYPE = "helm.sh/release.v1"
 Release = tuple[str, str]  # namespace, name
-
-
-def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
-    """What belongs to a release that green gets from somebody else. All other releases come along, as Helm left them."""
-    release = release_of(obj) or kept_in(obj)
-    if release is None or not _has(known.blue, release, obj):
-        return None
-    told = "/".join(release)
-    if release[0] in kinds.BASELINE_NAMESPACES:
-        return Sign(Class.BASELINE, f"belongs to the Helm release {told}, and so to the baseline")
-    if known.green is not None and release in known.green.once(own_releases):
-        return Sign(Class.BASELINE, f"green has a Helm release {told} of its own, which brings it")
-    return None
 
 
 def release_of(obj: Mapping[str, Any]) -> Release | None:
@@ -59,7 +44,7 @@ def kept_in(obj: Mapping[str, Any]) -> Release | None:
     return meta.get("namespace", ""), (meta.get("labels") or {}).get("name", "")
 
 
-def _has(view: View, release: Release, obj: Mapping[str, Any]) -> bool:
+def has(view: View, release: Release, obj: Mapping[str, Any]) -> bool:
     """Whether a release's own record names this object; believed where there is no record that can be read."""
     named = None if kept_in(obj) else view.once(names_in, release)
     return named is None or obj["metadata"]["name"] in named
@@ -97,14 +82,14 @@ def _full(obj: Mapping[str, Any]) -> str:
 
 
 def own_releases(view: View) -> frozenset[Release]:
-    """Releases that were made on this cluster: known by a Secret or a workload of theirs, of which none is a copy of ours.
+    """Releases that were made on this cluster: known by a Secret or an object of theirs, of which none is a copy of ours.
 
     A release that was copied and then upgraded here is still the copy, as long as Helm keeps the revision that came along.
     """
     own: set[Release] = set()
     copied: set[Release] = set()
-    for name in ("secrets", "deployments.apps", "statefulsets.apps", "daemonsets.apps"):
-        for obj in view.of(name):
+    for objects in view.objects.values():
+        for obj in objects:
             if release := kept_in(obj) or release_of(obj):
                 managers = {entry.get("manager") for entry in obj["metadata"].get("managedFields") or ()}
                 (copied if kinds.REPLICATE in managers else own).add(release)

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from migration.kinds import DOMAIN, Object
-from migration.replicate import fixed, work
+from migration.replicate import fixed, revisions, work
 from migration.replicate.admission import client_configs
 from migration.replicate.classes import PLAIN, Action, Class, Verdict
 from migration.replicate.export import Bundle
@@ -344,6 +344,12 @@ def pod_template(obj: Object, _: Verdict) -> None:
             del meta["creationTimestamp"]
 
 
+def mesh_labels(obj: Object, verdict: Verdict) -> None:
+    """Another name for the mesh's revision, wherever the object says it: selectors must go on meaning the same pods."""
+    if verdict.relabel:
+        revisions.relabel({key: value for key, value in obj.items() if key != "status"}, verdict.relabel)
+
+
 def of_one_cluster(obj: Object, _: Verdict) -> None:
     """Identity, bookkeeping and status. Last, since the rules before read managedFields and last-applied."""
     obj.pop("status", None)
@@ -390,5 +396,6 @@ RULES: tuple[tuple[frozenset[str] | None, Rule], ...] = (
     (frozenset({"ClusterRole"}), aggregated_role),
     (frozenset({"Pod"}), placed_pod),
     (WORKLOADS, pod_template),
+    (None, mesh_labels),
     (None, of_one_cluster),
 )

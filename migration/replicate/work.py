@@ -256,12 +256,6 @@ UNSTOPPABLE: Mapping[tuple[str, str], str] = {
     ("config.kio.kasten.io", "Policy"): "backups by a clock, into blue's place",
     ("gemini.fairwinds.com", "SnapshotGroup"): "snapshots by a clock; it cannot be suspended",
     ("sources.knative.dev", "PingSource"): "sends events by a clock; it cannot be suspended",
-    ("argoproj.io", "EventSource"): "takes events from outside (queues, calendars); it cannot be suspended",
-    ("argoproj.io", "Sensor"): "starts work for each event; it cannot be suspended",
-    ("kafka.strimzi.io", "KafkaConnect"): "joins the group of blue's workers at the broker, and takes over their connectors",
-    ("platform.confluent.io", "Connect"): "joins the group of blue's workers at the broker, and takes over their connectors",
-    ("kafka.strimzi.io", "KafkaMirrorMaker"): "copies records between brokers: two copy each of them twice",
-    ("kafka.strimzi.io", "KafkaMirrorMaker2"): "copies records between brokers: two copy each of them twice",
 }
 SUSPENDED = MappingProxyType({Answer.HOLD: Action.SUSPEND, Answer.START: Action.COPY})
 STARTED = MappingProxyType({Answer.SKIP: Action.LEAVE, Answer.START: Action.COPY})

@@ -97,7 +97,7 @@ def test_an_autoscaler_that_replicate_leaves_to_others_names_who_brings_it() -> 
 @pytest.mark.parametrize(
     "meta",
     [
-        {"annotations": {"meta.helm.sh/release-name": "gateway", "meta.helm.sh/release-namespace": "istio-system"}},
+        {"annotations": {"meta.helm.sh/release-name": "agent", "meta.helm.sh/release-namespace": "kube-system"}},
         {"managedFields": [{"manager": "eks"}]},
         {"deletionTimestamp": "t"},
     ],

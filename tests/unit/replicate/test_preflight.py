@@ -95,7 +95,7 @@ CLASS = one(kinds.STORAGE_CLASS, "disk", provisioner="a", metadata={})
             "BG110", [one(kinds.PVC, spec={"storageClassName": "gone"})], None, ALL, "neither", id="a class of nobody"
         ),
         pytest.param("BG111", [CLASS], [NODE, {**CLASS, "provisioner": "b"}], ALL, "provisioner", id="a class that differs"),
-        pytest.param("BG120", [route(), PUBLIC], [NODE], ALL, "green has none", id="a gateway that green lacks"),
+        pytest.param("BG120", [route()], [NODE], ALL, "green has none", id="a gateway that green lacks"),
         pytest.param("BG201", [pod("9")], None, ALL, "ask for 9.0 cores", id="no room"),
         pytest.param("BG201", [pod("1")], [PUBLIC], ALL, "no schedulable node", id="no node"),
         pytest.param("BG202", [workload(nodeSelector={"disk": "fast"})], None, ALL, "disk=fast", id="labels that no node has"),

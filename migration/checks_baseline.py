@@ -1,0 +1,227 @@
+"""Checks of what people put into the namespaces of the baseline: what green has otherwise, what stays behind (BG1xx)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from migration import kinds
+from migration.findings import DOCS, finding, full_name, spec_of
+from migration.kinds import Object, Resource
+from migration.model import Finding, Severity
+from migration.replicate import baseline, judge, mesh
+from migration.replicate.classes import WRITTEN, Class, Verdict
+from migration.replicate.known import Known
+from migration.replicate.plan import compare
+from migration.replicate.transform import for_green
+
+GREENS = frozenset({"poddisruptionbudgets.policy", "networkpolicies.networking.k8s.io", *baseline.COMPARED})
+MOST_NAMED = 12
+
+
+def findings(known: Known) -> Iterator[Finding]:
+    yield from differing(known)
+    yield from left_behind(known)
+    yield from gateways_without_pods(known)
+    yield from other_root(known)
+    yield from lacking_providers(known)
+
+
+def _there(known: Known) -> Iterator[tuple[Resource, Object, Verdict]]:
+    """Objects of blue in namespaces of the baseline."""
+    for name, objects in known.blue.objects.items():
+        resource = known.blue.resources.get(name)
+        if resource is None or kinds.skipped_kind(resource):
+            continue
+        for obj in objects:
+            if obj["metadata"].get("namespace") in kinds.BASELINE_NAMESPACES:
+                yield resource, obj, judge.verdict(obj, resource, known)
+
+
+def differing(known: Known) -> Iterator[Finding]:
+    """Of a person's objects those of which green has another by that name, or cannot have one."""
+    green = known.green
+    if green is None:
+        return
+    unread = set()
+    for resource, obj, verdict in known.once(_judged):
+        if verdict.cls is not Class.BASELINE_PEOPLES or verdict.action not in WRITTEN:
+            continue
+        if resource.name in green.problems:
+            unread.add(resource.name)
+        served = (resource.group, resource.kind) in green.discovery.served
+        if not served and not _defined(known, resource):
+            told = f"a person's, in namespace {obj['metadata']['namespace']} of blue; green does not serve the kind"
+            yield finding("BG101", Severity.BLOCKING, obj, told, "install what serves it on green, or remove it from blue")
+        live = known.once(_greens, resource.name).get(full_name(obj))
+        if live is None:
+            continue
+        change = compare(resource, for_green(obj, verdict), live, frozenset(), strictly=True)
+        if change.action == "conflict":
+            fields = ", ".join(change.paths[:4]) + (" ..." if len(change.paths) > 4 else "")
+            told = f"cluster {known.blue.name}'s and cluster {green.name}'s differ in {fields}; {change.reason}"
+            remedy = (
+                "make the two alike, or delete green's, or keep green's: add to `replicate.answers` in migration.yaml: "
+                f"{kinds.name_of(obj)}: skip"
+            )
+            yield finding("BG103", Severity.BLOCKING, obj, told, remedy)
+    for name in sorted(unread):
+        told = f"cluster {green.name}: could not be listed: {green.problems[name]}"
+        remedy = "let the user of this kubeconfig list it, then run `bluegreen preflight` again"
+        yield Finding("BG103", Severity.BLOCKING, "unknown", name, told, remedy, DOCS["BG103"])
+
+
+def _judged(known: Known) -> tuple[tuple[Resource, Object, Verdict], ...]:
+    return tuple(_there(known))
+
+
+def _greens(known: Known, name: str) -> dict[str, Object]:
+    return {full_name(obj): obj for obj in known.green.of(name)} if known.green is not None else {}
+
+
+def _defined(known: Known, resource: Resource) -> bool:
+    """Whether the definition comes along."""
+    crd = kinds.CRD
+    for each in known.blue.of(crd.name):
+        names = spec_of(each).get("names") or {}
+        if (spec_of(each).get("group"), names.get("kind")) == (resource.group, resource.kind):
+            return judge.verdict(each, crd, known).action in WRITTEN
+    return False
+
+
+# -- what stays ---------------------------------------------------------------------------------------------------------
+
+
+def left_behind(known: Known) -> Iterator[Finding]:
+    """What people put into kube-system and its like, which green has not or has otherwise."""
+    if known.green is None:
+        return
+    found: dict[str, list[str]] = defaultdict(list)
+    for resource, obj, verdict in known.once(_judged):
+        namespace = obj["metadata"]["namespace"]
+        if namespace == mesh.MESH_NAMESPACE or verdict.cls is not Class.BASELINE or not _peoples(obj, resource, known):
+            continue
+        there = known.once(_greens, resource.name).get(full_name(obj))
+        if there is None:
+            found[namespace].append(f"{obj['kind']} {obj['metadata']['name']} ({baseline.tool_of(obj)})")
+        elif fields := _told_apart(obj, there):
+            found[namespace].append(f"{obj['kind']} {obj['metadata']['name']} (green's differs in {', '.join(fields)})")
+    for namespace, names in sorted(found.items()):
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        told = f"{len(names)} objects that somebody put there are not copied: {', '.join(sorted(names)[:MOST_NAMED])}{more}"
+        yield finding("BG105", Severity.WARNING, f"Namespace {namespace}", told, "put on green by hand what it should have")
+
+
+CLUSTERS_OWN = (
+    "configmaps",
+    "poddisruptionbudgets.policy",
+    "networkpolicies.networking.k8s.io",
+)  # compared where both have one
+
+
+def _peoples(obj: Mapping[str, Any], resource: Resource, known: Known) -> bool:
+    if not baseline.by_person(obj, resource, known) or obj.get("type") == "helm.sh/release.v1":
+        return False
+    if not baseline.tool_of(obj) and not _changed_by_hand(obj):
+        return False
+    there = full_name(obj) in known.once(_greens, resource.name)
+    return not there or resource.name in CLUSTERS_OWN
+
+
+def _changed_by_hand(obj: Mapping[str, Any]) -> bool:
+    return any(manager.startswith("kubectl") for manager in baseline.managers_of(obj))
+
+
+def _told_apart(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """`data.Corefile`, `spec`"""
+    found: list[str] = []
+    for key in ("data", "binaryData", "spec"):
+        one, other = mine.get(key) or {}, theirs.get(key) or {}
+        if key == "spec" and one != other:
+            found.append(key)
+        elif key != "spec":
+            found += [f"{key}.{name}" for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]
+    return found
+
+
+# -- gateways -----------------------------------------------------------------------------------------------------------
+
+
+def gateways_without_pods(known: Known) -> Iterator[Finding]:
+    """Gateways that would be on green without any pod that takes them up: what they serve answers nobody."""
+    green = known.green
+    if green is None:
+        return
+    for gateway in known.blue.of(kinds.GATEWAY.name):
+        selector = spec_of(gateway).get("selector") or {}
+        if not selector or not mesh.homes_of(known.blue, selector) or mesh.homes_of(green, selector):
+            continue
+        verdict = judge.verdict(gateway, kinds.GATEWAY, known)
+        if verdict.action not in WRITTEN or _coming(known, selector):
+            continue
+        labels = ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
+        told = f"selects pods with {labels}; green has none, and none come along"
+        yield finding("BG106", Severity.BLOCKING, gateway, told, "install this gateway on green, as on blue")
+
+
+def _coming(known: Known, selector: Mapping[str, str]) -> bool:
+    for name in mesh.WORKLOADS:
+        resource = known.blue.resources.get(name)
+        for workload in known.blue.of(name) if resource is not None else ():
+            labels = ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
+            if selector.items() <= labels.items() and resource and judge.verdict(workload, resource, known).action in WRITTEN:
+                return True
+    return False
+
+
+def other_root(known: Known) -> Iterator[Finding]:
+    """A policy in the root namespace is the whole mesh's; in another namespace it is that namespace's alone."""
+    if known.green is None:
+        return
+    mine, theirs = mesh.roots_of(known.blue), mesh.roots_of(known.green)
+    for root in sorted(mine - theirs if theirs else ()):
+        policies = [
+            obj
+            for name, objects in known.blue.objects.items()
+            if name.endswith((".security.istio.io", ".telemetry.istio.io", ".extensions.istio.io")) or name in ROOTED
+            for obj in objects
+            if obj["metadata"].get("namespace") == root
+        ]
+        if policies:
+            told = (
+                f"{len(policies)} policies of the whole mesh are in it; green's root namespace is {', '.join(sorted(theirs))}"
+            )
+            remedy = "give both the same `rootNamespace` (MeshConfig), or write the policies into green's"
+            yield finding("BG103", Severity.BLOCKING, f"Namespace {root}", told, remedy)
+
+
+ROOTED = frozenset({"envoyfilters.networking.istio.io", "sidecars.networking.istio.io", "proxyconfigs.networking.istio.io"})
+
+
+def lacking_providers(known: Known) -> Iterator[Finding]:
+    """A policy that asks a provider of the mesh (ext_authz, a tracer) that green's MeshConfig does not define."""
+    green = known.green
+    if green is None or not mesh.mesh_configs(green) or not mesh.mesh_configs(known.blue):
+        return
+    lacking = mesh.providers_of(known.blue) - mesh.providers_of(green)
+    for name in ("authorizationpolicies.security.istio.io", "telemetries.telemetry.istio.io") if lacking else ():
+        resource = known.blue.resources.get(name)
+        for obj in known.blue.of(name) if resource is not None else ():
+            named = sorted(_providers(obj.get("spec")) & lacking)
+            if named and resource and judge.verdict(obj, resource, known).action in WRITTEN:
+                told = f"names provider {', '.join(named)} of blue's MeshConfig; green's has none by that name"
+                yield finding("BG103", Severity.BLOCKING, obj, told, "add it to `extensionProviders` of green's MeshConfig")
+
+
+def _providers(value: Any) -> set[str]:
+    if isinstance(value, list):
+        return set().union(*map(_providers, value))
+    found: set[str] = set()
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in ("provider", "providers"):
+                several = inner if isinstance(inner, list) else [inner]
+                found |= {str(each.get("name")) for each in several if isinstance(each, dict)}
+            found |= _providers(inner)
+    return found
