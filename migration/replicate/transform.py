@@ -17,8 +17,10 @@ from typing import Any
 import orjson
 
 from migration.kinds import DOMAIN, Object
+from migration.replicate import conversion
 from migration.replicate.classes import PLAIN, Action, Verdict
 from migration.replicate.export import Bundle
+from migration.replicate.judge import Item
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 ORIGINAL_REPLICAS = f"{DOMAIN}replicas"
@@ -68,7 +70,20 @@ JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid"
 
 def transform(bundle: Bundle) -> Bundle:
     """Every object of the bundle as it is to be on green."""
-    return replace(bundle, items=[replace(item, obj=for_green(item.obj, item.verdict)) for item in bundle.items])
+    return replace(bundle, items=[_transformed(item, item.resource in bundle.data_in_status) for item in bundle.items])
+
+
+def _transformed(item: Item, status_is_data: bool) -> Item:
+    """With what is changed in it told, and who wrote its status on blue where that is data."""
+    obj, verdict = item.obj, item.verdict
+    if notes := conversion.notes(obj):
+        verdict = replace(verdict, notes=(*verdict.notes, *notes))
+    made = for_green(obj, verdict)
+    writers: frozenset[str] = frozenset()
+    if status_is_data and obj.get("status"):
+        made["status"] = orjson.loads(orjson.dumps(obj["status"]))
+        writers = frozenset(managers_of(obj, "f:status"))
+    return replace(item, obj=made, verdict=verdict, status_writers=writers)
 
 
 def for_green(original: Mapping[str, Any], verdict: Verdict = PLAIN) -> Object:
@@ -356,5 +371,6 @@ RULES: tuple[tuple[frozenset[str] | None, Rule], ...] = (
     (frozenset({"ClusterRole"}), aggregated_role),
     (frozenset({"Pod"}), placed_pod),
     (WORKLOADS, pod_template),
+    *conversion.RULES,
     (None, of_one_cluster),
 )
