@@ -12,8 +12,8 @@ from migration.kinds import Object, Resource
 from migration.model import Finding, Severity
 from migration.replicate import baseline, judge, mesh
 from migration.replicate.classes import WRITTEN, Class, Verdict
+from migration.replicate.compare import compare
 from migration.replicate.known import Known
-from migration.replicate.plan import compare
 from migration.replicate.transform import for_green
 
 GREENS = frozenset({"poddisruptionbudgets.policy", "networkpolicies.networking.k8s.io", *baseline.COMPARED})

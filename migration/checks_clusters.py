@@ -16,29 +16,55 @@ from migration import kinds
 from migration.findings import Found, Scope, finding, full_name, gateways_of, pod_spec, spec_of, workloads
 from migration.kinds import Object
 from migration.model import Severity
-from migration.replicate import baseline
+from migration.removed_apis import instead_of, moved
+from migration.replicate import baseline, conversion
 from migration.replicate.known import Known
 from migration.view import View
 
 # -- 0xx APIs ----------------------------------------------------------------------------------------------------------
 
 
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+# What writes manifests, as kubectl names itself: `kubectl apply` of the client's and of the server's side, and the ways
+# in which the first write may have been made. `kubectl edit` and its like change an object whose manifest stays as it is.
+BY_MANIFEST = frozenset(
+    {"kubectl", "kubectl-client-side-apply", "kubectl-create", "kubectl-replace", "kubectl-last-applied", "before-first-apply"}
+)
+
+
 def written_versions(obj: Mapping[str, Any]) -> dict[str, str]:
-    """apiVersion -> who wrote in it last; the cluster's own controllers do not count, they go with the cluster."""
-    found: dict[str, str] = {}
+    """apiVersion -> who writes in it: of each manager its newest write, since an entry stays for years after its manager
+    has gone over to another version. The cluster's own controllers do not count, they go with the cluster.
+
+    The annotation of `kubectl apply` counts where no manifest has been written in another version since.
+    """
+    newest: dict[str, tuple[str, str]] = {}  # manager -> (time, apiVersion)
     for entry in obj["metadata"].get("managedFields") or ():
         manager = str(entry.get("manager", ""))
-        if not manager.startswith(("kube-", "k3s", "bluegreen-")) and entry.get("apiVersion"):
-            found[entry["apiVersion"]] = f"{manager} at {entry.get('time', 'an unknown time')}"
-    text = (obj["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/last-applied-configuration")
-    if text:
-        try:
-            version = orjson.loads(text).get("apiVersion")
-        except (orjson.JSONDecodeError, AttributeError):
-            version = None
-        if version:
-            found.setdefault(version, "kubectl apply")
+        if manager.startswith(("kube-", "k3s", "bluegreen-")) or not entry.get("apiVersion"):
+            continue
+        who = "kubectl apply" if manager in BY_MANIFEST else manager
+        written = (str(entry.get("time", "")), str(entry["apiVersion"]))
+        if who not in newest or written[0] > newest[who][0] or (written[0] == newest[who][0] and _older(written, newest[who])):
+            newest[who] = written
+    found = {version: f"{who} at {time or 'an unknown time'}" for who, (time, version) in sorted(newest.items())}
+    if "kubectl apply" not in newest and (version := _last_applied_version(obj)):
+        found.setdefault(version, "kubectl apply")
     return found
+
+
+def _older(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Of two versions written in the same second the older one counts: nobody knows which of them was last."""
+    return ("alpha" in one[1], "beta" in one[1], other[1]) > ("alpha" in other[1], "beta" in other[1], one[1])
+
+
+def _last_applied_version(obj: Mapping[str, Any]) -> str | None:
+    text = (obj["metadata"].get("annotations") or {}).get(LAST_APPLIED)
+    try:
+        found = orjson.loads(text) if text else None
+    except orjson.JSONDecodeError:
+        return None
+    return found.get("apiVersion") if isinstance(found, dict) else None
 
 
 def removed_versions(blue: View, green: View, scope: Scope) -> Found:
@@ -48,45 +74,87 @@ def removed_versions(blue: View, green: View, scope: Scope) -> Found:
             if not scope.moves(obj):
                 continue
             for api_version, who in written_versions(obj).items():
-                group, _, version = api_version.rpartition("/")
-                there = green.discovery.served.get((group, obj["kind"]))
-                if there and version not in there:
+                there = _served(api_version, obj["kind"], green)
+                if there and api_version not in there:
                     users[api_version, obj["kind"]].append((kinds.name_of(obj), who))
     for (api_version, kind), found in sorted(users.items()):
-        group = api_version.rpartition("/")[0]
-        served = ", ".join(green.discovery.served[group, kind])
+        there = _served(api_version, kind, green)
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         yield finding(
             "BG001",
             Severity.BLOCKING,
             f"{api_version} {kind}",
-            f"{found[0][0]} was written in it by {found[0][1]}{more}; green serves {served}",
-            f"change the manifests or client to {group + '/' if group else ''}{green.discovery.served[group, kind][0]}",
+            f"{found[0][0]} was written in it by {found[0][1]}{more}; green serves {', '.join(there)}",
+            f"change the manifests or client to {there[0]}",
         )
+
+
+def _served(api_version: str, kind: str, green: View) -> list[str]:
+    """The apiVersions in which green serves a kind, in the group to which it went if it went to another."""
+    group = api_version.rpartition("/")[0]
+    for where in (group, moved(group, kind)):
+        if where is not None and (versions := green.discovery.served.get((where, kind))):
+            return [f"{where}/{version}" if where else version for version in versions]
+    return []
+
+
+# what there are rules for in replicate/conversion.py that may refuse
+OLD_FORMS = (
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    "validatingwebhookconfigurations.admissionregistration.k8s.io",
+    kinds.INGRESS.name,
+)
+
+
+def unwritable(blue: View, _: View, scope: Scope) -> Found:
+    for name in OLD_FORMS:
+        resource = blue.resources.get(name)
+        for obj in blue.of(name):
+            if resource and scope.comes(obj, resource) and (reason := conversion.refused(obj)):
+                yield finding("BG004", Severity.BLOCKING, obj, reason, "change it on blue before it is replicated")
 
 
 # -- 1xx parity --------------------------------------------------------------------------------------------------------
 
 
+def _definitions(view: View) -> dict[tuple[Any, Any], Object]:
+    return {(spec_of(crd).get("group"), (spec_of(crd).get("names") or {}).get("kind")): crd for crd in view.of(kinds.CRD.name)}
+
+
 def missing_kinds(blue: View, green: View, scope: Scope) -> Found:
-    defined = {
-        (spec_of(crd).get("group"), (spec_of(crd).get("names") or {}).get("kind"))
-        for crd in blue.of(kinds.CRD.name)
-        if not str(spec_of(crd).get("group", "")).endswith("istio.io")
-    }
+    """Kinds whose objects are to come along and cannot be written: green serves the kind in no version in which they can be
+    said, and no definition that comes along makes it do so.
+    """
+    defined = blue.once(_definitions)
     for resource in blue.discovery.resources:
         key = (resource.group, resource.kind)
-        objects = [obj for obj in blue.of(resource.name) if scope.moves(obj)]
-        if not objects or key in green.discovery.served or key in defined or kinds.skipped_kind(resource):
+        read = blue.resources.get(resource.name, resource)
+        served = green.discovery.find(read.api_version, read.kind) is not None
+        if served or not blue.of(resource.name) or kinds.skipped_kind(resource):
             continue
         istio = resource.group.endswith("istio.io")
-        yield finding(
-            "BG102" if istio else "BG101",
-            Severity.BLOCKING,
-            f"{resource.api_version} {resource.kind}",
-            f"{len(objects)} on blue, first {full_name(objects[0])}; green does not serve the kind",
-            "install Istio on green" if istio else "install what serves it on green, or remove the objects from blue",
-        )
+        definition = defined.get(key)
+        if definition and key not in green.discovery.served and not istio and scope.comes(definition, kinds.CRD):
+            continue
+        reasons: dict[str, list[Object]] = defaultdict(list)
+        for obj in blue.of(resource.name):
+            if scope.comes(obj, read) and isinstance(why := conversion.into(read, dict(obj), green.discovery), str):
+                reasons[why].append(obj)
+        for why, objects in reasons.items():
+            told = "green does not serve the kind" if key not in green.discovery.served else why
+            if definition and scope.verdict and key not in green.discovery.served:
+                told += f", and its definition does not come along ({scope.verdict(definition, kinds.CRD).reason})"
+            elif instead_of(read.api_version, read.kind) is not None:
+                told = why
+            yield finding(
+                "BG102" if istio else "BG101",
+                Severity.BLOCKING,
+                f"{read.api_version} {resource.kind}",
+                f"{len(objects)} on blue, first {full_name(objects[0])}; {told}",
+                "install Istio on green"
+                if istio
+                else "install what serves it on green, convert the objects, or answer `skip` for them in migration.yaml",
+            )
 
 
 CLASSES = ("storageclasses.storage.k8s.io", "ingressclasses.networking.k8s.io", "priorityclasses.scheduling.k8s.io")

@@ -53,6 +53,7 @@ async def copy(
     """
     from migration.replicate.apply import apply, refuse_unread
     from migration.replicate.export import export
+    from migration.replicate.outcome import Applied
     from migration.replicate.plan import plan
     from migration.replicate.transform import transform
 
@@ -64,13 +65,18 @@ async def copy(
     if context.as_json and not yes:
         say(context, planned.as_json(), [])
         raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
+    if yes:
+        try:
+            refuse_unread(planned.unread, despite_unread, planned.asked)
+        except Held:
+            nothing = Applied(planned.cluster, unread=dict(planned.unread), unanswered=planned.unanswered())
+            say(context, {**planned.as_json(), **nothing.as_json()}, planned.lines())
+            raise
     if planned.of("create", "update", "conflict") or not yes:
-        if yes:
-            refuse_unread(planned.unread, despite_unread)
         confirm(context, yes, planned.lines())
     applied = await apply(planned, green, force=force, despite_unread=despite_unread)
     if applied.writes:
         changed()
-    say(context, {**applied.as_json(), "objects": planned.objects()}, applied.lines())
+    say(context, {**planned.as_json(), **applied.as_json()}, applied.lines())
     if problem := applied.verdict():
         raise problem

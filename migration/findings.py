@@ -6,17 +6,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from migration import kinds
-from migration.kinds import Object
+from migration.kinds import Object, Resource
 from migration.model import Finding, Severity
+from migration.replicate.classes import WRITTEN, Verdict
 from migration.view import View
 
 DOCS = {
     "BG001": "Somebody still writes these objects in a version that green does not serve: it will fail on green.",
+    "BG002": "A kind could not be listed: what is to be found among its objects is not known.",
     "BG003": "An aggregated API whose server is away hides its objects from every check.",
+    "BG004": "It may be kept on blue, since it is there; nobody may make it anew: green will refuse it.",
     "BG101": "Objects of this kind exist on blue, green does not serve it and its definition does not come along.",
     "BG102": "Istio's routes are how services are moved; green must serve them.",
     "BG110": "Named by workloads, but neither cluster has it.",
@@ -55,6 +58,12 @@ class Scope:
 
     baseline_namespaces: tuple[str, ...] = kinds.BASELINE_NAMESPACES
     singletons: frozenset[str] = frozenset()
+    # what `replicate` would do with an object; None: it is not at hand
+    verdict: Callable[[Object, Resource], Verdict] | None = field(default=None, compare=False)
+
+    def comes(self, obj: Object, resource: Resource) -> bool:
+        """Whether `replicate` would write it to green."""
+        return self.moves(obj) and (self.verdict is None or self.verdict(obj, resource).action in WRITTEN)
 
     def moves(self, obj: Mapping[str, Any]) -> bool:
         return obj["metadata"].get("namespace") not in self.baseline_namespaces

@@ -176,6 +176,7 @@ WAVES: tuple[tuple[str, str], ...] = (
     ),
 )
 _WAVE_OF = {name: number for number, (_, names) in enumerate(WAVES) for name in names.split()}
+NAMED = frozenset({*_WAVE_OF, *SKIPPED_KINDS})  # kinds that are known by name, whatever a cluster serves
 CUSTOM_WAVE = next(number for number, (title, _) in enumerate(WAVES) if title == "custom objects")
 
 

@@ -11,7 +11,8 @@ twice, 6xx identities in AWS.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from migration import checks_baseline, findings, kinds
@@ -26,6 +27,7 @@ from migration.replicate.admission import nobody_answers
 from migration.replicate.baseline import COMPARED_GROUPS
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.export import GREENS, read
+from migration.replicate.judge import verdict
 from migration.replicate.known import Known
 from migration.view import View, look
 
@@ -35,6 +37,7 @@ _CLASSES = clusters.CLASSES
 _CLASSED = (*_CLASSES, "persistentvolumeclaims", "ingresses.networking.k8s.io", *_WORKLOADS)
 CHECKS: tuple[Check, ...] = (
     Check("BG001", Severity.BLOCKING, clusters.removed_versions, ("*",)),
+    Check("BG004", Severity.BLOCKING, clusters.unwritable, clusters.OLD_FORMS),
     Check("BG101", Severity.BLOCKING, clusters.missing_kinds, ("*", kinds.CRD.name)),
     Check("BG110", Severity.WARNING, clusters.dangling_classes, _CLASSED, _CLASSES),
     Check("BG111", Severity.WARNING, clusters.differing_classes, _CLASSES, _CLASSES),
@@ -79,7 +82,8 @@ async def preflight(
     known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
     facts = await identity.learn(known, blue, green, aws)
     checks = (*CHECKS, *identity.checks(known, facts))
-    return judged(mine, theirs, Scope(singletons=known.singletons), checks, ignore, known)
+    scope = Scope(singletons=known.singletons, verdict=lambda obj, resource: verdict(obj, resource, known))
+    return judged(mine, theirs, scope, checks, ignore, known)
 
 
 def judged(
@@ -92,11 +96,15 @@ def judged(
 ) -> list[Finding]:
     """Pure: the checks over what was read, with waivers. `known`: what `replicate` would know, to tell what it asks."""
     found: list[Finding] = [*of_the_judge(known), *checks_baseline.findings(known)] if known is not None else []
+    ignored = frozenset(ignore)
+    lacking: dict[tuple[str, str], list[Check]] = defaultdict(list)  # (cluster, kind) -> the checks that cannot do without
     for check in checks:
         unread = _unread(check, blue, green)
-        found += unread
+        for kind in unread:
+            lacking[kind].append(check)
         if not unread:
             found += check.run(blue, green, scope)
+    found += _unknown(lacking, {view.name: view for view in (blue, green)}, ignored)
     for view in (blue, green):
         for group in view.discovery.stale:
             if view is blue and known is not None and nobody_answers(group, known):
@@ -112,7 +120,6 @@ def judged(
                     findings.DOCS["BG003"],
                 )
             )
-    ignored = frozenset(ignore)
     order = {Severity.BLOCKING: 0, Severity.WARNING: 1, Severity.INFO: 2}
     states = {"fail": 0, "unknown": 0, "waived": 1}
     told = [_waived(finding, ignored) for finding in found]
@@ -125,20 +132,31 @@ def _waived(finding: Finding, ignored: frozenset[str]) -> Finding:
     return finding
 
 
-def _unread(check: Check, blue: View, green: View) -> list[Finding]:
+def _unread(check: Check, blue: View, green: View) -> list[tuple[str, str]]:
+    """(cluster, kind) of what this check needs and nobody could list."""
     told = []
     for view, names in ((blue, check.blue), (green, check.green)):
-        problems = view.problems if "*" in names else {n: view.problems[n] for n in names if n in view.problems}
-        for name, reason in sorted(problems.items()):
-            told.append(
-                Finding(
-                    check.code,
-                    check.severity,
-                    "unknown",
-                    name,
-                    f"cluster {view.name}: could not be listed: {reason}",
-                    "let the user of this kubeconfig list it, then run `bluegreen preflight` again",
-                    findings.DOCS[check.code],
-                )
-            )
+        told += [(view.name, kind) for kind in (view.problems if "*" in names else names) if kind in view.problems]
     return told
+
+
+def _unknown(
+    lacking: Mapping[tuple[str, str], Sequence[Check]], views: Mapping[str, View], ignored: frozenset[str]
+) -> Iterator[Finding]:
+    """One finding for each kind that could not be listed, as grave as the gravest check that needs it; waived where all of
+    these are.
+    """
+    grave = (Severity.BLOCKING, Severity.WARNING, Severity.INFO)
+    for (cluster, kind), checks in sorted(lacking.items()):
+        counted = [check for check in checks if not ignored & {check.code, f"{check.code}:{kind}"}]
+        told = Finding(
+            "BG002",
+            min((check.severity for check in counted or checks), key=grave.index),
+            "unknown" if counted else "waived",
+            kind,
+            f"cluster {cluster}: could not be listed, so {', '.join(sorted({c.code for c in checks}))} are not known: "
+            + views[cluster].problems[kind].removeprefix(f"cluster {cluster}: "),
+            "let the user of this kubeconfig list it, then run `bluegreen preflight` again",
+            findings.DOCS["BG002"],
+        )
+        yield told

@@ -63,13 +63,14 @@ async def look(
     objects: dict[str, list[Object]] = {}
     problems: dict[str, str] = {}
     resources: dict[str, Resource] = {}
+    gone: list[Resource] = []
 
     async def one(resource: Resource, metadata_only: bool) -> None:
         resources[resource.name] = resource
         try:
             listing = await server.list(resource, metadata_only=metadata_only)
         except NotFound:
-            objects[resource.name] = []  # a definition that went since discovery
+            gone.append(resource)
         except BluegreenError as problem:
             problems[resource.name] = str(problem)
         else:
@@ -84,4 +85,11 @@ async def look(
         elif heads(resource):
             tasks.append(one(version(resource, discovery), True))
     await asyncio.gather(*tasks)
+    if gone:
+        now = await server.discover(fresh=True)
+        for resource in gone:  # a definition that went since discovery has no objects; one that did not, has some maybe
+            if now.find(resource.api_version, resource.kind) is None:
+                objects[resource.name] = []
+            else:
+                problems[resource.name] = f"cluster {server.name}: serves {resource.name} and answers 404 when they are listed"
     return View(server.name, discovery, objects, problems, resources)

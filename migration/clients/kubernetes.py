@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import orjson
 
 from migration.clients import discreet
+from migration.clients.discovery import preferred_first, read_by_group, read_discovery
 from migration.clients.kubeconfig import Access, load, run_exec_plugin
 from migration.clients.limiter import Limiter
-from migration.errors import Conflict, Forbidden, NotFound, Rejected, Unreachable
+from migration.errors import BluegreenError, Conflict, Forbidden, NotFound, Rejected, Unreachable
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Listing
 
@@ -256,13 +257,43 @@ class Kubernetes:
         return issuer
 
     async def discover(self, *, fresh: bool = False) -> Discovery:
-        """What the server serves, in two requests (aggregated discovery); remembered until asked for afresh."""
+        """What the server serves, in two requests (aggregated discovery), or in one for each group where it is older than
+        1.26; remembered until asked for afresh.
+        """
         if self._discovery is None or fresh:
             core, groups = await asyncio.gather(
                 self.request("GET", "/api", accept=DISCOVERY), self.request("GET", "/apis", accept=DISCOVERY)
             )
-            self._discovery = read_discovery([*core.get("items", ()), *groups.get("items", ())])
+            if "items" in core and "items" in groups:
+                found = read_discovery([*core["items"], *groups["items"]])
+            else:
+                found = await self._discover_by_group(core, groups)
+            if ("", "Namespace") not in found.served:
+                raise Rejected(
+                    f"cluster {self.name}: {self.access.server} serves no namespaces: nothing can be read of it",
+                    remedy=f"check that {self.access.source}, context {self.access.context} leads to its API server",
+                )
+            self._discovery = found
         return self._discovery
+
+    async def _discover_by_group(self, core: Object, groups: Object) -> Discovery:
+        versions = preferred_first(core, groups)
+        answers = await asyncio.gather(
+            *(self.request("GET", path) for path in versions.values()),
+            return_exceptions=True,
+        )
+        served: dict[str, Object] = {}
+        stale: list[str] = []
+        for group_version, answer in zip(versions, answers, strict=True):
+            if isinstance(answer, NotFound):
+                continue  # a definition that went meanwhile
+            if isinstance(answer, BluegreenError):
+                stale.append(group_version)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                served[group_version] = answer
+        return read_by_group(served, stale)
 
     # -- the wire ------------------------------------------------------------------------------------------------------
 
@@ -489,33 +520,3 @@ def _wait_seconds(retry_after: str | None, attempt: int) -> float:
     except ValueError:
         asked = 0.0
     return min(LONGEST_WAIT_SECONDS, max(asked, 0.1 * float(1 << attempt)))
-
-
-def read_discovery(groups: Sequence[Mapping[str, Any]]) -> Discovery:
-    """Aggregated discovery documents -> resources. The first version of a group is the one the server prefers."""
-    resources: list[Resource] = []
-    served: dict[tuple[str, str], list[str]] = {}
-    stale: list[str] = []
-    for group in groups:
-        group_name = (group.get("metadata") or {}).get("name", "")
-        for version in group.get("versions") or ():
-            if version.get("freshness") == "Stale":
-                stale.append(f"{group_name}/{version['version']}")
-            for entry in version.get("resources") or ():
-                kind = (entry.get("responseKind") or {}).get("kind")
-                if not kind:
-                    continue
-                key = (group_name, kind)
-                if key not in served:
-                    resources.append(
-                        Resource(
-                            group_name,
-                            version["version"],
-                            kind,
-                            entry["resource"],
-                            entry.get("scope") == "Namespaced",
-                            frozenset(entry.get("verbs") or ()),
-                        )
-                    )
-                served.setdefault(key, []).append(version["version"])
-    return Discovery(tuple(resources), {key: tuple(versions) for key, versions in served.items()}, tuple(stale))

@@ -10,122 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from migration import kinds
-from migration.errors import BluegreenError, Conflict, Forbidden, Held, NotFound, Rejected, Unreachable
-from migration.kinds import Object
+from migration.errors import BluegreenError, Conflict, NotFound, Rejected, Unreachable
+from migration.kinds import Object, Resource
 from migration.ports import Kubernetes
-from migration.replicate.classes import Verdict
-from migration.replicate.plan import Change, Plan, Wait, answers_wanted, awaited_lines
+from migration.replicate import refusal
+from migration.replicate.compare import Change, Wait, after_writing, key_of
+from migration.replicate.outcome import Applied, Failure, refuse_unread
+from migration.replicate.plan import Plan, names_refused, not_kept
+
+__all__ = ["Applied", "Failure", "applied_entries", "apply", "merged", "refuse_unread", "refused_by_typing"]
 
 ESTABLISHED_SECONDS = 60.0
+SERVED_SECONDS = 10.0
 POLL_SECONDS = 0.1
 AT_ONCE = 64  # handed to the client, which finds out itself how many of them the server bears
 MOST_SILENT = 20  # objects in a row that an unreachable green costs its time-out; the rest are not tried any more
 MANAGER = kinds.REPLICATE
 
 Progress = Callable[[int, int, str], None]  # done, of how many, what has just been written
-
-
-@dataclass(frozen=True)
-class Failure:
-    object: str
-    reason: str
-    remedy: str
-    temporary: bool = False
-
-
-@dataclass
-class Applied:
-    """What came of it. `writes` counts requests that wrote, so that "nothing to do" can be told from "done again"."""
-
-    cluster: str
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    writes: int = 0
-    applied: list[str] = field(default_factory=list)  # what was written, in the order of writing
-    fallbacks: list[str] = field(default_factory=list)  # objects that server-side apply refuses: written by create or replace
-    failures: list[Failure] = field(default_factory=list)
-    conflicts: list[Failure] = field(default_factory=list)
-    held: list[Failure] = field(default_factory=list)
-    lacking: int = 0  # of what is held: what green should have and lacks
-    unanswered: list[tuple[str, Verdict]] = field(default_factory=list)  # what a person has to say something about
-    awaited: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by tool: what it has to bring to green, and has not
-    unread: dict[str, str] = field(default_factory=dict)  # kinds that could not be read: nothing is known of their objects
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        return self.verdict() is None
-
-    def as_json(self) -> dict[str, Any]:
-        told = {name: [vars(f) for f in getattr(self, name)] for name in ("failures", "conflicts", "held")}
-        return {
-            "cluster": self.cluster,
-            "created": self.created,
-            "updated": self.updated,
-            "unchanged": self.unchanged,
-            "writes": self.writes,
-            "applied": self.applied,
-            "fallbacks": self.fallbacks,
-            "awaited": {tool: list(names) for tool, names in self.awaited.items()},
-            "unread": self.unread,
-            "unanswered": {name: verdict.add(name) for name, verdict in self.unanswered},
-            "seconds": round(self.seconds, 3),
-            **told,
-        }
-
-    def lines(self) -> list[str]:
-        """For people: the numbers, then each object and kind that did not come along."""
-        numbers = f"{self.created} created, {self.updated} updated, {self.unchanged} unchanged in {self.seconds:.1f} s"
-        left = [
-            f"  {mark} {f.object}: {f.reason}\n      {f.remedy}"
-            for mark, failures in (("FAILED", self.failures), ("CONFLICT", self.conflicts), ("held", self.held))
-            for f in failures
-        ]
-        unread = [f"  UNREAD {kind}: {why}" for kind, why in sorted(self.unread.items())]
-        return [numbers, *left, *answers_wanted(self.unanswered), *awaited_lines(self.awaited), *unread]
-
-    def verdict(self) -> BluegreenError | None:
-        """What to end with: green lacks something that it should have, or nobody said what is to become of something."""
-        if self.failures:
-            return BluegreenError(
-                f"{len(self.failures)} objects could not be written", remedy="mend them and `bluegreen replicate` again"
-            )
-        lacks = [
-            (len(self.conflicts), "objects in conflict", "settle the conflicts (or --force)"),
-            (self.lacking, "objects held", "see what holds each of them"),
-            (len(self.unanswered), "objects without an answer", "add the lines above to migration.yaml"),
-            *(
-                (len(names), f"objects that {tool} deploys", f"let {tool} deploy to {self.cluster}")
-                for tool, names in self.awaited.items()
-            ),
-            (len(self.unread), "kinds that could not be read", "let the kubeconfigs' users list these kinds"),
-        ]
-        told = [(f"{count} {what}", remedy) for count, what, remedy in lacks if count]
-        if not told:
-            return None
-        return Held(
-            f"cluster {self.cluster} lacks what blue has: {', '.join(what for what, _ in told)}",
-            remedy=f"{', '.join(remedy for _, remedy in told)}, then `bluegreen replicate` again",
-        )
-
-
-def refuse_unread(unread: Mapping[str, str], despite: Iterable[str]) -> None:
-    """Held where a kind was not read and not named: what its objects own or need could not be told from anything else."""
-    named = frozenset(despite)
-    left = {kind: why for kind, why in unread.items() if "all" not in named and kind.partition(" on ")[0] not in named}
-    if left:
-        told = "; ".join(f"{kind}: {why}" for kind, why in sorted(left.items()))
-        words = " ".join(f"--despite-unread {kind}" for kind in sorted({kind.partition(" on ")[0] for kind in left}))
-        raise Held(
-            f"nothing was written: {len(left)} kinds could not be read: {told}",
-            remedy=f"let the kubeconfig's user list them, or go on without: {words}",
-        )
 
 
 async def apply(
@@ -139,9 +45,9 @@ async def apply(
     """Does what the plan says. `force` takes over fields that others own (conflicts of the plan are then written as
     well); `despite_unread` names the kinds without which it may go on, "all" for every one.
     """
-    refuse_unread(plan.unread, despite_unread)
+    refuse_unread(plan.unread, despite_unread, plan.asked)
     began = time.monotonic()
-    applied = Applied(plan.cluster, unread=dict(plan.unread), unanswered=plan.unanswered())
+    applied = Applied(plan.cluster, unread=dict(plan.unread), unanswered=plan.unanswered(), notes=plan.notes())
     applied.awaited = dict(plan.awaited)
     todo: list[Change] = []
     for change in plan.changes:
@@ -153,9 +59,11 @@ async def apply(
         elif change.action == "held":
             applied.lacking += change.wait not in (Wait.ANSWER, Wait.EDGE)
             if change.wait is not Wait.ANSWER:  # told with the line to add
-                applied.held.append(Failure(change.name, change.reason, _held_remedy(change)))
+                applied.held.append(Failure(change.name, change.reason, refusal.held_remedy(change)))
         else:
             applied.unchanged += 1
+            if change.wait is Wait.DROPPED:
+                applied.dropped.append(_dropped(change))
     done = silent = 0
 
     places = asyncio.Semaphore(AT_ONCE)
@@ -169,7 +77,7 @@ async def apply(
         try:
             if silent >= MOST_SILENT:
                 raise Unreachable(f"not tried: cluster {green.name} did not answer the last {silent} objects")
-            await _write(change, green, applied, force=force)
+            answer = await _write(change, green, applied, force=force)
             silent = 0
         except Conflict as problem:
             applied.conflicts.append(_failure(change, problem))
@@ -180,6 +88,12 @@ async def apply(
             applied.failures.append(_failure(change, problem))
         else:
             applied.applied.append(change.name)
+            written.append(change)
+            kept = after_writing(change, answer)
+            if kept.wait is Wait.DROPPED:
+                applied.dropped.append(_dropped(kept))
+            elif kept.paths:
+                applied.notes.append((kept.name, not_kept(kept.paths)))
             if change.action == "create":
                 applied.created += 1
             else:
@@ -190,45 +104,69 @@ async def apply(
         return None
 
     later: list[Change] = []
+    written: list[Change] = []
     for number in range(len(kinds.WAVES)):
         wave = [change for change in todo if kinds.wave(change.resource) == number]
         if not wave:
             continue
         later += [c for c in await asyncio.gather(*(one(change, False) for change in wave)) if c is not None]
         if number == 0:
-            await _definitions_established(wave, green)
+            applied.failures += await _definitions_established(wave, green)
     # once more: an object may have been refused for want of one of a later wave (a webhook's server, a class, an
     # account)
     await asyncio.gather(*(one(change, True) for change in later))
-    for told in (applied.failures, applied.conflicts, applied.held):
+    await _still_there(written, green, applied)
+    for told in (applied.failures, applied.conflicts, applied.held, applied.dropped):
         told.sort(key=lambda f: f.object)
     applied.fallbacks.sort()
     applied.seconds = time.monotonic() - began
     return applied
 
 
-async def _write(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> None:
+async def _still_there(written: Iterable[Change], green: Kubernetes, applied: Applied) -> None:
+    """Looks whether what was created is on green: something there may delete it as soon as it comes."""
+    created: dict[Resource, list[Change]] = {}
+    for change in written:
+        if change.action == "create":
+            created.setdefault(change.resource, []).append(change)
+
+    async def look(resource: Resource, changes: list[Change]) -> None:
+        try:
+            there = {key_of(obj) for obj in (await green.list(resource, metadata_only=True)).items}
+        except BluegreenError as problem:
+            applied.unread[f"{resource.name} on {green.name}"] = f"written, and could not be read back: {problem}"
+            return
+        for change in changes:
+            if key_of(change.obj) not in there:
+                applied.created -= 1
+                reason = "created, and gone again: something on green deletes it"
+                remedy = f"see which controller of green does (its audit log, `kubectl get events -A`); then {refusal.AGAIN}"
+                applied.failures.append(Failure(change.name, reason, remedy))
+
+    await asyncio.gather(*(look(resource, changes) for resource, changes in created.items()))
+
+
+async def _write(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> Object:
+    """The object as green's API server answered."""
     if kinds.wave(change.resource) == kinds.CUSTOM_WAVE:
         # an API server serves a definition's objects a moment after it calls it established
-        await _until_served(lambda: _create_or_apply(change, green, applied, force=force))
-    else:
-        await _create_or_apply(change, green, applied, force=force)
+        return await _until_served(lambda: _create_or_apply(change, green, applied, force=force))
+    return await _create_or_apply(change, green, applied, force=force)
 
 
-async def _create_or_apply(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> None:
+async def _create_or_apply(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> Object:
     """What green lacks is created, which costs an API server a third less than applying it; all else is applied."""
     if change.action == "create":
         try:
             applied.writes += 1
-            await green.create(change.resource, change.obj, manager=MANAGER, repeatable=True)
-            return
+            return await green.create(change.resource, change.obj, manager=MANAGER, repeatable=True)
         except Conflict as problem:
             if not problem.exists:
                 raise
             # made since the plan (a controller's default account, a first try whose answer was lost): as any other
     elif change.live is not None:
         await _own_by_apply(change, green, applied)
-    await _apply(change, green, applied, force=force)
+    return await _apply(change, green, applied, force=force)
 
 
 async def _own_by_apply(change: Change, green: Kubernetes, applied: Applied) -> None:
@@ -265,16 +203,17 @@ def applied_entries(live: Mapping[str, Any]) -> list[Object] | None:
     return [e for e in entries if e not in ours] + [{**ours[-1], "operation": "Apply", "fieldsV1": fields}]
 
 
-async def _apply(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> None:
+async def _apply(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> Object:
     try:
         applied.writes += 1
-        await green.apply(change.resource, change.obj, manager=MANAGER, force=force or change.force)
+        return await green.apply(change.resource, change.obj, manager=MANAGER, force=force or change.force)
     except Rejected as problem:
         if not refused_by_typing(problem):
             raise
         applied.writes += 1
-        await _create_or_replace(change, green)
+        answer = await _create_or_replace(change, green)
         applied.fallbacks.append(change.name)
+        return answer
 
 
 def refused_by_typing(problem: Rejected) -> bool:
@@ -285,17 +224,15 @@ def refused_by_typing(problem: Rejected) -> bool:
     return "typed patch" in text or "duplicate entries for key" in text or "field not declared in schema" in text
 
 
-async def _create_or_replace(change: Change, green: Kubernetes) -> None:
+async def _create_or_replace(change: Change, green: Kubernetes) -> Object:
     resource, obj = change.resource, change.obj
     meta = obj["metadata"]
     for _ in range(3):
         live = await green.find(resource, meta.get("namespace"), meta["name"])
         try:
             if live is None:
-                await green.create(resource, obj, manager=MANAGER)
-            else:
-                await green.replace(resource, merged(obj, live), manager=MANAGER)
-            return
+                return await green.create(resource, obj, manager=MANAGER)
+            return await green.replace(resource, merged(obj, live), manager=MANAGER)
         except Conflict:
             continue  # made or changed by somebody meanwhile: read it again
     raise Rejected(f"cluster {green.name}: {change.name} changes faster than it can be replaced")
@@ -310,59 +247,61 @@ def merged(wanted: Object, live: Object) -> Object:
     return result
 
 
-async def _until_served(write: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10.0
+async def _until_served(write: Callable[[], Awaitable[Object]]) -> Object:
+    deadline = time.monotonic() + SERVED_SECONDS
     while True:
         try:
-            await write()
-            return
-        except NotFound:
-            if time.monotonic() > deadline:
+            return await write()
+        except NotFound as problem:
+            if time.monotonic() > deadline or "namespaces" in str(problem):
                 raise
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _definitions_established(wave: list[Change], green: Kubernetes) -> None:
-    """Waits until green serves the definitions just written; what does not come in time fails with its objects."""
-    waited = {change.obj["metadata"]["name"] for change in wave if change.resource.kind == kinds.CRD.kind}
+async def _definitions_established(wave: list[Change], green: Kubernetes) -> list[Failure]:
+    """Waits until green serves the definitions just written; one that it does not serve is there and useless."""
+    waited = {change.obj["metadata"]["name"]: change for change in wave if change.resource.kind == kinds.CRD.kind}
     deadline = time.monotonic() + ESTABLISHED_SECONDS
-    while waited and time.monotonic() < deadline:
-        found = await green.list(kinds.CRD)
-        for obj in found.items:
+    failures = []
+    why = "green has not established it"
+    while waited:
+        try:
+            found = (await green.list(kinds.CRD)).items
+        except BluegreenError as problem:
+            found, why = [], f"whether green has established it could not be read: {problem}"
+        there = {obj["metadata"]["name"] for obj in found}
+        for obj in found:
+            name = obj["metadata"]["name"]
             conditions = (obj.get("status") or {}).get("conditions") or ()
-            if any(c.get("type") == "Established" and c.get("status") == "True" for c in conditions):
-                waited.discard(obj["metadata"]["name"])
-        if waited:
-            await asyncio.sleep(POLL_SECONDS)
+            if name in waited and (refused := names_refused(obj)):
+                remedy = f"`kubectl get crd` on green: remove or rename the other definition, then {refusal.AGAIN}"
+                failures.append(Failure(waited.pop(name).name, refused, remedy))
+            elif any(c.get("type") == "Established" and c.get("status") == "True" for c in conditions):
+                waited.pop(name, None)
+        if found:
+            for name in waited.keys() - there:
+                del waited[name]  # it was refused, which is told with the object
+        if not waited or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(POLL_SECONDS)
+    remedy = f"`kubectl get crd NAME -o yaml` on green says why under status.conditions; then {refusal.AGAIN}"
+    failures += [
+        Failure(change.name, f"{why} within {ESTABLISHED_SECONDS:g} s", remedy.replace("NAME", name))
+        for name, change in waited.items()
+    ]
+    return failures
+
+
+def _dropped(change: Change) -> Failure:
+    definition = f"{change.resource.plural}.{change.resource.group}"
+    remedy = f"compare `kubectl get crd {definition} -o yaml` of both clusters; with blue's on green, {refusal.AGAIN}"
+    return Failure(change.name, change.reason, remedy)
 
 
 def _failure(change: Change, problem: BluegreenError) -> Failure:
-    remedy = problem.remedy or ""
-    if isinstance(problem, Conflict):
-        remedy = remedy or "settle it on green, or run `bluegreen replicate --force` to take the fields over"
-        reason = (
-            f"owned by {', '.join(problem.managers)}: {', '.join(problem.fields[:6])}" if problem.managers else str(problem)
-        )
-        return Failure(change.name, reason, remedy)
-    if isinstance(problem, Rejected) and "immutable" in str(problem):
-        remedy = remedy or "delete it on green and run `bluegreen replicate` again: this kind cannot be changed in place"
-    elif isinstance(problem, Forbidden):
-        remedy = remedy or "let the user of green's kubeconfig write this kind, or leave its namespace out"
-    elif isinstance(problem, NotFound):
-        remedy = remedy or "its definition or namespace is not on green: see the failures above it"
-    return Failure(
-        change.name,
-        str(problem),
-        remedy or "mend the object on blue or on green and run `bluegreen replicate` again",
-        isinstance(problem, Unreachable),
-    )
-
-
-def _held_remedy(change: Change) -> str:
-    match change.wait:
-        case Wait.UNSERVED:
-            return "install what serves it on green, or convert the object; then run `bluegreen replicate` again"
-        case Wait.EDGE:
-            return "nothing to do here"
-        case _:
-            return "run `bluegreen replicate` again"
+    meta = change.obj["metadata"]
+    if isinstance(problem, Conflict) and problem.managers:
+        remedy = problem.remedy or "settle it on green, or run `bluegreen replicate --force` to take the fields over"
+        return Failure(change.name, f"owned by {', '.join(problem.managers)}: {', '.join(problem.fields[:6])}", remedy)
+    remedy = problem.remedy or refusal.remedy(problem, change.resource, meta.get("namespace"), meta["name"])
+    return Failure(change.name, str(problem), remedy, isinstance(problem, Unreachable))

@@ -69,6 +69,34 @@ def _list_differences(wanted: list[Any], live: list[Any], fields: tuple[Mapping[
             yield from differences(ours, theirs, tuple(f[step] for f in fields if step in f), (*path, step))
 
 
+def dropped(wanted: Any, live: Any, path: Path = ()) -> Iterator[Path]:
+    """Paths of what was written and is not there at all: a field that green's schema does not know, or that a webhook took
+    away. What is there with another value is not among them.
+    """
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        for key, value in wanted.items():
+            if key in live:
+                yield from dropped(value, live[key], (*path, f"f:{key}"))
+            elif value not in (None, {}, []):
+                yield (*path, f"f:{key}")
+    elif isinstance(wanted, list) and isinstance(live, list):
+        for index, ours in enumerate(wanted):
+            beside = live[index : index + 1]  # a list that others add to keeps ours somewhere else in it
+            if any(next(dropped(ours, theirs), None) is None for theirs in (*beside, *live) if _alike(ours, theirs)):
+                continue
+            if beside and isinstance(ours, dict) and isinstance(beside[0], dict):
+                yield from dropped(ours, beside[0], (*path, f"i:{index}"))
+            elif len(live) < len(wanted):
+                yield path
+                return
+
+
+def _alike(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, dict) or isinstance(theirs, dict):
+        return isinstance(ours, dict) and isinstance(theirs, dict)
+    return bool(ours == theirs)
+
+
 class _Keys:
     """The keys of a keyed list (`k:{"containerPort":80,"protocol":"TCP"}`), found by the items that they mean.
 

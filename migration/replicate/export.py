@@ -15,7 +15,7 @@ from migration import kinds
 from migration.errors import BluegreenError
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
-from migration.replicate import actuators, judge
+from migration.replicate import actuators, conversion, judge
 from migration.replicate.admission import nobody_answers
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.classes import WRITTEN
@@ -54,7 +54,8 @@ class Skipped:
 @dataclass(frozen=True)
 class Bundle:
     """Objects on their way from one cluster to the other: `items` are to be written, `left` are not, by their verdicts;
-    `kinds_left` are never copied. `unread`: kinds that could not be listed, with the reason.
+    `kinds_left` are never copied. `unread`: kinds that could not be listed, with the reason; `asked`: the kinds that were
+    asked for; `data_in_status`: those whose status is written like any other field.
     """
 
     cluster: str
@@ -63,6 +64,8 @@ class Bundle:
     kinds_left: list[Skipped] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)
     green: View | None = None
+    asked: tuple[Resource, ...] = ()
+    data_in_status: frozenset[Resource] = frozenset()
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -89,7 +92,8 @@ async def export(
     known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
     items: list[Item] = []
     left: list[Item] = []
-    for item in await _whole(blue, judge.everything(known), known):
+    unread = dict(mine.problems)
+    for item in await _whole(blue, judge.everything(known), known, unread):
         (items if item.verdict.action in WRITTEN else left).append(item)
     if known.choices.answers or known.choices.istio_revision:
         judge.refuse_wrong_answers(known, {item.name: item.verdict for item in (*items, *left)})
@@ -98,9 +102,9 @@ async def export(
         for resource in mine.discovery.resources
         if (reason := kinds.skipped_kind(resource))
     ]
-    unread = dict(mine.problems)
     unread |= {group: "its API server does not answer" for group in mine.discovery.stale if not _nothing_there(group, known)}
-    return Bundle(blue.name, items, left, kinds_left, unread, theirs)
+    asked = mine.discovery.resources
+    return Bundle(blue.name, items, left, kinds_left, unread, theirs, asked, conversion.data_in_status(mine))
 
 
 async def read(blue: Kubernetes, green: Discovery | None = None, more: frozenset[str] = frozenset()) -> View:
@@ -109,12 +113,10 @@ async def read(blue: Kubernetes, green: Discovery | None = None, more: frozenset
     is a sign. `more`: kinds that are read whole in any case.
     """
     discovery = await blue.discover()
-    wanted = [
-        r for r in discovery.resources if kinds.skipped_kind(r) is None and (r.group, r.kind) != ("extensions", "Ingress")
-    ]
+    wanted = [r for r in discovery.resources if kinds.skipped_kind(r) is None and not conversion.mirrored(r, discovery)]
 
     def version(resource: Resource, there: Discovery) -> Resource:
-        return _common_version(resource, there, green)
+        return conversion.version_to_read(resource, there, green)
 
     seen = await look(
         blue,
@@ -152,23 +154,18 @@ def _nothing_there(group_version: str, known: Known) -> bool:
     return f"*.{group_version.partition('/')[0]}" in kinds.SKIPPED_KINDS or nobody_answers(group_version, known)
 
 
-def _common_version(resource: Resource, blue: Discovery, green: Discovery | None) -> Resource:
-    key = (resource.group, resource.kind)
-    there = green.served.get(key, ()) if green else ()
-    if not there or resource.version in there or green is None:
-        return resource
-    for version in blue.served[key]:
-        if version in there:
-            return blue.in_version(*key, version)
-    return resource
-
-
-async def _whole(blue: Kubernetes, items: Iterable[Item], known: Known) -> list[Item]:
-    """Of kinds that were read by their metadata, the few that would be copied are read whole, and judged again."""
+async def _whole(blue: Kubernetes, items: Iterable[Item], known: Known, unread: dict[str, str]) -> list[Item]:
+    """Of kinds that were read by their metadata, the few that would be copied are read whole, and judged again. One that
+    went since is not on blue any more, one that cannot be fetched makes its kind `unread`.
+    """
 
     async def one(item: Item) -> Object | None:
         meta = item.obj["metadata"]
-        return await blue.find(item.resource, meta.get("namespace"), meta["name"])
+        try:
+            return await blue.find(item.resource, meta.get("namespace"), meta["name"])
+        except BluegreenError as problem:
+            unread[item.resource.name] = str(problem)
+            return None
 
     done: list[Item] = []
     heads: list[Item] = []

@@ -35,11 +35,14 @@ SignOf = Callable[[Object, Resource, Known], Sign | None]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One object on its way, with what is to become of it."""
+    """One object on its way, with what is to become of it. `status_writers`: who wrote its status on blue, where that is
+    data.
+    """
 
     resource: Resource
     obj: Object = field(repr=False)  # may be a Secret
     verdict: Verdict = PLAIN
+    status_writers: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -49,6 +52,17 @@ class Item:
 def unasked(obj: Object, resource: Resource, known: Known) -> Sign | None:
     reason = why_unasked(known.choices, obj, resource)
     return Sign(Class.UNASKED, reason) if reason else None
+
+
+def _going_namespaces(known: Known) -> frozenset[str]:
+    return frozenset(n["metadata"]["name"] for n in known.blue.of("namespaces") if n["metadata"].get("deletionTimestamp"))
+
+
+def going(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    """A namespace that hangs in Terminating still has objects that nobody has begun to delete."""
+    if obj["metadata"].get("namespace") in known.once(_going_namespaces):
+        return Sign(Class.GOING, "its namespace is being deleted")
+    return None
 
 
 def singleton(obj: Object, resource: Resource, known: Known) -> Sign | None:
@@ -65,6 +79,7 @@ def asks_a_server(obj: Object, resource: Resource, known: Known) -> Sign | None:
 
 SIGNS: tuple[SignOf, ...] = (
     unasked,
+    going,
     actuators.in_baseline,
     baseline.sign,
     owners.sign,

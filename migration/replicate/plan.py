@@ -4,39 +4,31 @@ to somebody else.
 One LIST for each kind on green and a comparison here; no request per object. Objects that are as they should be are not
 written again, so a second run of `replicate` sends no PATCH at all.
 
-Each object we write carries the annotation `bluegreen.io/applied`: a hash of what was wanted. It tells "blue changed"
-from "green does not keep this field" (an admission webhook altered it, the newer API dropped it), which would otherwise
-be written again forever.
+What is held says why and for what it waits (compare.Wait): the order of questions is whether green serves the kind,
+whether the namespace or the definition is on its way out there, whether anybody may still make such an object, and only
+then what differs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Any, Literal
-
-import orjson
+from typing import Any
 
 from migration import kinds
 from migration.errors import BluegreenError, NotFound
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
-from migration.replicate import work
-from migration.replicate.baseline import apart
-from migration.replicate.classes import PLAIN, Action, Class, Verdict
-from migration.replicate.difference import Path, differences, fields_of, owners, readable, surplus
+from migration.replicate import conversion
+from migration.replicate.classes import Action, Class, Verdict
+from migration.replicate.compare import APPLIED, Change, Todo, Wait, compare, key_of, scaled_workloads, stamped
 from migration.replicate.export import Bundle, Skipped
 from migration.replicate.judge import Item
 from migration.replicate.mesh import MESH_GROUPS
-from migration.replicate.owners import written_by_edge
-from migration.replicate.transform import ORIGINAL_REPLICAS
 
-APPLIED = f"{kinds.DOMAIN}applied"
-Todo = Literal["create", "update", "unchanged", "conflict", "held"]
+__all__ = ["APPLIED", "Change", "Plan", "Wait", "plan"]
 COUNTED: tuple[tuple[Todo, str], ...] = (
     ("create", "to create"),
     ("update", "to update"),
@@ -44,53 +36,13 @@ COUNTED: tuple[tuple[Todo, str], ...] = (
     ("conflict", "in conflict"),
     ("held", "held"),
 )
-SCALED_KINDS = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
-REPLICAS: Path = ("f:spec", "f:replicas")
-# Put in by the API server while it creates the object, and owned by who created it: never wanted, never to be taken away.
-NOT_OURS: frozenset[Path] = frozenset({("f:metadata", "f:labels", "f:kubernetes.io/metadata.name")})
-# Managers of ours whose fields replicate leaves alone: floors, the edge, the lock, hand-overs.
-YIELDED_PREFIX = "bluegreen-"
-# Managers that scale by measurements: what a person wants stopped is stopped, whatever they have set. Of other managers
-# replicas that were set by the scale subresource stay: a person handed over by hand.
-AUTOSCALERS = ("kube-controller-manager", "keda")
-
-
-class Wait(StrEnum):
-    """Why an object is held."""
-
-    ANSWER = "answer"  # a person has to say what becomes of it
-    UNSERVED = "unserved"  # green does not serve its kind
-    UNREAD = "unread"  # green's objects of its kind could not be listed
-    EDGE = "edge"  # the edge writes it on green
-    GOING = "going"  # it, or its namespace, is being deleted on green
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One object of the plan. `obj` is what to apply, with the annotation; `live` what green had, if anything; `wait`: why
-    it is held.
-    """
-
-    action: Todo
-    resource: Resource
-    obj: Object = field(repr=False)  # may be a Secret
-    reason: str = ""
-    paths: tuple[str, ...] = ()
-    live: Object | None = field(default=None, repr=False)
-    verdict: Verdict = PLAIN
-    wait: Wait | None = None
-    force: bool = False  # an autoscaler's replicas are taken over, since it is to stop
-
-    @property
-    def name(self) -> str:
-        return kinds.name_of(self.obj)
 
 
 @dataclass(frozen=True)
 class Plan:
     """`changes` in the order of writing; `left`: what is not written, by its verdict; `unread`: kinds that could not be read
-    on one side, and why: nothing is known of their objects; `awaited`: what another tool has to bring to green and has not
-    yet, by that tool.
+    on one side, and why: nothing is known of their objects; `asked`: the kinds that were asked for;
+    `awaited`: what another tool has to bring to green and has not yet, by that tool.
     """
 
     cluster: str
@@ -98,6 +50,7 @@ class Plan:
     left: tuple[Item, ...] = ()
     kinds_left: tuple[Skipped, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
+    asked: tuple[Resource, ...] = ()
     awaited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
@@ -125,25 +78,35 @@ class Plan:
         created = Counter(change.resource.kind for change in self.of("create"))
         if created:
             told.append("  create: " + ", ".join(f"{n} {kind}" for kind, n in sorted(created.items())))
-        shown = [change for change in self.of("update", "conflict", "held") if change.wait is not Wait.ANSWER]
-        marks = {"update": "~", "conflict": "!", "held": "-"}
+        shown = [
+            change
+            for change in self.changes
+            if change.action in ("update", "conflict", "held") or change.wait is Wait.DROPPED
+            if change.wait is not Wait.ANSWER
+        ]
+        marks = {"update": "~", "conflict": "!", "held": "-", "unchanged": "!"}
         for change in shown[:most]:
             fields = ", ".join(change.paths[:4]) + (" ..." if len(change.paths) > 4 else "")
             what = f" ({fields})" if fields else ""
             told.append(f"  {marks[change.action]} {change.name}: {change.reason or change.action}{what}")
         if len(shown) > most:
             told.append(f"  ... and {len(shown) - most} more")
-        for change in self.changes:
-            told += [f"  note {change.name}: {note}" for note in change.verdict.notes]
+        told += [f"  note {name}: {note}" for name, note in self.notes()]
         told += answers_wanted(self.unanswered())
         told += [f"  left out: {count} ({reason})" for reason, count in self.skipped_by_reason().items() if reason]
         told += awaited_lines(self.awaited)
         told += [f"  UNREAD {kind}: {why}" for kind, why in sorted(self.unread.items())]
         return told
 
+    def notes(self) -> list[tuple[str, str]]:
+        """What is changed in an object on the way, or was not kept by green, and has to be told each time."""
+        told = [(change.name, note) for change in self.changes for note in change.verdict.notes]
+        unkept = [c for c in self.changes if c.action == "unchanged" and c.paths and c.wait is not Wait.DROPPED]
+        return told + [(change.name, not_kept(change.paths)) for change in unkept]
+
     def objects(self) -> list[dict[str, Any]]:
         """Every object of blue that was read, for programs."""
-        told = [_told_of(c.name, c.resource, c.verdict, c.action, c.reason, c.paths) for c in self.changes]
+        told = [_told_of(c.name, c.resource, c.verdict, c.action, c.reason, c.paths, c.wait, c.lost) for c in self.changes]
         return told + [_told_of(item.name, item.resource, item.verdict, "left") for item in self.left]
 
     def as_json(self) -> dict[str, Any]:
@@ -154,11 +117,23 @@ class Plan:
             "kinds_left_out": {s.object: s.reason for s in self.kinds_left},
             "awaited": {tool: list(names) for tool, names in self.awaited.items()},
             "unread": dict(self.unread),
+            "unanswered": {name: verdict.add(name) for name, verdict in self.unanswered()},
         }
 
 
+def not_kept(lost: Iterable[str]) -> str:
+    return f"green does not keep {', '.join(lost)}"
+
+
 def _told_of(
-    name: str, resource: Resource, verdict: Verdict, todo: str, reason: str = "", paths: tuple[str, ...] = ()
+    name: str,
+    resource: Resource,
+    verdict: Verdict,
+    todo: str,
+    reason: str = "",
+    paths: tuple[str, ...] = (),
+    wait: Wait | None = None,
+    lost: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     return {
         "object": name,
@@ -168,8 +143,10 @@ def _told_of(
         "reason": "; ".join(each for each in (verdict.reason, reason) if each),
         "answer": verdict.answer.value if verdict.answer else None,
         "add": verdict.add(name),
+        "waits_for": wait.value if wait else None,
         "notes": list(verdict.notes),
         "fields": list(paths),
+        "lost": list(lost),
     }
 
 
@@ -202,7 +179,6 @@ def awaited_lines(awaited: Mapping[str, tuple[str, ...]], *, most: int = 5) -> l
 async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
     """What `apply` would do to green."""
     discovery = await green.discover(fresh=True)
-    coming = _coming(bundle.items)
     scaled = scaled_workloads(bundle.items)
     unread = dict(bundle.unread)
     changes = [
@@ -210,23 +186,23 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
         for item in bundle.left
         if item.verdict.action is Action.HOLD
     ]
-    by_resource: dict[Resource, list[Item]] = {}
+    by_resource: dict[Resource, list[Item]] = defaultdict(list)
+    elsewhere: list[Item] = []  # green does not serve them as they are
     for item in bundle.items:
         there = discovery.find(item.resource.api_version, item.resource.kind)
         if there is not None:
-            by_resource.setdefault(there, []).append(item)
-        elif (item.resource.group, item.resource.kind) in coming:
-            changes.append(Change("create", item.resource, stamped(item.obj, scaled), verdict=item.verdict))
+            by_resource[there].append(item)
+        elif isinstance(found := conversion.into(item.resource, item.obj, discovery), tuple):
+            by_resource[found[0]].append(replace(item, resource=found[0], obj=found[1]))
         else:
-            reason = _not_served(item.resource, discovery)
-            changes.append(Change("held", item.resource, item.obj, reason, verdict=item.verdict, wait=Wait.UNSERVED))
+            elsewhere.append(item)
 
     async def live_of(resource: Resource, *, heads: bool = False) -> dict[tuple[str, str], Object] | None:
         if bundle.green is not None and bundle.green.resources.get(resource.name) == resource:
             if problem := bundle.green.problems.get(resource.name):
                 unread[f"{resource.name} on {green.name}"] = problem
                 return None
-            return {_key(obj): obj for obj in bundle.green.of(resource.name)}
+            return {key_of(obj): obj for obj in bundle.green.of(resource.name)}
         try:
             found = await green.list(resource, metadata_only=heads)
         except NotFound:
@@ -234,28 +210,77 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
         except BluegreenError as problem:
             unread[f"{resource.name} on {green.name}"] = str(problem)
             return None
-        return {_key(obj): obj for obj in found.items}
+        return {key_of(obj): obj for obj in found.items}
 
-    lives = await asyncio.gather(*(live_of(resource) for resource in by_resource))
-    for (resource, items), live in zip(by_resource.items(), lives, strict=True):
-        for item in items:
-            if live is None:
-                reason = "green's objects of this kind could not be listed"
-                change = Change("held", resource, item.obj, reason, wait=Wait.UNREAD)
-            else:
-                strictly = item.verdict.cls is Class.BASELINE_PEOPLES or resource.group in MESH_GROUPS
-                change = compare(resource, item.obj, live.get(_key(item.obj)), scaled, strictly=strictly)
-            changes.append(change if item.verdict is PLAIN else replace(change, verdict=item.verdict))
-    lists = dict(zip(by_resource, lives, strict=True))
-    theirs: dict[Resource | None, list[Item]] = {}
+    asked = list({kinds.NAMESPACE: None, **by_resource})
+    lives = dict(zip(asked, await asyncio.gather(*(live_of(resource) for resource in asked)), strict=True))
+    namespaces = lives[kinds.NAMESPACE] or {}
+    going = {name: reason for (_, name), obj in namespaces.items() if (reason := _namespace_going(obj))}
+    defined = _definitions(bundle)
+    blocked: dict[tuple[str, str], Change] = {}  # kinds whose definition is not written
+
+    def one(resource: Resource, item: Item) -> Change:
+        live_objects = lives[resource]
+        held = Change("held", resource, item.obj, verdict=item.verdict)
+        if live_objects is None:
+            return replace(held, reason="green's objects of this kind could not be listed", wait=Wait.UNREAD)
+        meta = item.obj["metadata"]
+        gone = going.get(meta["name"] if resource == kinds.NAMESPACE else meta.get("namespace", ""))
+        if gone:
+            return replace(held, reason=gone, wait=Wait.GOING, live=live_objects.get(key_of(item.obj)))
+        live = live_objects.get(key_of(item.obj))
+        if live is None and (reason := conversion.refused(item.obj)):
+            return replace(held, reason=reason, wait=Wait.REFUSED)
+        kind = (resource.group, resource.kind)
+        if kind in blocked and blocked[kind].wait is Wait.GOING:
+            return replace(held, reason=_by_definition(blocked[kind]), wait=Wait.GOING, live=live)
+        change = compare(
+            resource,
+            item.obj,
+            live,
+            scaled,
+            defined=kind in defined,
+            strictly=item.verdict.cls is Class.BASELINE_PEOPLES or resource.group in MESH_GROUPS,
+            status_writers=item.status_writers,
+        )
+        if change.action == "unchanged" and resource == kinds.CRD and live is not None and (reason := names_refused(live)):
+            change = replace(change, action="held", reason=reason, wait=Wait.DEFINITION)
+        return replace(change, verdict=item.verdict)
+
+    definitions = [one(kinds.CRD, item) for item in by_resource.pop(kinds.CRD, ())]
+    coming = {defines(c.obj) for c in definitions if c.action not in ("held", "conflict")}
+    blocked |= {defines(c.obj): c for c in definitions if c.action in ("held", "conflict")}
+    changes += definitions
+    changes += [one(resource, item) for resource, items in by_resource.items() for item in items]
+    for item in elsewhere:
+        kind = (item.resource.group, item.resource.kind)
+        held = Change("held", item.resource, item.obj, verdict=item.verdict)
+        namespace_going = going.get(item.obj["metadata"].get("namespace", ""))
+        if namespace_going:
+            changes.append(replace(held, reason=namespace_going, wait=Wait.GOING))
+        elif kind in coming:
+            obj = stamped(item.obj, scaled)
+            changes.append(Change("create", item.resource, obj, verdict=item.verdict, defined=True))
+        elif stale := _stale(item.resource, discovery):
+            unread[f"{stale} on {green.name}"] = "its API server does not answer"
+            reason = f"the server of green's {stale} does not answer"
+            changes.append(replace(held, reason=reason, wait=Wait.UNREAD))
+        elif kind in blocked:
+            changes.append(replace(held, reason=_by_definition(blocked[kind]), wait=Wait.DEFINITION))
+        else:
+            reason = _not_served(item.resource, discovery, defined)
+            changes.append(replace(held, reason=reason, wait=Wait.UNSERVED))
+    changes.sort(key=lambda c: (kinds.wave(c.resource), c.resource.group, c.resource.kind, *key_of(c.obj)))
+    theirs: dict[Resource | None, list[Item]] = defaultdict(list)
     for item in bundle.left:
         if item.verdict.tool:
-            theirs.setdefault(discovery.find(item.resource.api_version, item.resource.kind), []).append(item)
-    more = [resource for resource in theirs if resource is not None and resource not in lists]
-    lists |= dict(zip(more, await asyncio.gather(*(live_of(resource, heads=True) for resource in more)), strict=True))
-    changes.sort(key=lambda c: (kinds.wave(c.resource), c.resource.group, c.resource.kind, *_key(c.obj)))
+            theirs[discovery.find(item.resource.api_version, item.resource.kind)].append(item)
+    more = [resource for resource in theirs if resource is not None and resource not in lives]
+    lives |= dict(zip(more, await asyncio.gather(*(live_of(resource, heads=True) for resource in more)), strict=True))
     left = tuple(item for item in bundle.left if item.verdict.action is not Action.HOLD)
-    return Plan(green.name, tuple(changes), left, tuple(bundle.kinds_left), unread, _awaited(theirs, lists))
+    asked_for = (*bundle.asked, *discovery.resources)
+    awaited = _awaited(theirs, lives)
+    return Plan(green.name, tuple(changes), left, tuple(bundle.kinds_left), unread, asked_for, awaited)
 
 
 def _awaited(
@@ -266,188 +291,56 @@ def _awaited(
     for resource, each in items.items():
         there = lists[resource] if resource is not None else {}
         for item in each:
-            if there is not None and _key(item.obj) not in there:
+            if there is not None and key_of(item.obj) not in there:
                 lacking.setdefault(item.verdict.tool, []).append(item.name)
     return {tool: tuple(sorted(names)) for tool, names in sorted(lacking.items())}
 
 
-def _key(obj: Mapping[str, Any]) -> tuple[str, str]:
-    meta = obj["metadata"]
-    return meta.get("namespace", ""), meta["name"]
+def _definitions(bundle: Bundle) -> dict[tuple[str, str], Item]:
+    """(group, kind) -> its definition on blue, whether or not that comes along."""
+    items = (*bundle.left, *bundle.items)
+    return {defines(item.obj): item for item in items if item.resource.name == kinds.CRD.name}
 
 
-def _coming(items: Iterable[Item]) -> set[tuple[str, str]]:
-    """(group, kind) of the definitions that come along."""
-    return {
-        (item.obj["spec"]["group"], item.obj["spec"]["names"]["kind"])
-        for item in items
-        if item.resource.name == "customresourcedefinitions.apiextensions.k8s.io"
-    }
+def defines(definition: Mapping[str, Any]) -> tuple[str, str]:
+    """(group, kind) that a definition is for."""
+    spec = definition["spec"]
+    return spec["group"], spec["names"]["kind"]
 
 
-def _not_served(resource: Resource, discovery: Discovery) -> str:
-    versions = discovery.served.get((resource.group, resource.kind))
-    if versions:
-        return f"green does not serve {resource.api_version} {resource.kind}, only {', '.join(versions)}"
-    return f"green does not serve {resource.kind} ({resource.group or 'core'}) and its definition does not come along"
+def _by_definition(change: Change) -> str:
+    return f"its definition {change.obj['metadata']['name']}: {change.reason}"
 
 
-def scaled_workloads(items: Iterable[Item]) -> frozenset[tuple[str, str, str]]:
-    """(kind, namespace, name) of what an autoscaler scales: their replicas are not ours after the first write, but for what
-    is to stay at 0.
-    """
-    found = set()
-    stopped = {(item.obj["kind"], *_key(item.obj)) for item in items if item.verdict.action is Action.STOP}
-    for item in items:
-        if item.resource.kind == "HorizontalPodAutoscaler":
-            target = (item.obj.get("spec") or {}).get("scaleTargetRef") or {}
-        elif item.resource.kind == "ScaledObject":
-            target = {"kind": "Deployment", **((item.obj.get("spec") or {}).get("scaleTargetRef") or {})}
-        else:
-            continue
-        found.add((str(target.get("kind", "")), item.obj["metadata"].get("namespace", ""), str(target.get("name", ""))))
-    return frozenset(found - stopped)
+def _namespace_going(namespace: Mapping[str, Any]) -> str | None:
+    """Why nothing can be made in a namespace of green: it hangs in Terminating. What holds it, as far as it says so."""
+    meta = namespace["metadata"]
+    if not meta.get("deletionTimestamp"):
+        return None
+    waits = [
+        str(condition.get("message", "")).strip()
+        for condition in (namespace.get("status") or {}).get("conditions") or ()
+        if condition.get("status") == "True" and condition.get("message")
+    ]
+    told = f": {'; '.join(waits)}" if waits else ""
+    return f"namespace {meta['name']} is being deleted on green: see what holds it (finalizers){told}"
 
 
-def stamped(obj: Object, scaled: frozenset[tuple[str, str, str]]) -> Object:
-    """With the annotation that tells what was wanted; replicas that an autoscaler moves do not count."""
-    digest = digest_of(obj, scaled)
-    meta = obj["metadata"]
-    return {**obj, "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), APPLIED: digest}}}
+def names_refused(definition: Mapping[str, Any]) -> str | None:
+    """Why green serves nothing by this definition, in its own words: another has its names."""
+    for condition in (definition.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "NamesAccepted" and condition.get("status") == "False":
+            return f"green does not accept its names: {condition.get('message', 'no reason given')}"
+    return None
 
 
-def digest_of(obj: Object, scaled: frozenset[tuple[str, str, str]]) -> str:
-    if (obj["kind"], *_key(obj)) in scaled and "replicas" in (obj.get("spec") or {}):
-        obj = {**obj, "spec": {k: v for k, v in obj["spec"].items() if k != "replicas"}}
-    return hashlib.sha256(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)).hexdigest()[:20]
+def _stale(resource: Resource, discovery: Discovery) -> str | None:
+    return next((each for each in discovery.stale if each.partition("/")[0] == resource.group), None)
 
 
-def compare(
-    resource: Resource,
-    wanted: Object,
-    live: Object | None,
-    scaled: frozenset[tuple[str, str, str]],
-    *,
-    strictly: bool = False,
-) -> Change:
-    """One object: what is to be done about it. `strictly`: one that somebody else made is never completed by what it lacks,
-    nor taken for the same where it has more: in a namespace of the baseline, and of what configures the mesh, it is another
-    object by the same name.
-    """
-    obj = stamped(wanted, scaled)
-    if live is None:
-        return Change("create", resource, obj)
-    entries = fields_of(live)
-    if written_by_edge(live):
-        return Change("held", resource, obj, "written by the edge", live=live, wait=Wait.EDGE)
-    if live["metadata"].get("deletionTimestamp"):
-        return Change("held", resource, obj, "being deleted on green", live=live, wait=Wait.GOING)
-    ours = [fields for manager, sub, fields in entries if manager == kinds.REPLICATE and not sub]
-    digest = obj["metadata"]["annotations"][APPLIED]
-    same_wish = (live["metadata"].get("annotations") or {}).get(APPLIED) == digest
-
-    stops = _stops(obj)
-    # what we hold at 0 no autoscaler raises: it begins with blue's number, then the autoscaler's counts
-    autoscaled = (obj["kind"], *_key(obj)) in scaled and not _stops(live)
-    found: list[Path] = []
-    for path in differences(wanted, live, tuple(fields for _, _, fields in entries)):
-        if path in (("f:apiVersion",), ("f:kind",)) or (autoscaled and path == REPLICAS):
-            continue
-        if _yielded(path, entries, stops):
-            continue
-        found.append(path)
-    contested: dict[str, list[Path]] = {}
-    for path in found:
-        for manager in owners(path, entries) - {kinds.REPLICATE}:
-            if stops and path == REPLICAS and manager.startswith(AUTOSCALERS):
-                continue
-            contested.setdefault(manager, []).append(path)
-
-    if not ours:
-        if strictly:
-            if other := apart(resource, wanted, live, found):
-                made_by = ", ".join(sorted({manager for manager, _, _ in entries if manager})) or "somebody"
-                return Change("conflict", resource, obj, f"green has another, made by {made_by}", _told(other), live)
-            return Change("unchanged", resource, obj, "already there", live=live)
-        if not found:
-            return Change("unchanged", resource, obj, "already there", live=live)
-        if contested:
-            names = ", ".join(sorted(contested))
-            return Change("conflict", resource, obj, f"already on green, made by {names}", _told(found), live)
-        return Change("update", resource, _ready(obj, live, entries, autoscaled), "", _told(found), live)
-    if contested:
-        names = ", ".join(sorted(contested))
-        return Change("conflict", resource, obj, f"changed on green by {names}", _told(found), live)
-    if stops and REPLICAS in found:
-        ready = _ready(obj, live, entries, autoscaled, stops)
-        return Change("update", resource, ready, "to be stopped", _told(found), live, force=True)
-    if same_wish:
-        if found and (who := _later_writer(live)):
-            return Change("conflict", resource, obj, f"changed on green by {who}", _told(found), live)
-        # written once and not kept (the API or a webhook of green took it off): again would end the same
-        return Change("unchanged", resource, obj, "green does not keep all of it" if found else "", _told(found), live)
-    gone = [p for fields in ours for p in surplus(fields, obj) if p not in NOT_OURS and not (autoscaled and p == REPLICAS)]
-    if not found and not gone:
-        return Change("unchanged", resource, obj, live=live)
-    return Change("update", resource, _ready(obj, live, entries, autoscaled), "", _told([*found, *gone]), live)
-
-
-def _told(paths: Iterable[Path]) -> tuple[str, ...]:
-    return tuple(sorted({readable(path) for path in paths}))
-
-
-def _stops(obj: Mapping[str, Any]) -> bool:
-    """Whether replicate has put, or puts, this at 0."""
-    annotations = obj["metadata"].get("annotations") or {}
-    return ORIGINAL_REPLICAS in annotations and (obj.get("spec") or {}).get("replicas") == 0
-
-
-def _yielded(path: Path, entries: list[tuple[str, str, Mapping[str, Any]]], stops: bool = False) -> bool:
-    """Held by another part of this toolkit (floors, the lock, a hand-over), or scaled by somebody: not replicate's
-    business. What the edge owns is not yielded: of its objects only routes that it let go are compared at all.
-    """
-    holders = {manager for manager in owners(path, entries) if manager.startswith(YIELDED_PREFIX)}
-    if holders - {kinds.REPLICATE, kinds.EDGE}:
-        return True
-    if path != REPLICAS:
-        return False
-    by = [manager for manager, sub, fields in entries if sub == "scale" and "f:replicas" in fields.get("f:spec", {})]
-    return bool(by) and not (stops and all(manager.startswith(AUTOSCALERS) for manager in by))
-
-
-def _ready(
-    obj: Object, live: Object, entries: list[tuple[str, str, Mapping[str, Any]]], autoscaled: bool, stops: bool = False
-) -> Object:
-    """What to apply over a live object: fields of others are left out, and replicas that only we own go as they are.
-
-    Leaving out a field that nobody else owns would reset it: an autoscaled workload would fall to one replica.
-    """
-    spec = obj.get("spec")
-    if not isinstance(spec, dict):
-        return obj
-    changed = dict(spec)
-    for name in ("replicas", "minReplicas", *work.SPEC_FIELDS):
-        path = ("f:spec", f"f:{name}")
-        if name in changed and _yielded(path, entries, stops):
-            del changed[name]
-    if autoscaled and "replicas" in changed:
-        if owners(REPLICAS, entries) - {kinds.REPLICATE}:
-            del changed["replicas"]
-        else:
-            changed["replicas"] = (live.get("spec") or {}).get("replicas", changed["replicas"])
-    return {**obj, "spec": changed}
-
-
-def _later_writer(live: Object) -> str | None:
-    """Who wrote this object's spec after we did, if anybody."""
-    ours = ""
-    others: list[tuple[str, str]] = []
-    for entry in live["metadata"].get("managedFields") or ():
-        if entry.get("manager") == kinds.REPLICATE:
-            ours = max(ours, entry.get("time", ""))
-        elif not entry.get("subresource") and not str(entry.get("manager", "")).startswith(
-            ("kube-controller-manager", YIELDED_PREFIX)
-        ):
-            others.append((entry.get("time", ""), str(entry.get("manager", ""))))
-    newest = max(others, default=("", ""))
-    return newest[1] if ours and newest[0] > ours else None
+def _not_served(resource: Resource, discovery: Discovery, defined: Mapping[tuple[str, str], Item]) -> str:
+    told = conversion.not_served(resource, discovery)
+    definition = defined.get((resource.group, resource.kind))
+    if definition is None or (resource.group, resource.kind) in discovery.served:
+        return told
+    return f"{told}: {definition.verdict.reason}"

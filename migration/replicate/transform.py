@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from migration.kinds import DOMAIN, Object
-from migration.replicate import fixed, revisions, work
+from migration.replicate import conversion, fixed, revisions, work
 from migration.replicate.admission import client_configs
 from migration.replicate.classes import PLAIN, Action, Class, Verdict
 from migration.replicate.export import Bundle
@@ -75,7 +75,7 @@ JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid"
 def transform(bundle: Bundle) -> Bundle:
     """Every object of the bundle as it is to be on green."""
     items = with_their_targets(bundle.items)
-    return replace(bundle, items=[replace(item, obj=for_green(item.obj, item.verdict)) for item in items])
+    return replace(bundle, items=[_transformed(item, item.resource in bundle.data_in_status) for item in items])
 
 
 def with_their_targets(items: list[Item]) -> list[Item]:
@@ -97,6 +97,19 @@ def with_their_targets(items: list[Item]) -> list[Item]:
         return replace(item, verdict=replace(item.verdict, action=Action.SUSPEND, cls=Class.SCHEDULED, reason=reason))
 
     return [one(item) for item in items]
+
+
+def _transformed(item: Item, status_is_data: bool) -> Item:
+    """With what is changed in it told, and who wrote its status on blue where that is data."""
+    obj, verdict = item.obj, item.verdict
+    if notes := conversion.notes(obj):
+        verdict = replace(verdict, notes=(*verdict.notes, *notes))
+    made = for_green(obj, verdict)
+    writers: frozenset[str] = frozenset()
+    if status_is_data and obj.get("status"):
+        made["status"] = orjson.loads(orjson.dumps(obj["status"]))
+        writers = frozenset(managers_of(obj, "f:status"))
+    return replace(item, obj=made, verdict=verdict, status_writers=writers)
 
 
 def for_green(original: Mapping[str, Any], verdict: Verdict = PLAIN) -> Object:
@@ -397,5 +410,6 @@ RULES: tuple[tuple[frozenset[str] | None, Rule], ...] = (
     (frozenset({"Pod"}), placed_pod),
     (WORKLOADS, pod_template),
     (None, mesh_labels),
+    *conversion.RULES,
     (None, of_one_cluster),
 )

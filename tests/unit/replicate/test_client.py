@@ -343,3 +343,71 @@ def test_a_credential_program_is_asked_and_its_token_used(tmp_path: Path) -> Non
     missing = kubeconfig.Access("plum", "http://127.0.0.1:9", "f", exec_plugin={"command": "no-such-program"})
     with pytest.raises(ConfigError, match="cannot be run"):
         asyncio.run(kubeconfig.run_exec_plugin(missing))
+
+
+def by_group(request: web.Request, *, broken: str = "") -> web.Response:
+    """A server older than 1.26: whatever is asked for, it answers in the documents of each group."""
+    deployments = {"name": "deployments", "kind": "Deployment", "namespaced": True, "verbs": ["list", "create"]}
+    documents: dict[str, Any] = {
+        "/api": {"kind": "APIVersions", "versions": ["v1"]},
+        "/apis": {
+            "kind": "APIGroupList",
+            "groups": [
+                {
+                    "name": "apps",
+                    "versions": [{"groupVersion": "apps/v1beta1"}, {"groupVersion": "apps/v1"}],
+                    "preferredVersion": {"groupVersion": "apps/v1"},
+                },
+                {
+                    "name": "metrics.example.com",
+                    "versions": [{"groupVersion": "metrics.example.com/v1"}],
+                    "preferredVersion": {"groupVersion": "metrics.example.com/v1"},
+                },
+            ],
+        },
+        "/api/v1": {"resources": [{"name": "namespaces", "kind": "Namespace", "namespaced": False, "verbs": ["list"]}]},
+        "/apis/apps/v1": {"resources": [deployments, {**deployments, "name": "deployments/status"}]},
+        "/apis/apps/v1beta1": {"resources": [deployments]},
+        "/apis/metrics.example.com/v1": {"resources": []},
+    }
+    if request.path == broken:
+        return web.json_response({"message": "service unavailable"}, status=503)
+    return web.json_response(documents[request.path])
+
+
+def test_an_old_server_is_discovered_group_by_group() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return by_group(request)
+
+    found = against(handler, lambda client: client.discover())
+    assert found.served == {("", "Namespace"): ("v1",), ("apps", "Deployment"): ("v1", "v1beta1")}
+    assert found.find("apps/v1", "Deployment").plural == "deployments"
+    assert found.stale == ()
+
+
+def test_a_group_of_an_old_server_that_does_not_answer_is_stale_and_not_absent() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return by_group(request, broken="/apis/metrics.example.com/v1")
+
+    found = against(handler, lambda client: client.discover(), attempts=1)
+    assert found.stale == ("metrics.example.com/v1",)
+    assert ("apps", "Deployment") in found.served
+
+
+@pytest.mark.parametrize("document", [{}, {"items": []}, {"kind": "Status"}], ids=["nothing", "no groups", "something else"])
+def test_a_server_that_serves_nothing_is_no_empty_cluster(document: dict[str, Any]) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(document)
+
+    with pytest.raises(Rejected, match="serves no namespaces"):
+        against(handler, lambda client: client.discover())
+
+
+def test_a_list_of_which_a_later_page_fails_is_no_list() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        if request.query.get("continue"):
+            return web.json_response({"message": "no leader"}, status=503)
+        return web.json_response({"items": [{"metadata": {"name": "first"}}], "metadata": {"continue": "second"}})
+
+    with pytest.raises(Unreachable):
+        against(handler, lambda client: client.list(CONFIG_MAP), attempts=2)

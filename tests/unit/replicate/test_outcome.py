@@ -12,9 +12,10 @@ import pytest
 
 from migration import kinds
 from migration.cli_replicate import copy
-from migration.errors import BluegreenError, Forbidden, Held
+from migration.errors import BluegreenError, ConfigError, Forbidden, Held, NotFound, Unreachable
 from migration.kinds import Resource
 from migration.replicate.choices import NOTHING_SAID
+from migration.replicate.compare import Wait
 from migration.terminal import Context
 from tests.fakes.apiserver import FakeApiServer
 
@@ -86,6 +87,170 @@ def test_with_the_word_all_else_is_written_and_what_is_unread_told_every_time(
         assert (document["applied"], document["unread"]) == (applied, {"configmaps": "configmaps is forbidden"})
     run(one, other, as_json=False, despite=(word,))
     assert "UNREAD configmaps: configmaps is forbidden" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("configmap.", "configmaps"), ("replicaset.app", "replicasets.apps"), ("deploymnts", "deployments")]
+)
+def test_a_misspelt_kind_is_refused_with_what_was_meant(word: str, meant: str) -> None:
+    one, other = unreadable(), FakeApiServer("fern")
+    problem = run(one, other, despite=(word, "configmaps"))
+    assert isinstance(problem, ConfigError)
+    assert f"--despite-unread {word}: neither cluster has this kind (did you mean {meant}" in str(problem)
+    assert "unread are: configmaps" in str(problem.remedy)
+    assert other.writes() == []
+
+
+@pytest.mark.parametrize("word", ["configmaps", "ConfigMap", "configmap", "all"])
+def test_a_kind_is_named_as_kubectl_names_it(word: str) -> None:
+    one, other = unreadable(), FakeApiServer("fern")
+    run(one, other, despite=(word, "deployments.apps"))  # one that was read does no harm
+    assert other.writes() == [("create", "Namespace shop")]
+
+
+def test_a_refused_run_prints_one_document_with_what_is_unread(capsys: pytest.CaptureFixture[str]) -> None:
+    run(unreadable(), FakeApiServer("fern"))
+    document = json.loads(capsys.readouterr().out)
+    assert document["unread"] == {"configmaps": "configmaps is forbidden"}
+    assert (document["created"], document["applied"]) == (0, [])
+    assert [(each["object"], each["action"]) for each in document["objects"]] == [("Namespace shop", "create")]
+
+
+PLAN_KEYS = {"cluster", "counts", "objects", "kinds_left_out", "awaited", "unread", "unanswered"}
+RUN_KEYS = PLAN_KEYS | {
+    *("created", "updated", "unchanged", "writes", "applied", "fallbacks", "failures", "conflicts", "held", "dropped"),
+    *("notes", "seconds"),
+}
+OBJECT_KEYS = {
+    *("object", "apiVersion", "action", "class", "reason", "answer", "add", "waits_for", "notes", "fields", "lost"),
+}
+
+
+def ends(named: str) -> tuple[FakeApiServer, FakeApiServer]:
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "shop"}, "spec": {}}
+    match named:
+        case "good":
+            return blue(config("wanted")), FakeApiServer("fern")
+        case "unread":
+            return unreadable(), FakeApiServer("fern")
+        case "conflict":
+            return blue(config("wanted")), contested()
+        case "unserved":
+            return blue(widget, resources=(*kinds.WELL_KNOWN.values(), WIDGET)), FakeApiServer("fern")
+        case "namespace going":
+            leaving = {**NAMESPACE, "metadata": {"name": "shop", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+            return blue(config("wanted")), FakeApiServer("fern", [leaving])
+        case "refused":
+
+            def trouble(verb: str, resource: Resource, name: str) -> None:
+                if verb in ("create", "apply") and resource.kind == "ConfigMap":
+                    raise Forbidden("no")
+
+            return blue(config("wanted")), FakeApiServer("fern", trouble=trouble)
+        case _:
+            raise AssertionError(named)
+
+
+def test_every_key_of_the_document_is_told_in_the_docs() -> None:
+    page = (Path(__file__).parents[3] / "docs/configuration.md").read_text()
+    section = page.partition("## What `replicate --json` prints")[2].partition("\n## ")[0]
+    assert [key for key in sorted(RUN_KEYS | OBJECT_KEYS | {wait.value for wait in Wait}) if f"`{key}`" not in section] == []
+
+
+EXITS = {"good": 0, "unread": 3, "conflict": 3, "unserved": 3, "namespace going": 3, "refused": 1}
+
+
+@pytest.mark.parametrize("named", EXITS)
+def test_every_end_prints_one_document_of_one_shape_and_a_second_run_ends_as_the_first(
+    named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = ends(named)
+    assert isinstance(run(one, other, yes=False), Held)
+    document = json.loads(capsys.readouterr().out)
+    assert document.keys() == PLAN_KEYS
+    codes = []
+    for _ in range(2):
+        other.requests.clear()
+        problem = run(one, other)
+        codes.append(problem.exit_code if problem else 0)
+        document = json.loads(capsys.readouterr().out)
+        assert document.keys() == RUN_KEYS
+        assert all(each.keys() == OBJECT_KEYS for each in document["objects"])
+    assert codes == [EXITS[named]] * 2
+    assert other.writes() == [] or named == "refused", "a second run writes nothing"
+    assert len(other.writes()) <= 2
+
+
+def test_each_object_says_its_class_the_reason_the_answer_and_the_line_to_add(capsys: pytest.CaptureFixture[str]) -> None:
+    leaving = config("x", name="leaving", deletionTimestamp="2026-01-01T00:00:00Z")
+    run(blue(config("wanted"), leaving), FakeApiServer("fern"))
+    told = {each["object"]: each for each in json.loads(capsys.readouterr().out)["objects"]}
+    assert (told["ConfigMap shop/c"]["class"], told["ConfigMap shop/c"]["action"]) == ("plain", "create")
+    gone = told["ConfigMap shop/leaving"]
+    assert (gone["class"], gone["action"], gone["reason"], gone["answer"], gone["add"]) == (
+        *("going", "left", "being deleted", None, ""),
+    )
+
+
+def test_objects_of_a_namespace_that_is_deleted_on_blue_stay_there(capsys: pytest.CaptureFixture[str]) -> None:
+    leaving = {**NAMESPACE, "metadata": {"name": "shop", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    other = FakeApiServer("fern")
+    assert run(FakeApiServer("plum", [leaving, config("nobody has begun with it")]), other) is None
+    told = {each["object"]: each["reason"] for each in json.loads(capsys.readouterr().out)["objects"]}
+    assert told == {"Namespace shop": "being deleted", "ConfigMap shop/c": "its namespace is being deleted"}
+    assert other.writes() == []
+
+
+def test_what_is_deleted_as_soon_as_it_comes_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    class Deletes(FakeApiServer):
+        async def create(self, resource: Resource, obj: Any, *, manager: str, repeatable: bool = False) -> dict[str, Any]:
+            made = await super().create(resource, obj, manager=manager, repeatable=repeatable)
+            if resource.kind == "ConfigMap":
+                await self.delete(resource, obj["metadata"]["namespace"], obj["metadata"]["name"])
+            return made
+
+    for _ in range(2):
+        problem = run(blue(config("wanted")), Deletes("fern"))
+        assert problem is not None
+        document = json.loads(capsys.readouterr().out)
+        assert [(f["object"], "gone again" in f["reason"]) for f in document["failures"]] == [("ConfigMap shop/c", True)]
+
+
+def test_a_kind_that_cannot_be_read_back_is_unread() -> None:
+    written: list[str] = []
+
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if verb == "create" and resource.kind == "ConfigMap":
+            written.append(name)
+        if verb == "list" and resource.kind == "ConfigMap" and written:
+            raise Unreachable("no answer")
+
+    problem = run(blue(config("wanted")), FakeApiServer("fern", trouble=trouble))
+    assert isinstance(problem, Held)
+    assert "1 kinds that could not be read" in str(problem)
+
+
+def test_a_list_that_answers_404_for_a_kind_that_is_served_is_unread() -> None:
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if resource.kind == "ConfigMap":
+            raise NotFound("the server could not find the requested resource")
+
+    problem = run(blue(config("wanted"), trouble=trouble), FakeApiServer("fern"))
+    assert isinstance(problem, Held)
+    assert "answers 404 when they are listed" in str(problem)
+
+
+def test_a_pod_that_may_be_listed_and_not_fetched_makes_its_kind_unread() -> None:
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if verb == "get" and resource.kind == "Pod":
+            raise Forbidden("pods is forbidden")
+
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}, "spec": {}}
+    other = FakeApiServer("fern")
+    problem = run(blue(pod, trouble=trouble), other)
+    assert isinstance(problem, Held)
+    assert "pods: pods is forbidden" in str(problem)
+    assert other.writes() == []
 
 
 def test_a_conflict_holds(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from migration import kinds
-from migration.errors import Forbidden, NotFound, Rejected, Unreachable
+from migration.errors import Conflict, Forbidden, Held, NotFound, Rejected, Unreachable
 from migration.kinds import Resource
+from migration.replicate import apply as applying
 from migration.replicate.apply import MOST_SILENT, applied_entries, apply
-from migration.replicate.difference import differences, owners, readable, surplus
+from migration.replicate.difference import differences, dropped, owners, readable, surplus
 from migration.replicate.export import Bundle, Item
 from migration.replicate.plan import APPLIED, plan
 from tests.fakes.apiserver import FakeApiServer, fields_v1
@@ -398,3 +400,274 @@ def test_surplus_and_owners_walk_keyed_lists() -> None:
     assert [readable(p) for p in surplus(owned, {"spec": {"ports": [{"port": 80}]}})] == ["spec.ports[port=81,protocol=TCP]"]
     entries = [("a", "", {"f:spec": {"f:labels": {}}}), ("b", "", {"f:spec": {"f:labels": {"f:x": {}}}})]
     assert owners(("f:spec", "f:labels", "f:x"), entries) == {"a", "b"}
+
+
+# -- definitions, namespaces, and what green makes of an object ----------------------------------------------------------
+
+SERVING = (*kinds.WELL_KNOWN.values(), WIDGET)
+GOING_SINCE = "2026-01-01T00:00:00Z"
+
+
+def definition(**meta: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com", **meta},
+        "spec": {"group": "example.com", "names": {"kind": "Widget", "plural": "widgets"}, "versions": []},
+    }
+
+
+def widget(**spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "n"}, "spec": spec}
+
+
+def namespace(**meta: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", **meta}}
+
+
+def test_everything_in_a_namespace_that_green_is_deleting_is_held_and_nothing_is_tried() -> None:
+    waits = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": "example.com/gone in 1 resource instances"}
+    live = {**namespace(deletionTimestamp=GOING_SINCE), "status": {"conditions": [waits]}}
+    green = FakeApiServer("fern", [live, config({"a": "1"})], resources=SERVING)
+    made, done = replicate(green, namespace(), config({"a": "1"}), deployment(), widget())
+    assert {change.action for change in made.changes} == {"held"}
+    assert {f.object for f in done.held} == {"Namespace n", "ConfigMap n/c", "Deployment n/d", "Widget n/w"}
+    for told in done.held:
+        assert told.reason.startswith("namespace n is being deleted on green: see what holds it (finalizers)")
+        assert "example.com/gone" in told.reason
+        assert "kubectl get namespace n -o yaml" in told.remedy
+    assert (done.lacking, done.writes, green.writes()) == (4, 0, [])
+
+
+def test_an_object_that_waits_for_its_finalizers_on_green_is_named_with_them() -> None:
+    green = FakeApiServer("fern", [config({}, deletionTimestamp=GOING_SINCE, finalizers=["example.com/slow"])])
+    _, done = replicate(green, config({"a": "1"}))
+    assert "its finalizers hold: example.com/slow" in done.held[0].reason
+    assert "kubectl get configmaps c -n n" in done.held[0].remedy
+
+
+def test_objects_of_a_definition_that_green_is_deleting_are_held() -> None:
+    green = FakeApiServer("fern", [definition(deletionTimestamp=GOING_SINCE)], resources=SERVING)
+    _, done = replicate(green, definition(), widget())
+    assert [(f.object, "its definition widgets.example.com: being deleted" in f.reason) for f in done.held] == [
+        ("CustomResourceDefinition widgets.example.com", False),
+        ("Widget n/w", True),
+    ]
+    assert green.writes() == []
+
+
+REFUSED = {"type": "NamesAccepted", "status": "False", "message": '"Widget" is already in use'}
+
+
+def test_a_definition_whose_names_green_does_not_accept_fails_at_once_and_holds_ever_after() -> None:
+    class Taken(FakeApiServer):
+        def put(self, obj: Any) -> None:
+            status = {"status": {"conditions": [REFUSED]}} if obj["kind"] == "CustomResourceDefinition" else {}
+            super().put({**obj, **status})
+
+    green = Taken("fern")
+    _, done = replicate(green, definition())
+    assert [(f.object, '"Widget" is already in use' in f.reason) for f in done.failures] == [
+        ("CustomResourceDefinition widgets.example.com", True)
+    ]
+    green.requests.clear()
+    _, done = replicate(green, definition(), widget())
+    assert (done.lacking, green.writes()) == (2, [])
+    assert all("is already in use" in f.reason for f in done.held)
+
+
+def test_a_definition_that_is_never_established_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(FakeApiServer):
+        def put(self, obj: Any) -> None:
+            super().put({**obj, "status": {}})
+
+    monkeypatch.setattr(applying, "ESTABLISHED_SECONDS", 0.05)
+    _, done = replicate(Slow("fern"), definition())
+    assert [f.object for f in done.failures] == ["CustomResourceDefinition widgets.example.com"]
+    assert "has not established it" in done.failures[0].reason
+    assert "kubectl get crd widgets.example.com" in done.failures[0].remedy
+
+
+def test_a_webhook_that_nobody_may_make_anew_is_held_unless_green_has_it() -> None:
+    hook = Resource(
+        "admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", False
+    )
+
+    def hooks(effects: str, **meta: Any) -> dict[str, Any]:
+        webhooks = [{"name": "a.example.com", "sideEffects": effects}]
+        return {"apiVersion": hook.api_version, "kind": hook.kind, "metadata": {"name": "h", **meta}, "webhooks": webhooks}
+
+    def run(green: FakeApiServer) -> Any:
+        async def both() -> Any:
+            made = await plan(Bundle("plum", [Item(hook, hooks("Some"))]), green)
+            return made.changes[0], await apply(made, green)
+
+        return asyncio.run(both())
+
+    change, done = run(FakeApiServer("fern", resources=(*SERVING, hook)))
+    assert (change.action, change.wait, done.lacking) == ("held", "refused", 1)
+    assert "NoneOnDryRun" in done.held[0].reason
+    entry = {"manager": "helm", "fieldsV1": {"f:webhooks": {}}}
+    change, _ = run(FakeApiServer("fern", [hooks("NoneOnDryRun", managedFields=[entry])], resources=(*SERVING, hook)))
+    assert change.action == "conflict"
+
+
+class Prunes(FakeApiServer):
+    """Keeps no field `new`, as a definition does that does not know it."""
+
+    def put(self, obj: Any) -> None:
+        spec = {k: v for k, v in (obj.get("spec") or {}).items() if k != "new"}
+        data = {k: v for k, v in (obj.get("data") or {}).items() if k != "new"}
+        super().put({**obj, **({"spec": spec} if spec else {}), **({"data": data} if data else {})})
+
+    async def create(self, resource: Resource, obj: Any, *, manager: str, repeatable: bool = False) -> dict[str, Any]:
+        await super().create(resource, obj, manager=manager, repeatable=repeatable)
+        return await self.get(resource, obj["metadata"].get("namespace"), obj["metadata"]["name"])
+
+
+def test_a_field_that_greens_definition_does_not_keep_is_lost_data_the_first_time_and_every_time() -> None:
+    green = Prunes("fern", resources=SERVING)
+    for writes in (2, 0):
+        _, done = replicate(green, definition(), widget(size=3, new={"a": 1}))
+        assert [f.object for f in done.dropped] == ["Widget n/w"]
+        assert "spec.new" in done.dropped[0].reason
+        assert "kubectl get crd widgets.example.com" in done.dropped[0].remedy
+        assert isinstance(done.verdict(), Held)
+        assert done.writes == writes
+
+
+def test_a_field_of_kubernetes_own_that_green_does_not_keep_is_a_note_each_time() -> None:
+    green = Prunes("fern")
+    for _ in range(2):
+        _, done = replicate(green, config({"a": "1", "new": "x"}))
+        assert ("ConfigMap n/c", "green does not keep data.new") in done.notes
+        assert done.ok
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "lost"),
+    [
+        pytest.param({"a": 1, "b": 2}, {"a": 1}, ["b"], id="a field"),
+        pytest.param({"a": 1}, {"a": 2}, [], id="another value is not gone"),
+        pytest.param({"a": {}, "b": None, "c": []}, {}, [], id="nothing is nothing"),
+        pytest.param({"l": [{"n": 1, "x": 1}]}, {"l": [{"n": 1}]}, ["l[0].x"], id="within a list"),
+        pytest.param({"l": [{"n": 1}]}, {"l": [{"n": 0}, {"n": 1, "d": 2}]}, [], id="others put theirs before it"),
+        pytest.param({"l": [{"n": 1}, {"n": 2}]}, {"l": [{"n": 1}]}, [], id="alike ones"),
+        pytest.param({"l": ["a", "b"]}, {"l": ["a"]}, ["l"], id="a shorter list"),
+    ],
+)
+def test_what_is_not_there_at_all(wanted: Any, live: Any, lost: list[str]) -> None:
+    assert [readable(path) for path in dropped(wanted, live)] == lost
+
+
+def leased(address: str, writers: frozenset[str] = frozenset()) -> Item:
+    return Item(WIDGET, {**widget(pool="office"), "status": {"address": address}}, status_writers=writers)
+
+
+def run_with_status(green: FakeApiServer, item: Item) -> Any:
+    async def both() -> Any:
+        made = await plan(Bundle("plum", [item]), green)
+        return made.changes[0], await apply(made, green)
+
+    return asyncio.run(both())
+
+
+def test_status_that_is_data_is_written_and_a_change_by_hand_is_seen() -> None:
+    green = FakeApiServer("fern", resources=SERVING)
+    run_with_status(green, leased("10.0.0.1"))
+    live = green.objects["example.com", "Widget", "n", "w"]
+    assert live["status"] == {"address": "10.0.0.1"}
+    change, done = run_with_status(green, leased("10.0.0.1"))
+    assert (change.action, done.writes) == ("unchanged", 0)
+    live["status"]["address"] = "10.9.9.9"
+    live["metadata"]["managedFields"][0]["fieldsV1"].pop("f:status")
+    by = {"manager": "kubectl-edit", "fieldsV1": {"f:status": {"f:address": {}}}}
+    live["metadata"]["managedFields"].append(by)
+    change, _ = run_with_status(green, leased("10.0.0.1", frozenset({"kubectl-edit"})))
+    assert (change.action, change.paths) == ("conflict", ("status.address",)), "a person's kubectl is no operator"
+    by["manager"] = "ipam-operator"
+    change, _ = run_with_status(green, leased("10.0.0.1", frozenset({"ipam-operator"})))
+    assert change.action == "unchanged", "the writer that blue has goes on from there"
+
+
+@pytest.mark.parametrize("kind", ["stale", "not stale"])
+def test_a_group_whose_server_does_not_answer_on_green_is_unread_and_not_unserved(kind: str) -> None:
+    green = FakeApiServer("fern")
+    if kind == "stale":
+        green.discovery = replace(green.discovery, stale=("example.com/v1",))
+    made, _ = replicate(green, widget(), despite=["all"])
+    assert made.changes[0].wait == ("unread" if kind == "stale" else "unserved")
+    assert bool(made.unread) is (kind == "stale")
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind", "remedy"),
+    [
+        (
+            Forbidden('User "u" cannot create resource "configmaps" in API group "" in the namespace "n"'),
+            "c",
+            "kubectl auth can-i",
+        ),
+        (Forbidden("unauthorized", status=401), "c", "renew the credentials"),
+        (
+            Forbidden("configmaps is forbidden: unable to create new content in namespace n because it is being terminated"),
+            *("c", "kubectl get namespace n -o yaml"),
+        ),
+        (Forbidden("pods is forbidden: exceeded quota: small, requested: pods=1, used: pods=5, limited: pods=5"), "c", "quota"),
+        (Forbidden("pods is forbidden: failed quota: small: must specify limits.cpu"), "c", "ResourceQuota of green"),
+        (
+            Forbidden('pods "a" is forbidden: violates PodSecurity "restricted:latest"'),
+            "c",
+            "pod-security.kubernetes.io/enforce",
+        ),
+        (Forbidden("maximum cpu usage per Container is 1, but limit is 2"), "c", "LimitRange of green"),
+        (
+            Forbidden('admission webhook "no.example.com" denied the request: is immutable'),
+            "c",
+            "webhook no.example.com of green",
+        ),
+        (
+            Rejected("ValidatingAdmissionPolicy 'tags' with binding 'b' denied request: no", status=422),
+            *("c", "ValidatingAdmissionPolicy tags of green denies it"),
+        ),
+        (Forbidden("is attempting to grant RBAC permissions not currently held"), "c", "`escalate`"),
+        (Forbidden("no PriorityClass with name high was found"), "c", "green has no PriorityClass high"),
+        (NotFound('namespaces "n" not found'), "c", "kubectl create namespace n"),
+        (NotFound("the server could not find the requested resource"), "w", "kubectl get crd widgets.example.com"),
+        (Conflict("object is being deleted: configmaps already exists", exists=False), "c", "waits for its finalizers"),
+        (Conflict("the object has been modified"), "c", "somebody else writes it"),
+        (Rejected("request entity too large", status=413), "c", "larger than green's"),
+        (Rejected("etcdserver: request is too large", status=500), "c", "larger than green's"),
+        (Rejected("metadata.annotations: Too long: must have at most 262144 bytes"), "c", "larger than green's"),
+        (Rejected("spec.selector: Invalid value: field is immutable"), "c", "kubectl delete configmaps c -n n"),
+        (Rejected("spec: Forbidden: updates to statefulset spec for fields other than"), "c", "delete it on green"),
+        (Rejected("spec is immutable after creation"), "pvc", "kubectl edit persistentvolumeclaims p -n n"),
+        (
+            Rejected("spec.ports[0].nodePort: Invalid value: 30111: provided port is already allocated"),
+            "c",
+            "has this nodePort",
+        ),
+        (Rejected('Widget "w" is invalid: spec.a in body must be of type string'), "w", "compare its definition"),
+        (Rejected('failed calling webhook "v.example.com": connection refused', status=500), "c", "webhook v.example.com"),
+        (
+            Rejected("conversion webhook for example.com/v1, Kind=Widget failed: x", status=500),
+            "w",
+            "converts widgets.example.com",
+        ),
+        (Rejected("something else", status=500), "c", "see its log"),
+    ],
+)
+def test_the_remedy_of_a_refusal_is_chosen_by_its_cause(
+    problem: Exception, kind: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "SERVED_SECONDS", 0.0)
+
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if verb in ("create", "apply"):
+            raise problem
+
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "p", "namespace": "n"}, "spec": {}}
+    obj = {"c": config({"a": "1"}), "w": widget(), "pvc": claim}[kind]
+    _, done = replicate(FakeApiServer("fern", resources=SERVING, trouble=trouble), obj)
+    (told,) = [*done.failures, *done.conflicts]
+    assert remedy in told.remedy

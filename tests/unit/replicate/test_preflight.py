@@ -5,6 +5,7 @@ visible.
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from migration.findings import DOCS
 from migration.kinds import Resource
 from migration.model import Finding
 from migration.preflight import CHECKS, preflight
+from migration.replicate.choices import Choices
+from migration.replicate.classes import Answer
 from tests.fakes.apiserver import FakeApiServer
 
 LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases", True)
@@ -141,14 +144,169 @@ def test_each_check_can_fail(code: str, blue: Any, green: Any, serves: Any, evid
     assert found[0].doc == DOCS[code]
 
 
-def test_what_may_not_be_listed_is_unknown_for_each_check_that_needs_it() -> None:
-    def trouble(verb: str, resource: Resource, name: str) -> None:
-        if resource.kind == "VirtualService":
-            raise Forbidden("virtualservices is forbidden")
+def routes_unread(verb: str, resource: Resource, name: str) -> None:
+    if resource.kind == "VirtualService":
+        raise Forbidden("virtualservices is forbidden")
 
-    found = look(HEALTHY, trouble=trouble)
-    assert {f.status for f in found} == {"unknown"}
-    assert {f.code for f in found} == {"BG001", "BG101", "BG120", "BG301", "BG303", "BG304"}
+
+def test_what_may_not_be_listed_is_told_once_with_all_that_is_unknown_for_it() -> None:
+    found = look(HEALTHY, trouble=routes_unread)
+    assert [(f.code, f.status, f.severity, f.object) for f in found] == [
+        ("BG002", "unknown", "blocking", kinds.VIRTUAL_SERVICE.name)
+    ]
+    assert "BG001, BG101, BG120, BG301, BG303, BG304 are not known: virtualservices is forbidden" in found[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("waived", "status", "severity"),
+    [
+        (("BG001", "BG101"), "unknown", "blocking"),  # BG120 blocks and needs it too
+        (("BG001", "BG101", "BG120"), "unknown", "warning"),
+        (("BG001", "BG101", "BG120", "BG301", "BG303", "BG304"), "waived", "blocking"),
+        ((f"BG002:{kinds.VIRTUAL_SERVICE.name}",), "waived", "blocking"),
+        (("BG002:services",), "unknown", "blocking"),
+    ],
+)
+def test_an_unread_kind_weighs_as_the_gravest_check_that_is_not_waived(
+    waived: tuple[str, ...], status: str, severity: str
+) -> None:
+    found = look(HEALTHY, trouble=routes_unread, ignore=waived)
+    assert [(f.status, f.severity) for f in found] == [(status, severity)]
+
+
+OLD, NEW, GONE = "2019-03-01T00:00:00Z", "2025-03-01T00:00:00Z", "example.com/v1beta1"
+
+
+def written(manager: str, api_version: str, time: str, **more: str) -> dict[str, str]:
+    return {"manager": manager, "operation": "Update", "apiVersion": api_version, "time": time, **more}
+
+
+def applied(api_version: str) -> dict[str, str]:
+    return {"kubectl.kubernetes.io/last-applied-configuration": json.dumps({"apiVersion": api_version, "kind": "Widget"})}
+
+
+@pytest.mark.parametrize(
+    ("entries", "annotations", "who"),
+    [
+        pytest.param([written("helm", GONE, OLD), written("helm", "example.com/v1", NEW)], {}, None, id="gone over since"),
+        pytest.param([written("helm", GONE, NEW), written("helm", "example.com/v1", OLD)], {}, "helm", id="gone back"),
+        pytest.param([written("helm", GONE, NEW), written("helm", "example.com/v1", NEW)], {}, "helm", id="at the same time"),
+        pytest.param([written("helm", GONE, OLD), written("flux", "example.com/v1", NEW)], {}, "helm", id="another's write"),
+        pytest.param(
+            [written("helm", GONE, OLD), written("helm", "example.com/v1", NEW, subresource="status")],
+            {},
+            None,
+            id="the same client writes the status in the new one",
+        ),
+        pytest.param([written("kube-controller-manager", GONE, NEW)], {}, None, id="the cluster's own controller"),
+        pytest.param([], applied(GONE), "kubectl apply", id="only the annotation"),
+        pytest.param([written("helm", "example.com/v1", NEW)], applied(GONE), "kubectl apply", id="another's write beside it"),
+        pytest.param([written("kubectl", "example.com/v1", NEW)], applied(GONE), None, id="applied on the server's side since"),
+        pytest.param(
+            [written("kubectl-client-side-apply", GONE, OLD), written("kubectl", "example.com/v1", NEW)],
+            applied(GONE),
+            None,
+            id="applied in both ways",
+        ),
+        pytest.param(
+            [written("kubectl-client-side-apply", GONE, OLD), written("kubectl-edit", "example.com/v1", NEW)],
+            applied(GONE),
+            "kubectl apply",
+            id="edited since, the manifest is as it was",
+        ),
+        pytest.param(
+            [written("kubectl-client-side-apply", "example.com/v1", OLD)], applied(GONE), None, id="an annotation left behind"
+        ),
+    ],
+)
+def test_of_each_manager_the_newest_write_tells_whether_it_still_uses_a_version_that_is_gone(
+    entries: Any, annotations: Any, who: str | None
+) -> None:
+    found = [
+        f for f in look([one(WIDGET, metadata={"managedFields": entries, "annotations": annotations})]) if f.code == "BG001"
+    ]
+    assert [f.object for f in found] == ([f"{GONE} Widget"] if who else [])
+    assert not who or f"written in it by {who}" in found[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("was", "resource"),
+    [
+        ("extensions/v1beta1", kinds.DEPLOYMENT),
+        ("extensions/v1beta1", kinds.INGRESS),
+        ("apps/v1beta2", kinds.DEPLOYMENT),
+        ("policy/v1beta1", kinds.PDB),
+    ],
+)
+def test_a_kind_that_moved_to_another_group_is_looked_up_where_it_went(was: str, resource: Resource) -> None:
+    found = [f for f in look([one(resource, metadata={"managedFields": [written("helm", was, NEW)]})]) if f.code == "BG001"]
+    assert [(f.object, f.status) for f in found] == [(f"{was} {resource.kind}", "fail")]
+    assert found[0].remedy.endswith(f"to {resource.api_version}")
+
+
+CILIUM = Resource("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies", True)
+PSP = Resource("policy", "v1beta1", "PodSecurityPolicy", "podsecuritypolicies", False)
+
+
+def crd(resource: Resource) -> dict[str, Any]:
+    names = {"kind": resource.kind, "plural": resource.plural}
+    return one(kinds.CRD, resource.name, {"group": resource.group, "names": names, "versions": []})
+
+
+@pytest.mark.parametrize(
+    ("served", "objects", "evidence"),
+    [
+        pytest.param(
+            CILIUM, [crd(CILIUM), one(CILIUM)], "does not come along (belongs to the baseline)", id="a left-out group"
+        ),
+        pytest.param(WIDGET, [crd(WIDGET), one(WIDGET)], None, id="a definition that comes along"),
+        pytest.param(
+            WIDGET,
+            [{**crd(WIDGET), "metadata": {"name": WIDGET.name, "managedFields": [{"manager": "eks"}]}}, one(WIDGET)],
+            "does not come along",
+            id="a left-out owner",
+        ),
+        pytest.param(CILIUM, [crd(CILIUM), one(CILIUM, namespace="kube-system")], None, id="objects that stay"),
+        pytest.param(PSP, [one(PSP)], "nor does any Kubernetes since 1.25", id="a kind that is gone for good"),
+        pytest.param(
+            Resource("networking.k8s.io", "v1beta1", "Ingress", "ingresses", True),
+            [one(Resource("networking.k8s.io", "v1beta1", "Ingress", "ingresses", True))],
+            "write it as networking.k8s.io/v1",
+            id="no version in common",
+        ),
+        pytest.param(
+            Resource("batch", "v1beta1", "CronJob", "cronjobs", True),
+            [one(Resource("batch", "v1beta1", "CronJob", "cronjobs", True))],
+            None,
+            id="a version that is the same but for its name",
+        ),
+    ],
+)
+def test_what_would_come_along_and_green_cannot_take_blocks(served: Resource, objects: Any, evidence: str | None) -> None:
+    mine = (*(r for r in ALL if (r.group, r.kind) != (served.group, served.kind)), served)
+    one_side = FakeApiServer("plum", objects, resources=mine)
+    other = FakeApiServer("fern", [NODE], resources=tuple(r for r in ALL if r is not WIDGET))
+    found = [f for f in asyncio.run(preflight(one_side, other)) if f.code == "BG101"]
+    assert [f.severity for f in found] == (["blocking"] if evidence else [])
+    assert not evidence or evidence in found[0].evidence
+
+
+def test_an_answer_to_skip_settles_what_green_does_not_serve() -> None:
+    one_side = FakeApiServer("plum", [crd(CILIUM), one(CILIUM)], resources=(*ALL, CILIUM))
+    choices = Choices(answers={"CiliumNetworkPolicy shop/web": Answer.SKIP})
+    found = asyncio.run(preflight(one_side, FakeApiServer("fern", [NODE], resources=ALL), choices=choices))
+    assert [f for f in found if f.code == "BG101"] == []
+
+
+def test_what_nobody_may_make_anew_blocks_with_what_to_change() -> None:
+    hook = Resource(
+        "admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", False
+    )
+    obj = one(hook, webhooks=[{"name": "a.example.com", "sideEffects": "Some"}])
+    one_side = FakeApiServer("plum", [obj], resources=(*ALL, hook))
+    found = asyncio.run(preflight(one_side, FakeApiServer("fern", [NODE], resources=(*ALL, hook))))
+    assert [(f.code, f.severity, f.object) for f in found] == [("BG004", "blocking", "ValidatingWebhookConfiguration web")]
+    assert "NoneOnDryRun" in found[0].evidence
 
 
 @pytest.mark.parametrize("waiver", ["BG401", "BG401:PersistentVolumeClaim shop/web"], ids=["code", "code and object"])

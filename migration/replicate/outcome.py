@@ -1,0 +1,141 @@
+"""What came of a run: what was written, what was not and what to do about it, and with which error the command ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from migration import kinds
+from migration.errors import BluegreenError, ConfigError, Held
+from migration.kinds import Resource
+from migration.reading import did_you_mean
+from migration.replicate.choices import of_kind
+from migration.replicate.classes import Verdict
+from migration.replicate.plan import answers_wanted, awaited_lines
+
+
+@dataclass(frozen=True)
+class Failure:
+    object: str
+    reason: str
+    remedy: str
+    temporary: bool = False
+
+
+@dataclass
+class Applied:
+    """What came of it. `writes` counts requests that wrote, so that "nothing to do" can be told from "done again"."""
+
+    cluster: str
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    writes: int = 0
+    applied: list[str] = field(default_factory=list)  # what was written, in the order of writing
+    fallbacks: list[str] = field(default_factory=list)  # objects that server-side apply refuses: written by create or replace
+    failures: list[Failure] = field(default_factory=list)
+    conflicts: list[Failure] = field(default_factory=list)
+    held: list[Failure] = field(default_factory=list)
+    dropped: list[Failure] = field(default_factory=list)  # there, but without fields that green's definition does not keep
+    notes: list[tuple[str, str]] = field(default_factory=list)  # what is not as on blue, and need not be
+    lacking: int = 0  # of what is held: what green should have and lacks
+    unanswered: list[tuple[str, Verdict]] = field(default_factory=list)  # what a person has to say something about
+    awaited: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by tool: what it has to bring to green, and has not
+    unread: dict[str, str] = field(default_factory=dict)  # kinds that could not be read: nothing is known of their objects
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.verdict() is None
+
+    def as_json(self) -> dict[str, Any]:
+        told = {name: [vars(f) for f in getattr(self, name)] for name in ("failures", "conflicts", "held", "dropped")}
+        return {
+            "cluster": self.cluster,
+            "created": self.created,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "writes": self.writes,
+            "applied": self.applied,
+            "fallbacks": self.fallbacks,
+            "awaited": {tool: list(names) for tool, names in self.awaited.items()},
+            "unread": self.unread,
+            "unanswered": {name: verdict.add(name) for name, verdict in self.unanswered},
+            "notes": [{"object": name, "note": note} for name, note in self.notes],
+            "seconds": round(self.seconds, 3),
+            **told,
+        }
+
+    def lines(self) -> list[str]:
+        """For people: the numbers, then each object and kind that did not come along."""
+        numbers = f"{self.created} created, {self.updated} updated, {self.unchanged} unchanged in {self.seconds:.1f} s"
+        left = [
+            f"  {mark} {f.object}: {f.reason}\n      {f.remedy}"
+            for mark, failures in (
+                ("FAILED", self.failures),
+                ("CONFLICT", self.conflicts),
+                ("held", self.held),
+                ("DROPPED", self.dropped),
+            )
+            for f in failures
+        ]
+        left += [f"  note {name}: {note}" for name, note in self.notes]
+        unread = [f"  UNREAD {kind}: {why}" for kind, why in sorted(self.unread.items())]
+        return [numbers, *left, *answers_wanted(self.unanswered), *awaited_lines(self.awaited), *unread]
+
+    def verdict(self) -> BluegreenError | None:
+        """What to end with: green lacks something that it should have, or nobody said what is to become of something."""
+        if self.failures:
+            return BluegreenError(
+                f"{len(self.failures)} objects could not be written", remedy="mend them and `bluegreen replicate` again"
+            )
+        lacks = [
+            (len(self.conflicts), "objects in conflict", "settle the conflicts (or --force)"),
+            (self.lacking, "objects held", "see what holds each of them"),
+            (len(self.dropped), "objects without all of their fields", "make green's definitions those of blue"),
+            (len(self.unanswered), "objects without an answer", "add the lines above to migration.yaml"),
+            *(
+                (len(names), f"objects that {tool} deploys", f"let {tool} deploy to {self.cluster}")
+                for tool, names in self.awaited.items()
+            ),
+            (len(self.unread), "kinds that could not be read", "let the kubeconfigs' users list these kinds"),
+        ]
+        told = [(f"{count} {what}", remedy) for count, what, remedy in lacks if count]
+        if not told:
+            return None
+        return Held(
+            f"cluster {self.cluster} lacks what blue has: {', '.join(what for what, _ in told)}",
+            remedy=f"{', '.join(remedy for _, remedy in told)}, then `bluegreen replicate` again",
+        )
+
+
+def refuse_unread(unread: Mapping[str, str], despite: Iterable[str], asked: Iterable[Resource] = ()) -> None:
+    """Held where a kind was not read and not named: what its objects own or need could not be told from anything else.
+
+    ConfigError for a kind that neither cluster has (`asked`: those that they have): most likely a slip of the pen, and
+    the one that was meant is still in the way.
+    """
+    words = tuple(despite)
+    resources = {resource.name: resource for resource in asked}
+    names = {kind.partition(" on ")[0] for kind in unread}
+
+    def means(word: str, kind: str) -> bool:
+        resource = resources.get(kind)
+        return word in ("all", kind) or kind.partition("/")[0] == word or (resource is not None and of_kind(resource, [word]))
+
+    known = {*names, *resources, *kinds.NAMED}
+    for word in words if resources else ():
+        if not any(means(word, kind) for kind in known):
+            raise ConfigError(
+                f"--despite-unread {word}: neither cluster has this kind{did_you_mean(word, sorted(known))}",
+                remedy=f"unread are: {', '.join(sorted(names)) or 'none'}; name one of them, or all",
+            )
+    left = {kind: why for kind, why in unread.items() if not any(means(word, kind.partition(" on ")[0]) for word in words)}
+    if left:
+        told = "; ".join(f"{kind}: {why}" for kind, why in sorted(left.items()))
+        flags = " ".join(f"--despite-unread {kind}" for kind in sorted({kind.partition(" on ")[0] for kind in left}))
+        raise Held(
+            f"nothing was written: {len(left)} kinds could not be read: {told}",
+            remedy=f"let the kubeconfig's user list them, or go on without: {flags}",
+        )
