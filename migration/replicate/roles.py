@@ -247,5 +247,5 @@ def _writes_status(role: Mapping[str, Any]) -> frozenset[str]:
         if {"update", "patch", "*"} & set(rule.get("verbs") or ())
         and any(str(resource).endswith("/status") for resource in rule.get("resources") or ())
         for group in rule.get("apiGroups") or ()
-        if group and group != "*"
+        if group
     )

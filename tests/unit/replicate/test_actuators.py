@@ -137,7 +137,7 @@ def test_an_actuator_is_told_by_its_command_arguments_and_variables(given: dict[
         {"image": "registry.k8s.io/descheduler/descheduler:v0.33.0"},
         {"image": "stefanprodan/podinfo:6.9", "command": ["./podinfo", "--port=9898", "--level=info"]},
         {"image": "corp/dns-check:1", "args": ["--target", "external-dns"]},
-        {"pod": {"initContainers": [{"name": "plugin", "image": "velero/velero-plugin-for-aws:v1.12"}]}},
+        {"pod": {"initContainers": [{"name": "tool", "image": "velero/velero:v1.16.1", "command": ["cp", "a", "b"]}]}},
     ],
     ids=lambda given: " ".join(str(v) for v in given.values())[:60],
 )  # fmt: skip
@@ -436,6 +436,25 @@ def test_it_comes_with_all_that_it_needs(answer: str, action: Action) -> None:
         "Service kube-system/ca",
     }
     assert not written & {"ConfigMap kube-system/coredns", "Deployment kube-system/coredns", "ClusterRole view"}
+
+
+def test_definitions_that_green_does_not_serve_come_with_their_controller() -> None:
+    image, subject = (
+        "public.ecr.aws/karpenter/controller:1.6.0",
+        {"kind": "ServiceAccount", "name": "k", "namespace": "kube-system"},
+    )
+    rule = {"apiGroups": ["karpenter.sh"], "resources": ["nodeclaims/status"], "verbs": ["patch"]}
+    names = {"kind": "NodePool", "plural": "nodepools"}
+    blue = [
+        workload(image, name="ca", namespace="kube-system", pod={"serviceAccountName": "k"}),
+        one("ServiceAccount", "k", "kube-system"),
+        one("ClusterRole", "k", "", rules=[rule]),
+        one("ClusterRoleBinding", "k", "", roleRef={"kind": "ClusterRole", "name": "k"}, subjects=[subject]),
+        one("CustomResourceDefinition", "nodepools.karpenter.sh", "", spec={"group": "karpenter.sh", "names": names}),
+    ]
+    definition = "CustomResourceDefinition nodepools.karpenter.sh"
+    assert verdicts(blue)[definition].action is Action.LEAVE
+    assert verdicts(blue, answers={IN_SYSTEM: "start"})[definition].action is Action.COPY
 
 
 def test_skipped_in_kube_system_nothing_of_it_comes() -> None:

@@ -405,5 +405,12 @@ def test_what_a_person_scaled_on_green_stays() -> None:
     green = Green("fern", resources=ALL)
     replicated(green, "hold")
     green.scale(2, "kubectl")
-    assert replicated(green, "hold").writes == 0
+    done = replicated(green, "hold")
+    assert (done.writes, done.conflicts, done.verdict()) == (0, [], None)
     assert green.replicas() == 2
+
+
+def test_a_number_kept_when_blue_was_a_green_is_not_carried_on() -> None:
+    obj = workload(metadata={"annotations": {"bluegreen.io/replicas": "7"}})
+    (made,) = transform(bundle([obj])).items
+    assert "annotations" not in made.obj["metadata"]
