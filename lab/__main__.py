@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from lab import programs
+from lab import manifests, programs
 from lab.client import LabClient, LabError
 from lab.layout import CHECKOUT, default_root
 from lab.manifests import WorkloadsError
@@ -23,7 +23,7 @@ from lab.processes import start_time
 from lab.project import Project
 from lab.story import BLUE, GREEN, POLICY, migration_file
 from lab.story import VERSIONS as CLUSTERS
-from lab.usage import usage
+from lab.usage import SHOP, usage
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,7 +97,7 @@ def _write_work(root: Path, client: LabClient) -> None:
     for name, version in CLUSTERS.items():
         project.add_cluster(name, version)
     project.set_sides(BLUE, GREEN)
-    wanted = migration_file(client, BLUE, GREEN, POLICY)
+    wanted = migration_file(client, BLUE, GREEN, POLICY, manifests.read(SHOP).objects)  # as the printed lines go
     (folder / "migration.yaml").write_text(yaml.safe_dump(wanted, sort_keys=False))
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,8 +48,17 @@ POLICY = {
 }
 
 
-def migration_file(client: LabClient, blue: str, green: str, policy: dict[str, Any]) -> dict[str, Any]:
-    """What migration.yaml says of two clusters of the lab."""
+def migration_file(
+    client: LabClient, blue: str, green: str, policy: dict[str, Any], objects: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """What migration.yaml says of two clusters of the lab. What has claims among `objects` begins empty on green: nothing in
+    the lab reads what it keeps.
+    """
+    answers = {
+        f"{each['kind']} {each['metadata'].get('namespace', 'default')}/{each['metadata']['name']}": "empty"
+        for each in objects
+        if each.get("kind") in ("StatefulSet", "Deployment") and _has_claims(each.get("spec") or {})
+    }
     clusters = {}
     for name in (blue, green):
         told = client.cluster(name)
@@ -59,7 +68,13 @@ def migration_file(client: LabClient, blue: str, green: str, policy: dict[str, A
             "counters": {"url": f"{told['admin']}/stats/prometheus", "dialect": "envoy"},
         }
     metrics = {"url": client.lab()["services"]["metrics"], "dialect": "envoy"}
-    return {"clusters": clusters, "edge": f"stacks/Pulumi.{EDGE}.yaml", "metrics": metrics, "policy": policy}
+    told = {"clusters": clusters, "edge": f"stacks/Pulumi.{EDGE}.yaml", "metrics": metrics, "policy": policy}
+    return told | ({"replicate": {"answers": answers}} if answers else {})
+
+
+def _has_claims(spec: Mapping[str, Any]) -> bool:
+    volumes = ((spec.get("template") or {}).get("spec") or {}).get("volumes") or ()
+    return bool(spec.get("volumeClaimTemplates")) or any(each.get("persistentVolumeClaim") for each in volumes)
 
 
 @dataclass
@@ -283,7 +298,7 @@ def build_green(story: Story) -> None:
 def prepare(story: Story) -> None:
     story.mark("preflight, replicate, capacity, verify")
     story.project.set_sides(BLUE, GREEN)
-    wanted = migration_file(story.lab.client, BLUE, GREEN, POLICY)
+    wanted = migration_file(story.lab.client, BLUE, GREEN, POLICY, story.work.objects)
     (story.project.folder / "migration.yaml").write_text(yaml.safe_dump(wanted, sort_keys=False))
     story.bluegreen("preflight", expect=(0, 3))
     began = time.monotonic()

@@ -101,8 +101,8 @@ def leave_out(obj: Object) -> None:
 def _found(obj: Object) -> Iterator[tuple[Object, str, str]]:
     """Each place: the mapping, its key, and what it asks for."""
     for meta in _metadata(obj):
-        annotations = meta.get("annotations") or {}
-        for key in annotations:
+        annotations: Any = meta.get("annotations")
+        for key in annotations if isinstance(annotations, dict) else ():
             if what := ANNOTATIONS.get(key) or (MADE if OTHERS_ID.fullmatch(key) else None):
                 yield annotations, key, what
     kind = obj.get("kind", "")

@@ -130,6 +130,7 @@ HARMLESS_GROUPS = (
 # Crossplane puts its definitions of what it manages, and of what makes such objects, into these categories.
 CATEGORIES = ("managed", "composite", "claim")
 EXTERNAL_NAME = "crossplane.io/external-name"
+OF_COMPOSITES = ("compositionRef", "compositionSelector", "compositionRevisionRef", "crossplane")  # what it writes into them
 
 BINDINGS = ("elbv2.k8s.aws", "eks.amazonaws.com")
 # The controller labels what it makes for an Ingress, a Service or a Gateway, without any owner reference:
@@ -154,10 +155,13 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
 
 
 def _managed(obj: Object, resource: Resource, known: Known) -> bool:
-    """By Crossplane: its definition says so, or it has the name of what it stands for."""
+    """By Crossplane: its definition says so (where that could be read), or what Crossplane writes into it."""
     if "." not in resource.group or resource.kind in HARMLESS or resource.group in HARMLESS_GROUPS:
         return False
     annotations = obj["metadata"].get("annotations") or {}
+    spec = obj.get("spec")
+    if isinstance(spec, dict) and any(spec.get(each) for each in OF_COMPOSITES):
+        return True
     return EXTERNAL_NAME in annotations or (resource.group, resource.kind) in known.blue.once(_managed_kinds)
 
 

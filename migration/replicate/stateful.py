@@ -149,10 +149,8 @@ def pod_of(obj: Object, resource: Resource) -> Object | None:
 def _workload(obj: Object, resource: Resource, known: Known, pods: Object) -> Sign | None:
     meta, spec = obj["metadata"], obj["spec"]
     namespace = meta.get("namespace", "")
-    templates = [
-        (t.get("metadata") or {}).get("name", "?") for t in spec.get("volumeClaimTemplates") or () if isinstance(t, dict)
-    ]
-    sources = [source for source in pods.get("volumes") or () if isinstance(source, dict)]
+    templates = [str(_dict(each.get("metadata")).get("name", "?")) for each in _dicts(spec.get("volumeClaimTemplates"))]
+    sources = _dicts(pods.get("volumes"))
     claims = sorted(set(_claims(pods)))
     shared = [text for source in sources for text in _by_id(source)]
     local = [] if resource.kind == "DaemonSet" else list(_on_the_node(sources, pods))
@@ -189,7 +187,7 @@ def _by_id(source: Mapping[str, Any]) -> Iterator[str]:
             yield f"{what} {' '.join(str(source[key][f]) for f in fields if source[key].get(f)) or key}"
     inline = source.get("csi")
     if isinstance(inline, dict):
-        attributes = inline.get("volumeAttributes") or {}
+        attributes = _dict(inline.get("volumeAttributes"))
         if handles := [str(attributes[key]) for key in HANDLES if attributes.get(key)]:
             yield f"volume {' '.join(handles)} of {inline.get('driver')}"
 
@@ -198,13 +196,13 @@ def _on_the_node(sources: list[Any], pods: Object) -> Iterator[str]:
     """Directories of the node that a container writes and that are not the node's own."""
     written = {
         mount.get("name")
-        for container in (*(pods.get("containers") or ()), *(pods.get("initContainers") or ()))
-        for mount in container.get("volumeMounts") or ()
+        for container in (*_dicts(pods.get("containers")), *_dicts(pods.get("initContainers")))
+        for mount in _dicts(container.get("volumeMounts"))
         if not mount.get("readOnly")
     }
     for source in sources:
-        place = source.get("hostPath") or {}
-        path = place.get("path", "")
+        place = _dict(source.get("hostPath"))
+        path = str(place.get("path", ""))
         if not path or source.get("name") not in written or place.get("type") in ("Socket", "CharDevice", "BlockDevice"):
             continue
         if path != "/" and not any(path == each or path.startswith(each + "/") for each in OF_NODES):
@@ -212,9 +210,18 @@ def _on_the_node(sources: list[Any], pods: Object) -> Iterator[str]:
 
 
 def _claims(pods: Object) -> Iterator[str]:
-    for volume in pods.get("volumes") or ():
-        if name := (volume.get("persistentVolumeClaim") or {}).get("claimName"):
-            yield name
+    for volume in _dicts(pods.get("volumes")):
+        if name := _dict(volume.get("persistentVolumeClaim")).get("claimName"):
+            yield str(name)
+
+
+def _dict(value: Any) -> Object:
+    """A custom resource may have anything anywhere."""
+    return value if isinstance(value, dict) else {}
+
+
+def _dicts(value: Any) -> list[Object]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _makers(view: View) -> frozenset[str]:
@@ -230,11 +237,11 @@ def _makers(view: View) -> frozenset[str]:
             if owner is None or not owner.get("uid") or owner.get("kind") == "Pod":  # a pod's own scratch claim
                 continue
             parents[meta.get("uid", "")] = owner["uid"]
-            spec = obj.get("spec") or {}
+            spec = _dict(obj.get("spec"))
             if (
                 name == "persistentvolumeclaims"
                 or spec.get("volumeClaimTemplates")
-                or (name == "deployments.apps" and any(_claims((spec.get("template") or {}).get("spec") or {})))
+                or (name == "deployments.apps" and any(_claims(_dict(_dict(spec.get("template")).get("spec")))))
             ):
                 leaves.append(meta.get("uid", ""))
     found: set[str] = set()

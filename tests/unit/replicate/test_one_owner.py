@@ -167,6 +167,11 @@ def test_an_object_with_an_external_name_is_managed() -> None:
     assert verdicts([named])["Queue shop/x"].action is Action.HOLD
 
 
+@pytest.mark.parametrize("spec", [{"compositionRef": {"name": "a"}}, {"crossplane": {"compositionRef": {"name": "a"}}}])
+def test_what_crossplane_makes_resources_from_is_known_even_where_its_definition_could_not_be_read(spec: Any) -> None:
+    assert verdicts([one("platform.example.org/v1", "Shop", spec=spec)])["Shop shop/x"].action is Action.HOLD
+
+
 def test_queues_of_a_broker_outside_wait_and_those_of_one_in_the_cluster_come() -> None:
     outside = one("rabbitmq.com/v1beta1", "Queue", "a", spec={"rabbitmqClusterReference": {"connectionSecret": {"name": "s"}}})
     inside = one("rabbitmq.com/v1beta1", "Queue", "b", spec={"rabbitmqClusterReference": {"name": "rabbit"}})

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from migration.errors import ConfigError
 from migration.model import Severity
 from migration.replicate.classes import Action, Answer, Class
+from migration.replicate.transform import for_green
 from tests.fakes.judged import Green, findings, objects, one, verdicts
 
 STATIC = """
@@ -367,6 +370,48 @@ def test_an_autoscaler_that_raises_from_0_is_suspended_with_what_is_to_stay_at_0
 def test_a_claim_that_asks_for_a_snapshots_data_says_that_it_waits() -> None:
     asks = claim(volume="", dataSource={"kind": "VolumeSnapshot", "name": "nightly"})
     assert any("VolumeSnapshot nightly" in note for note in verdicts([asks])["PersistentVolumeClaim shop/data"].notes)
+
+
+words = st.sampled_from(
+    [
+        "template",
+        "spec",
+        "metadata",
+        "annotations",
+        "containers",
+        "volumes",
+        "volumeMounts",
+        "persistentVolumeClaim",
+        "claimName",
+        "hostPath",
+        "path",
+        "csi",
+        "volumeAttributes",
+        "volumeClaimTemplates",
+        "schedule",
+        "cron",
+        "suspend",
+        "jobTemplate",
+        "infrastructure",
+        "name",
+        "replicas",
+    ]
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["0 3 * * *", "a", ""]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None, max_examples=300, derandomize=True)
+@given(anything, anything, st.sampled_from(["Widget", "Gateway", "Rollout"]))
+def test_a_custom_resource_of_any_shape_is_judged_and_changed_without_an_error(spec: Any, status: Any, kind: str) -> None:
+    obj = one("example.org/v1", kind, spec=spec, status=status)
+    obj["metadata"]["ownerReferences"] = [{"kind": "Other", "uid": "u"}]
+    found = verdicts([obj])[f"{kind} shop/x"]
+    once = for_green(obj, found)
+    assert for_green(once, found) == once
 
 
 def test_what_is_left_out_for_one_reason_is_one_line_however_much_it_is() -> None:
