@@ -36,10 +36,11 @@ Status = Literal["fail", "unknown"]
 @dataclass(frozen=True)
 class Facts:
     """What was learnt outside of the objects. Each value is what was found, or why it is not known (a text that begins with
-    `?`); `associations`: those of green.
+    `?`); `same`: why one issuer does not make the clusters one for AWS, "" where it does; `associations`: those of green.
     """
 
     issuers: Mapping[str, str] = field(default_factory=dict)
+    same: str = ""
     trusts: Mapping[str, Mapping[str, Any] | str] = field(default_factory=dict)
     providers: Mapping[str, frozenset[str] | str | None] = field(default_factory=dict)  # None: there is none
     associations: frozenset[str] | str = "?not asked"
@@ -56,8 +57,9 @@ async def learn(known: Known, blue: Kubernetes, green: Kubernetes, aws: Aws | No
     region = EKS_ISSUER.fullmatch(theirs)
     if aws is not None and pods and region is not None:
         associations = await _try(lambda: aws.associations(green.name, region["region"]))
-    if not accounts or mine == theirs:
-        return Facts(issuers, associations=associations)
+    if not accounts or (mine == theirs and not theirs.startswith("?")):
+        same = await _other_keys(blue, green) if accounts else ""
+        return Facts(issuers, same, associations=associations)
     trusts: dict[str, Mapping[str, Any] | str] = {}
     providers: dict[str, frozenset[str] | str | None] = {}
     for arn in sorted({account.role_arn for account in accounts}):
@@ -70,7 +72,15 @@ async def learn(known: Known, blue: Kubernetes, green: Kubernetes, aws: Aws | No
         provider = role.provider(theirs)
         if provider not in providers:
             providers[provider] = await _provider(aws, provider)
-    return Facts(issuers, trusts, providers, associations)
+    return Facts(issuers, "", trusts, providers, associations)
+
+
+async def _other_keys(blue: Kubernetes, green: Kubernetes) -> str:
+    """AWS fetches the keys of an issuer from its URL: tokens of another cluster of that name are signed by others."""
+    mine, theirs = await asyncio.gather(_try(blue.signing_keys), _try(green.signing_keys))
+    if isinstance(mine, str) or isinstance(theirs, str):
+        return str(mine if isinstance(mine, str) else theirs)
+    return "" if theirs <= mine else "they sign with different keys"
 
 
 async def _trust(aws: Aws, arn: str) -> Mapping[str, Any] | str:
@@ -118,9 +128,10 @@ def checks(known: Known, facts: Facts) -> tuple[Check, ...]:
 
 def _roles(known: Known, facts: Facts) -> Iterator[Finding]:
     mine, theirs = facts.issuers.get("blue", "?"), facts.issuers.get("green", "?")
-    if mine == theirs and not theirs.startswith("?"):
-        return
     name = known.green.name if known.green else "green"
+    if mine == theirs and not theirs.startswith("?"):
+        yield from _one_issuer(known, facts, theirs, name) if facts.same else ()
+        return
     missing: dict[tuple[str, str], list[Account]] = {}
     for account in known.once(with_role):
         role = Role.of(account.role_arn)
@@ -178,6 +189,22 @@ def _roles(known: Known, facts: Facts) -> Iterator[Finding]:
             f"OIDC provider of cluster {name}'s issuer, needed by {names}: {why.removeprefix('?')}",
             _make_provider(provider, theirs, accounts[0].audience, there=why.startswith("it lacks")),
             DOCS["BG603"],
+        )
+
+
+def _one_issuer(known: Known, facts: Facts, issuer: str, name: str) -> Iterator[Finding]:
+    """Both clusters call themselves by one URL, and that does not make them one."""
+    for account in known.once(with_role):
+        role = Role.of(account.role_arn)
+        caller = Caller("https://ISSUER", account.namespace, account.name, account.audience)
+        add = f" and add to the trust policy of {account.role_arn}: {trust.statement(role, caller)}" if role else ""
+        status: Status = "unknown" if facts.same.startswith("?") else "fail"
+        yield _told(
+            account,
+            status,
+            f"role {account.role_arn}: both clusters have the issuer {issuer}, and "
+            + (f"whether their keys are the same could not be read: {facts.same[1:]}" if status == "unknown" else facts.same),
+            f"give cluster {name} an issuer of its own whose keys AWS can fetch (--service-account-issuer),{add}",
         )
 
 

@@ -172,6 +172,10 @@ class Kubernetes(Protocol):
         """The URL in every token of a ServiceAccount by which others (IAM) know this cluster."""
         ...
 
+    async def signing_keys(self) -> frozenset[str]:
+        """The ids of the keys by which those tokens are verified."""
+        ...
+
     async def get(
         self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None
     ) -> Object: ...

@@ -40,6 +40,7 @@ DISCOVERY = ",".join(
 )
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 ISSUER_PATH = "/.well-known/openid-configuration"
+KEYS_PATH = "/openid/v1/jwks"
 PAGE = 500
 RETRIED = frozenset({429, 502, 503, 504})
 LONGEST_WAIT_SECONDS = 10.0
@@ -255,6 +256,14 @@ class Kubernetes:
         if not isinstance(issuer, str) or not issuer:
             raise self._unreachable(f"names no issuer at {ISSUER_PATH}", None)
         return issuer
+
+    async def signing_keys(self) -> frozenset[str]:
+        """Key ids, as this API server itself publishes them; Forbidden as for `issuer`."""
+        keys = (await self.request("GET", KEYS_PATH, accept="application/jwk-set+json, application/json")).get("keys")
+        found = frozenset(str(key.get("kid")) for key in keys or ())
+        if not found:
+            raise self._unreachable(f"names no key at {KEYS_PATH}", None)
+        return found
 
     async def discover(self, *, fresh: bool = False) -> Discovery:
         """What the server serves, in two requests (aggregated discovery), or in one for each group where it is older than

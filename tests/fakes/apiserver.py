@@ -44,6 +44,7 @@ class FakeApiServer:
         seconds: float | Callable[[str, Resource, str], float] = 0.0,
         at_once: int = 8,
         issuer: str | BluegreenError = "https://kubernetes.default.svc",
+        keys: frozenset[str] | BluegreenError = frozenset({"key"}),
     ) -> None:
         self.name = name
         self.discovery = served(*resources)
@@ -52,6 +53,7 @@ class FakeApiServer:
         self.trouble = trouble or (lambda verb, resource, name: None)
         self.seconds = seconds
         self._issuer = issuer
+        self._keys = keys
         self._working = asyncio.Semaphore(at_once)
         self._version = 0
         for obj in objects:
@@ -96,6 +98,11 @@ class FakeApiServer:
         if isinstance(self._issuer, BluegreenError):
             raise self._issuer
         return self._issuer
+
+    async def signing_keys(self) -> frozenset[str]:
+        if isinstance(self._keys, BluegreenError):
+            raise self._keys
+        return self._keys
 
     async def get(
         self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None

@@ -77,6 +77,8 @@ async def _answer(server: FakeApiServer, request: web.Request) -> Any:
         return {"major": "1", "minor": "36"}
     if parts[0] == ".well-known":
         return {"issuer": await server.issuer()}
+    if parts[0] == "openid":
+        return {"keys": [{"kid": each} for each in await server.signing_keys()]}
     parts = parts[2:] if parts[0] == "api" else parts[3:]
     namespace = None
     if parts[0] == "namespaces" and len(parts) > 2:

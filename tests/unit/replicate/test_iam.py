@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
@@ -97,6 +100,43 @@ def test_without_credentials_nothing_is_asked_not_even_the_metadata_service(
         with pytest.raises(Forbidden, match="no AWS credentials"):
             asyncio.run(aws.trust(f"arn:aws:iam::{MINE}:role/uploads"))
     assert dialled == []
+
+
+class Eks(BaseHTTPRequestHandler):
+    """Two pages of associations of cluster fern, as EKS answers."""
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        at = parse_qs(url.query).get("nextToken", [""])[0]
+        there = url.path == "/clusters/fern/pod-identity-associations"
+        page = {"associations": [{"namespace": "shop", "serviceAccount": at or "first"}], "nextToken": None if at else "second"}
+        body = json.dumps(page if there else {"message": "No cluster found"}).encode()
+        self.send_response(200 if there else 404)
+        if not there:
+            self.send_header("x-amzn-ErrorType", "ResourceNotFoundException")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_associations_are_read_page_by_page(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Eks) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+            aws = AwsIdentities()
+            assert asyncio.run(aws.associations("fern", "eu-west-1")) == {"shop/first", "shop/second"}
+            with pytest.raises(NotFound, match="No cluster found"):
+                asyncio.run(aws.associations("plum", "eu-west-1"))
+        finally:
+            server.shutdown()
+            thread.join(10)
 
 
 def test_an_endpoint_that_does_not_answer_is_asked_once(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:

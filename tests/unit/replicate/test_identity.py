@@ -109,10 +109,11 @@ def look(
     green: Sequence[Mapping[str, Any]] = (),
     issuers: tuple[str | BluegreenError, str | BluegreenError] = (OLD, NEW),
     choices: Choices | None = None,
+    green_keys: frozenset[str] | BluegreenError = frozenset({"key"}),
     **fake: Any,
 ) -> list[Finding]:
     one = FakeApiServer("plum", blue, resources=SERVED, issuer=issuers[0], **fake)
-    other = FakeApiServer("fern", green, resources=SERVED, issuer=issuers[1])
+    other = FakeApiServer("fern", green, resources=SERVED, issuer=issuers[1], keys=green_keys)
     found = asyncio.run(preflight(one, other, aws=aws, choices=choices))
     assert one.writes() == other.writes() == []
     return [finding for finding in found if finding.code.startswith("BG6") or "BG6" in finding.evidence]
@@ -156,6 +157,16 @@ def test_clusters_of_one_issuer_need_nothing_and_aws_is_not_asked() -> None:
     aws = FakeAws({ROLE: trusting(OLD)})
     assert look([account(), workload()], aws, issuers=(OLD, OLD)) == []
     assert aws.asked == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "status"), [(frozenset({"other"}), "fail"), (Forbidden("no"), "unknown")], ids=["other keys", "unread keys"]
+)
+def test_one_name_for_two_clusters_is_no_proof_that_aws_takes_the_tokens_of_both(keys: Any, status: str) -> None:
+    (found,) = look([account(), workload()], issuers=(OLD, OLD), green_keys=keys)
+    assert told([found]) == [("BG601", "blocking", status, "ServiceAccount shop/writer")]
+    assert "both clusters have the issuer" in found.evidence
+    assert added(found)["Action"] == "sts:AssumeRoleWithWebIdentity"
 
 
 def test_nobody_is_asked_where_blue_has_no_identity_of_aws() -> None:
