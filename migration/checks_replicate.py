@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from migration.findings import finding
 from migration.model import Finding, Severity
-from migration.replicate import judge
+from migration.replicate import judge, names
 from migration.replicate.classes import Class
 from migration.replicate.known import Known
 
@@ -25,6 +25,7 @@ CODES = {
 
 def unanswered(known: Known) -> Iterator[Finding]:
     """Each object about which a person has to say something, with the line to add."""
+    names.refuse_misspelt(known)
     seen = {}
     for item in judge.everything(known):
         seen[item.name] = item.verdict

@@ -7,15 +7,13 @@ the most harm before what may do less.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migration import kinds
-from migration.errors import ConfigError
 from migration.kinds import Object, Resource
 from migration.reading import did_you_mean
-from migration.replicate import actuators, consumers, one_owner, owners, stateful, work
-from migration.replicate.choices import why_unasked
-from migration.replicate.classes import PLAIN, Action, Answer, Class, Sign, Verdict, judged
+from migration.replicate import actuators, closure, consumers, one_owner, owners, stateful, work
+from migration.replicate.classes import PLAIN, WRITTEN, Action, Answer, Class, Sign, Verdict, judged
 from migration.replicate.known import Known
 
 SignOf = Callable[[Object, Resource, Known], Sign | None]
@@ -35,7 +33,9 @@ class Item:
 
 
 def unasked(obj: Object, resource: Resource, known: Known) -> Sign | None:
-    reason = why_unasked(known.choices, obj, resource)
+    if not closure.narrowed(known.choices):
+        return None
+    reason = known.once(closure.asked).left.get(closure.key_of(obj, resource))
     return Sign(Class.UNASKED, reason) if reason else None
 
 
@@ -63,11 +63,28 @@ SIGNS: tuple[SignOf, ...] = (
 def verdict(obj: Object, resource: Resource, known: Known) -> Verdict:
     """What is to become of one object."""
     answer = known.choices.answers.get(kinds.name_of(obj))
+    sign = decided(obj, resource, known)[1]
+    if sign is not None:
+        found = judged(sign, answer)
+    else:
+        found = judged(Sign(Class.PLAIN, "", Action.COPY), answer) if answer else PLAIN
+    return _brought(found, obj, resource, known) if closure.narrowed(known.choices) else found
+
+
+def decided(obj: Object, resource: Resource, known: Known) -> tuple[str, Sign | None]:
+    """The sign that speaks first, with its name (`work.finished`); "" and None: no sign knows the object."""
     for sign_of in SIGNS:
         sign = sign_of(obj, resource, known)
         if sign is not None:
-            return judged(sign, answer)
-    return judged(Sign(Class.PLAIN, "", Action.COPY), answer) if answer else PLAIN
+            return f"{sign_of.__module__.rpartition('.')[2]}.{sign_of.__name__}", sign
+    return "", None
+
+
+def _brought(found: Verdict, obj: Object, resource: Resource, known: Known) -> Verdict:
+    """With what brought the object, and what has to be told of its needs."""
+    asked, key = known.once(closure.asked), closure.key_of(obj, resource)
+    notes = asked.notes.get(key, ()) if found.action in WRITTEN else ()
+    return replace(found, brought=asked.brought.get(key, ""), notes=(*found.notes, *notes))
 
 
 def everything(known: Known) -> Iterator[Item]:
@@ -87,18 +104,18 @@ def refuse_wrong_answers(known: Known, items: Mapping[str, Verdict]) -> None:
     """
     unread = {r.kind for r in known.blue.discovery.resources if r.name in known.blue.problems}
     for name, answer in known.choices.answers.items():
-        there = items.get(name)
+        there, key = items.get(name), f"replicate.answers.{name}"
         if there is None:
             if name.partition(" ")[0] in unread:
                 continue
-            raise ConfigError(
-                f"replicate.answers: {name} is not on cluster {known.blue.name}{did_you_mean(name, items)}",
+            raise known.choices.wrong(
+                key,
+                f"{name} is not on cluster {known.blue.name}{did_you_mean(name, items)}",
                 remedy="write it as KIND NAMESPACE/NAME, as `bluegreen preflight` names it, or take the line out",
             )
+        if there.cls is Class.UNASKED:
+            continue  # what may be said of it is seen when it is asked for
         if answer is not Answer.SKIP and answer not in there.answers:
             allowed = " | ".join(there.answers or (Answer.SKIP,))
             what = there.reason or "a plain object"
-            raise ConfigError(
-                f"replicate.answers: {name}: is {answer.value!r}; allowed: {allowed} ({what})",
-                remedy="edit migration.yaml and run the same command again",
-            )
+            raise known.choices.wrong(key, f"is {answer.value!r}", f"{allowed} ({what})")
