@@ -116,8 +116,11 @@ class Plan:
         created = Counter(change.resource.kind for change in self.of("create"))
         if created:
             told.append("  create: " + ", ".join(f"{n} {kind}" for kind, n in sorted(created.items())))
-        brought = [c for c in self.of("create") if c.verdict.brought.startswith("brought by ")]
-        told += _first([f"  + {c.name} ({c.verdict.brought})" for c in brought], most)
+        brought: dict[str, list[str]] = {}
+        for change in self.of("create"):
+            if change.verdict.brought.startswith("brought by "):
+                brought.setdefault(change.verdict.brought, []).append(change.name)
+        told += _first([f"  + {by}: {', '.join(names)}" for by, names in brought.items()], most)
         shown = [change for change in self.of("update", "conflict", "held") if change.wait is not Wait.ANSWER]
         marks = {"update": "~", "conflict": "!", "held": "-"}
         lines = []

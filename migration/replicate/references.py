@@ -245,8 +245,6 @@ def references(obj: Mapping[str, Any], resource: Resource, view: View) -> Iterat
     if maker := controller_of(obj):
         group = str(maker.get("apiVersion", "")).rpartition("/")[0]
         yield from _reference(served, maker.get("kind"), group, namespace, maker.get("name"), needed=False)
-    if resource.name == kinds.VIRTUAL_SERVICE.name:
-        obj = _as_it_was(obj, view)
     for template in templates(obj):
         yield from _of_pod(template, namespace, served)
     for row in OF_KINDS.get(resource.name, ()):
@@ -332,26 +330,20 @@ def _routes(view: View) -> Mapping[str, Object]:
     return {routing.service_of(route): route for route in view.of(kinds.VIRTUAL_SERVICE.name)}
 
 
-def _as_it_was(route: Mapping[str, Any], view: View) -> Mapping[str, Any]:
-    """A route without what the edge put into it; one that sends everything away is told by its peer route."""
-    found = routing.original_of_split(route)
-    if found is None:
-        peer = view.once(_routes).get(f"{routing.service_of(route)}{routing.PEER_SUFFIX}")
-        found = routing.original_of(peer) if peer is not None else None
-    return found if found is not None else route
-
-
 def destinations(route: Mapping[str, Any], view: View) -> Iterator[str]:
-    """Every host to which a route sends or mirrors, as it is written."""
-    spec = _as_it_was(route, view)
-    for path in (
-        *(f"spec.{protocol}[].route[].destination.host" for protocol in ("http", "tls", "tcp")),
-        "spec.http[].mirror.host",
-        "spec.http[].mirrors[].destination.host",
-    ):
-        for host in at(spec, path):
-            if isinstance(host, str) and not host.endswith(PEER_HOSTS):
-                yield host
+    """Every host to which a route sends or mirrors, as it is written. An enrolled one may send all of it to the other
+    cluster; where its own part goes, its peer route says.
+    """
+    peer = view.once(_routes).get(f"{routing.service_of(route)}{routing.PEER_SUFFIX}")
+    for each in (route, peer):
+        for path in (
+            *(f"spec.{protocol}[].route[].destination.host" for protocol in ("http", "tls", "tcp")),
+            "spec.http[].mirror.host",
+            "spec.http[].mirrors[].destination.host",
+        ):
+            for host in at(each, path):
+                if isinstance(host, str) and not host.endswith(PEER_HOSTS):
+                    yield host
 
 
 def full_host(host: str, namespace: str) -> str:

@@ -520,6 +520,11 @@ def test_what_is_excluded_is_not_brought_back_by_who_needs_it_and_brings_nothing
     assert "needs ConfigMap shop/settings, which is left out by `replicate.exclude` by kinds" in told
 
 
+def test_a_namespace_or_definition_that_is_excluded_stays_left_out() -> None:
+    said = chosen(include={"kinds": ("ScaledObject",)}, exclude={"kinds": ("Namespace", "CustomResourceDefinition")})
+    assert asked_for(judged(EVERYTHING, said)).keys() == {"ScaledObject shop/web-k"}
+
+
 def test_without_a_choice_nothing_is_said_of_what_brought_an_object() -> None:
     assert asked_for(judged(EVERYTHING)) == {}
 
