@@ -5,7 +5,7 @@ from __future__ import annotations
 from migration import kinds
 from migration.findings import Found, finding, spec_of
 from migration.model import Severity
-from migration.replicate import judge
+from migration.replicate import judge, names
 from migration.replicate.classes import Action, Class
 from migration.replicate.known import Known
 
@@ -25,6 +25,7 @@ CODES = {
 
 def of_the_judge(known: Known) -> Found:
     """Each object about which a person has to say something, with the line to add; and each claim that comes empty."""
+    names.refuse_misspelt(known)
     seen = {}
     together: dict[str, list[judge.Item]] = {}
     for item in judge.everything(known):

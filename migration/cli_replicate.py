@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -16,19 +17,52 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.argument("names", nargs=-1, metavar="[SERVICE|NAMESPACE ...]")
+@click.option("--kind", "of_kinds", multiple=True, metavar="KIND", help="Only objects of this kind; may be repeated.")
+@click.option(
+    "--explain",
+    metavar="KIND/NAMESPACE/NAME|classes",
+    help="Say what becomes of one object and why, or list the classes of objects. Writes nothing.",
+)
 @yes_option
 @click.option("--force", is_flag=True, help="Take over fields that others own on green.")
 @click.option("--despite-unread", multiple=True, metavar="KIND|all", help="Go on although this kind could not be read.")
 @pass_context
-def replicate(context: Context, yes: bool, force: bool, despite_unread: tuple[str, ...]) -> None:
-    """Copy blue's objects to green."""
+def replicate(
+    context: Context,
+    names: tuple[str, ...],
+    of_kinds: tuple[str, ...],
+    explain: str | None,
+    yes: bool,
+    force: bool,
+    despite_unread: tuple[str, ...],
+) -> None:
+    """Copy blue's objects to green.
+
+    Without names: everything that green does not have by itself. NAMESPACE: all that is in it. SERVICE (NAMESPACE/NAME of
+    a VirtualService): the route, the workloads behind it and what they need. Both bring the cluster-wide objects that
+    they depend on; the plan says what brought each.
+
+    Nothing is started twice, shared or rerun: what acts outside the cluster, takes work from a queue or keeps data waits
+    for an answer in migration.yaml, and the plan prints the lines to add. Exits with 3 while something is held without
+    an answer, in conflict or unread.
+    """
+    if explain is not None and explain.lower() == "classes":
+        from migration.replicate.explain import classes, classes_lines
+
+        say(context, classes(), classes_lines())
+        return
     migration = context.load()
+    migration = replace(migration, replicate=replace(migration.replicate, only=names, kinds=of_kinds))
 
     async def act() -> None:
         from migration import verdicts
         from migration.wiring import opened
 
         async with opened(migration) as there:
+            if explain is not None:
+                await tell(context, migration, there, explain)
+                return
 
             def changed() -> None:
                 keep(lambda wall: verdicts.replicated(migration.store, there.clusters["green"].name, wall))
@@ -36,6 +70,34 @@ def replicate(context: Context, yes: bool, force: bool, despite_unread: tuple[st
             await copy(context, migration, there, yes=yes, force=force, despite_unread=despite_unread, changed=changed)
 
     run_once(act())
+
+
+async def tell(context: Context, migration: Migration, there: Opened, name: str) -> None:
+    """What `--explain` does: one object, as the plan would have it. Writes nothing."""
+    from migration.replicate import explain
+    from migration.replicate.classes import WRITTEN
+    from migration.replicate.export import bundle, learn
+    from migration.replicate.plan import plan
+    from migration.replicate.transform import transform
+
+    blue, green = there.clusters["blue"], there.clusters["green"]
+    known = await learn(blue, green, choices=migration.replicate, enrolled=there.edge.services, singletons=migration.singletons)
+    resource, obj = explain.find(known, name)
+    if obj is None:
+        told = explain.of_kind_left_out(resource, name)
+    else:
+        found = await bundle(known, blue)
+        item = explain.item_of([*found.items, *found.left], obj, resource)
+        if item.verdict.action in WRITTEN:
+            # what decides about it on green: its definition may come along, an autoscaler may have its replicas
+            beside = [each for each in found.items if each is item or each.resource.kind in explain.BESIDE]
+            made = transform(replace(found, items=beside, left=[]))
+            change = next(each for each in (await plan(made, green)).changes if each.name == item.name)
+            copied = made.items[beside.index(item)].obj
+            told = explain.explain(known, item, copied, change.action, change.reason)
+        else:
+            told = explain.explain(known, item, None)
+    say(context, told.as_json(), told.lines())
 
 
 async def copy(

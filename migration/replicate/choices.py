@@ -2,7 +2,8 @@
 
 ```yaml
 replicate:
-  include: {namespaces: [shop, "team-*"], kinds: [Deployment], selector: "tier=front"}   # only what all of them mean
+  include: {namespaces: [shop, "team-*"], kinds: [Deployment], selector: "tier=front"}   # only what all of them mean,
+                                                  # and at least its Namespace and its definition
   exclude: {namespaces: [scratch]}                                                       # nor what any of these means
   answers:
     Deployment platform/external-dns: hold          # KIND NAMESPACE/NAME, or KIND NAME
@@ -20,6 +21,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from migration.errors import ConfigError
 from migration.kinds import Resource
 from migration.reading import Reader, shown
 from migration.replicate.classes import Answer
@@ -43,7 +45,7 @@ class Selection:
 @dataclass(frozen=True)
 class Choices:
     """`only`: namespaces and services (`namespace/name` of a route) named on the command line, with `kinds` of --kind;
-    empty: everything. `lines`: where migration.yaml says it, for complaints.
+    empty: everything. `reader`: knows where migration.yaml says it, for complaints that need what is on blue.
     """
 
     include: Selection = Selection()
@@ -52,6 +54,14 @@ class Choices:
     istio_revision: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     only: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    reader: Reader | None = field(default=None, compare=False, repr=False)
+
+    def wrong(self, key: str, problem: str, allowed: str = "", remedy: str | None = None) -> ConfigError:
+        """The complaint about a key of `replicate`, with its line where it stands in a file."""
+        if self.reader is not None:
+            return self.reader.wrong(key, problem, allowed, remedy)
+        told = f"{key}: {problem}" + (f"; allowed: {allowed}" if allowed else "")
+        return ConfigError(told, remedy=remedy or "edit migration.yaml and run the same command again")
 
 
 NOTHING_SAID = Choices()
@@ -81,6 +91,7 @@ def read(reader: Reader, value: Any) -> Choices:
         _selection(reader, top.get("exclude") or {}, "replicate.exclude"),
         MappingProxyType(answers),
         MappingProxyType(revisions),
+        reader=reader,
     )
 
 
@@ -138,6 +149,8 @@ def requirements(selector: str) -> tuple[Requirement, ...]:
             found.append((match["key"], "notin" if match["eq"] == "!=" else "in", frozenset({match["value"]})))
         else:
             found.append((match["key"], "exists", frozenset()))
+    if selector.rstrip().endswith(","):
+        raise ValueError("ends with a comma")
     return tuple(found)
 
 
@@ -157,31 +170,32 @@ def selects(selector: str, labels: Mapping[str, str]) -> bool:
     return True
 
 
-def why_unasked(choices: Choices, obj: Mapping[str, Any], resource: Resource) -> str | None:
-    """Why this object is not asked for by `include` and `exclude`; None: it is."""
-    meta = obj["metadata"]
-    namespace = meta.get("namespace") or (meta["name"] if resource.kind == "Namespace" and not resource.group else None)
-    wanted = _means(choices.include, meta, resource, namespace)
-    if not all(wanted.values()):
-        parts = ", ".join(name for name, good in wanted.items() if not good)
-        return f"not among what `replicate.include` asks for by {parts}"
-    unwanted = _means(choices.exclude, meta, resource, namespace, everywhere=False)
-    if any(unwanted.values()):
-        return f"left out by `replicate.exclude` by {', '.join(name for name, bad in unwanted.items() if bad)}"
-    return None
+def why_not_included(choices: Choices, obj: Mapping[str, Any], resource: Resource) -> str | None:
+    """Why `include` does not mean this object; None: it does, all parts of it. What is in no namespace is meant by
+    namespaces wherever something in them needs it, which is found elsewhere (closure.py).
+    """
+    wanted = _means(choices.include, obj["metadata"], resource, everywhere=True)
+    if all(wanted.values()):
+        return None
+    return f"not among what `replicate.include` asks for by {', '.join(name for name, good in wanted.items() if not good)}"
 
 
-def _means(
-    selection: Selection, meta: Mapping[str, Any], resource: Resource, namespace: str | None, *, everywhere: bool = True
-) -> dict[str, bool]:
-    """For each part of the selection that is given: whether it means this object. `everywhere`: what namespaces mean of an
-    object that is in none.
+def why_excluded(choices: Choices, obj: Mapping[str, Any], resource: Resource) -> str | None:
+    """Why `exclude` means this object, by one of its parts; None: it does not."""
+    unwanted = _means(choices.exclude, obj["metadata"], resource, everywhere=False)
+    if not any(unwanted.values()):
+        return None
+    return f"left out by `replicate.exclude` by {', '.join(name for name, bad in unwanted.items() if bad)}"
+
+
+def _means(selection: Selection, meta: Mapping[str, Any], resource: Resource, *, everywhere: bool) -> dict[str, bool]:
+    """For each part of the selection that is given: whether it means this object. A Namespace counts as in itself;
+    `everywhere`: what namespaces mean of an object that is in none.
     """
     said = {}
     if selection.namespaces:
-        said["namespaces"] = (
-            everywhere if namespace is None else any(fnmatchcase(namespace, each) for each in selection.namespaces)
-        )
+        namespace = meta.get("namespace") or (meta["name"] if resource.name == "namespaces" else None)
+        said["namespaces"] = everywhere if namespace is None else in_any(namespace, selection.namespaces)
     if selection.kinds:
         said["kinds"] = of_kind(resource, selection.kinds)
     if selection.selector:
@@ -189,7 +203,19 @@ def _means(
     return said
 
 
+def in_any(namespace: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(namespace, each) for each in patterns)
+
+
 def of_kind(resource: Resource, names: Iterable[str]) -> bool:
-    """Whether a kind is one of these: `Deployment`, `deployment`, `deployments`, `deployments.apps`."""
-    known = {resource.kind.lower(), resource.plural, resource.name}
+    """Whether a kind is one of these: `Deployment`, `deployment`, `deployments`, `deployments.apps`, `Deployment.apps`."""
+    known = called(resource)
     return any(name.lower() in known for name in names)
+
+
+@lru_cache(maxsize=4096)
+def called(resource: Resource) -> frozenset[str]:
+    """What a kind is called, in small letters."""
+    kind = resource.kind.lower()
+    group = f".{resource.group}" if resource.group else ""
+    return frozenset({kind, f"{kind}{group}", resource.plural, resource.name})

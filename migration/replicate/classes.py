@@ -40,6 +40,56 @@ class Class(StrEnum):
     UNASKED = "not asked for"
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """`why` an object is of a class, and what `becomes` of it without an answer; for people, and docs/configuration.md."""
+
+    why: str
+    becomes: str
+
+
+CLASSES: Mapping[Class, About] = MappingProxyType(
+    {
+        Class.PLAIN: About("nothing speaks against a copy", "copied"),
+        Class.RENAMED: About(
+            "carries what is blue's alone: a fixed name or address, a revision of the mesh", "copied without it, and told"
+        ),
+        Class.BASELINE_PEOPLES: About(
+            "a person's policy, filter, Gateway or TLS Secret in a namespace of the baseline",
+            "copied; held where green has another by that name",
+        ),
+        Class.SINGLETON: About("`singletons` in migration.yaml names it", "at 0 replicas until it is handed over"),
+        Class.ACTUATOR: About(
+            "acts on what is outside the cluster by the cluster's name, an owner id or a role: two of them fight",
+            "needs an answer; not started",
+        ),
+        Class.CONSUMER: About(
+            "takes work from a queue: two of them take each message from the other", "needs an answer; not started"
+        ),
+        Class.ONE_OWNER: About("stands for something outside that can have one owner", "needs an answer; held"),
+        Class.VOLUME: About("stands for a disk that two clusters would both attach, or delete", "needs an answer; held"),
+        Class.STATEFUL: About(
+            "keeps data on claims: on green it would begin empty, and its clients there would use it",
+            "needs an answer; held",
+        ),
+        Class.WEBHOOK: About(
+            "asks a server for every write, or every read, of what it is for; the CA in it is of blue's server",
+            "copied where green's own CA gets into it, else needs an answer; held",
+        ),
+        Class.SCHEDULED: About("a clock starts it, or it runs once", "suspended until it is handed over"),
+        Class.FINISHED: About("has ended on blue; a copy would run again", "left out"),
+        Class.CLUSTER: About("every cluster makes its own", "left out"),
+        Class.BASELINE: About("comes with green's own baseline", "left out"),
+        Class.CONTROLLER: About("made by another object, which comes along", "left out"),
+        Class.EDGE: About("an enrolled route, or what it forwards by: the edge writes it", "left out"),
+        Class.EKS: About("managed by EKS", "left out"),
+        Class.GITOPS: About("Argo CD or Flux deploys it, and does so on green", "left out"),
+        Class.GOING: About("being deleted on blue", "left out"),
+        Class.UNASKED: About("not meant by the names on the command line, or by `replicate.include` and `exclude`", "left out"),
+    }
+)
+
+
 class Action(StrEnum):
     """What becomes of an object."""
 
@@ -54,6 +104,18 @@ class Action(StrEnum):
 WRITTEN = frozenset({Action.COPY, Action.STOP, Action.SUSPEND, Action.IMPORT})
 
 
+ACTIONS: Mapping[Action, str] = MappingProxyType(
+    {
+        Action.COPY: "copied as it is",
+        Action.STOP: "copied with 0 replicas; the wanted number is kept in the annotation bluegreen.io/replicas",
+        Action.SUSPEND: "copied suspended; what it was before is kept in the annotation bluegreen.io/suspend",
+        Action.IMPORT: "the same disk, with reclaim policy Retain",
+        Action.HOLD: "not written; waits for a person",
+        Action.LEAVE: "not written",
+    }
+)
+
+
 class Answer(StrEnum):
     """What a person may write under `replicate.answers`. SKIP is allowed for every object."""
 
@@ -63,6 +125,18 @@ class Answer(StrEnum):
     EMPTY = "empty"
     EXTERNAL = "external"
     IMPORT = "import"
+
+
+ANSWERS: Mapping[Answer, str] = MappingProxyType(
+    {
+        Answer.START: "runs on green as soon as it is there, beside blue's",
+        Answer.HOLD: "does not run on green yet",
+        Answer.SKIP: "left out for good",
+        Answer.EMPTY: "starts on green with empty volumes",
+        Answer.EXTERNAL: "its clients on green use blue's, or a database outside",
+        Answer.IMPORT: "green takes over the same disk",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +175,7 @@ class Verdict:
     tool: str = ""
     instead: str = ""
     relabel: tuple[tuple[str, str, str, str], ...] = ()
+    brought: str = ""  # why it is asked for, where not everything is: `asked for`, `brought by Deployment shop/web`
 
     @property
     def unanswered(self) -> bool:

@@ -15,7 +15,7 @@ from migration import kinds
 from migration.errors import BluegreenError
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
-from migration.replicate import actuators, conversion, judge
+from migration.replicate import actuators, conversion, judge, names
 from migration.replicate.admission import nobody_answers
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.classes import WRITTEN
@@ -85,11 +85,29 @@ async def export(
 ) -> Bundle:
     """Everything on blue that a new cluster does not have by itself.
 
-    Each kind is read in a version that green serves as well. ConfigError: an answer about what is not there.
+    Each kind is read in a version that green serves as well. ConfigError: a name or an answer about what is not there.
     """
+    return await bundle(await learn(blue, green, choices=choices, enrolled=enrolled, singletons=singletons), blue)
+
+
+async def learn(
+    blue: Kubernetes,
+    green: Kubernetes | None = None,
+    *,
+    choices: Choices | None = None,
+    enrolled: Iterable[str] = (),
+    singletons: Iterable[str] = (),
+) -> Known:
+    """Reads both clusters as far as objects are judged by them."""
     theirs = await look(green, whole=GREENS) if green is not None else None
     mine = await read(blue, theirs.discovery if theirs else None)
-    known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
+    return Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
+
+
+async def bundle(known: Known, blue: Kubernetes) -> Bundle:
+    """Every object with its verdict, those to be written whole. ConfigError: as of `export`."""
+    mine, theirs = known.blue, known.green
+    names.refuse_misspelt(known)
     items: list[Item] = []
     left: list[Item] = []
     unread = dict(mine.problems)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from migration import kinds
-from migration.errors import ConfigError
 from migration.kinds import Object, Resource
 from migration.reading import did_you_mean
 from migration.replicate import (
     actuators,
     admission,
     baseline,
+    closure,
     consumers,
     fixed,
     gitops,
@@ -26,7 +26,6 @@ from migration.replicate import (
     stateful,
     work,
 )
-from migration.replicate.choices import why_unasked
 from migration.replicate.classes import PLAIN, WRITTEN, Action, Answer, Class, Sign, Verdict, judged
 from migration.replicate.known import Known
 
@@ -50,7 +49,7 @@ class Item:
 
 
 def unasked(obj: Object, resource: Resource, known: Known) -> Sign | None:
-    reason = why_unasked(known.choices, obj, resource)
+    reason = closure.why_unasked(known, obj, resource)
     return Sign(Class.UNASKED, reason) if reason else None
 
 
@@ -99,19 +98,34 @@ def verdict(obj: Object, resource: Resource, known: Known) -> Verdict:
     """What is to become of one object, and what of blue's alone it comes without."""
     found = revisions.over(_by_signs(obj, resource, known), obj, resource, known)
     told = fixed.notes(obj) if found.action in WRITTEN else ()
-    if not told:
-        return found
-    return replace(found, cls=Class.RENAMED if found.cls is Class.PLAIN else found.cls, notes=(*found.notes, *told))
+    if told:
+        found = replace(found, cls=Class.RENAMED if found.cls is Class.PLAIN else found.cls, notes=(*found.notes, *told))
+    return _brought(found, obj, resource, known) if closure.narrowed(known.choices) else found
 
 
 def _by_signs(obj: Object, resource: Resource, known: Known) -> Verdict:
     answers = known.choices.answers
     answer = answers.get(kinds.name_of(obj))
+    sign = decided(obj, resource, known)[1]
+    if sign is not None:
+        return judged(sign, answer or answers.get(sign.asked), own=answer is not None)
+    return judged(Sign(Class.PLAIN, "", Action.COPY), answer) if answer else PLAIN
+
+
+def decided(obj: Object, resource: Resource, known: Known) -> tuple[str, Sign | None]:
+    """The sign that speaks first, with its name (`work.finished`); "" and None: no sign knows the object."""
     for sign_of in SIGNS:
         sign = sign_of(obj, resource, known)
         if sign is not None:
-            return judged(sign, answer or answers.get(sign.asked), own=answer is not None)
-    return judged(Sign(Class.PLAIN, "", Action.COPY), answer) if answer else PLAIN
+            return f"{sign_of.__module__.rpartition('.')[2]}.{sign_of.__name__}", sign
+    return "", None
+
+
+def _brought(found: Verdict, obj: Object, resource: Resource, known: Known) -> Verdict:
+    """With what brought the object, and what has to be told of its needs."""
+    asked, key = known.once(closure.asked), closure.key_of(obj, resource)
+    notes = asked.notes.get(key, ()) if found.action in WRITTEN else ()
+    return replace(found, brought=asked.brought.get(key, ""), notes=(*found.notes, *notes))
 
 
 def everything(known: Known) -> Iterator[Item]:
@@ -133,21 +147,20 @@ def refuse_wrong_answers(known: Known, items: Mapping[str, Verdict]) -> None:
     revisions.refuse_wrong(known)
     unread = {r.kind for r in known.blue.discovery.resources if r.name in known.blue.problems}
     for name, answer in known.choices.answers.items():
-        there = items.get(name)
+        there, key = items.get(name), f"replicate.answers.{name}"
         if there is None and name in known.once(gitops.questions):
             there = judged(Sign(Class.GITOPS, "what a tool of GitOps claims", answers=gitops.ANSWERS), None)
         if there is None:
             if name.partition(" ")[0] in unread:
                 continue
-            meant = did_you_mean(name, [*items, *known.once(gitops.questions)])
-            raise ConfigError(
-                f"replicate.answers: {name} is not on cluster {known.blue.name}{meant}",
+            raise known.choices.wrong(
+                key,
+                f"{name} is not on cluster {known.blue.name}{did_you_mean(name, [*items, *known.once(gitops.questions)])}",
                 remedy="write it as KIND NAMESPACE/NAME, as `bluegreen preflight` names it, or take the line out",
             )
+        if there.cls is Class.UNASKED:
+            continue  # what may be said of it is seen when it is asked for
         if answer is not Answer.SKIP and answer not in there.answers:
             allowed = " | ".join(there.answers or (Answer.SKIP,))
             what = there.reason or "a plain object"
-            raise ConfigError(
-                f"replicate.answers: {name}: is {answer.value!r}; allowed: {allowed} ({what})",
-                remedy="edit migration.yaml and run the same command again",
-            )
+            raise known.choices.wrong(key, f"is {answer.value!r}", f"{allowed} ({what})")

@@ -38,6 +38,9 @@ COUNTED: tuple[tuple[Todo, str], ...] = (
 )
 
 
+MOST_REASONS = 12  # of what is left out, for people
+
+
 @dataclass(frozen=True)
 class Plan:
     """`changes` in the order of writing; `left`: what is not written, by its verdict; `unread`: kinds that could not be read
@@ -71,13 +74,18 @@ class Plan:
         return dict(sorted((reasons + Counter(s.reason for s in self.kinds_left)).items()))
 
     def lines(self, *, most: int = 40) -> list[str]:
-        """For people: what is remarkable by name, the rest counted."""
+        """For people: what is remarkable by name, the rest counted. The lines to add to migration.yaml are never cut."""
         counts = self.counts()
         numbers = ", ".join(f"{counts[action]} {word}" for action, word in COUNTED)
         told = [f"{self.cluster}: {numbers}"]
         created = Counter(change.resource.kind for change in self.of("create"))
         if created:
             told.append("  create: " + ", ".join(f"{n} {kind}" for kind, n in sorted(created.items())))
+        brought: dict[str, list[str]] = {}
+        for change in self.of("create"):
+            if change.verdict.brought.startswith("brought by "):
+                brought.setdefault(change.verdict.brought, []).append(change.name)
+        told += _first([f"  + {by}: {', '.join(names)}" for by, names in brought.items()], most)
         shown = [
             change
             for change in self.changes
@@ -85,15 +93,16 @@ class Plan:
             if change.wait is not Wait.ANSWER
         ]
         marks = {"update": "~", "conflict": "!", "held": "-", "unchanged": "!"}
-        for change in shown[:most]:
+        lines = []
+        for change in shown:
             fields = ", ".join(change.paths[:4]) + (" ..." if len(change.paths) > 4 else "")
             what = f" ({fields})" if fields else ""
-            told.append(f"  {marks[change.action]} {change.name}: {change.reason or change.action}{what}")
-        if len(shown) > most:
-            told.append(f"  ... and {len(shown) - most} more")
-        told += [f"  note {name}: {note}" for name, note in self.notes()]
+            lines.append(f"  {marks[change.action]} {change.name}: {change.reason or change.action}{what}")
+        told += _first(lines, most)
+        told += self._not_running()
+        told += _first([f"  note {name}: {note}" for name, note in self.notes()], most)
         told += answers_wanted(self.unanswered())
-        told += [f"  left out: {count} ({reason})" for reason, count in self.skipped_by_reason().items() if reason]
+        told += self._left_out()
         told += awaited_lines(self.awaited)
         told += [f"  UNREAD {kind}: {why}" for kind, why in sorted(self.unread.items())]
         return told
@@ -103,6 +112,29 @@ class Plan:
         told = [(change.name, note) for change in self.changes for note in change.verdict.notes]
         unkept = [c for c in self.changes if c.action == "unchanged" and c.paths and c.wait is not Wait.DROPPED]
         return told + [(change.name, not_kept(change.paths)) for change in unkept]
+
+    def _not_running(self) -> list[str]:
+        """What comes along stopped or suspended, a line for each reason."""
+        words = {Action.STOP: "at 0 replicas", Action.SUSPEND: "suspended"}
+        groups: dict[tuple[Action, str], list[str]] = {}
+        for change in self.changes:
+            if change.verdict.action in words and change.action in ("create", "update", "unchanged"):
+                groups.setdefault((change.verdict.action, change.verdict.reason), []).append(change.name)
+        return [
+            f"  {words[action]} ({reason}): {', '.join(names[:4])}" + (f" and {len(names) - 4} more" if names[4:] else "")
+            for (action, reason), names in groups.items()
+        ]
+
+    def _left_out(self) -> list[str]:
+        """The most frequent reasons, each with its number."""
+        reasons = Counter(item.verdict.reason for item in self.left if not item.verdict.unanswered)
+        often = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
+        told = [f"  left out: {count} ({reason})" for reason, count in often[:MOST_REASONS]]
+        if rest := often[MOST_REASONS:]:
+            told.append(f"  left out: {sum(count for _, count in rest)} (for {len(rest)} other reasons: see --json)")
+        if self.kinds_left:
+            told.append(f"  left out: {len(self.kinds_left)} kinds that belong to one cluster (--explain tells why)")
+        return told
 
     def objects(self) -> list[dict[str, Any]]:
         """Every object of blue that was read, for programs."""
@@ -144,6 +176,7 @@ def _told_of(
         "answer": verdict.answer.value if verdict.answer else None,
         "add": verdict.add(name),
         "waits_for": wait.value if wait else None,
+        "brought": verdict.brought,
         "notes": list(verdict.notes),
         "fields": list(paths),
         "lost": list(lost),
@@ -161,10 +194,17 @@ def answers_wanted(unanswered: Iterable[tuple[str, Verdict]]) -> list[str]:
         told += [f"          # {name}: {verdict.reason}" for name, verdict in wanted if verdict.instead == line]
     answered = [(name, verdict) for name, verdict in wanted if not verdict.instead]
     told += ["      answers:"] if answered else []
+    reasons: dict[str, list[str]] = {}
     for name, verdict in answered:
-        told.append(f"        {verdict.add(name)}")
-        told.append(f"            # {verdict.reason}")
+        reasons.setdefault(verdict.reason, []).append(verdict.add(name))
+    for reason, lines in reasons.items():
+        told += [f"        # {reason}", *(f"        {line}" for line in lines)]
     return told
+
+
+def _first(lines: list[str], most: int) -> list[str]:
+    left = len(lines) - most
+    return [*lines[:most], f"  ... and {left} more: see --json"] if left > 0 else lines
 
 
 def awaited_lines(awaited: Mapping[str, tuple[str, ...]], *, most: int = 5) -> list[str]:

@@ -24,8 +24,8 @@ from migration.errors import ConfigError
 from migration.kinds import Object, Resource
 from migration.reading import did_you_mean
 from migration.replicate import owners
-from migration.replicate.choices import why_unasked
 from migration.replicate.classes import WRITTEN, Action, Answer, Class, Verdict
+from migration.replicate.closure import why_unasked
 from migration.replicate.known import Known
 from migration.replicate.mesh import (
     AMBIENT,
@@ -188,7 +188,7 @@ def _comes(namespace: Object, known: Known) -> bool:
     """Whether replicate brings a namespace; else its labels are those that green's has."""
     if known.choices.answers.get(kinds.name_of(namespace)) is Answer.SKIP:
         return False
-    if why_unasked(known.choices, namespace, kinds.NAMESPACE):
+    if why_unasked(known, namespace, kinds.NAMESPACE):
         return False
     return owners.sign(namespace, kinds.NAMESPACE, known) is None
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from migration import kinds
 from migration.kinds import Object, Resource
-from migration.replicate.choices import why_unasked
 from migration.replicate.classes import Action, Answer, Class, Sign
+from migration.replicate.closure import why_unasked
 from migration.replicate.known import Known
 from migration.view import View
 
@@ -53,7 +53,7 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
 def fate(known: Known, name: str) -> Action:
     """What becomes of a volume by its name: IMPORT, HOLD or LEAVE. One that is not on blue is left."""
     volume = known.blue.once(_by_name).get(name)
-    if volume is None or why_unasked(known.choices, volume, VOLUMES):
+    if volume is None or why_unasked(known, volume, VOLUMES):
         return Action.LEAVE
     answer = known.choices.answers.get(f"PersistentVolume {name}")
     if answer is Answer.IMPORT:

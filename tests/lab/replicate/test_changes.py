@@ -9,6 +9,7 @@ import pytest
 
 from migration import capacity, kinds
 from migration.clients.kubernetes import Kubernetes
+from migration.replicate.choices import in_namespaces
 from tests.lab.replicate.conftest import WRITES, Bare, on, replicate
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -62,7 +63,7 @@ def pair_with_objects(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
 
 def test_changes_conflicts_and_floors_are_told_apart(pair_with_objects: tuple[Bare, Bare]) -> None:
     pair = blue, green = pair_with_objects
-    namespace, only = ("-n", NAMESPACE), {"namespaces": (NAMESPACE,)}
+    namespace, only = ("-n", NAMESPACE), {"choices": in_namespaces([NAMESPACE])}
     replicate(pair, **only)
     blue.kubectl("set", "image", "deployment/web", "web=example/web:2", *namespace)
     blue.kubectl("label", "configmap", "settings", "changed=yes", *namespace)

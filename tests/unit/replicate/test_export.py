@@ -144,7 +144,8 @@ def test_a_kind_that_may_not_be_listed_is_unknown() -> None:
 def test_enrolled_routes_and_unasked_namespaces_are_left_out() -> None:
     route = one("VirtualService", version="networking.istio.io/v1")
     assert run(route, enrolled={"n/x"}).items == []
-    assert run(route, choices=in_namespaces(["other"])).items == []
+    other = one("Namespace", "other", namespace="")
+    assert [item.name for item in run(route, other, choices=in_namespaces(["other"])).items] == ["Namespace other"]
     assert len(run(route).items) == 1
 
 

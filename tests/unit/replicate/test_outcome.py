@@ -122,7 +122,7 @@ RUN_KEYS = PLAN_KEYS | {
     *("notes", "seconds"),
 }
 OBJECT_KEYS = {
-    *("object", "apiVersion", "action", "class", "reason", "answer", "add", "waits_for", "notes", "fields", "lost"),
+    *("object", "apiVersion", "action", "class", "reason", "answer", "add", "brought", "waits_for", "notes", "fields", "lost"),
 }
 
 

@@ -1,0 +1,284 @@
+"""`replicate --explain` says of one object what becomes of it and why, and writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from migration.cli import cli
+from migration.cli_replicate import copy, tell
+from migration.errors import BluegreenError, ConfigError, Forbidden, Held
+from migration.kinds import Object, Resource
+from migration.replicate.choices import NOTHING_SAID, Choices
+from migration.replicate.classes import ACTIONS, ANSWERS, CLASSES, Action, Answer, Class
+from migration.replicate.explain import changed
+from migration.terminal import Context
+from tests.fakes.apiserver import FakeApiServer
+from tests.unit.replicate.selecting import SERVED, many
+
+CANARY = "swordfish"
+OBJECTS = many(f"""
+{{kind: Namespace, metadata: {{name: shop}}}}
+---
+{{kind: Namespace, metadata: {{name: other}}}}
+---
+{{kind: VirtualService, metadata: {{name: web, namespace: shop}}, spec: {{hosts: [a], http: [{{route: [{{destination:
+  {{host: web}}}}]}}]}}}}
+---
+{{kind: Service, metadata: {{name: web, namespace: shop, uid: u, resourceVersion: "7"}}, spec: {{clusterIP: 10.0.0.1,
+  clusterIPs: [10.0.0.1], selector: {{app: web}}, ports: [{{port: 80, nodePort: 30111}}]}}}}
+---
+{{kind: Deployment, metadata: {{name: web, namespace: shop, generation: 3, annotations: {{note: {CANARY}}}}},
+  spec: {{replicas: 3, template: {{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{{name: a, env: [{{name: P,
+  value: {CANARY}}}], envFrom: [{{configMapRef: {{name: settings}}}}]}}]}}}}}}}}
+---
+{{kind: ConfigMap, metadata: {{name: settings, namespace: shop}}, data: {{a: {CANARY}}}}}
+---
+{{kind: ConfigMap, metadata: {{name: settings, namespace: other}}}}
+---
+{{kind: CronJob, metadata: {{name: nightly, namespace: shop}}, spec: {{schedule: "@daily", suspend: false}}}}
+---
+kind: Secret
+metadata: {{name: token, namespace: shop}}
+type: kubernetes.io/service-account-token
+data: {{token: {CANARY}}}
+---
+kind: ReplicaSet
+metadata:
+  name: web-1
+  namespace: shop
+  ownerReferences: [{{apiVersion: apps/v1, kind: Deployment, name: web, uid: u, controller: true}}]
+spec: {{}}
+---
+{{kind: Pod, metadata: {{name: alone, namespace: shop}}, spec: {{nodeName: n1, containers: []}}}}
+""")
+
+
+def said(
+    name: str,
+    choices: Choices = NOTHING_SAID,
+    *,
+    green: list[Object] | None = None,
+    singletons: tuple[str, ...] = (),
+    as_json: bool = True,
+    **fake: Any,
+) -> tuple[BluegreenError | None, FakeApiServer]:
+    one = FakeApiServer("plum", OBJECTS, resources=SERVED, **fake)
+    other = FakeApiServer("fern", green or [], resources=SERVED)
+    there: Any = SimpleNamespace(clusters={"blue": one, "green": other}, edge=SimpleNamespace(services={}))
+    migration: Any = SimpleNamespace(singletons=singletons, replicate=choices)
+    problem = None
+    try:
+        asyncio.run(tell(Context(Path("migration.yaml"), as_json), migration, there, name))
+    except BluegreenError as found:
+        problem = found
+    assert one.writes() == other.writes() == [], "it only tells"
+    return problem, other
+
+
+def document(capsys: pytest.CaptureFixture[str], name: str, *given: Any, **more: Any) -> dict[str, Any]:
+    problem, _ = said(name, *given, **more)
+    assert problem is None
+    told = capsys.readouterr().out
+    assert CANARY not in told
+    found: dict[str, Any] = json.loads(told)
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CronJob/shop/nightly",
+        "CronJob shop/nightly",
+        "cronjob/shop/nightly",
+        "cronjobs.batch/shop/nightly",
+        "cronjobs shop/nightly",
+    ],
+)
+def test_an_object_is_named_by_kind_namespace_and_name(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    told = document(capsys, name)
+    assert (told["object"], told["apiVersion"], told["class"]) == ("CronJob shop/nightly", "batch/v1", "scheduled")
+    assert (told["sign"], told["action"], told["becomes"]) == ("work.scheduled", "create", ACTIONS[Action.SUSPEND])
+    assert told["reason"] == "suspended on green until it is handed over"
+    assert told["answers"].keys() == {"hold", "start", "skip"}
+    assert told["answers"]["start"] == f"{ANSWERS[Answer.START]}; {ACTIONS[Action.COPY]}"
+    assert told["fields"] == [
+        "+ metadata.annotations[bluegreen.io/suspend]",
+        "~ spec.suspend: False -> True",
+        "- what identifies blue's own: uid, resourceVersion",
+    ]
+
+
+def test_the_answer_that_is_given_is_told_with_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    told = document(capsys, "CronJob/shop/nightly", Choices(answers={"CronJob shop/nightly": Answer.START}))
+    assert (told["answer"], told["becomes"]) == ("start", "copied as it is")
+    told = document(capsys, "CronJob/shop/nightly", Choices(answers={"CronJob shop/nightly": Answer.SKIP}))
+    assert (told["answer"], told["becomes"], told["action"]) == ("skip", "not written", "left")
+
+
+def test_what_is_taken_from_an_object_is_told_by_paths_and_no_value_that_could_be_secret(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = document(capsys, "Service/shop/web")
+    fields = [
+        "- spec.clusterIP",
+        "- spec.clusterIPs",
+        "- spec.ports[0].nodePort",
+        "- what identifies blue's own: uid, resourceVersion",
+    ]
+    assert sorted(told["fields"]) == sorted(fields)
+    assert document(capsys, "Secret/shop/token")["fields"][0] == "- data"
+    stopped = document(capsys, "Deployment/shop/web", singletons=("shop/web",))
+    assert "~ spec.replicas: 3 -> 0" in stopped["fields"]
+    assert "+ metadata.annotations[bluegreen.io/replicas]" in stopped["fields"]
+    assert (stopped["class"], stopped["sign"]) == ("singleton", "judge.singleton")
+
+
+def test_differences_are_told_once_each() -> None:
+    before = {"a": {"b": 1, "gone": "x"}, "list": [1, 2], "same": [1], "other": [{"c": 1}], "d.e/f": True}
+    after = {"a": {"b": 2, "new": False}, "list": [1], "same": [1], "other": [{"c": "text"}], "d.e/f": False}
+    assert sorted(changed(before, after)) == [
+        "+ a.new: False",
+        "- a.gone",
+        "~ [d.e/f]: True -> False",
+        "~ a.b: 1 -> 2",
+        "~ list",
+        "~ other[0].c",
+    ]
+
+
+def test_a_plain_object_says_so_and_a_left_one_why(capsys: pytest.CaptureFixture[str]) -> None:
+    told = document(capsys, "Pod/shop/alone")
+    assert (told["class"], told["sign"], told["becomes"]) == ("plain", "no sign", "copied as it is")
+    assert "- spec.nodeName" in told["fields"], "it was fetched whole"
+    told = document(capsys, "ReplicaSet/shop/web-1")
+    assert (told["class"], told["action"], told["reason"]) == ("controller", "left", "made by its Deployment")
+    assert told["sign"] == "owners.sign"
+
+
+def test_a_kind_that_is_never_copied_tells_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    told = document(capsys, "Lease/kube-system/whatever")
+    assert (told["reason"], told["class"], told["sign"]) == ("leadership in one cluster", None, "kinds.SKIPPED_KINDS")
+
+
+def test_what_green_has_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    entry = {"manager": "helm", "operation": "Update", "fieldsV1": {"f:data": {"f:a": {}}}}
+    there = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "settings", "namespace": "shop", "managedFields": [entry]},
+    }
+    told = document(capsys, "ConfigMap/shop/settings", green=[{**there, "data": {"a": "other"}}])
+    assert (told["action"], told["action_reason"]) == ("conflict", "already on green, made by helm")
+
+
+def test_with_names_it_tells_what_brought_the_object(capsys: pytest.CaptureFixture[str]) -> None:
+    only = Choices(only=("shop/web",))
+    assert document(capsys, "ConfigMap/shop/settings", only)["brought"] == "brought by Deployment shop/web"
+    told = document(capsys, "ConfigMap/other/settings", only)
+    assert (told["class"], told["reason"], told["sign"]) == ("not asked for", "not asked for by shop/web", "judge.unasked")
+    assert document(capsys, "ConfigMap/shop/settings")["brought"] == "all of blue is"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ConfigMap/shop/setings", "not on cluster plum (did you mean ConfigMap shop/settings?)"),
+        ("ConfigMap/shopp/settings", "not on cluster plum (did you mean ConfigMap"),
+        ("ConfigMap/alone", "not on cluster plum"),
+        ("CronJob/nightly", "not on cluster plum (did you mean CronJob shop/nightly?)"),
+        ("Confgmap/shop/settings", "serves no kind Confgmap (did you mean ConfigMap?)"),
+        ("settings", "is no name of an object"),
+        ("ConfigMap/shop/a/b", "is no name of an object"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_was_meant(name: str, told: str) -> None:
+    problem, _ = said(name)
+    assert isinstance(problem, ConfigError)
+    assert told in str(problem)
+
+
+def test_a_kind_that_could_not_be_read_is_no_word_of_absence() -> None:
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if resource.kind == "ConfigMap":
+            raise Forbidden("configmaps is forbidden")
+
+    problem, _ = said("ConfigMap/shop/settings", trouble=trouble)
+    assert isinstance(problem, Held)
+    assert "configmaps is forbidden" in str(problem)
+
+
+def test_people_read_it_as_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    said("CronJob/shop/nightly", as_json=False)
+    told = capsys.readouterr().out
+    assert "CronJob shop/nightly (batch/v1)\n  class:      scheduled: a clock starts it, or it runs once\n" in told
+    assert (
+        "    CronJob shop/nightly: start     # runs on green as soon as it is there, beside blue's; copied as it is\n" in told
+    )
+
+
+def test_the_classes_are_all_told_and_need_no_file(tmp_path: Path) -> None:
+    assert CLASSES.keys() == set(Class)
+    assert ACTIONS.keys() == set(Action)
+    assert ANSWERS.keys() == set(Answer)
+    for command in (["replicate", "--explain", "classes"], ["--json", "replicate", "--explain", "classes"]):
+        outcome = CliRunner().invoke(cli, ["-c", str(tmp_path / "none.yaml"), *command])
+        assert outcome.exit_code == 0
+        for about in CLASSES.values():
+            assert about.why in outcome.output
+
+
+def test_the_docs_have_the_same_table() -> None:
+    page = (Path(__file__).parents[3] / "docs/configuration.md").read_text()
+    for each, about in CLASSES.items():
+        assert f"| {each.value} | {about.why} | {about.becomes} |" in page
+    for answer, what in ANSWERS.items():
+        assert f"| `{answer.value}` | {what} |" in page
+
+
+# -- the plan of a part -------------------------------------------------------------------------------------------------
+
+
+def copied(
+    *only: str, yes: bool = True, as_json: bool = True, green: FakeApiServer | None = None, **more: Any
+) -> tuple[BluegreenError | None, FakeApiServer]:
+    one = FakeApiServer("plum", OBJECTS, resources=SERVED)
+    other = green or FakeApiServer("fern", resources=SERVED)
+    there: Any = SimpleNamespace(clusters={"blue": one, "green": other}, edge=SimpleNamespace(services={}))
+    migration: Any = SimpleNamespace(singletons=(), replicate=Choices(only=only, **more))
+    try:
+        asyncio.run(copy(Context(Path("migration.yaml"), as_json), migration, there, yes=yes))
+    except BluegreenError as problem:
+        return problem, other
+    return None, other
+
+
+def test_a_service_is_copied_with_what_it_needs_and_json_tells_what_brought_each(capsys: pytest.CaptureFixture[str]) -> None:
+    problem, green = copied("shop/web")
+    assert problem is None
+    told = {each["object"]: each for each in json.loads(capsys.readouterr().out)["objects"]}
+    brought = {name: each["brought"] for name, each in told.items() if each["action"] == "create"}
+    assert brought == {
+        "Namespace shop": "brought by VirtualService shop/web",
+        "VirtualService shop/web": "asked for",
+        "Service shop/web": "brought by VirtualService shop/web",
+        "Deployment shop/web": "brought by Service shop/web",
+        "ConfigMap shop/settings": "brought by Deployment shop/web",
+    }
+    assert told["CronJob shop/nightly"]["class"] == "not asked for"
+    wrote = len(green.writes())
+    assert copied("shop/web", green=green)[0] is None
+    assert len(green.writes()) == wrote, "a second run writes nothing"
+
+
+def test_the_plan_of_a_service_names_what_comes_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    copied("shop/web", yes=False, as_json=False)
+    told = capsys.readouterr().out
+    assert "  + brought by Deployment shop/web: ConfigMap shop/settings\n" in told
+    assert "  left out: 6 (not asked for by shop/web)\n" in told
