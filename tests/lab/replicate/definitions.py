@@ -56,9 +56,13 @@ class Made:
         bare.kubectl("apply", "--server-side", "-f", "-", given=json.dumps(items))
 
     def clear(self, *others: str) -> None:
-        """All at once on both clusters, then until nothing of it is left: the next test may make the same."""
-        gone = [f"namespace/{self.space}", *others, *self.definitions]
+        """Volumes first (a claim's protection waits for them), then the definitions with their objects, then the namespace."""
         for bare in self.pair:
-            bare.kubectl("delete", *gone, "--ignore-not-found", "--wait=false")
-        for bare in self.pair:
-            bare.kubectl("wait", "--for=delete", *gone, "--timeout=120s")
+            bare.kubectl("delete", "namespace", self.space, "--ignore-not-found", "--wait=false", check=False)
+            if others:
+                bare.kubectl("delete", *others, "--ignore-not-found", "--wait=false")
+            if self.definitions:
+                bare.kubectl("delete", *self.definitions, "--ignore-not-found", "--timeout=60s")
+            bare.kubectl("wait", "--for=delete", f"namespace/{self.space}", "--timeout=60s")
+            for each in others:
+                bare.kubectl("wait", "--for=delete", each, "--timeout=60s")
