@@ -24,7 +24,7 @@ def test_tricky_objects_arrive_and_the_second_run_writes_nothing(tricky: tuple[B
     made, done, _ = replicate(tricky)
     assert (done.failures, done.conflicts, done.held) == ([], [], [])
     assert done.fallbacks in (["Deployment tricky/doubled"], [])  # nothing where another test has replicated before
-    assert not made.unknown
+    assert not made.unread
     made, done, writes = replicate(tricky)
     assert [f"{c.action} {c.name} {c.paths}" for c in made.changes if c.action != "unchanged"] == []
     assert writes == dict.fromkeys(WRITES, 0)
