@@ -187,7 +187,7 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     found = list(_changed(before, after, ""))
     own = [path for mark, path, _ in found if mark == "-" and path in BOOKKEEPING]
     told = [f"{mark} {path}{value}" for mark, path, value in found if path not in own]
-    names = ", ".join(path.rpartition(".")[2] for path in own)
+    names = ", ".join(sorted(path.rpartition(".")[2] for path in own))
     return [*told, f"- what identifies blue's own: {names}"] if own else told
 
 

@@ -198,14 +198,28 @@ class Ran:
 Command = Callable[..., Ran]
 
 
-@pytest.fixture
-def bluegreen(pair: tuple[Bare, Bare], tmp_path: Path) -> Iterator[Command]:
-    """The command, on a blue with these objects; `said` is `replicate` of migration.yaml."""
+@pytest.fixture(scope="module")
+def chosen_from(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
+    """The pair, with these objects on blue."""
     blue, _ = pair
     blue.kubectl("apply", "-f", "-", given=DEFINITION)
     blue.kubectl("wait", "--for=condition=Established", "crd/trinkets.pick.example.com", "--timeout=60s")
     blue.kubectl("apply", "-f", "-", given=OBJECTS)
     eventually(blue, "pods", "-n", "pick-shop", "-l", "app=pages")
+    yield pair
+    cleared(blue)
+
+
+def cleared(plane: Bare) -> None:
+    if plane.kubectl("get", "namespaces", *SPACES, "-o", "name", "--ignore-not-found"):
+        plane.kubectl("delete", "namespace", *SPACES, "--ignore-not-found", "--wait=true", "--timeout=120s")
+    plane.kubectl("delete", *CLUSTER_WIDE, "--ignore-not-found")
+
+
+@pytest.fixture
+def bluegreen(chosen_from: tuple[Bare, Bare], tmp_path: Path) -> Iterator[Command]:
+    """The command; `said` is `replicate` of migration.yaml. Green has nothing of it before and after."""
+    pair = chosen_from
     clusters = {
         plane.name: {"kubeconfig": str(plane.kubeconfig), "gateway": {"address": f"127.0.0.{number}"}}
         for number, plane in enumerate(pair, 2)
@@ -222,10 +236,9 @@ def bluegreen(pair: tuple[Bare, Bare], tmp_path: Path) -> Iterator[Command]:
         assert "PICK-CANARY" not in done.stdout + done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)
 
+    cleared(pair[1])  # another test's run may have copied it
     yield run
-    for plane in pair:
-        plane.kubectl("delete", "namespace", *SPACES, "--ignore-not-found", "--wait=true", "--timeout=120s")
-        plane.kubectl("delete", *CLUSTER_WIDE, "--ignore-not-found")
+    cleared(pair[1])
 
 
 def there(green: Bare) -> set[str]:

@@ -111,7 +111,7 @@ def test_an_object_is_named_by_kind_namespace_and_name(capsys: pytest.CaptureFix
     assert told["fields"] == [
         "+ metadata.annotations[bluegreen.io/suspend]",
         "~ spec.suspend: False -> True",
-        "- what identifies blue's own: uid, resourceVersion",
+        "- what identifies blue's own: resourceVersion, uid",
     ]
 
 
@@ -130,7 +130,7 @@ def test_what_is_taken_from_an_object_is_told_by_paths_and_no_value_that_could_b
         "- spec.clusterIP",
         "- spec.clusterIPs",
         "- spec.ports[0].nodePort",
-        "- what identifies blue's own: uid, resourceVersion",
+        "- what identifies blue's own: resourceVersion, uid",
     ]
     assert sorted(told["fields"]) == sorted(fields)
     assert document(capsys, "Secret/shop/token")["fields"][0] == "- data"
