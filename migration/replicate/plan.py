@@ -192,6 +192,8 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
     coming = _coming(bundle.items)
     scaled = scaled_workloads(bundle.items)
     unread = dict(bundle.unread)
+    if bundle.green is not None:  # whose blue's objects are was judged without these
+        unread |= {f"{name} on {green.name}": problem for name, problem in bundle.green.problems.items()}
     changes = [
         Change("held", item.resource, item.obj, item.verdict.reason, verdict=item.verdict, wait=Wait.ANSWER)
         for item in bundle.left
@@ -209,11 +211,6 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
             changes.append(Change("held", item.resource, item.obj, reason, verdict=item.verdict, wait=Wait.UNSERVED))
 
     async def live_of(resource: Resource, *, heads: bool = False) -> dict[tuple[str, str], Object] | None:
-        if bundle.green is not None and bundle.green.resources.get(resource.name) == resource:
-            if problem := bundle.green.problems.get(resource.name):
-                unread[f"{resource.name} on {green.name}"] = problem
-                return None
-            return {_key(obj): obj for obj in bundle.green.of(resource.name)}
         try:
             found = await green.list(resource, metadata_only=heads)
         except NotFound:
