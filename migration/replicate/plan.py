@@ -221,6 +221,8 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
     discovery = await green.discover(fresh=True)
     scaled = scaled_workloads(bundle.items)
     unread = dict(bundle.unread)
+    if bundle.green is not None:  # whose blue's objects are was judged without these
+        unread |= {f"{name} on {green.name}": problem for name, problem in bundle.green.problems.items()}
     changes = [
         Change("held", item.resource, item.obj, item.verdict.reason, verdict=item.verdict, wait=Wait.ANSWER)
         for item in bundle.left
@@ -238,11 +240,6 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
             elsewhere.append(item)
 
     async def live_of(resource: Resource, *, heads: bool = False) -> dict[tuple[str, str], Object] | None:
-        if bundle.green is not None and bundle.green.resources.get(resource.name) == resource:
-            if problem := bundle.green.problems.get(resource.name):
-                unread[f"{resource.name} on {green.name}"] = problem
-                return None
-            return {key_of(obj): obj for obj in bundle.green.of(resource.name)}
         try:
             found = await green.list(resource, metadata_only=heads)
         except NotFound:

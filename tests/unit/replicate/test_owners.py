@@ -13,7 +13,7 @@ import pytest
 
 from migration import kinds
 from migration.checks_replicate import of_the_judge
-from migration.errors import ConfigError, Held
+from migration.errors import ConfigError, Forbidden, Held
 from migration.kinds import WELL_KNOWN, Resource
 from migration.model import Severity
 from migration.preflight import preflight
@@ -274,6 +274,32 @@ def test_a_release_that_green_installed_itself_is_not_overwritten_by_blues() -> 
     assert comes(bundle) == {"ConfigMap monitoring/our-dashboards"}
     assert why(bundle, mine[0]) == "green has a Helm release monitoring/stack of its own, which brings it"
     assert comes(run(*mine, green=(revision("monitoring", "other", 1),))) == {kinds.name_of(obj) for obj in mine}
+
+
+def test_nothing_is_written_where_greens_releases_could_not_be_read() -> None:
+    def once(verb: str, resource: Resource, name: str) -> None:
+        if resource == SECRET and other.requests.count(("list", "Secret")) == 1:
+            raise Forbidden("secrets is forbidden")
+
+    other = FakeApiServer("fern", (revision("monitoring", "stack", 1),), resources=ALL, trouble=once)
+    blue = server("plum", one(kinds.DEPLOYMENT, "grafana", "monitoring", annotations=of_release("monitoring", "stack")))
+
+    async def act() -> None:
+        await apply(await plan(transform(await export(blue, other)), other), other)
+
+    with pytest.raises(Held, match="secrets on fern: secrets is forbidden"):
+        asyncio.run(act())
+    assert other.writes() == []
+
+
+def test_a_plan_sees_what_was_written_since_blue_was_read() -> None:
+    other = server("fern")
+
+    async def act() -> list[int]:
+        bundle = transform(await export(server("plum", WEB, one(kinds.SERVICE)), other))
+        return [(await apply(await plan(bundle, other), other)).writes for _ in range(2)]
+
+    assert asyncio.run(act()) == [2, 0]
 
 
 def packed(manifest: str, *hooks: str) -> dict[str, str]:
