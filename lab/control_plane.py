@@ -125,7 +125,8 @@ def api_server(
         f"--tls-private-key-file={folder / 'server.key'}",
         f"--service-account-key-file={folder / 'service-accounts.key'}",
         f"--service-account-signing-key-file={folder / 'service-accounts.key'}",
-        "--service-account-issuer=https://kubernetes.default.svc",
+        # each cluster has its own, as on EKS: a role of AWS that trusts the one does not trust the other
+        f"--service-account-issuer=https://oidc.lab.test/id/{addresses.programs}",
         f"--token-auth-file={folder / 'tokens.csv'}",
         "--authorization-mode=Node,RBAC",
         f"--service-cluster-ip-range={SERVICE_RANGE}",

@@ -1,0 +1,130 @@
+"""Whether AWS would give green's ServiceAccounts their roles: real API servers tell their issuers, moto plays IAM, and the
+command's own remedies are what makes it good.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.lab.replicate.conftest import Bare
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+
+SPACE = "identities"
+LABELS = {"app": "uploads"}
+ACTION = "sts:AssumeRoleWithWebIdentity"
+
+
+@pytest.fixture
+def aws() -> Iterator[dict[str, str]]:
+    """The environment in which AWS is a moto of this test's own."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        }
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def uploads(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
+    """A Deployment of blue whose ServiceAccount has a role; nothing of it stays."""
+    blue = pair[0]
+    meta = {"name": "uploads", "namespace": SPACE}
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/uploads"}
+    pod = {"serviceAccountName": "uploads", "containers": [{"name": "main", "image": "example.test/uploads:1"}]}
+    spec = {"replicas": 1, "selector": {"matchLabels": LABELS}, "template": {"metadata": {"labels": LABELS}, "spec": pod}}
+    items = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {**meta, "annotations": role}},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec},
+    ]
+    try:
+        blue.kubectl("create", "namespace", SPACE)
+        blue.kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+        yield pair
+    finally:
+        for bare in pair:
+            bare.kubectl("delete", "--ignore-not-found", "namespace", SPACE)
+
+
+def findings(folder: Path, pair: tuple[Bare, Bare], environment: dict[str, str]) -> list[dict[str, Any]]:
+    (folder / "Pulumi.edge.yaml").write_text(
+        "config:\n  bluegreen:sides: {blue: plum, green: fern}\n  bluegreen:services: {}\n  bluegreen:generation: 1\n"
+    )
+    clusters = {
+        bare.name: {"kubeconfig": str(bare.kubeconfig), "gateway": {"address": f"127.0.0.{number}", "port": 9}}
+        for number, bare in enumerate(pair, start=1)
+    }
+    migration = {"clusters": clusters, "edge": "Pulumi.edge.yaml", "replicate": {"include": {"namespaces": [SPACE]}}}
+    (folder / "migration.yaml").write_text(json.dumps(migration))
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    done = subprocess.run(
+        [sys.executable, "-m", "migration.cli", "--config", str(folder / "migration.yaml"), "--json", "preflight"],
+        capture_output=True,
+        text=True,
+        env={**kept, **nowhere, **environment},
+        check=False,
+    )
+    assert done.returncode in (0, 3), done.stderr
+    return [each for each in json.loads(done.stdout)["findings"] if each["code"].startswith("BG6")]
+
+
+def issuer(bare: Bare) -> str:
+    told: str = json.loads(bare.kubectl("get", "--raw", "/.well-known/openid-configuration"))["issuer"]
+    return told
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def test_a_role_that_trusts_blue_alone_is_named_until_what_the_remedy_says_is_done(
+    uploads: tuple[Bare, Bare], aws: dict[str, str], tmp_path: Path
+) -> None:
+    mine, theirs = (issuer(bare).removeprefix("https://") for bare in uploads)
+    assert mine != theirs
+    iam = boto3.client(
+        "iam",
+        endpoint_url=aws["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    provider = f"arn:aws:iam::123456789012:oidc-provider/{mine}"
+    of_blue = {"Effect": "Allow", "Principal": {"Federated": provider}, "Action": ACTION}
+    iam.create_role(RoleName="uploads", AssumeRolePolicyDocument=policy(of_blue))
+
+    (unread,) = findings(tmp_path, uploads, {})
+    assert (unread["code"], unread["status"], unread["object"]) == ("BG601", "unknown", "ServiceAccount identities/uploads")
+    assert "no AWS credentials" in unread["evidence"]
+
+    (found,) = findings(tmp_path, uploads, aws)
+    assert (found["code"], found["status"], found["severity"]) == ("BG601", "fail", "blocking")
+    to_add = json.JSONDecoder().raw_decode(found["remedy"][found["remedy"].index("{") :])[0]
+    assert unread["remedy"].endswith(json.dumps(to_add)), "what to add is told as well where nothing could be read"
+    assert to_add["Condition"]["StringEquals"][f"{theirs}:sub"] == "system:serviceaccount:identities:uploads"
+
+    iam.update_assume_role_policy(RoleName="uploads", PolicyDocument=policy(of_blue, to_add))
+    (lacking,) = findings(tmp_path, uploads, aws)
+    assert (lacking["code"], lacking["object"]) == ("BG603", f"arn:aws:iam::123456789012:oidc-provider/{theirs}")
+
+    iam.create_open_id_connect_provider(Url=f"https://{theirs}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["a" * 40])
+    assert findings(tmp_path, uploads, aws) == []
+    iam.close()
