@@ -226,28 +226,15 @@ def _schedule_said(obj: Mapping[str, Any]) -> Iterator[str]:
         yield f"time zone {found[1]} is written as timeZone: within `schedule` it is no longer taken"
 
 
-def ingress_class(obj: Object, _: Verdict) -> None:
-    """The annotation of old beside the field that took its place: both may be kept, not made."""
-    annotations = obj["metadata"].get("annotations") or {}
-    name = (obj.get("spec") or {}).get("ingressClassName")
-    if name is not None and annotations.get(CLASS_ANNOTATION) == name:
-        del annotations[CLASS_ANNOTATION]
-
-
-def _ingress_said(obj: Mapping[str, Any]) -> Iterator[str]:
-    name = (obj.get("spec") or {}).get("ingressClassName")
-    if name is not None and (obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION) == name:
-        yield f"annotation {CLASS_ANNOTATION} is left out: ingressClassName says the same, and both are no longer taken"
-
-
 def _ingress_refused(obj: Mapping[str, Any]) -> str | None:
+    """The annotation of old beside the field that took its place: kept where they differ, not made."""
     name = (obj.get("spec") or {}).get("ingressClassName")
     annotated = (obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
     if name is None or annotated in (None, name):
         return None
     return (
-        f"annotation {CLASS_ANNOTATION} says {annotated}, ingressClassName says {name}; both together are no longer taken: "
-        "take one of them off on blue"
+        f"annotation {CLASS_ANNOTATION} says {annotated}, ingressClassName says {name}; where both are given they must be the "
+        "same: take one of them off on blue"
     )
 
 
@@ -256,13 +243,11 @@ RULES: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset({kinds.CRD.kind}), definition),
     (WEBHOOKS, webhooks),
     (frozenset({"CronJob"}), schedule),
-    (frozenset({"Ingress"}), ingress_class),
 )
 _SAID: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     kinds.CRD.kind: _definition_said,
     **dict.fromkeys(WEBHOOKS, _webhooks_said),
     "CronJob": _schedule_said,
-    "Ingress": _ingress_said,
 }
 _REFUSED: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
     **dict.fromkeys(WEBHOOKS, _webhooks_refused),

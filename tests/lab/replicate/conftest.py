@@ -37,6 +37,18 @@ class Bare:
         return done.stdout
 
 
+def established(plane: Bare, *which: str) -> None:
+    """Waits for definitions (names, or none: all); `kubectl wait` gives up at once on one that has no conditions yet."""
+    deadline = time.monotonic() + 120
+    while True:
+        found = json.loads(plane.kubectl("get", "crd", *which, "-o", "json"))
+        states = [each.get("status", {}).get("conditions", ()) for each in found.get("items", [found])]
+        if all(any(c["type"] == "Established" and c["status"] == "True" for c in conditions) for conditions in states):
+            return
+        assert time.monotonic() < deadline, which
+        time.sleep(0.2)
+
+
 @contextlib.contextmanager
 def control_planes(root: Path, versions: dict[str, str]) -> Iterator[dict[str, Bare]]:
     built = programs.ensure()
@@ -67,7 +79,7 @@ def control_planes(root: Path, versions: dict[str, str]) -> Iterator[dict[str, B
                 assert time.monotonic() < deadline, f"{plane.name} did not become ready: see {root / plane.name}"
                 time.sleep(0.2)
             plane.kubectl("apply", "--server-side", "-f", str(crds))
-            plane.kubectl("wait", "--for=condition=Established", "--all", "crd", "--timeout=120s")
+            established(plane)
             plane.kubectl("create", "namespace", "istio-system")
         yield planes
     finally:

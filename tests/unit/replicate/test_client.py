@@ -411,3 +411,14 @@ def test_a_list_of_which_a_later_page_fails_is_no_list() -> None:
 
     with pytest.raises(Unreachable):
         against(handler, lambda client: client.list(CONFIG_MAP), attempts=2)
+
+
+def test_a_group_whose_server_does_not_answer_is_stale_whatever_is_remembered_of_it() -> None:
+    namespace = {"resource": "namespaces", "responseKind": {"kind": "Namespace"}, "scope": "Cluster", "verbs": ["list"]}
+    core = {"items": [{"metadata": {"name": ""}, "versions": [{"version": "v1", "resources": [namespace]}]}]}
+    away = {"metadata": {"name": "metrics.example.com"}, "versions": [{"version": "v1", "freshness": "Stale"}]}
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response(core if request.path == "/api" else {"items": [away]})
+
+    assert against(handler, lambda client: client.discover()).stale == ("metrics.example.com/v1",)

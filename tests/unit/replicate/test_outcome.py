@@ -303,3 +303,23 @@ def test_it_tells_whether_green_was_changed() -> None:
         )
         asyncio.run(act)
     assert told == ["first"]
+
+
+@pytest.mark.parametrize("subresources", [{}, {"status": {}}], ids=["without", "with"])
+def test_status_comes_along_where_the_kind_has_no_subresource_for_it(subresources: dict[str, Any]) -> None:
+    version = {"name": "v1", "served": True, "storage": True, "subresources": subresources}
+    names = {"kind": "Widget", "plural": "widgets"}
+    definition = {
+        **{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"},
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {"group": "example.com", "names": names, "versions": [version]},
+    }
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "shop"}}
+    serving = (*kinds.WELL_KNOWN.values(), WIDGET)
+    other = FakeApiServer("fern", resources=serving)
+    for number in range(2):
+        other.requests.clear()
+        assert run(blue(definition, {**widget, "status": {"address": "10.0.0.1"}}, resources=serving), other) is None
+        assert number == 0 or other.writes() == []
+    found = other.objects["example.com", "Widget", "shop", "w"]
+    assert found.get("status") == (None if subresources else {"address": "10.0.0.1"})
