@@ -112,6 +112,10 @@ OF_KINDS: Mapping[str, tuple[Name | Typed, ...]] = {
         Name("spec.volumeAttributesClassName", "volumeattributesclasses.storage.k8s.io"),
         Typed("spec.dataSourceRef", "PersistentVolumeClaim", "", needed=False),
     ),
+    "volumesnapshots.snapshot.storage.k8s.io": (
+        Name("spec.source.volumeSnapshotContentName", "volumesnapshotcontents.snapshot.storage.k8s.io"),
+        Name("spec.volumeSnapshotClassName", "volumesnapshotclasses.snapshot.storage.k8s.io"),
+    ),
     "persistentvolumes": (
         Name("spec.storageClassName", "storageclasses.storage.k8s.io", needed=False),
         *(
@@ -204,9 +208,11 @@ def first(value: Any, path: str) -> Any:
 
 
 def templates(obj: Mapping[str, Any]) -> list[Object]:
-    """What an object makes pods from, with `metadata` and `spec`: of a pod itself (read by its metadata: without spec)."""
+    """What an object makes pods from, with `metadata` and `spec`: of a pod of nobody itself (read by its metadata: without
+    spec).
+    """
     if obj.get("kind") == "Pod":
-        return [dict(obj)]
+        return [] if controller_of(obj) else [dict(obj)]
     return [
         found
         for path in TEMPLATES

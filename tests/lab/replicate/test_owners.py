@@ -236,7 +236,7 @@ def test_what_records_of_argo_cd_and_flux_list_is_awaited_and_what_only_claims_i
     with there("gitops", (pair[0], objects), (pair[1], [])) as run:
         made, done = run()
         assert made.awaited == {"Argo CD": (f"Deployment {space}/by-argo",), "Flux": ("ClusterRole flux:reads",)}
-        assert [name for name, _ in made.unanswered()] == ["Application bank"]
+        assert [name for name, _ in made.unanswered()] == ["Application bank", f"Application {space}/shop"]
         assert f"Deployment {space}/copied" in done.applied
         assert f"Deployment {space}/chart" in done.applied
         problem = done.verdict()

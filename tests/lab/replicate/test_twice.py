@@ -14,18 +14,21 @@ import pytest
 from migration.clients import kubeconfig
 from migration.clients.kubernetes import Kubernetes
 from migration.preflight import preflight
+from migration.replicate.choices import Choices
+from migration.replicate.classes import Answer
 from tests.lab.replicate.conftest import WRITES, Bare, on, replicate
 
+SHARED = Choices(answers={"PersistentVolume share": Answer.IMPORT})
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 
 def test_tricky_objects_arrive_and_the_second_run_writes_nothing(tricky: tuple[Bare, Bare]) -> None:
     blue, green = tricky
-    made, done, _ = replicate(tricky)
+    made, done, _ = replicate(tricky, choices=SHARED)
     assert (done.failures, done.conflicts, done.held) == ([], [], [])
     assert done.fallbacks in (["Deployment tricky/doubled"], [])  # nothing where another test has replicated before
     assert not made.unread
-    made, done, writes = replicate(tricky)
+    made, done, writes = replicate(tricky, choices=SHARED)
     assert [f"{c.action} {c.name} {c.paths}" for c in made.changes if c.action != "unchanged"] == []
     assert writes == dict.fromkeys(WRITES, 0)
 
