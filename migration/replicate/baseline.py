@@ -39,6 +39,9 @@ from migration.view import View
 
 # of green, to hold people's objects against: besides MESH_GROUPS
 COMPARED = frozenset({SECRETS, CONFIG_MAPS, "services", "networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy"})
+# On the key pairs of sealed-secrets, whose manifests install it into kube-system: without them green opens no SealedSecret,
+# and what they make does not come along, since it has an owner.
+SEALING_KEY = "sealedsecrets.bitnami.com/sealed-secrets-key"
 COMPARED_GROUPS = frozenset({*MESH_GROUPS, "cert-manager.io"})
 
 # Istio writes these labels on what its charts and its operator make, whichever of them did.
@@ -85,6 +88,8 @@ def comes_along(obj: Mapping[str, Any], resource: Resource, known: Known) -> boo
     if namespace not in kinds.BASELINE_NAMESPACES or not by_person(obj, resource, known):
         return False
     if namespace == MESH_NAMESPACE or resource.group in MESH_GROUPS:
+        return True
+    if resource.name == SECRETS and SEALING_KEY in (obj["metadata"].get("labels") or {}):
         return True
     return resource.name in (SECRETS, CONFIG_MAPS) and _key(resource, obj) in known.blue.once(named_by_gateways)
 

@@ -246,10 +246,15 @@ def test_what_records_of_argo_cd_and_flux_list_is_awaited_and_what_only_claims_i
 
         run.put(pair[1], workload(space, "by-argo", **tracked), manager="argocd-controller")  # type: ignore[attr-defined]
         run.put(pair[1], role("flux:reads", "get"), manager="kustomize-controller")  # type: ignore[attr-defined]
-        made, done = run(answers={"Application bank": Answer.START})
+        answers = {"Application bank": Answer.START, f"Application {space}/shop": Answer.START}
+        made, done = run(answers=answers)
         assert (made.awaited, done.verdict()) == ({}, None)
-        assert sorted(done.applied) == [f"ConfigMap {space}/hub-b", f"Deployment {space}/hub-a"]
-        _, done = run(answers={"Application bank": Answer.START})
+        assert sorted(done.applied) == [
+            f"Application {space}/shop",
+            f"ConfigMap {space}/hub-b",
+            f"Deployment {space}/hub-a",
+        ]
+        _, done = run(answers=answers)
         assert (done.writes, done.verdict()) == (0, None)
 
 

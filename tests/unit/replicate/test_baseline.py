@@ -132,6 +132,17 @@ def look(blue: list[Object], green: list[Object], serves: tuple[Resource, ...] =
         pytest.param(
             one(SECRET, "waf-key", metadata=chart("gateway-0.3.1", "waf"), by="helm"), id="a chart named like Istio's"
         ),
+        pytest.param(
+            one(
+                SECRET,
+                "sealed-secrets-keyx7f2k",
+                "kube-system",
+                type="kubernetes.io/tls",
+                by="controller",
+                metadata={"labels": {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"}},
+            ),
+            id="what opens sealed secrets",
+        ),
         pytest.param(one(kinds.SERVICE_ENTRY, "x", "kube-system"), id="what configures the mesh, from kube-system"),
     ],
 )
