@@ -131,7 +131,8 @@ def filters(addresses: ClusterAddresses) -> list[Mapping[str, Any]]:
             "metadata": {
                 "name": "bluegreen-lab-listeners",
                 "namespace": NAMESPACE,
-                "labels": {"lab.bluegreen.io/of": "the-lab"},  # nobody's, so that it is not copied to another cluster
+                # of the gateway's installation, as Istio marks it: each cluster of the lab has its own
+                "labels": {"operator.istio.io/component": "IngressGateways"},
             },
             "spec": {"priority": 100, "configPatches": patches},
         }

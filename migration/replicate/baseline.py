@@ -60,7 +60,6 @@ CONTROLLERS = (
 )  # fmt: skip
 # Of these somebody wrote with, or had it written by, a tool of his own.
 PEOPLES_TOOLS = ("kubectl", "helm", "terraform", "HashiCorp", "pulumi", "Mozilla", "k9s", "node-fetch", "OpenAPI-Generator")
-LAB = f"lab.{kinds.DOMAIN}"  # the lab's own, on clusters of the lab
 
 
 def sign(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | None:
@@ -133,7 +132,7 @@ def by_person(obj: Mapping[str, Any], resource: Resource, known: Known) -> bool:
     meta = obj["metadata"]
     if any(owner.get("controller") for owner in meta.get("ownerReferences") or ()):
         return False
-    if of_istio(obj) or _of_the_edge(obj) or any(key.startswith(LAB) for key in _texts(obj)):
+    if of_istio(obj) or _of_the_edge(obj):
         return False
     managers = managers_of(obj)
     if managers and all(manager.startswith(CONTROLLERS) for manager in managers):
@@ -211,12 +210,6 @@ def _of_the_edge(obj: Mapping[str, Any]) -> bool:
     if str(meta["name"]).endswith("-bluegreen-peer") or meta["name"] in ("bluegreen-peer", "bluegreen-edge"):
         return True
     return obj.get("kind") != kinds.VIRTUAL_SERVICE.kind and kinds.EDGE in managers_of(obj)
-
-
-def _texts(obj: Mapping[str, Any]) -> Iterator[str]:
-    meta = obj["metadata"]
-    yield from meta.get("labels") or ()
-    yield from meta.get("annotations") or ()
 
 
 def _in_mesh_namespace(view: View, names: tuple[str, ...]) -> Iterator[Object]:

@@ -178,7 +178,6 @@ CONTROLLED = {"ownerReferences": [{"kind": "ExternalSecret", "name": "a", "uid":
         pytest.param(one(kinds.CONFIG_MAP, "bluegreen-edge", by="bluegreen-edge"), id="the edge's record"),
         pytest.param(one(kinds.GATEWAY, "bluegreen-peer", by="bluegreen-edge"), id="the peer's Gateway"),
         pytest.param(one(kinds.DESTINATION_RULE, "bluegreen-peer", by="pulumi-kubernetes"), id="how the peer is reached"),
-        pytest.param(one(FILTER, "listeners", metadata={"labels": {"lab.bluegreen.io/of": "it"}}), id="the lab's own"),
         pytest.param(one(kinds.CONFIG_MAP, "amazon-vpc-cni", "kube-system", by="eks"), id="of an add-on"),
         pytest.param(one(FILTER, "going", metadata={"deletionTimestamp": "t"}), id="being deleted"),
     ],
