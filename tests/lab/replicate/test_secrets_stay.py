@@ -186,8 +186,11 @@ def test_no_value_of_a_secret_is_in_anything_that_is_said_or_kept(held: tuple[Ba
     forced = project.run("--json", "-v", "replicate", "--yes", "--force")
     assert "immutable" in forced
     assert POLICY in forced
-    for words in (["preflight"], ["status"], ["--json", "status"], ["capacity"], ["enroll"]):
+    for words in (["preflight"], ["status"], ["--json", "status"], ["capacity"], ["capacity", "--yes"], ["enroll"]):
         project.run("-v", *words)
+    for name in ("opaque", "by-hand", "in-the-way", "refused"):
+        told = project.run("-v", "--json", "replicate", "--explain", f"Secret/{SPACE}/{name}")
+        assert '"class"' in told, "it is told what becomes of it, and not what is in it"
 
     live = {bare.name: on(bare, "secrets", "-n", SPACE)["items"] for bare in held}
     values = {base64.b64decode(text).decode() for items in live.values() for item in items for text in item["data"].values()}
