@@ -11,6 +11,7 @@ something on green is known to put one in:
 | cert-manager's annotation names where it comes from | copied: cainjector fills it in on green |
 | another manager wrote the CA than wrote the server's name | copied: the server puts it in on green, too |
 | that other was a Job, which has run and does not come along; or nobody else (a CA made by a chart) | a person is asked |
+| failurePolicy Ignore, and no such Service on blue | copied: nobody answers it there either, and nothing is refused |
 | green has this object, with a CA of its own | as any other object: green's CA stays |
 """
 
@@ -86,6 +87,8 @@ def sign(obj: Object, resource: Resource, known: Known, verdict: VerdictOf) -> S
     servers = list(_servers(obj))
     if not servers:
         return None
+    if resource.name in HOOKS and all(map(_harmless, obj.get("webhooks") or ())) and all(_missing(s, known) for s in servers):
+        return None  # as on blue: nobody answers it, and nothing is refused for it
     if resource.name != kinds.CRD.name:  # whose objects are served all the same, as long as nothing has to be converted
         unanswered = [why for each in servers if (why := _silent(each, obj, known, verdict))]
         if unanswered and len(unanswered) == len(servers):
@@ -139,6 +142,11 @@ def _is_authority(bundle: Any) -> bool:
         return bool(base64.b64decode(str(bundle or "")).strip())
     except (binascii.Error, ValueError):
         return True
+
+
+def _harmless(hook: Mapping[str, Any]) -> bool:
+    """Whether what it is asked about goes on where nobody answers. Kubernetes' default is Fail."""
+    return hook.get("failurePolicy") == "Ignore"
 
 
 def _baseline(server: Asked) -> bool:

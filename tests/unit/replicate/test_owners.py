@@ -730,6 +730,14 @@ def test_what_nobody_of_ours_would_answer_is_not_made_on_green(obj: Object, more
     assert reason in why(bundle, obj)
 
 
+def test_a_webhook_that_is_ignored_where_nobody_answers_comes_as_it_is_on_blue() -> None:
+    hook = asking("", "guard/gone")
+    hook["webhooks"][0]["failurePolicy"] = "Ignore"
+    assert comes(run(hook)) == {HOOKED}
+    hook["webhooks"].append({**hook["webhooks"][0], "name": "b.example.com", "failurePolicy": "Fail"})
+    assert comes(run(hook)) == set()
+
+
 def test_a_webhook_does_not_come_without_its_server() -> None:
     hook = asking("", HERE)
     bundle = run(hook, BEHIND, SERVER, exclude=Selection(namespaces=("guard",)))
