@@ -26,10 +26,10 @@ CODES = {
 def of_the_judge(known: Known) -> Found:
     """Each object about which a person has to say something, with the line to add; and each claim that comes empty."""
     names.refuse_misspelt(known)
-    seen = {}
+    seen: list[judge.Item] = []
     together: dict[str, list[judge.Item]] = {}
     for item in judge.everything(known):
-        seen[item.name] = item.verdict
+        seen.append(item)
         if item.verdict.unanswered and item.verdict.asked:
             together.setdefault(item.verdict.asked, []).append(item)
         elif item.verdict.unanswered:
@@ -48,4 +48,6 @@ def of_the_judge(known: Known) -> Found:
         remedy = f"add to `replicate.answers` in migration.yaml: {said.add(name)}"
         evidence = f"{items[0].name}{more}: {said.reason}"
         yield finding(CODES[said.cls], Severity.BLOCKING, name, evidence, remedy)
-    judge.refuse_wrong_answers(known, seen)
+    for name in judge.refuse_wrong_answers(known, seen):
+        remedy = "take the line out, if it is not to come back"
+        yield finding("BG508", Severity.INFO, name, f"not on cluster {known.blue.name} (any more)", remedy)

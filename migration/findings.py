@@ -44,6 +44,7 @@ DOCS = {
     "BG504": "It acts on what is outside the cluster by the cluster's name, an owner id or a role: two of them fight.",
     "BG505": "It takes work from a queue: two of them take each message from the other.",
     "BG506": "It stands for something outside that can have one owner.",
+    "BG508": "An answer in migration.yaml about an object that blue does not have.",
     "BG507": "A tool of GitOps claims this object, and what tells the tool to is not on blue.",
     "BG601": "AWS refuses a role to a ServiceAccount of green where the role's trust policy lacks green's OIDC issuer.",
     "BG602": "A Pod Identity association belongs to one cluster: without one on green, its pods get no AWS role there.",

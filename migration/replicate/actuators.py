@@ -206,7 +206,7 @@ def _needed(known: Known) -> _Needed:
     groups: set[str] = set()
     accounts: set[tuple[str, str]] = set()
     for obj, run in _workloads(known):
-        answer = known.choices.answers.get(kinds.name_of(obj))
+        answer = known.answer(obj)
         if obj["metadata"].get("namespace") not in kinds.BASELINE_NAMESPACES or answer not in (Answer.HOLD, Answer.START):
             continue
         acts = _runs(run, known)

@@ -103,7 +103,7 @@ def sign(obj: Object, resource: Resource, known: Known, verdict: VerdictOf) -> S
     reason = "its CA is not taken to another cluster, and nothing is known to put one in on green: without, its server is not "
     reason += "trusted there" + ("" if resource.name == kinds.CRD.name else ", and what it is asked about may be refused")
     notes = ("comes without its caBundle: put that of green's server in",)
-    start = known.choices.answers.get(kinds.name_of(obj)) is Answer.START
+    start = known.answer(obj) is Answer.START
     return Sign(Class.WEBHOOK, reason, Action.HOLD, ANSWERS, required=True, notes=notes if start else ())
 
 

@@ -175,11 +175,16 @@ class Verdict:
     tool: str = ""
     instead: str = ""
     relabel: tuple[tuple[str, str, str, str], ...] = ()
+    called: str = ""  # how the answer names it, where that is not simply its name
     brought: str = ""  # why it is asked for, where not everything is: `asked for`, `brought by Deployment shop/web`
 
     @property
     def unanswered(self) -> bool:
         return self.required and self.answer is None
+
+    def question(self, name: str) -> str:
+        """Under which name a person answers: the object's, or that of who claims several."""
+        return self.asked or self.called or name
 
     def add(self, name: str) -> str:
         """The line for `replicate.answers` (or `instead`) that settles it, with the other choices; "" where there is none."""
@@ -188,7 +193,7 @@ class Verdict:
         if not self.unanswered or not self.answers:
             return ""
         first, *others = self.answers
-        return f"{self.asked or name}: {first}" + (f"  # or {' | '.join(others)}" if others else "")
+        return f"{self.question(name)}: {first}" + (f"  # or {' | '.join(others)}" if others else "")
 
 
 PLAIN = Verdict(Action.COPY, Class.PLAIN)

@@ -7,6 +7,7 @@ in parallel. A kind that could not be listed is reported as unread: silence woul
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from migration.replicate.known import Known
 from migration.replicate.mesh import WEBHOOKS
 from migration.replicate.roles import LEASES
 from migration.view import View, look
+
+log = logging.getLogger(__name__)
 
 KIND_LEFT_OUT = "kind left out"
 # of green: what its baseline runs, installs and trusts decides what of blue's is left out, or comes as it is
@@ -114,7 +117,8 @@ async def bundle(known: Known, blue: Kubernetes) -> Bundle:
     for item in await _whole(blue, judge.everything(known), known, unread):
         (items if item.verdict.action in WRITTEN else left).append(item)
     if known.choices.answers or known.choices.istio_revision:
-        judge.refuse_wrong_answers(known, {item.name: item.verdict for item in (*items, *left)})
+        for name in judge.refuse_wrong_answers(known, (*items, *left)):
+            log.warning("replicate.answers: %s is not on cluster %s (any more): the line may go", name, blue.name)
     kinds_left = [
         Skipped(resource.name, f"{KIND_LEFT_OUT}: {reason}")
         for resource in mine.discovery.resources

@@ -6,7 +6,7 @@ the most harm before what may do less.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from migration import kinds
@@ -27,7 +27,7 @@ from migration.replicate import (
     work,
 )
 from migration.replicate.classes import PLAIN, WRITTEN, Action, Answer, Class, Sign, Verdict, judged
-from migration.replicate.known import Known
+from migration.replicate.known import Known, named_twice, with_group
 
 SignOf = Callable[[Object, Resource, Known], Sign | None]
 
@@ -104,12 +104,12 @@ def verdict(obj: Object, resource: Resource, known: Known) -> Verdict:
 
 
 def _by_signs(obj: Object, resource: Resource, known: Known) -> Verdict:
-    answers = known.choices.answers
-    answer = answers.get(kinds.name_of(obj))
+    answer = known.answer(obj)
     sign = decided(obj, resource, known)[1]
-    if sign is not None:
-        return judged(sign, answer or answers.get(sign.asked), own=answer is not None)
-    return judged(Sign(Class.PLAIN, "", Action.COPY), answer) if answer else PLAIN
+    if sign is None:
+        return judged(Sign(Class.PLAIN, "", Action.COPY), answer) if answer else PLAIN
+    found = judged(sign, answer or known.choices.answers.get(sign.asked), own=answer is not None)
+    return replace(found, called=known.called(obj)) if found.required else found
 
 
 def decided(obj: Object, resource: Resource, known: Known) -> tuple[str, Sign | None]:
@@ -138,24 +138,41 @@ def everything(known: Known) -> Iterator[Item]:
             yield Item(resource, obj, verdict(obj, resource, known))
 
 
-def refuse_wrong_answers(known: Known, items: Mapping[str, Verdict]) -> None:
-    """ConfigError for an answer about an object that blue has not, or one that the object's class does not allow; or for a
-    revision that green has not.
+def refuse_wrong_answers(known: Known, items: Iterable[Item]) -> list[str]:
+    """The answers that are about nothing on blue: of objects that were there once, and went while the migration goes on.
 
-    `items`: each object's verdict by its name. Of kinds that could not be read nothing is refused.
+    ConfigError for an answer that most likely means another object, which has none of its own; that means several; or that
+    the object's class does not allow; and for a revision that green has not. Of kinds that could not be read nothing is
+    refused.
     """
+    twice = known.once(named_twice)
+    verdicts: dict[str, Verdict] = {}
+    for item in items:
+        own = with_group(item.name, item.obj)
+        verdicts[own] = item.verdict
+        if item.name not in twice:
+            verdicts[item.name] = item.verdict
+    named = [name for name in verdicts if _without_group(name) in twice or name == _without_group(name)]
+    stale = []
     revisions.refuse_wrong(known)
     unread = {r.kind for r in known.blue.discovery.resources if r.name in known.blue.problems}
     for name, answer in known.choices.answers.items():
-        there, key = items.get(name), f"replicate.answers.{name}"
+        there, key = verdicts.get(name), f"replicate.answers.{name}"
+        if name in twice and there is None:
+            several = " and ".join(sorted(other for other in verdicts if _without_group(other) == name and other != name))
+            raise known.choices.wrong(key, f"{name} means several objects of cluster {known.blue.name}", several or name)
         if there is None and name in known.once(gitops.questions):
             there = judged(Sign(Class.GITOPS, "what a tool of GitOps claims", answers=gitops.ANSWERS), None)
         if there is None:
-            if name.partition(" ")[0] in unread:
+            if name.partition(" ")[0].partition(".")[0] in unread:
+                continue
+            meant = did_you_mean(name, _unsaid(known, named, name))
+            if not meant:
+                stale.append(name)
                 continue
             raise known.choices.wrong(
                 key,
-                f"{name} is not on cluster {known.blue.name}{did_you_mean(name, [*items, *known.once(gitops.questions)])}",
+                f"{name} is not on cluster {known.blue.name}{meant}",
                 remedy="write it as KIND NAMESPACE/NAME, as `bluegreen preflight` names it, or take the line out",
             )
         if there.cls is Class.UNASKED:
@@ -164,3 +181,29 @@ def refuse_wrong_answers(known: Known, items: Mapping[str, Verdict]) -> None:
             allowed = " | ".join(there.answers or (Answer.SKIP,))
             what = there.reason or "a plain object"
             raise known.choices.wrong(key, f"is {answer.value!r}", f"{allowed} ({what})")
+    return stale
+
+
+def _without_group(name: str) -> str:
+    kind, _, rest = name.partition(" ")
+    return f"{kind.partition('.')[0]} {rest}"
+
+
+def _unsaid(known: Known, names: Iterable[str], name: str) -> list[str]:
+    """What an answer about nothing may have been meant for: alike in kind, namespace and name, without an answer of its own,
+    and no other run of the same work (`import-x7f2k`, `import-9zq1b`).
+    """
+    head, _, tail = name.rpartition("-")
+    made = len(tail) >= 5 and any(letter.isdigit() for letter in tail)
+    said = known.choices.answers
+    return [
+        each
+        for each in (*names, *known.once(gitops.questions))
+        if each not in said and not (made and each.rpartition("-")[0] == head) and _alike(name, each)
+    ]
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether one name may be a slip of the pen for the other: in each of its parts."""
+    parts = [(kind, *rest.rpartition("/")[::2]) for kind, _, rest in (each.partition(" ") for each in (one, other))]
+    return all(mine == theirs or did_you_mean(mine, [theirs]) for mine, theirs in zip(*parts, strict=True))

@@ -65,8 +65,8 @@ class Plan:
 
     def unanswered(self) -> list[tuple[str, Verdict]]:
         """Name and verdict of each thing about which a person has to say something: an object, or who claims several."""
-        found = {c.verdict.asked or c.name: c.verdict for c in self.changes if c.verdict.unanswered}
-        found |= {item.verdict.asked or item.name: item.verdict for item in self.left if item.verdict.unanswered}
+        found = {change.verdict.question(change.name): change.verdict for change in self.changes if change.verdict.unanswered}
+        found |= {item.verdict.question(item.name): item.verdict for item in self.left if item.verdict.unanswered}
         return sorted(found.items())
 
     def skipped_by_reason(self) -> dict[str, int]:
@@ -172,7 +172,7 @@ def _told_of(
         "apiVersion": resource.api_version,
         "action": todo,
         "class": verdict.cls.value,
-        "reason": "; ".join(each for each in (verdict.reason, reason) if each),
+        "reason": "; ".join(dict.fromkeys(each for each in (verdict.reason, reason) if each)),
         "answer": verdict.answer.value if verdict.answer else None,
         "add": verdict.add(name),
         "waits_for": wait.value if wait else None,

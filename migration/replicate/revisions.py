@@ -180,13 +180,13 @@ def _held(known: Known) -> frozenset[str]:
 
 def _taken_as_it_is(known: Known) -> frozenset[str]:
     """Namespaces of which a person said that they may come without proxies."""
-    said = (each for each in known.blue.of(NAMESPACES) if known.choices.answers.get(kinds.name_of(each)) is Answer.START)
+    said = (each for each in known.blue.of(NAMESPACES) if known.answer(each) is Answer.START)
     return frozenset(each["metadata"]["name"] for each in said)
 
 
 def _comes(namespace: Object, known: Known) -> bool:
     """Whether replicate brings a namespace; else its labels are those that green's has."""
-    if known.choices.answers.get(kinds.name_of(namespace)) is Answer.SKIP:
+    if known.answer(namespace) is Answer.SKIP:
         return False
     if why_unasked(known, namespace, kinds.NAMESPACE):
         return False

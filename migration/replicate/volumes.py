@@ -136,7 +136,7 @@ def _volume(obj: Object, known: Known) -> Sign:
 
 def _retained(obj: Object, known: Known, policy: str, word: str) -> tuple[str, ...]:
     """What has to be told of an object that is imported."""
-    if policy == "Retain" or known.choices.answers.get(kinds.name_of(obj)) is not Answer.IMPORT:
+    if policy == "Retain" or known.answer(obj) is not Answer.IMPORT:
         return ()
     return (f"{word} policy Retain on green instead of blue's {policy}",)
 

@@ -77,9 +77,9 @@ def knowing(found: Iterable[Object], answers: Mapping[str, str] | None = None, s
 def verdicts(found: Iterable[Object], answers: Mapping[str, str] | None = None, **more: Any) -> dict[str, Verdict]:
     """Each object's verdict by its name; a wrong answer is refused."""
     known = knowing(found, answers, **more)
-    judged = {item.name: item.verdict for item in judge.everything(known)}
-    judge.refuse_wrong_answers(known, judged)
-    return judged
+    items = list(judge.everything(known))
+    judge.refuse_wrong_answers(known, items)
+    return {item.name: item.verdict for item in items}
 
 
 def findings(found: Iterable[Object], answers: Mapping[str, str] | None = None) -> list[Finding]:

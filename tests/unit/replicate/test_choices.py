@@ -157,7 +157,7 @@ def refused(said: Choices, *, problems: dict[str, str] | None = None, stale: tup
     known = Known(view, choices=said)
     try:
         names.refuse_misspelt(known)
-        judge.refuse_wrong_answers(known, {item.name: item.verdict for item in judge.everything(known)})
+        judge.refuse_wrong_answers(known, judge.everything(known))
     except ConfigError as problem:
         return str(problem) if problem.remedy else "without a remedy"
     return ""
@@ -250,7 +250,7 @@ def test_a_misspelt_kind_of_the_command_line_is_refused(asked: str) -> None:
         (Choices(only=("nowhere",)), "namespaces"),
         (Choices(exclude=Selection(namespaces=("nowhere",))), "namespaces"),
         (Choices(include=Selection(selector="no=body")), "configmaps"),
-        (Choices(answers={"ConfigMap shop/gone": Answer.SKIP}), "configmaps"),
+        (Choices(answers={"ConfigMap shop/setting": Answer.SKIP}), "configmaps"),
     ],
 )
 def test_of_a_kind_that_could_not_be_read_no_name_is_refused(said: Choices, kind: str) -> None:
