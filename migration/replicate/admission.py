@@ -13,7 +13,7 @@ something on green is known to put one in:
 | that other was a Job, which has run and does not come along; or nobody else (a CA made by a chart) | a person is asked |
 | failurePolicy Ignore, and no such Service on blue | copied: nobody answers it there either, and nothing is refused |
 | green has this object, with a CA of its own | as any other object: green's CA stays |
-| its server made all of it (one manager wrote it that is nobody's tool; see `_made_by_its_server`) | left out: it does so on green |
+| its server made all of it (see `_made_by_its_server`) | left out: it does so on green |
 """
 
 from __future__ import annotations
