@@ -74,6 +74,7 @@ def replicate(
 
 async def tell(context: Context, migration: Migration, there: Opened, name: str) -> None:
     """What `--explain` does: one object, as the plan would have it. Writes nothing."""
+    from migration import kinds
     from migration.replicate import explain
     from migration.replicate.classes import WRITTEN
     from migration.replicate.export import bundle, learn
@@ -89,9 +90,11 @@ async def tell(context: Context, migration: Migration, there: Opened, name: str)
         found = await bundle(known, blue)
         item = explain.item_of([*found.items, *found.left], obj, resource)
         if item.verdict.action in WRITTEN:
-            # what decides about it on green: its definition may come along, an autoscaler may have its replicas
+            # what decides about it on green: its definition may come along, an autoscaler may have its replicas, its
+            # namespace may stay behind
             beside = [each for each in found.items if each is item or each.resource.kind in explain.BESIDE]
-            made = transform(replace(found, items=beside, left=[]))
+            spaces = [each for each in found.left if each.resource == kinds.NAMESPACE]
+            made = transform(replace(found, items=beside, left=spaces))
             change = next(each for each in (await plan(made, green)).changes if each.name == item.name)
             copied = made.items[beside.index(item)].obj
             told = explain.explain(known, item, copied, change.action, change.reason)

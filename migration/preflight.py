@@ -23,6 +23,7 @@ from migration.checks_replicate import of_the_judge
 from migration.findings import Check, Scope
 from migration.model import Finding, Severity
 from migration.ports import Aws, Kubernetes
+from migration.replicate import refusal
 from migration.replicate.admission import nobody_answers
 from migration.replicate.baseline import COMPARED_GROUPS
 from migration.replicate.choices import NOTHING_SAID, Choices
@@ -143,20 +144,34 @@ def _unread(check: Check, blue: View, green: View) -> list[tuple[str, str]]:
 def _unknown(
     lacking: Mapping[tuple[str, str], Sequence[Check]], views: Mapping[str, View], ignored: frozenset[str]
 ) -> Iterator[Finding]:
-    """One finding for each kind that could not be listed, as grave as the gravest check that needs it; waived where all of
-    these are.
+    """One finding for the kinds of a cluster that could not be listed for one cause, as grave as the gravest check that needs
+    one of them. Kinds of which all these checks are waived, or that are themselves (`BG002:secrets`), are a finding of their
+    own, waived.
     """
     grave = (Severity.BLOCKING, Severity.WARNING, Severity.INFO)
-    for (cluster, kind), checks in sorted(lacking.items()):
-        counted = [check for check in checks if not ignored & {check.code, f"{check.code}:{kind}"}]
-        told = Finding(
-            "BG002",
-            min((check.severity for check in counted or checks), key=grave.index),
-            "unknown" if counted else "waived",
-            kind,
-            f"cluster {cluster}: could not be listed, so {', '.join(sorted({c.code for c in checks}))} are not known: "
-            + views[cluster].problems[kind].removeprefix(f"cluster {cluster}: "),
-            "let the user of this kubeconfig list it, then run `bluegreen preflight` again",
-            findings.DOCS["BG002"],
-        )
-        yield told
+    alike: dict[tuple[str, bool], dict[str, str]] = defaultdict(dict)  # (cluster, waived) -> kind -> its problem
+    counted: dict[tuple[str, str], list[Check]] = {}
+    for (cluster, kind), checks in lacking.items():
+        by_name = f"BG002:{kind}" in ignored
+        left = [c for c in checks if not (by_name or ignored & {c.code, f"{c.code}:{kind}"})]
+        counted[cluster, kind] = left or list(checks)
+        alike[cluster, not left][kind] = views[cluster].problems[kind].removeprefix(f"cluster {cluster}: ")
+    for (cluster, waived), problems in sorted(alike.items()):
+        for cause in refusal.by_cause(problems):
+            kind, several = cause.kinds[0], len(cause.kinds) > 1
+            codes = ", ".join(sorted({check.code for each in cause.kinds for check in lacking[cluster, each]}))
+            name = kind
+            evidence = f"cluster {cluster}: could not be listed, so {codes} are not known: {cause.why}"
+            if several:
+                name = f"{cause.user} on {cluster}" if cause.user else f"{kind} and {len(cause.kinds) - 1} more on {cluster}"
+                evidence = f"cluster {cluster}: {cause.told}; so {codes} are not known"
+            remedy = refusal.ROLE if several and cause.user else "let the user of this kubeconfig list it"
+            yield Finding(
+                "BG002",
+                min((check.severity for each in cause.kinds for check in counted[cluster, each]), key=grave.index),
+                "waived" if waived else "unknown",
+                name,
+                evidence,
+                f"{remedy}, then run `bluegreen preflight` again",
+                findings.DOCS["BG002"],
+            )

@@ -13,6 +13,7 @@ something on green is known to put one in:
 | that other was a Job, which has run and does not come along; or nobody else (a CA made by a chart) | a person is asked |
 | failurePolicy Ignore, and no such Service on blue | copied: nobody answers it there either, and nothing is refused |
 | green has this object, with a CA of its own | as any other object: green's CA stays |
+| its server made all of it (see `_made_by_its_server`) | left out: it does so on green |
 """
 
 from __future__ import annotations
@@ -63,6 +64,14 @@ BY_HAND = frozenset(
         "Terraform",
     }
 )
+# How the names of other such tools begin, whatever command of theirs it was, and of the libraries and browsers with which
+# people and pipelines write; what we copied ourselves is a copy of what anybody made.
+TOOLS = (
+    *("kubectl", "helm", "kustomize", "argocd", "argo-cd", "flux", "terraform", "HashiCorp", "pulumi", "kapp", "fleet", "werf"),
+    *("istioctl", "linkerd", "skaffold", "tilt", "k9s", "lens", "Mozilla", "node-fetch", "curl", "Go-http-client", "unknown"),
+    *("python", "OpenAPI-Generator", "okhttp", "ansible", "crossplane", "before-first-apply", "oc", "rancher", "bluegreen"),
+)
+RBAC, GROUP = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
 ANSWERS: Mapping[Answer, Action] = MappingProxyType({Answer.SKIP: Action.LEAVE, Answer.START: Action.COPY})
 VerdictOf = Callable[[Object, Resource, Known], Verdict]
 
@@ -85,6 +94,10 @@ def sign(obj: Object, resource: Resource, known: Known, verdict: VerdictOf) -> S
     if resource.name not in HOOKS and resource.name not in (API_SERVICES, kinds.CRD.name):
         return None
     servers = list(_servers(obj))
+    if resource.name in HOOKS and (maker := _made_by_its_server(obj, resource, servers, known)):
+        reason = f"made by {maker} when it runs, on green as well: a copy would refuse what it is for until then"
+        start = known.choices.answers.get(kinds.name_of(obj)) is Answer.START
+        return Sign(Class.CONTROLLER, reason, answers=ANSWERS, notes=("comes without its caBundle",) if start else ())
     if not servers:
         return None
     if resource.name in HOOKS and all(map(_harmless, obj.get("webhooks") or ())) and all(_missing(s, known) for s in servers):
@@ -105,6 +118,60 @@ def sign(obj: Object, resource: Resource, known: Known, verdict: VerdictOf) -> S
     notes = ("comes without its caBundle: put that of green's server in",)
     start = known.answer(obj) is Answer.START
     return Sign(Class.WEBHOOK, reason, Action.HOLD, ANSWERS, required=True, notes=notes if start else ())
+
+
+def _made_by_its_server(obj: Object, resource: Resource, servers: list[Asked], known: Known) -> str | None:
+    """Who makes it when it runs, and will on green: the one manager that wrote its webhooks, where that is nobody's tool,
+    and the object has its maker's label (`webhook.kyverno.io/managed-by: kyverno`), or what runs behind its Services may
+    make such objects.
+    """
+    entries = fields_of(obj)
+    authors = {manager for manager, _, fields in entries if "f:webhooks" in fields} or {manager for manager, _, _ in entries}
+    if len(authors) != 1:
+        return None
+    (author,) = authors
+    if not author or author in BY_HAND or author.lower().startswith(tuple(tool.lower() for tool in TOOLS)):
+        return None
+    for key, value in (obj["metadata"].get("labels") or {}).items():
+        domain, _, word = key.rpartition("/")
+        if word == "managed-by" and (value == author or value in domain.split(".")):
+            return str(value)
+    services = known.blue.once(_services)
+    asked = [services.get(each.service) for each in servers]
+    if asked and all(each is not None and _may_make(each, resource, known) for each in asked):
+        return author
+    return None
+
+
+def _may_make(service: Object, resource: Resource, known: Known) -> bool:
+    """Whether something runs behind a Service whose account may create such webhooks."""
+    namespace, makers = service["metadata"].get("namespace", ""), known.blue.once(_makers, resource.plural)
+    for _, workload in _behind(service, known):
+        spec = workload.get("spec") or {}
+        pod = (spec.get("template") or {}).get("spec") or {}
+        account = str(pod.get("serviceAccountName") or pod.get("serviceAccount") or "default")
+        if spec.get("replicas", 1) and (namespace, account) in makers:
+            return True
+    return False
+
+
+def _makers(view: View, plural: str) -> frozenset[tuple[str, str]]:
+    """Accounts (namespace, name) that may create such webhooks."""
+    roles = {
+        role["metadata"]["name"]
+        for role in view.of(f"clusterroles.{RBAC}")
+        for rule in role.get("rules") or ()
+        if {GROUP, "*"} & set(rule.get("apiGroups") or ())
+        and {plural, "*"} & set(rule.get("resources") or ())
+        and {"create", "*"} & set(rule.get("verbs") or ())
+    }
+    return frozenset(
+        (str(subject.get("namespace", "")), str(subject.get("name", "")))
+        for binding in view.of(f"clusterrolebindings.{RBAC}")
+        if (binding.get("roleRef") or {}).get("name") in roles
+        for subject in binding.get("subjects") or ()
+        if subject.get("kind") == "ServiceAccount"
+    )
 
 
 def nobody_answers(api: str, known: Known) -> bool:

@@ -210,4 +210,5 @@ def judged(sign: Sign, answer: Answer | None, *, own: bool = True) -> Verdict:
     elif answer is not None:
         action = sign.answers.get(answer, action)
     tool = sign.tool if action is Action.LEAVE and not (own and answer is Answer.SKIP) else ""
-    return Verdict(action, sign.cls, sign.reason, answer, answers, sign.required, sign.notes, sign.asked, tool)
+    reason = sign.reason or ("skipped by its answer in migration.yaml" if answer is Answer.SKIP else "")
+    return Verdict(action, sign.cls, reason, answer, answers, sign.required, sign.notes, sign.asked, tool)

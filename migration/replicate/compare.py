@@ -49,6 +49,7 @@ class Wait(StrEnum):
     GOING = "going"  # it, its namespace or its definition is being deleted on green
     REFUSED = "refused"  # no API server of today would let anybody make it
     DEFINITION = "definition"  # its definition is not written, or green does not accept the names in it
+    NAMESPACE = "namespace"  # its namespace is not written, and green has none by that name
     DROPPED = "dropped"  # it is there, without fields that it has on blue
 
 

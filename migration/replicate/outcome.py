@@ -10,6 +10,7 @@ from migration import kinds
 from migration.errors import BluegreenError, ConfigError, Held
 from migration.kinds import Resource
 from migration.reading import did_you_mean
+from migration.replicate import refusal
 from migration.replicate.choices import of_kind
 from migration.replicate.classes import Verdict
 from migration.replicate.plan import answers_wanted, awaited_lines
@@ -81,7 +82,7 @@ class Applied:
             for f in failures
         ]
         left += [f"  note {name}: {note}" for name, note in self.notes]
-        unread = [f"  UNREAD {kind}: {why}" for kind, why in sorted(self.unread.items())]
+        unread = refusal.unread_lines(self.unread)
         return [numbers, *left, *answers_wanted(self.unanswered), *awaited_lines(self.awaited), *unread]
 
     def verdict(self) -> BluegreenError | None:
@@ -133,9 +134,10 @@ def refuse_unread(unread: Mapping[str, str], despite: Iterable[str], asked: Iter
             )
     left = {kind: why for kind, why in unread.items() if not any(means(word, kind.partition(" on ")[0]) for word in words)}
     if left:
-        told = "; ".join(f"{kind}: {why}" for kind, why in sorted(left.items()))
-        flags = " ".join(f"--despite-unread {kind}" for kind in sorted({kind.partition(" on ")[0] for kind in left}))
+        causes = refusal.by_cause(left)
+        many = any(each.user and len(each.kinds) > 1 for each in causes)
+        how = f"{refusal.ROLE}" if many else "let the kubeconfig's user list them"
         raise Held(
-            f"nothing was written: {len(left)} kinds could not be read: {told}",
-            remedy=f"let the kubeconfig's user list them, or go on without: {flags}",
+            f"nothing was written: {len(left)} kinds could not be read: {'; '.join(each.told for each in causes)}",
+            remedy=f"{how}, or go on without: {refusal.despite(left)}",
         )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from migration import kinds
 from migration.errors import BluegreenError, NotFound
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
-from migration.replicate import conversion
+from migration.replicate import conversion, refusal
 from migration.replicate.classes import Action, Class, Verdict
 from migration.replicate.compare import APPLIED, Change, Todo, Wait, compare, key_of, scaled_workloads, stamped
 from migration.replicate.export import Bundle, Skipped
@@ -38,6 +38,7 @@ COUNTED: tuple[tuple[Todo, str], ...] = (
 )
 
 
+OF_EVERY = ("default", "kube-system", "kube-public", "kube-node-lease")  # namespaces that each API server makes
 MOST_REASONS = 12  # of what is left out, for people
 
 
@@ -104,7 +105,7 @@ class Plan:
         told += answers_wanted(self.unanswered())
         told += self._left_out()
         told += awaited_lines(self.awaited)
-        told += [f"  UNREAD {kind}: {why}" for kind, why in sorted(self.unread.items())]
+        told += refusal.unread_lines(self.unread)
         return told
 
     def notes(self) -> list[tuple[str, str]]:
@@ -253,6 +254,9 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
     lives = dict(zip(asked, await asyncio.gather(*(live_of(resource) for resource in asked)), strict=True))
     namespaces = lives[kinds.NAMESPACE] or {}
     going = {name: reason for (_, name), obj in namespaces.items() if (reason := _namespace_going(obj))}
+    homeless: dict[str, tuple[Wait, str]] = {}  # namespaces that green lacks and does not get -> why
+    if lives[kinds.NAMESPACE] is not None:
+        homeless = _not_coming(bundle, {name for _, name in namespaces})
     defined = _definitions(bundle)
     blocked: dict[tuple[str, str], Change] = {}  # kinds whose definition is not written
 
@@ -265,6 +269,8 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
         gone = going.get(meta["name"] if resource == kinds.NAMESPACE else meta.get("namespace", ""))
         if gone:
             return replace(held, reason=gone, wait=Wait.GOING, live=live_objects.get(key_of(item.obj)))
+        if homeless_for := homeless.get(meta.get("namespace", "")):
+            return replace(held, wait=homeless_for[0], reason=homeless_for[1])
         live = live_objects.get(key_of(item.obj))
         if live is None and (reason := conversion.refused(item.obj)):
             return replace(held, reason=reason, wait=Wait.REFUSED)
@@ -295,6 +301,8 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
         namespace_going = going.get(item.obj["metadata"].get("namespace", ""))
         if namespace_going:
             changes.append(replace(held, reason=namespace_going, wait=Wait.GOING))
+        elif homeless_for := homeless.get(item.obj["metadata"].get("namespace", "")):
+            changes.append(replace(held, wait=homeless_for[0], reason=homeless_for[1]))
         elif kind in coming:
             obj = stamped(item.obj, scaled)
             changes.append(Change("create", item.resource, obj, verdict=item.verdict, defined=True))
@@ -331,6 +339,22 @@ def _awaited(
             if there is not None and key_of(item.obj) not in there:
                 lacking.setdefault(item.verdict.tool, []).append(item.name)
     return {tool: tuple(sorted(names)) for tool, names in sorted(lacking.items())}
+
+
+def _not_coming(bundle: Bundle, there: Collection[str]) -> dict[str, tuple[Wait, str]]:
+    """Namespaces of objects that come along which are neither on green (`there`) nor come along themselves, and why. What
+    every cluster has, green has.
+    """
+    coming = {item.obj["metadata"]["name"] for item in bundle.items if item.resource == kinds.NAMESPACE}
+    left = {item.obj["metadata"]["name"]: item.verdict for item in bundle.left if item.resource == kinds.NAMESPACE}
+    found = {}
+    for name in {item.obj["metadata"].get("namespace", "") for item in bundle.items} - coming - set(there) - {"", *OF_EVERY}:
+        if name in left:
+            reason = left[name].reason or left[name].cls.value
+            found[name] = Wait.NAMESPACE, f"its namespace {name} is not written ({reason}), and green has none by that name"
+        elif kinds.NAMESPACE.name in bundle.unread:
+            found[name] = Wait.UNREAD, f"its namespace {name} was not read, and green has none by that name"
+    return found
 
 
 def _definitions(bundle: Bundle) -> dict[tuple[str, str], Item]:

@@ -122,6 +122,12 @@ def test_the_answer_that_is_given_is_told_with_what_it_does(capsys: pytest.Captu
     assert (told["answer"], told["becomes"], told["action"]) == ("skip", "not written", "left")
 
 
+def test_of_an_object_whose_namespace_stays_behind_it_tells_that_it_is_held(capsys: pytest.CaptureFixture[str]) -> None:
+    told = document(capsys, "ConfigMap/shop/settings", Choices(answers={"Namespace shop": Answer.SKIP}))
+    assert told["action"] == "held"
+    assert "its namespace shop is not written (skipped by its answer" in json.dumps(told)
+
+
 def test_what_is_taken_from_an_object_is_told_by_paths_and_no_value_that_could_be_secret(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +16,11 @@ from migration import kinds
 from migration.cli_replicate import copy
 from migration.errors import BluegreenError, ConfigError, Forbidden, Held, NotFound, Unreachable
 from migration.kinds import Resource
-from migration.replicate.choices import NOTHING_SAID
+from migration.replicate.choices import NOTHING_SAID, Choices
+from migration.replicate.classes import Answer
 from migration.replicate.compare import Wait
+from migration.replicate.refusal import by_cause, unread_lines
+from migration.replicate.refusal import despite as despite_words
 from migration.terminal import Context
 from tests.fakes.apiserver import FakeApiServer
 
@@ -46,14 +51,20 @@ def contested() -> FakeApiServer:
 
 
 def run(
-    one: FakeApiServer, other: FakeApiServer, *, yes: bool = True, as_json: bool = True, despite: tuple[str, ...] = ()
+    one: FakeApiServer,
+    other: FakeApiServer,
+    *,
+    yes: bool = True,
+    as_json: bool = True,
+    despite: tuple[str, ...] = (),
+    choices: Choices = NOTHING_SAID,
 ) -> BluegreenError | None:
     there = SimpleNamespace(clusters={"blue": one, "green": other}, edge=SimpleNamespace(services={}))
     try:
         asyncio.run(
             copy(
                 Context(Path("migration.yaml"), as_json),
-                SimpleNamespace(singletons=(), replicate=NOTHING_SAID),  # type: ignore[arg-type]
+                SimpleNamespace(singletons=(), replicate=choices),  # type: ignore[arg-type]
                 there,  # type: ignore[arg-type]
                 yes=yes,
                 force=False,
@@ -114,6 +125,110 @@ def test_a_refused_run_prints_one_document_with_what_is_unread(capsys: pytest.Ca
     assert document["unread"] == {"configmaps": "configmaps is forbidden"}
     assert (document["created"], document["applied"]) == (0, [])
     assert [(each["object"], each["action"]) for each in document["objects"]] == [("Namespace shop", "create")]
+
+
+def partly(*seen: str, user: str = "looker", cluster: str = "plum") -> Callable[[str, Resource, str], None]:
+    """A user who may list these kinds only, in the words of an API server."""
+
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if verb == "list" and resource.kind not in seen:
+            what = (
+                f'User "{user}" cannot list resource "{resource.plural}" in API group "{resource.group}" at the cluster scope'
+            )
+            path = f"/apis/{resource.api_version}/{resource.plural}?limit=500"
+            asked = resource.plural + (f".{resource.group}" if resource.group else "")
+            raise Forbidden(f"cluster {cluster}: GET {path}: {asked} is forbidden: {what} (kubeconfig k, context c)")
+
+    return trouble
+
+
+def test_kinds_that_are_refused_alike_are_one_line_with_the_role_that_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    one = blue(config("wanted"), trouble=partly("Namespace", "ConfigMap"))
+    other = FakeApiServer("fern")
+    problem = run(one, other, as_json=False)
+    assert isinstance(problem, Held)
+    said = capsys.readouterr().out
+    lines = [line for line in said.splitlines() if "UNREAD" in line]
+    assert len(lines) == 1
+    count = int(lines[0].split()[1])
+    assert count > 6
+    assert f"{count} kinds may not be listed by looker: " in lines[0]
+    assert lines[0].endswith(f" and {count - 6} more")
+    assert "bluegreen-read (docs/permissions.md)" in said
+    assert len(str(problem)) < 400
+    assert str(problem.remedy).endswith("or go on without: --despite-unread all")
+    run(one, other)
+    assert len(json.loads(capsys.readouterr().out)["unread"]) == count, "for programs each kind is told"
+    assert other.writes() == []
+
+
+def test_each_cause_each_user_and_each_cluster_has_its_own_line() -> None:
+    def of(cluster: str, user: str, *resources: Resource) -> dict[str, str]:
+        told = {}
+        for resource in resources:
+            with pytest.raises(Forbidden) as caught:
+                partly(user=user, cluster=cluster)("list", resource, "")
+            told[resource.name + (" on fern" if cluster == "fern" else "")] = str(caught.value)
+        return told
+
+    unread = of("plum", "looker", kinds.SERVICE, kinds.DEPLOYMENT) | of("fern", "other", kinds.SERVICE, kinds.POD)
+    unread |= {"widgets.example.com": "widgets.example.com: no answer", "webs.example.com": "answers 404"}
+    assert [(each.cluster, each.user, each.kinds) for each in by_cause(unread)] == [
+        ("", "looker", ("services", "deployments.apps")),
+        ("", "", ("webs.example.com",)),
+        ("", "", ("widgets.example.com",)),
+        ("fern", "other", ("pods", "services")),
+    ]
+    assert unread_lines({"webs.example.com": "answers 404"}) == ["  UNREAD webs.example.com: answers 404"]
+    assert "2 kinds on fern may not be listed by other: pods, services" in unread_lines(unread)[-2]
+
+
+def test_up_to_three_kinds_are_named_with_the_words_to_go_on_without_each() -> None:
+    assert despite_words(["secrets", "pods", "pods on fern"]) == "--despite-unread pods --despite-unread secrets"
+
+
+def test_without_blues_namespaces_what_green_has_no_namespace_for_is_held(capsys: pytest.CaptureFixture[str]) -> None:
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if verb == "list" and resource.kind == "Namespace":
+            raise Forbidden("namespaces is forbidden")
+
+    there = {**NAMESPACE, "metadata": {"name": "there"}}
+    one = blue(config("wanted"), config("b", namespace="there"), trouble=trouble)
+    other = FakeApiServer("fern", [there])
+    problem = run(one, other, despite=("all",))
+    assert isinstance(problem, Held)
+    document = json.loads(capsys.readouterr().out)
+    (held,) = document["held"]
+    assert (held["object"], held["reason"]) == (
+        "ConfigMap shop/c",
+        "its namespace shop was not read, and green has none by that name",
+    )
+    assert "list namespaces" in held["remedy"]
+    assert (document["applied"], document["failures"]) == (["ConfigMap there/c"], [])
+
+
+@pytest.mark.parametrize("answer", [Answer.SKIP, Answer.START], ids=["skipped", "that Argo CD brings"])
+def test_what_belongs_to_a_namespace_that_does_not_come_is_held_and_does_not_fail(
+    answer: Answer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracked = {"annotations": {"argocd.argoproj.io/tracking-id": "hub:/Namespace:/shop"}} if answer is Answer.START else {}
+    space = {**NAMESPACE, "metadata": {"name": "shop", **tracked}}
+    told = NOTHING_SAID if tracked else replace(NOTHING_SAID, answers={"Namespace shop": answer})
+    other = FakeApiServer("fern")
+    assert isinstance(run(FakeApiServer("plum", [space, config("wanted")]), other, choices=told), Held)
+    document = json.loads(capsys.readouterr().out)
+    reasons = {each["object"]: each["reason"] for each in document["objects"]}
+    waits = {each["object"]: each["waits_for"] for each in document["objects"]}
+    assert reasons["ConfigMap shop/c"].startswith("its namespace shop is not written (")
+    assert (waits["ConfigMap shop/c"], other.writes()) == ("namespace", [])
+    assert "kubectl create namespace shop" in next(h["remedy"] for h in document["held"] if h["object"] == "ConfigMap shop/c")
+
+
+def test_a_plain_object_that_an_answer_skips_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    skipped = replace(NOTHING_SAID, answers={"ConfigMap shop/c": Answer.SKIP})
+    run(blue(config("wanted")), FakeApiServer("fern"), choices=skipped)
+    told = {each["object"]: each["reason"] for each in json.loads(capsys.readouterr().out)["objects"]}
+    assert told["ConfigMap shop/c"] == "skipped by its answer in migration.yaml"
 
 
 PLAN_KEYS = {"cluster", "counts", "objects", "kinds_left_out", "awaited", "unread", "unanswered"}

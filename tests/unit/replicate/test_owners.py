@@ -755,6 +755,68 @@ def test_a_webhook_waits_for_a_server_that_comes_stopped_and_needs_no_answer_of_
     assert HOOKED in comes(asyncio.run(export(one_side, running, singletons={HERE}))), "handed over"
 
 
+MADE = {"guard": {"f:webhooks": {".": {}, 'k:{"name":"a.example.com"}': {}}}}
+BY_LABEL = {"webhook.guard.io/managed-by": "guard"}
+RULES = [{"apiGroups": [ADMISSION], "resources": [HOOK.plural], "verbs": ["create", "get"]}]
+MAY = [
+    one(ROLE, "guard", rules=RULES),
+    one(
+        BINDING,
+        "guard",
+        roleRef={"kind": "ClusterRole", "name": "guard"},
+        subjects=[{"kind": "ServiceAccount", "name": "default", "namespace": "guard"}],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("hook", "more"),
+    [
+        pytest.param(asking(service=HERE, labels=BY_LABEL, managers=MADE), [], id="its maker's label"),
+        pytest.param(asking(service=HERE, labels=BY_LABEL, managers={"cleaner": MADE["guard"]}), [], id="of the same product"),
+        pytest.param(one(HOOK, "guard", labels=BY_LABEL, managers={"guard": {"f:metadata": {}}}), [], id="no webhooks as yet"),
+        pytest.param(asking(service=HERE, managers=MADE), MAY, id="its server may make such"),
+        pytest.param(asking("", service=HERE, managers=MADE), MAY, id="without a CA"),
+    ],
+)
+def test_a_webhook_that_its_server_makes_when_it_runs_is_left_to_it_and_not_asked_about(hook: Object, more: Any) -> None:
+    blue = [hook, BEHIND, SERVER, *more]
+    made, done, green = whole(*blue)
+    assert (made.unanswered(), done.verdict()) == ([], None)
+    assert (ADMISSION, HOOK.kind, "", "guard") not in green.objects
+    (left,) = [item for item in made.left if item.name == HOOKED]
+    assert (left.verdict.cls, left.verdict.reason.partition(",")[0]) == (Class.CONTROLLER, "made by guard when it runs")
+    assert findings(*blue) == []
+
+
+STOPPED = one(kinds.DEPLOYMENT, "guard", "guard", spec={"replicas": 0, "template": POD})
+
+
+@pytest.mark.parametrize(
+    ("managers", "labels", "more"),
+    [
+        pytest.param(MADE, {}, [SERVER], id="its server may not make such"),
+        pytest.param(MADE, {}, [STOPPED, *MAY], id="nothing runs behind it"),
+        pytest.param({**MADE, "kubectl-edit": MADE["guard"]}, BY_LABEL, [SERVER, *MAY], id="two wrote it"),
+        pytest.param({"kubectl": MADE["guard"]}, BY_LABEL, [SERVER, *MAY], id="a person"),
+        pytest.param({"helm": MADE["guard"]}, {"app.kubernetes.io/managed-by": "helm"}, [SERVER, *MAY], id="Helm"),
+        pytest.param({"argocd-application-controller": MADE["guard"]}, BY_LABEL, [SERVER, *MAY], id="GitOps"),
+        pytest.param({"pulumi-kubernetes": MADE["guard"]}, {}, [SERVER, *MAY], id="a tool"),
+        pytest.param({kinds.REPLICATE: MADE["guard"]}, BY_LABEL, [SERVER, *MAY], id="our own copy of a time before"),
+        pytest.param({}, BY_LABEL, [SERVER, *MAY], id="nobody knows who wrote it"),
+    ],
+)
+def test_a_webhook_that_anybody_else_may_have_made_is_asked_about(managers: Any, labels: Any, more: list[Object]) -> None:
+    made, _, _ = whole(asking(service=HERE, labels=labels, managers=managers), BEHIND, *more)
+    assert [name for name, _ in made.unanswered()] == [HOOKED]
+
+
+def test_a_webhook_left_to_its_server_comes_where_a_person_says_so() -> None:
+    hook = asking(service=HERE, labels=BY_LABEL, managers=MADE)
+    _, done, green = whole(hook, BEHIND, SERVER, answers={HOOKED: Answer.START})
+    assert (done.verdict(), bundle_on(green)) == (None, None)
+
+
 def test_an_api_that_has_no_server_hides_nothing_and_one_whose_server_is_away_does() -> None:
     def away(service: str) -> FakeApiServer:
         blue = server("plum", served_by(service, "False"), BEHIND)

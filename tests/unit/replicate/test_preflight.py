@@ -174,6 +174,36 @@ def test_an_unread_kind_weighs_as_the_gravest_check_that_is_not_waived(
     assert [(f.status, f.severity) for f in found] == [(status, severity)]
 
 
+def routes_and_pods_unread(verb: str, resource: Resource, name: str) -> None:
+    if verb == "list" and resource.kind in ("VirtualService", "Pod", "CronJob"):
+        what = f'User "looker" cannot list resource "{resource.plural}" in API group "{resource.group}" at the cluster scope'
+        raise Forbidden(f"cluster plum: GET /{resource.plural}: {resource.name} is forbidden: {what}")
+
+
+@pytest.mark.parametrize(
+    ("ignore", "told"),
+    [
+        ((), [("unknown", "blocking", "looker on plum")]),
+        (("BG002",), [("waived", "blocking", "looker on plum")]),
+        (("BG002:looker on plum",), [("waived", "blocking", "looker on plum")]),
+        (("BG002:pods",), [("unknown", "blocking", "looker on plum"), ("waived", "blocking", "pods")]),
+        (
+            ("BG001", "BG101", "BG502"),
+            [("unknown", "blocking", "looker on plum"), ("waived", "blocking", "cronjobs.batch")],
+        ),
+    ],
+)
+def test_kinds_that_are_refused_alike_are_one_finding(ignore: tuple[str, ...], told: list[tuple[str, str, str]]) -> None:
+    found = look(HEALTHY, trouble=routes_and_pods_unread, ignore=ignore)
+    assert [(f.status, f.severity, f.object) for f in found if f.code == "BG002"] == told
+    if not ignore:
+        assert found[0].evidence == (
+            "cluster plum: 3 kinds may not be listed by looker: pods, cronjobs.batch, virtualservices.networking.istio.io; "
+            "so BG001, BG101, BG120, BG201, BG301, BG303, BG304, BG502, BG602 are not known"
+        )
+        assert "bluegreen-read" in found[0].remedy
+
+
 OLD, NEW, GONE = "2019-03-01T00:00:00Z", "2025-03-01T00:00:00Z", "example.com/v1beta1"
 
 
