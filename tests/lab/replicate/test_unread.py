@@ -27,7 +27,7 @@ def planes(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
     blue, _ = pair
     with namespace(pair, NAME):
         blue.kubectl("create", "deployment", "api", "-n", NAME, "--image=example.test/api:1")
-        blue.kubectl("run", "bare", "-n", NAME, "--image=example.test/bare:1", "--restart=Never")
+        blue.kubectl("run", "bare", "-n", NAME, "--image=example.test/bare:1", "--restart=Always")
         for number in range(5):
             blue.kubectl("create", "configmap", f"c{number}", "-n", NAME, "--from-literal=a=b")
         eventually(blue, "pods", "-n", NAME, "-l", "app=api")
@@ -180,6 +180,7 @@ def test_an_aggregated_api_whose_server_is_away_is_unread(planes: tuple[Bare, Ba
     }
     service = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.away.example.com"}}
     try:
+        blue.kubectl("create", "service", "clusterip", "away", "--tcp=443:443", "-n", NAME)  # with nothing behind it
         blue.kubectl("apply", "-f", "-", given=json.dumps({**service, "spec": spec}))
         eventually(blue, "apiservice", "v1.away.example.com")
         ended = run(planes)
@@ -187,6 +188,7 @@ def test_an_aggregated_api_whose_server_is_away_is_unread(planes: tuple[Bare, Ba
         assert ended.document["unread"]["away.example.com/v1"] == "its API server does not answer"
     finally:
         blue.kubectl("delete", "apiservice", "v1.away.example.com", "--ignore-not-found")
+        blue.kubectl("delete", "service", "away", "-n", NAME, "--ignore-not-found")
 
 
 def test_who_may_list_only_a_part_is_told_so_once_and_gets_no_bare_pods(planes: tuple[Bare, Bare]) -> None:
