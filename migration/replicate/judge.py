@@ -87,9 +87,11 @@ SIGNS: tuple[SignOf, ...] = (
     singleton,
     actuators.sign,
     one_owner.sign,
+    work.over,
     stateful.sign,
     work.scheduled,
     consumers.sign,
+    work.may_be_over,
     baseline.came,
 )
 

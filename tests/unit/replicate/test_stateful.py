@@ -395,6 +395,11 @@ words = st.sampled_from(
         "infrastructure",
         "name",
         "replicas",
+        "conditions",
+        "type",
+        "status",
+        "phase",
+        "completionTime",
     ]
 )
 anything = st.recursive(
