@@ -290,3 +290,27 @@ def test_a_stopped_workload_loses_its_fixed_addresses_as_well() -> None:
 def test_an_istio_gateway_keeps_its_fields_for_it_is_another_kind() -> None:
     other = one("networking.istio.io/v1", "Gateway", spec={"addresses": ["kept"], "servers": []})
     assert verdicts([other])["Gateway shop/x"].notes == ()
+
+
+@pytest.mark.parametrize("type_", [None, "ClusterIP", "LoadBalancer", "NodePort"])
+def test_a_service_without_its_external_addresses_says_nothing_that_only_one_reached_from_outside_may(type_: Any) -> None:
+    spec = {"externalIPs": ["192.0.2.8"], "externalTrafficPolicy": "Cluster", "internalTrafficPolicy": "Local", "ports": []}
+    service = one("v1", "Service", spec={**spec, **({"type": type_} if type_ else {})})
+    green = Green([service])
+    made = (green.of("Service shop/x") or {})["spec"]
+    assert "externalIPs" not in made
+    assert made["internalTrafficPolicy"] == "Local"
+    assert ("externalTrafficPolicy" in made) is (type_ in ("LoadBalancer", "NodePort"))
+    assert green.again().writes == 0
+
+
+def test_the_name_of_a_target_group_is_left_to_green() -> None:
+    props = {"targetGroupName": "blues-group", "targetType": "ip"}
+    routes = [{"routeIdentifier": {"name": "r"}, "targetGroupProps": {**props, "targetGroupName": "blues-other"}}]
+    spec = {"targetReference": {"name": "web"}, "defaultConfiguration": props, "routeConfigurations": routes}
+    green = Green([one("gateway.k8s.aws/v1beta1", "TargetGroupConfiguration", spec=spec)])
+    made = (green.of("TargetGroupConfiguration shop/x") or {})["spec"]
+    assert made["defaultConfiguration"] == {"targetType": "ip"}
+    assert made["routeConfigurations"][0]["targetGroupProps"] == {"targetType": "ip"}
+    for name in ("blues-group", "blues-other"):
+        assert any(name in line and "left out" in line for line in green.plan.lines())
