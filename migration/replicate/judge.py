@@ -91,6 +91,7 @@ SIGNS: tuple[SignOf, ...] = (
     stateful.sign,
     work.scheduled,
     consumers.sign,
+    one_owner.outside,
     work.may_be_over,
     baseline.came,
 )
