@@ -74,7 +74,10 @@ FIELDS: Mapping[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
     "Gateway": (("gateway.networking.k8s.io",), {"addresses": ADDRESS}),
     "IngressClassParams": (("elbv2.k8s.aws", "eks.amazonaws.com"), {"loadBalancerName": NAME}),
     "LoadBalancerConfiguration": (("gateway.k8s.aws",), {"loadBalancerName": NAME}),
+    "TargetGroupConfiguration": (("gateway.k8s.aws",), {}),
 }
+# what a Service may only say that is reached from outside
+OF_EXTERNAL = ("externalTrafficPolicy", "healthCheckNodePort")
 # fields of each of LoadBalancerConfiguration's subnets
 OF_SUBNETS: Mapping[str, str] = {
     "eipAllocation": "Elastic IPs",
@@ -93,9 +96,18 @@ def leave_out(obj: Object) -> None:
     """Takes it off an object, in place."""
     for at, key, _ in list(_found(obj)):
         del at[key]
+        if key == "externalIPs":
+            _without_external(at)
     for meta in _metadata(obj):
         if meta.get("annotations") == {}:
             del meta["annotations"]
+
+
+def _without_external(spec: Object) -> None:
+    """Of a Service that only its external addresses let be reached from outside: the API server refuses these fields."""
+    if spec.get("type") in (None, "", "ClusterIP"):
+        for key in OF_EXTERNAL:
+            spec.pop(key, None)
 
 
 def _found(obj: Object) -> Iterator[tuple[Object, str, str]]:
@@ -118,6 +130,21 @@ def _found(obj: Object) -> Iterator[tuple[Object, str, str]]:
             for key, what in OF_SUBNETS.items():
                 if subnet.get(key):
                     yield subnet, key, what
+    if kind == "TargetGroupConfiguration":
+        for group in _target_groups(spec):
+            if group.get("targetGroupName"):
+                yield group, "targetGroupName", "target group name"
+
+
+def _target_groups(spec: Object) -> Iterator[Object]:
+    """The settings of all of a TargetGroupConfiguration's groups, and of those of single routes."""
+    routes = spec.get("routeConfigurations")
+    for found in (
+        spec.get("defaultConfiguration"),
+        *(each.get("targetGroupProps") for each in (routes if isinstance(routes, list) else ()) if isinstance(each, dict)),
+    ):
+        if isinstance(found, dict):
+            yield found
 
 
 def _metadata(obj: Object) -> Iterator[Object]:

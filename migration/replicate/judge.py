@@ -87,9 +87,12 @@ SIGNS: tuple[SignOf, ...] = (
     singleton,
     actuators.sign,
     one_owner.sign,
+    work.over,
     stateful.sign,
     work.scheduled,
     consumers.sign,
+    one_owner.outside,
+    work.may_be_over,
     baseline.came,
 )
 

@@ -8,9 +8,12 @@ object goes, deletes it. So the object waits for a person; its definition comes 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
+
+import orjson
 
 from migration import kinds
 from migration.kinds import Object, Resource
@@ -138,6 +141,30 @@ BINDINGS = ("elbv2.k8s.aws", "eks.amazonaws.com")
 STACK = re.compile(r"(ingress|service|gateway)\.(k8s\.aws|eks\.amazonaws\.com)(\.\w+)?/stack(-name|-namespace)?")
 # Where it keeps which targets of a shared group are its own: with blue's list green's controller deregisters blue's pods.
 TARGETS = ("aws-lbc-targets-", "eks-lbc-targets-")
+# A target group belongs to one load balancer, and AWS refuses it to a second: green's would never be made whole. It is named
+# by its ARN in whatever an Ingress or a Gateway's configuration says, by its name in actions of Ingresses and as a backend.
+TARGET_GROUP = re.compile(r"arn:[\w-]+:elasticloadbalancing:[\w:-]*:targetgroup/([\w-]+)")
+ACTION = re.compile(r"[\w.-]+/actions\.\S+")
+ACTIONS_GROUP = re.compile(r"\"targetGroup(?:ARN|Name)\"\s*:\s*\"([^\"]+)\"", re.IGNORECASE)
+BACKEND = "TargetGroupName"
+
+# -- in-house kinds: told by what they say, not by a table ---
+POLICIES = ("deletionPolicy", "deletePolicy", "reclaimPolicy", "removalPolicy", "cleanupPolicy", "terminationPolicy")
+DELETES = ("delete", "destroy", "remove", "purge")
+CLOUD_ID = re.compile(
+    r"arn:aws[\w-]*:[\w-]+:|/subscriptions/[^/]+/resource[gG]roups/|(?:https:/)?/[\w.-]*googleapis\.com/.*projects/"
+)
+# Groups whose finalizers and policies are about what lives in the cluster itself, or in what another object names.
+INSIDE: Mapping[str, str] = {
+    "rabbitmq.com": "queues and users of a broker in the cluster; one outside has a rule of its own",
+    "k8s.mariadb.com": "databases and users of a server in the cluster",
+    "mariadb.mmontes.io": "databases and users of a server in the cluster",
+    "external-secrets.io": "Secrets of the cluster; PushSecret is in the table",
+    "cert-manager.io": "Secrets of the cluster",
+    "apps.kubeblocks.io": "volumes of the cluster",
+    "operators.coreos.com": "operators of the cluster",
+}
+INSIDE_UNDER = (".k8s.io", ".x-k8s.io", ".istio.io", ".cert-manager.io", ".toolkit.fluxcd.io", ".cattle.io", ".kubevirt.io")
 
 
 def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
@@ -146,12 +173,78 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
         return _targets(obj)
     if resource.kind == "TargetGroupBinding" and resource.group in BINDINGS:
         return _binding(obj)
+    if group := _target_group_of(obj, resource):
+        return _held(
+            f"names target group {group}: AWS lets one load balancer have it, so green's is refused until it has its own"
+        )
     if resource.group == "rabbitmq.com" and _outside_broker(obj):
         return _held("it names a broker outside the cluster: deleting it on either cluster deletes there")
     reason = reason_of(resource.group, resource.kind)
     if reason is None and _managed(obj, resource, known):
         reason = MANAGED
     return _held(reason) if reason else None
+
+
+def outside(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    """A custom resource in no table that its own controller cleans up behind (a finalizer of its group) and that deletes what
+    it made, or tells the id that a cloud gave it. One that merely refers to such an id is none. After all that knows better.
+    """
+    group = resource.group
+    if "." not in group or resource.kind in HARMLESS or group in HARMLESS_GROUPS:
+        return None
+    if group in INSIDE or f".{group}".endswith(INSIDE_UNDER):
+        return None
+    finalizer = next((f for f in obj["metadata"].get("finalizers") or () if _of_group(f, group)), None)
+    if finalizer is None:
+        return None
+    spec = obj.get("spec")
+    spec = spec if isinstance(spec, dict) else {}
+    for key in POLICIES:
+        if str(spec.get(key, "")).lower() in DELETES:
+            return _held(f"deletes what it stands for with itself ({key}: {spec[key]}; finalizer {finalizer}): {MANAGED}")
+    if cloud := _cloud_id(obj.get("status")):
+        return _held(f"stands for {cloud} (in its status; finalizer {finalizer}): {MANAGED}")
+    return None
+
+
+def _of_group(finalizer: str, group: str) -> bool:
+    """`s3.acme.corp.io/delete-bucket`, `acme.corp.io/finalizer`, `bucket.finalizers.corp.io`: of the same owner's domain."""
+    domain = finalizer.partition("/")[0]
+    if domain == group or domain.endswith(f".{group}") or group.endswith(f".{domain}"):
+        return "." in domain
+    return domain.split(".")[-2:] == group.split(".")[-2:]
+
+
+def _cloud_id(status: Any, depth: int = 3) -> str | None:
+    """The first id that a cloud gave, in a status."""
+    if isinstance(status, str):
+        return status if CLOUD_ID.match(status) else None
+    inner = status.values() if isinstance(status, dict) else status if isinstance(status, list) else ()
+    return next((found for each in inner if (found := _cloud_id(each, depth - 1))), None) if depth else None
+
+
+def _target_group_of(obj: Object, resource: Resource) -> str | None:
+    """The target group that an Ingress, a route or a Gateway's configuration hands to its load balancer."""
+    if resource.kind == "Ingress":
+        for key, value in (obj["metadata"].get("annotations") or {}).items():
+            named = ACTION.fullmatch(key) and (TARGET_GROUP.search(value) or ACTIONS_GROUP.search(value))
+            if named:
+                return named[1]
+        return None
+    if resource.group == "gateway.k8s.aws":
+        found = TARGET_GROUP.search(orjson.dumps(obj.get("spec")).decode())
+        return found[1] if found else None
+    if resource.group == "gateway.networking.k8s.io":
+        return next((str(each.get("name", "?")) for each in _backends(obj) if each.get("kind") == BACKEND), None)
+    return None
+
+
+def _backends(obj: Object) -> Iterator[Object]:
+    spec = obj.get("spec")
+    rules = spec.get("rules") if isinstance(spec, dict) else None
+    for rule in rules if isinstance(rules, list) else ():
+        backends = rule.get("backendRefs") if isinstance(rule, dict) else None
+        yield from (each for each in (backends if isinstance(backends, list) else ()) if isinstance(each, dict))
 
 
 def _managed(obj: Object, resource: Resource, known: Known) -> bool:

@@ -26,16 +26,21 @@ CONTENTS = {
     "VolumeGroupSnapshot": ("VolumeGroupSnapshotContent", "volumeGroupSnapshotContentName"),
 }
 # Parameters by which a class gives a claim a place that depends on the claim's name alone: green's claim of the same name
-# gets blue's directory, and deletes it with itself. {driver's parameter: what it is}
+# gets blue's directory, and deletes it with itself. {driver's parameter in small letters, as drivers read it: what it is}
 SHARED_PLACES: Mapping[str, str] = {
-    "reuseAccessPoint": "the access point",  # efs.csi.aws.com
-    "subDir": "the directory",  # nfs.csi.k8s.io, smb.csi.k8s.io
-    "pathPattern": "the directory",  # nfs-subdir-external-provisioner
-    "shareName": "the share",  # file.csi.azure.com
-    "containerName": "the container",  # blob.csi.azure.com
+    "reuseaccesspoint": "the access point",  # efs.csi.aws.com
+    "subpathpattern": "the directory",  # efs.csi.aws.com, which ends it with the claim's uid unless UNIQUE says otherwise
+    "subdir": "the directory",  # nfs.csi.k8s.io, smb.csi.k8s.io
+    "sub-dir": "the directory",  # azurelustre.csi.azure.com
+    "pathpattern": "the directory",  # nfs-subdir-external-provisioner, csi.juicefs.com
+    "sharename": "the share",  # file.csi.azure.com
+    "containername": "the container",  # blob.csi.azure.com
     "bucket": "the bucket",  # S3 drivers
+    "bucketname": "the bucket",
 }
-OF_ITS_OWN = ("${pv.metadata.name}", "${.PV.", "${pvc.metadata.uid}", "${.PVC.uid}")
+OF_ITS_OWN = ("${pv.metadata.name}", "${.pv.", "${pvc.metadata.uid}", "${.pvc.uid}")
+UNIQUE = "ensureuniquedirectory"
+NO = ("false", "f", "0")
 
 
 def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
@@ -186,9 +191,13 @@ def _snapshot(obj: Object, resource: Resource, known: Known) -> Sign | None:
 
 def _class(obj: Object, known: Known) -> Sign | None:
     """A class whose claims get a place by their name: the same one on both clusters."""
-    for key, value in (obj.get("parameters") or {}).items():
-        what = SHARED_PLACES.get(key)
-        if not what or str(value).lower() in ("", "false") or any(each in str(value) for each in OF_ITS_OWN):
+    parameters = obj.get("parameters") or {}
+    unique = next((str(value).lower() for key, value in parameters.items() if key.lower() == UNIQUE), "true") not in NO
+    for key, value in parameters.items():
+        what = SHARED_PLACES.get(key.lower())
+        if not what or str(value).lower() in ("", *NO) or any(each in str(value).lower() for each in OF_ITS_OWN):
+            continue
+        if unique and key.lower() == "subpathpattern":
             continue
         policy = obj.get("reclaimPolicy", "Delete")
         reason = f"gives claims of one name {what} that blue's have ({key}: {value}; reclaim policy {policy} on blue)"

@@ -14,6 +14,7 @@ from typing import Any
 
 from migration.kinds import Object, Resource
 from migration.replicate.classes import Action, Answer, Class, Sign
+from migration.replicate.conversion import data_in_status
 from migration.replicate.known import Known
 
 # -- finished ----------------------------------------------------------------------------------------------------------
@@ -328,3 +329,163 @@ def suspend(obj: Object) -> Any:
     before = at.get(last)
     at[last] = switch.on
     return switch.off if before is None else before
+
+
+# -- finished, of kinds that are in no table ---------------------------------------------------------------------------
+
+# What a kind's name says. A one-off that has ended has ended; of a thing that is there to stay the same words mean that it was
+# made. The last word of the name counts.
+ONE_OFF = re.compile(
+    r"(?:^|[a-z0-9])(?:Run|Job|Request|Migration|Backup|Restore|Recovery|Task|Execution|Snapshot|Operation|Ops|Upgrade|Import"
+    r"|Export|Session|Build|Action|Experiment|Trial|Scan|Clone|Copy|Rebalance|Deletion|Cleanup|Reset|Invocation|Attempt|Test"
+    r"|Transfer|Failover|Switchover|Rotation|Command)$"
+)
+LIVING = re.compile(
+    r"(?:^|[a-z0-9])(?:Cluster|Database|DB|Server|Instance|Broker|Gateway|Proxy|Policy|Config|Configuration|Class|Template"
+    r"|Profile|Account|User|Group|Role|Grant|Bucket|Queue|Topic|Volume|Pool|Node|Machine|Service|Application|App|Release"
+    r"|Chart|Addon|Operator|Secret|Certificate|Issuer|Repository|Registry|Project|Tenant|Workspace|Space|Namespace|Network|Zone"
+    r"|Record|Ingress|Route|Rule|Monitor|Dashboard|Schedule|Cron\w+|Set|Deployment|Workload|Stack|Store|Storage|Provider"
+    r"|Installation|Stream|Connector|Pipeline|Definition|Binding|Claim|Subscription|Version|Website|Site|Domain|Endpoint)$"
+)
+# API groups whose statuses speak of an end, of things that are there to stay: only one-offs by name are taken for runs.
+STAYING = frozenset(
+    {
+        "argoproj.io",
+        "config.openshift.io",
+        "grafana.integreatly.org",  # stage: complete
+        "helm.fluxcd.io",  # phase: Succeeded, of a release that is there
+        "kyverno.io",
+        "nodemaintenance.medik8s.io",  # phase: Succeeded, while the node is kept in maintenance
+        "operators.coreos.com",  # OLM: phase: Succeeded, of what is installed
+    }
+)
+STAYING_UNDER = (".k8s.io", ".istio.io", ".cert-manager.io", ".knative.dev", ".toolkit.fluxcd.io", ".cattle.io")
+STATES = ("phase", "state", "status")
+DONE = frozenset({"succeeded", "succeed", "success", "successful", "complete", "completed", "finished", "done"})
+BROKEN = frozenset({"failed", "error", "errored", "aborted", "cancelled", "canceled", "terminated", "timedout"})
+FLAGS = ("completed", "finished", "isCompleted", "isFinished", "done")
+GOING_ON = frozenset({"running", "inprogress", "in_progress", "in-progress", "processing", "executing", "started"})
+DONE_CONDITIONS = frozenset({"Complete", "Completed", "Finished", "Done", "SuccessCriteriaMet"})
+# Tekton: Succeeded is Unknown while it runs, False when it has failed
+WEAK_CONDITIONS: Mapping[str, tuple[str, ...]] = {
+    "Succeeded": ("True", "False"),
+    "Failed": ("True",),
+    "FailureTarget": ("True",),
+}
+END_TIME = re.compile(r"(?:completion|completed|finish|finished)(?:Time|Timestamp|At|Date)")
+MAY_BE_TO_COME = re.compile(r"(?:end|ended|termination|stopped)(?:Time|Timestamp|At|Date)")  # says nothing without a word
+OF_A_PART = re.compile(r"(?!last|latest|previous|next)\w+(?:Completion|Completed|Finished)(?:Time|Timestamp|At|Date|Ts)")
+EARLIER = ("last", "latest", "previous", "current", "next")  # of one run of many: `lastBackup: {phase: Completed}`
+# Who has one of these is up: what is there to stay, after its controller has made it.
+UP_CONDITIONS = frozenset({"Ready", "Available", "Healthy", "Synced", "Reconciled", "Programmed", "Accepted", "Established"})
+UP_FIELDS = ("readyReplicas", "replicas", "availableReplicas", "endpoint", "endpoints", "url", "address", "addresses", "health")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What a status says of an end. `word`: in which words, for people; `done`: it is what a run says, and not one that was
+    only made or is broken; `part`: what it says below the top; `time`: the field with the time of the end; `up`: it says
+    as well that it is up; `going_on`: that it runs.
+    """
+
+    word: str = ""
+    done: bool = False
+    part: str = ""
+    time: str = ""
+    up: bool = False
+    going_on: str = ""
+
+
+def over(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    """A custom resource in no table whose status says that it has run. Certain where its name says a one-off, or the time of
+    the end stands beside the end. A kind that has no status subresource brings its status along, and does not run again.
+    """
+    end = _end_of(obj, resource, known)
+    if end is None:
+        return None
+    name = resource.kind
+    says = end.word or (end.time if END_TIME.fullmatch(end.time) else "") or end.part
+    if not ONE_OFF.search(name):
+        if end.word and end.time and not (end.up or _stays(resource)):
+            return Sign(Class.FINISHED, f"a {name} that has ended ({end.word})", answers=STARTED)
+        return None
+    if says:
+        return Sign(Class.FINISHED, f"a {name} that has ended ({says})", answers=STARTED)
+    if end.going_on:
+        reason = f"a {name} that goes on on blue ({end.going_on}): green would begin it again, beside blue's"
+        return Sign(Class.SCHEDULED, reason, Action.HOLD, STARTED, required=True)
+    return None
+
+
+def may_be_over(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    """Where it cannot be told whether a thing has ended or was only made: asked where it says an end and nothing of being up,
+    told where it only succeeded or failed. What is there to stay by its name is asked about only with the time of its end.
+    """
+    end = _end_of(obj, resource, known)
+    if end is None or ONE_OFF.search(resource.kind) or _of_staying_group(resource.group):
+        return None
+    stays = end.up or _stays(resource)
+    alone = end.time if END_TIME.fullmatch(end.time) else ""
+    if (end.done and end.time) or (not stays and (end.done or (alone and not end.word))):
+        says = end.word or alone
+        reason = f"its status says {says}, which does not come along: if it is a run, green would run it again"
+        return Sign(Class.SCHEDULED, reason, Action.HOLD, STARTED, required=True)
+    if stays or not end.word:
+        return None
+    note = f"its status says {end.word}, which does not come along: if it is a run, green runs it again (answer: skip)"
+    return Sign(Class.PLAIN, "", Action.COPY, notes=(note,))
+
+
+def _stays(resource: Resource) -> bool:
+    """By its name or its group it is there to stay."""
+    return bool(LIVING.search(resource.kind)) or _of_staying_group(resource.group)
+
+
+def _of_staying_group(group: str) -> bool:
+    return group in STAYING or f".{group}".endswith(STAYING_UNDER)
+
+
+def _end_of(obj: Object, resource: Resource, known: Known) -> End | None:
+    """None: nothing of the kind is ever asked, or its status comes along."""
+    status, key = obj.get("status"), (resource.group, resource.kind)
+    if "." not in resource.group or not isinstance(status, dict) or not status:
+        return None
+    if key in RUNS or key in NO_RUNS or switch_of(obj) or clock_of(obj):
+        return None
+    return None if resource in known.blue.once(data_in_status) else end_said(status)
+
+
+def end_said(status: Mapping[str, Any]) -> End:
+    """What a status says of an end."""
+    words = _words(status)
+    done = any(word.lower().rpartition(" ")[2] in DONE or word.endswith(": true") for word in words)
+    for condition in _conditions(status):
+        kind, value = condition.get("type"), condition.get("status")
+        if kind in DONE_CONDITIONS and value == "True":
+            words.append(f"condition {kind}")
+            done = True
+        elif value in WEAK_CONDITIONS.get(str(kind), ()):
+            words.append(f"condition {kind}: {value}")
+    parts = [key for key, value in status.items() if value and OF_A_PART.fullmatch(key)]
+    for key, value in status.items():
+        if isinstance(value, dict) and not key.startswith(EARLIER):
+            parts += [f"{key}.{word}" for word in _words(value)]
+            parts += [f"{key}.{inner}" for inner, time in value.items() if time and END_TIME.fullmatch(str(inner))]
+    times = [key for key, value in status.items() if value and (END_TIME.fullmatch(key) or MAY_BE_TO_COME.fullmatch(key))]
+    up = any(each.get("type") in UP_CONDITIONS for each in _conditions(status))
+    up |= any(status.get(key) not in (None, "", 0) for key in UP_FIELDS)
+    going_on = [f"{key}: {status[key]}" for key in STATES if str(status.get(key, "")).lower() in GOING_ON]
+    first = [next(iter(each), "") for each in (words, parts, times, going_on)]
+    return End(first[0], done, first[1], first[2], up, first[3])
+
+
+def _words(level: Mapping[str, Any]) -> list[str]:
+    """`phase: Succeeded`, `completed: true`."""
+    found = [f"{key}: {level[key]}" for key in STATES if str(level.get(key, "")).lower() in DONE | BROKEN]
+    return found + [f"{key}: true" for key in FLAGS if level.get(key) is True]
+
+
+def _conditions(status: Mapping[str, Any]) -> list[Object]:
+    found = status.get("conditions")
+    found = found if isinstance(found, list) else []
+    return [each for each in found if isinstance(each, dict) and isinstance(each.get("type"), str)]

@@ -179,6 +179,113 @@ def test_queues_of_a_broker_outside_wait_and_those_of_one_in_the_cluster_come() 
     assert [found[f"Queue shop/{name}"].action for name in "ab"] == [Action.HOLD, Action.COPY]
 
 
+ALB = "alb.ingress.kubernetes.io/"
+FORWARD = '{"type":"forward","forwardConfig":{"targetGroups":[{"serviceName":"web"},{"targetGroupARN":"' + ARN + '"}]}}'
+
+
+def route(kind: str = "HTTPRoute", backend: str = "TargetGroupName") -> dict[str, Any]:
+    rules = [{"backendRefs": [{"kind": backend, "name": "shop-prod", "weight": 1}]}]
+    return one("gateway.networking.k8s.io/v1", kind, spec={"rules": rules})
+
+
+def ingress(**annotations: str) -> dict[str, Any]:
+    meta = {"annotations": {f"{ALB}{key.replace('_', '.')}": value for key, value in annotations.items()}}
+    return one("networking.k8s.io/v1", "Ingress", metadata=meta, spec={"ingressClassName": "alb"})
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        pytest.param(ingress(actions_old=FORWARD), id="a forward action"),
+        pytest.param(ingress(actions_old='{"Type": "forward", "TargetGroupArn": "' + ARN + '"}'), id="in the older form"),
+        pytest.param(ingress(actions_old='{"type": "forward", "targetGroupName": "shop-prod"}'), id="by its name"),
+        pytest.param(
+            one("gateway.k8s.aws/v1beta1", "ListenerRuleConfiguration", spec={"actions": [{"forward": [{"arn": ARN}]}]}),
+            id="a configuration of a Gateway",
+        ),
+        pytest.param(route(), id="a route"),
+        pytest.param(route("TCPRoute"), id="a route of a network load balancer"),
+    ],
+)
+def test_what_hands_blues_target_group_to_a_load_balancer_waits_for_a_second_cannot_have_it(obj: dict[str, Any]) -> None:
+    name = f"{obj['kind']} shop/x"
+    (found,) = [each for each in findings([obj]) if each.object == name]
+    assert (found.code, found.severity) == ("BG506", Severity.BLOCKING)
+    assert "shop-prod" in found.evidence
+    assert found.remedy.endswith(f"{name}: skip  # or start")
+    green = Green([obj])
+    assert (name in green.names(), green.applied.ok) == (False, False)
+    assert Green([obj], {name: "start"}).names() == {name}
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        ingress(actions_redirect='{"type": "redirect", "redirectConfig": {"port": "443"}}'),
+        ingress(wafv2_acl_arn="arn:aws:wafv2:eu-west-1:111122223333:regional/webacl/a/b"),
+        one(
+            "networking.k8s.io/v1",
+            "Ingress",
+            metadata={"annotations": {"kubectl.kubernetes.io/last-applied-configuration": FORWARD}},
+            spec={},
+        ),
+        route(backend="Service"),
+    ],
+)
+def test_what_names_no_target_group_comes(obj: dict[str, Any]) -> None:
+    assert verdicts([obj])[f"{obj['kind']} shop/x"].action is Action.COPY
+
+
+OWN = ["s3.acme.corp.io/delete-bucket"]
+BUCKET = "arn:aws:s3:::shop-prod"
+
+
+@pytest.mark.parametrize(
+    ("finalizers", "rest"),
+    [
+        (OWN, {"spec": {"bucketName": "shop", "deletionPolicy": "Delete"}}),
+        (["finalizers.corp.io"], {"spec": {"reclaimPolicy": "delete"}}),
+        (["acme.corp.io/finalizer"], {"spec": {}, "status": {"bucket": {"arn": BUCKET}}}),
+        (OWN, {"spec": {}, "status": {"resources": [{"id": "/subscriptions/1/resourceGroups/a/providers/b"}]}}),
+        (OWN, {"spec": {}, "status": {"selfLink": "https://www.googleapis.com/compute/v1/projects/p/b"}}),
+    ],
+)
+def test_an_in_house_object_that_stands_for_something_in_a_cloud_waits(finalizers: list[str], rest: dict[str, Any]) -> None:
+    obj = one("acme.corp.io/v1", "S3Bucket", metadata={"finalizers": finalizers}, **rest)
+    (found,) = findings([obj])
+    assert (found.code, found.severity) == ("BG506", Severity.BLOCKING)
+    assert found.remedy.endswith("S3Bucket shop/x: skip  # or start")
+    assert Green([obj]).names() == set()
+    assert Green([obj], {"S3Bucket shop/x": "start"}).names() == {"S3Bucket shop/x"}
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "finalizers", "rest"),
+    [
+        ("acme.corp.io/v1", "S3Bucket", [], {"spec": {"deletionPolicy": "Delete"}}),
+        ("acme.corp.io/v1", "S3Bucket", ["foregroundDeletion"], {"spec": {"deletionPolicy": "Delete"}}),
+        ("acme.corp.io/v1", "S3Bucket", ["other.example.org/x"], {"spec": {"deletionPolicy": "Delete"}}),
+        ("acme.corp.io/v1", "S3Bucket", OWN, {"spec": {"deletionPolicy": "Retain"}}),
+        ("acme.corp.io/v1", "Report", OWN, {"spec": {"roleArn": "arn:aws:iam::111122223333:role/report"}}),
+        ("acme.corp.io/v1", "Report", OWN, {"spec": {"target": {"deletionPolicy": "Delete"}}}),
+        ("external-secrets.io/v1", "ExternalSecret", ["external-secrets.io/cleanup"], {"spec": {"deletionPolicy": "Delete"}}),
+        ("rabbitmq.com/v1beta1", "Queue", ["deletion.finalizers.queues.rabbitmq.com"], {"spec": {"deletionPolicy": "delete"}}),
+        ("secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", [], {"spec": {"arn": BUCKET}}),
+        ("networking.istio.io/v1", "Gateway", ["istio.io/x"], {"spec": {"reclaimPolicy": "Delete", "servers": []}}),
+    ],
+)
+def test_what_refers_to_a_cloud_or_lives_in_the_cluster_comes(api_version: str, kind: str, finalizers: Any, rest: Any) -> None:
+    obj = one(api_version, kind, metadata={"finalizers": finalizers} if finalizers else {}, **rest)
+    assert verdicts([obj])[f"{kind} shop/x"].action is Action.COPY
+
+
+def test_what_keeps_data_in_the_cluster_or_can_be_suspended_is_asked_about_as_that() -> None:
+    meta, spec = {"finalizers": ["kubedb.com/x"]}, {"deletionPolicy": "Delete"}
+    assert verdicts([one("kubedb.com/v1", "Postgres", metadata=meta, spec=spec)])["Postgres shop/x"].cls is Class.STATEFUL
+    flux = one("kustomize.toolkit.fluxcd.io/v1", "Kustomization", metadata={"finalizers": ["finalizers.fluxcd.io"]}, spec=spec)
+    assert verdicts([flux])["Kustomization shop/x"].action is Action.SUSPEND
+
+
 # -- fixed names and addresses -----------------------------------------------------------------------------------------
 
 FIXED = """
@@ -290,3 +397,27 @@ def test_a_stopped_workload_loses_its_fixed_addresses_as_well() -> None:
 def test_an_istio_gateway_keeps_its_fields_for_it_is_another_kind() -> None:
     other = one("networking.istio.io/v1", "Gateway", spec={"addresses": ["kept"], "servers": []})
     assert verdicts([other])["Gateway shop/x"].notes == ()
+
+
+@pytest.mark.parametrize("type_", [None, "ClusterIP", "LoadBalancer", "NodePort"])
+def test_a_service_without_its_external_addresses_says_nothing_that_only_one_reached_from_outside_may(type_: Any) -> None:
+    spec = {"externalIPs": ["192.0.2.8"], "externalTrafficPolicy": "Cluster", "internalTrafficPolicy": "Local", "ports": []}
+    service = one("v1", "Service", spec={**spec, **({"type": type_} if type_ else {})})
+    green = Green([service])
+    made = (green.of("Service shop/x") or {})["spec"]
+    assert "externalIPs" not in made
+    assert made["internalTrafficPolicy"] == "Local"
+    assert ("externalTrafficPolicy" in made) is (type_ in ("LoadBalancer", "NodePort"))
+    assert green.again().writes == 0
+
+
+def test_the_name_of_a_target_group_is_left_to_green() -> None:
+    props = {"targetGroupName": "blues-group", "targetType": "ip"}
+    routes = [{"routeIdentifier": {"name": "r"}, "targetGroupProps": {**props, "targetGroupName": "blues-other"}}]
+    spec = {"targetReference": {"name": "web"}, "defaultConfiguration": props, "routeConfigurations": routes}
+    green = Green([one("gateway.k8s.aws/v1beta1", "TargetGroupConfiguration", spec=spec)])
+    made = (green.of("TargetGroupConfiguration shop/x") or {})["spec"]
+    assert made["defaultConfiguration"] == {"targetType": "ip"}
+    assert made["routeConfigurations"][0]["targetGroupProps"] == {"targetType": "ip"}
+    for name in ("blues-group", "blues-other"):
+        assert any(name in line and "left out" in line for line in green.plan.lines())

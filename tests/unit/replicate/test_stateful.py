@@ -329,6 +329,9 @@ def test_snapshots_of_blue_stay_and_one_by_its_handle_waits_and_comes_with_retai
     assert (skipped.names(), skipped.applied.ok) == (set(), True)
 
 
+BY_CLAIM = "${.PVC.namespace}/${.PVC.name}"
+
+
 @pytest.mark.parametrize(
     ("parameters", "shared"),
     [
@@ -338,6 +341,15 @@ def test_snapshots_of_blue_stay_and_one_by_its_handle_waits_and_comes_with_retai
         ({"server": "s", "share": "/", "subDir": "${pvc.metadata.name}-${pv.metadata.name}"}, False),
         ({"pathPattern": "${.PVC.namespace}/${.PVC.name}"}, True),
         ({"shareName": "data"}, True),
+        ({"sharename": "data"}, True),
+        ({"bucketName": "shop"}, True),
+        ({"pathPattern": "${.pvc.namespace}-${.pvc.name}"}, True),
+        ({"pathPattern": "${.pvc.name}-${.pv.name}"}, False),
+        ({"provisioningMode": "efs-ap", "subPathPattern": BY_CLAIM, "ensureUniqueDirectory": "false"}, True),
+        ({"provisioningMode": "efs-ap", "subPathPattern": BY_CLAIM, "ensureUniqueDirectory": "F"}, True),
+        ({"provisioningMode": "efs-ap", "subPathPattern": BY_CLAIM, "ensureUniqueDirectory": "true"}, False),
+        ({"provisioningMode": "efs-ap", "subPathPattern": BY_CLAIM}, False),
+        ({"provisioningMode": "efs-ap", "subPathPattern": "${.PV.name}", "ensureUniqueDirectory": "false"}, False),
         ({"type": "gp3"}, False),
     ],
 )
@@ -395,6 +407,11 @@ words = st.sampled_from(
         "infrastructure",
         "name",
         "replicas",
+        "conditions",
+        "type",
+        "status",
+        "phase",
+        "completionTime",
     ]
 )
 anything = st.recursive(

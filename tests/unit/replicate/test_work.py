@@ -213,3 +213,102 @@ def test_a_job_that_has_ended_is_not_run_again_and_one_that_runs_comes_suspended
     assert started.names() == {"Job shop/b", "Job shop/c"}
     assert "suspend" not in (started.of("Job shop/b") or {})["spec"]
     assert (started.of("Job shop/c") or {})["spec"]["suspend"] is True
+
+
+# -- kinds that are in no table ----------------------------------------------------------------------------------------
+
+END = "2024-05-01T03:00:00Z"
+
+
+def definition(group: str, kind: str, status: bool) -> dict[str, Any]:
+    version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}} if status else {}}
+    spec = {"group": group, "names": {"kind": kind, "plural": f"{kind.lower()}s"}, "versions": [version]}
+    return one("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{kind.lower()}s.{group}", None, spec=spec)
+
+
+COMPLETE = {"type": "Complete", "status": "True"}
+UP = {"type": "Ready", "status": "True"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("DbMigration", {"phase": "Succeeded", "completionTime": END, "conditions": [COMPLETE]}),
+        ("DbMigration", {"phase": "Failed"}),
+        ("BackupRequest", {"state": "Completed"}),
+        ("BackupRequest", {"completedAt": END}),
+        ("SchemaUpgrade", {"conditions": [{"type": "Succeeded", "status": "True"}]}),
+        ("OpsRequest", {"phase": "Succeed"}),
+        ("AnsibleJob", {"conditions": [UP], "jobResult": {"status": "successful", "finished": True}}),
+        ("Restore", {"restoreCompletionTs": END}),
+        ("Provisioning", {"phase": "Succeeded", "finishedAt": END}),
+        ("Provisioning", {"state": "Failed", "endTime": END}),
+        ("Provisioning", {"conditions": [COMPLETE], "completionTime": END}),
+    ],
+)
+def test_a_custom_run_in_no_table_that_has_ended_is_not_run_again(kind: str, status: dict[str, Any]) -> None:
+    name, done = f"{kind} shop/x", run("acme.corp.io", kind, status=status)
+    green = Green([definition("acme.corp.io", kind, True), done])
+    assert name not in green.names()
+    assert green.applied.ok
+    assert any("has ended" in line for line in green.plan.lines())
+    assert verdicts([done])[name].cls is Class.FINISHED
+    assert verdicts([done], {name: "start"})[name].action is Action.COPY, "a person may want it again"
+    kept = Green([definition("acme.corp.io", kind, False), done])
+    assert (kept.of(name) or {})["status"] == status, "what it has done comes along with it"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("DbMigration", {"phase": "Running"}),
+        ("Provisioning", {"phase": "Completed", "observedGeneration": 1}),
+        ("Provisioning", {"completionTime": END}),
+        ("Provisioning", {"conditions": [COMPLETE]}),
+        ("Provisioning", {"completed": True}),
+        ("Cluster", {"phase": "Succeeded", "completionTime": END, "conditions": [UP]}),
+    ],
+)
+def test_where_it_may_have_ended_or_goes_on_a_person_is_asked(kind: str, status: dict[str, Any]) -> None:
+    found = verdicts([run("acme.corp.io", kind, status=status)])[f"{kind} shop/x"]
+    assert (found.action, found.required, found.answers) == (Action.HOLD, True, (Answer.SKIP, Answer.START))
+    (finding,) = findings([run("acme.corp.io", kind, status=status)])
+    assert (finding.code, finding.severity) == ("BG502", Severity.BLOCKING)
+    assert finding.remedy.endswith(f"{kind} shop/x: skip  # or start")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"phase": "Failed"}, "phase: Failed"),
+        ({"conditions": [{"type": "Succeeded", "status": "True"}]}, "condition Succeeded"),
+    ],
+)
+def test_what_only_succeeded_or_failed_comes_and_is_told(status: dict[str, Any], said: str) -> None:
+    green = Green([run("acme.corp.io", "Provisioning", status=status)])
+    assert green.names() == {"Provisioning shop/x"}
+    assert green.applied.ok
+    assert any(said in line for line in green.plan.lines())
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "status"),
+    [
+        ("acme.corp.io", "Cluster", {"phase": "Succeeded"}),
+        ("acme.corp.io", "Cluster", {"completedAt": END}),
+        ("acme.corp.io", "Landscape", {"phase": "Completed", "conditions": [UP]}),
+        ("acme.corp.io", "Landscape", {"state": "Succeeded", "endpoint": "a.example"}),
+        ("acme.corp.io", "Landscape", {"phase": "Active", "lastOperation": {"state": "Succeeded", "completionTime": END}}),
+        ("acme.corp.io", "Landscape", {"endTime": "2099-01-01T00:00:00Z"}),
+        ("acme.corp.io", "AccessRequest", {"phase": "Granted", "endTime": "2099-01-01T00:00:00Z"}),
+        ("acme.corp.io", "NightlyBackup", {"phase": "Active", "lastBackup": {"phase": "Completed"}}),
+        ("helm.fluxcd.io", "HelmRelease", {"phase": "Succeeded"}),
+        ("operators.coreos.com", "ClusterServiceVersion", {"phase": "Succeeded"}),
+        ("grafana.integreatly.org", "Grafana", {"stage": "complete", "stageStatus": "success"}),
+        ("gateway.networking.k8s.io", "HTTPRoute", {"phase": "Completed"}),
+        ("serving.knative.dev", "Service", {"conditions": [{"type": "Succeeded", "status": "True"}]}),
+    ],
+)
+def test_what_is_there_to_stay_is_neither_left_out_nor_asked_about(group: str, kind: str, status: dict[str, Any]) -> None:
+    found = verdicts([run(group, kind, status=status)])[f"{kind} shop/x"]
+    assert (found.action, found.notes) == (Action.COPY, ())
