@@ -330,6 +330,54 @@ def test_a_lease_of_nobody_there_is_not_everybodys() -> None:
     assert not acts(CONTROLLER, ACCOUNT, lease("gone-1_2f", name="other"), *deployment_pod())
 
 
+KEY = [{"name": "AWS_ACCESS_KEY_ID", "value": "a"}]
+TOKEN = [{"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/var/run/token"}]
+
+
+@pytest.mark.parametrize("env", [KEY, TOKEN], ids=["a key", "a token that its template names"])
+@pytest.mark.parametrize("leads", ["y", "z"], ids=["its pod leads", "its pod does not lead"])
+def test_credentials_of_one_template_are_not_those_of_its_account(env: list[dict[str, str]], leads: str) -> None:
+    """`verdicts` asserts that preflight, which reads all pods, asks for no more."""
+    one_with, other = workload(name="y", env=env), workload(name="z")
+    pods = [*deployment_pod("y", containers=[{"name": "main", "env": env}]), *deployment_pod("z")]
+    locks = [lease("z-5d9c7-abcde", name="a"), lease(f"{leads}-5d9c7-abcde", name="b")]
+    found = verdicts([one_with, other, *pods, *locks])
+    assert found["Deployment platform/z"].cls is Class.PLAIN
+    assert found["Deployment platform/y"].cls is (Class.ACTUATOR if leads == "y" else Class.PLAIN)
+
+
+def test_credentials_that_show_only_in_a_pod_that_does_not_lead_are_seen_by_neither_of_two_commands() -> None:
+    put = [{"name": "main", "env": [{"name": "AWS_ROLE_ARN", "value": "arn"}]}]
+    blue = [workload(name="y"), workload(), *deployment_pod("y", containers=put), *deployment_pod(), lease("x-5d9c7-abcde")]
+    assert verdicts(blue)[NAME].cls is Class.PLAIN
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "same"),
+    [
+        ("r", "lw-leader", False),
+        ("lead", "lw-leader", False),
+        ("leader", "lw-leader", False),
+        ("controller", "shop-controller", False),
+        ("shop", "shopping-leader", False),
+        ("shop-operator-of-people", "operator", False),
+        ("shop", "shop-leader", True),
+        ("shop-operator", "shop.example.com", False),
+        ("shop-operator", "corp.shop-operator.lock", True),
+        ("cert-manager-controller", "cert-manager", True),
+    ],
+)
+def test_a_lease_bears_a_workloads_name_by_whole_parts(name: str, of: str, same: bool) -> None:
+    obj = workload(labels={"app": name}, pod={"serviceAccountName": "acts"})
+    assert acts(obj, ACCOUNT, lease("2f0c1a4e", name=of)) is same
+
+
+def test_a_lease_is_named_in_arguments_as_a_whole() -> None:
+    obj = workload(args=["--leader-election-id=lock", "--listen=a-lw"], pod={"serviceAccountName": "acts"})
+    assert acts(obj, ACCOUNT, lease("2f0c1a4e", name="lock"))
+    assert not acts(obj, ACCOUNT, lease("2f0c1a4e", name="lw"))
+
+
 def test_an_election_by_an_annotation_counts_as_a_lease() -> None:
     text = '{"holderIdentity":"x-5d9c7-abcde_1","leaseDurationSeconds":15}'
     lock = one("ConfigMap", "lock", metadata={"annotations": {"control-plane.alpha.kubernetes.io/leader": text}})
