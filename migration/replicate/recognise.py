@@ -32,6 +32,9 @@ class _Compiled:
     flags: re.Pattern[str] | None
     env: re.Pattern[str] | None
     groups: re.Pattern[str] | None
+    together: tuple[re.Pattern[str], ...]
+    common: re.Pattern[str] | None
+    second: re.Pattern[str] | None
     only: re.Pattern[str] | None
     but: re.Pattern[str] | None
     which: re.Pattern[str] | None
@@ -45,6 +48,9 @@ def _compiled(row: Actuator) -> _Compiled:
         re.compile(rf"(?:^|\s)(?:{row.flags})(?=[=\s]|$)") if row.flags else None,
         _whole(row.env),
         _whole(row.groups),
+        tuple(re.compile(rf"(?:^|[\s/])(?:{words})(?=[=\s]|$)") for words in row.together),
+        _image(row.common),
+        re.compile(row.second) if row.second else None,
         re.compile(row.only) if row.only else None,
         re.compile(rf"(?:^|[/\s._-])(?:{row.but})") if row.but else None,
         re.compile(row.which) if row.which else None,
@@ -53,9 +59,11 @@ def _compiled(row: Actuator) -> _Compiled:
 
 _TABLE = tuple(_compiled(row) for row in CATALOGUE)
 # Most workloads are none of these: one expression for all tells so at once
-_ANY_IMAGE = re.compile("|".join(each.images.pattern for each in _TABLE if each.images))
+_ANY_IMAGE = re.compile("|".join(names.pattern for each in _TABLE for names in (each.images, each.common) if names))
 _ANY_PROGRAM = re.compile("|".join(each.programs.pattern for each in _TABLE if each.programs))
-_ANY_FLAG = re.compile("|".join(each.flags.pattern for each in _TABLE if each.flags))
+_ANY_FLAG = re.compile(
+    "|".join((*(e.flags.pattern for e in _TABLE if e.flags), *(e.together[0].pattern for e in _TABLE if e.together)))
+)
 _ANY_VARIABLE = re.compile("|".join(each.env.pattern for each in _TABLE if each.env))
 _ANY_GROUP = re.compile("|".join(each.groups.pattern for each in _TABLE if each.groups))
 
@@ -103,10 +111,16 @@ def _told_by(each: _Compiled, container: Container, run: Running, groups: frozen
         return ""
     if each.images and each.images.search(container.image) and (each.only is None or each.only.search(about)):
         return f"image {container.image}"
+    if each.common and each.second and each.common.search(container.image) and each.second.search(_shown(container)):
+        return f"image {container.image}"
     if each.programs and any(each.programs.match(program) for program in container.programs):
         return "its command"
     if each.flags and (found := each.flags.search(container.line)):
         return f"option {found[0].strip()}"
+    if each.together and len(all_found := [e[0] for o in each.together if (e := o.search(container.line))]) == len(
+        each.together
+    ):
+        return f"options {' and '.join(found.strip() for found in all_found)}"
     if each.env:
         for variable in container.spec.get("env") or ():
             if each.env.match(str(variable.get("name", ""))):
@@ -116,3 +130,11 @@ def _told_by(each: _Compiled, container: Container, run: Running, groups: frozen
             if each.groups.match(group):
                 return f"its account writes the status of {group}"
     return ""
+
+
+def _shown(container: Container) -> str:
+    """Its words, the names of its variables and the paths that it mounts."""
+    spec = container.spec
+    names = (str(variable.get("name", "")) for variable in spec.get("env") or ())
+    paths = (str(mount.get("mountPath", "")) for mount in spec.get("volumeMounts") or ())
+    return " ".join((container.line, *names, *paths))
