@@ -131,6 +131,8 @@ def _base(path: str) -> str:
 
 # Options whose value is what runs: `python -m shop.worker`, `java -jar worker.jar`
 _RUNS_ITS_VALUE = frozenset({"-m", "-jar", "--"})
+# `--mode worker`, `--role=consumer`: so a program of several parts is told which to be
+_WHICH_PART = re.compile(r"^--?(?:mode|role|component|process(?:-type)?|type|target|profile|run)(?:=(?P<part>.+))?$")
 _FILE = re.compile(r"\.(?:[cm]?js|ts|py|rb|php|jar|sh|pl|dll|exs?)$")
 _SAYS = frozenset({"echo", "printf", "#"})  # whose words are for people
 _SPLIT = re.compile(r"[;&|(){}`\n]+")
@@ -155,7 +157,10 @@ def _is_script(word: str) -> bool:
 def _named_in(words: Iterable[str]) -> Iterator[str]:
     before = ""
     for word in words:
-        value = before.startswith("-") and "=" not in before and before not in _RUNS_ITS_VALUE
+        runs = before in _RUNS_ITS_VALUE or _WHICH_PART.match(before)
+        value = before.startswith("-") and "=" not in before and not runs
+        if (which := _WHICH_PART.match(word)) and which["part"]:
+            yield which["part"]
         if not word.startswith(("-", "$")) and "=" not in word and (not value or _FILE.search(word)):
             yield word.strip("'\"")
         before = word

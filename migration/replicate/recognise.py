@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from migration.replicate.catalogue import CATALOGUE, Actuator
 from migration.replicate.known import Known
-from migration.replicate.programs import Container, Running
+from migration.replicate.programs import Container, Running, variables
 
 # What builds of one image are told apart by, at the end of its name
 _BUILD = r"(?:[._-](?:amd64|arm64|x86_64|linux|fips|distroless|slim|alpine|debian|ubuntu|ubi\d*|dev|latest|v?\d)[\w.-]*)?"
@@ -86,7 +86,7 @@ def match(run: Running, known: Known, groups: frozenset[str] = frozenset()) -> M
     suspects = [container for container in run.containers if _may_be_one(container, groups)]
     for each in _TABLE if suspects else ():
         for container in suspects:
-            by = _told_by(each, container, run, groups)
+            by = _told_by(each, container, run, known, groups)
             if by and (each.row.where is None or each.row.where(run, known)):
                 found = each.which.search(container.image) if each.which else None
                 return Match(each.row, found[1] if found else "", by)
@@ -103,7 +103,7 @@ def _may_be_one(container: Container, groups: frozenset[str]) -> bool:
     )
 
 
-def _told_by(each: _Compiled, container: Container, run: Running, groups: frozenset[str]) -> str:
+def _told_by(each: _Compiled, container: Container, run: Running, known: Known, groups: frozenset[str]) -> str:
     labels = run.labels
     called = (labels.get("app.kubernetes.io/name", ""), labels.get("app.kubernetes.io/component", ""))
     about = " ".join((*(word for word in container.words if not word.startswith("-")), container.name, *called))
@@ -111,7 +111,12 @@ def _told_by(each: _Compiled, container: Container, run: Running, groups: frozen
         return ""
     if each.images and each.images.search(container.image) and (each.only is None or each.only.search(about)):
         return f"image {container.image}"
-    if each.common and each.second and each.common.search(container.image) and each.second.search(_shown(container)):
+    if (
+        each.common
+        and each.second
+        and each.common.search(container.image)
+        and each.second.search(_shown(container, run, known))
+    ):
         return f"image {container.image}"
     if each.programs and any(each.programs.match(program) for program in container.programs):
         return "its command"
@@ -132,9 +137,8 @@ def _told_by(each: _Compiled, container: Container, run: Running, groups: frozen
     return ""
 
 
-def _shown(container: Container) -> str:
-    """Its words, the names of its variables and the paths that it mounts."""
-    spec = container.spec
-    names = (str(variable.get("name", "")) for variable in spec.get("env") or ())
-    paths = (str(mount.get("mountPath", "")) for mount in spec.get("volumeMounts") or ())
+def _shown(container: Container, run: Running, known: Known) -> str:
+    """Its words, the names of its variables (those of its ConfigMaps and Secrets too) and the paths that it mounts."""
+    names = (variable.name for variable in variables(container, run.namespace, known))
+    paths = (str(mount.get("mountPath", "")) for mount in container.spec.get("volumeMounts") or ())
     return " ".join((container.line, *names, *paths))

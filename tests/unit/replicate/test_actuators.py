@@ -223,6 +223,14 @@ def test_cert_manager_acts_where_an_issuer_proves_names_in_dns() -> None:
     assert acts(obj, issuer)
 
 
+def test_a_second_sign_of_an_ordinary_word_may_come_from_a_config_map_or_a_secret() -> None:
+    settings = one("ConfigMap", "s", data={"DRONE_SERVER_HOST": "a"})
+    secret = one("Secret", "s", data={"DRONE_GITHUB_CLIENT_ID": "YQ=="})
+    for kind, obj in (("configMapRef", settings), ("secretRef", secret)):
+        assert acts(workload("corp/mirror/drone:2", envFrom=[{kind: {"name": "s"}}]), obj)
+        assert not acts(workload("corp/shop/keel:2", envFrom=[{kind: {"name": "s"}}]), obj)
+
+
 @pytest.mark.parametrize("args", [[], ["-target=all"]])
 @pytest.mark.parametrize("image", ["grafana/loki:3", "grafana/tempo:2", "mirror.corp/mimir:2"])
 def test_what_compacts_as_a_whole_acts_where_its_data_is_in_a_bucket(image: str, args: list[str]) -> None:

@@ -288,6 +288,8 @@ def test_an_options_value_is_no_name_with_a_service_or_without(words: dict[str, 
         ["python", "-m", "shop.worker"],
         ["java", "-jar", "/app/worker.jar"],
         ["/app/orders", "worker"],
+        ["/app/orders", "--mode", "worker"],
+        ["sh", "-c", "node dist/main.js --role=worker"],
     ],
     ids=" ".join,
 )
