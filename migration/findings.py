@@ -42,7 +42,7 @@ DOCS = {
     "BG501": "A leader is elected within one cluster: on two clusters there are two.",
     "BG502": "Schedules are suspended on green so that no run happens twice; they are handed over.",
     "BG504": "It acts on what is outside the cluster by the cluster's name, an owner id or a role: two of them fight.",
-    "BG505": "It takes work from a queue: two of them take each message from the other.",
+    "BG505": "It takes work from a queue, or may (a warning): two of them take each message from the other.",
     "BG506": "It stands for something outside that can have one owner.",
     "BG508": "An answer in migration.yaml about an object that blue does not have.",
     "BG507": "A tool of GitOps claims this object, and what tells the tool to is not on blue.",

@@ -22,7 +22,7 @@ from migration.replicate import owners, recognise
 from migration.replicate.classes import Action, Answer, Class, Sign
 from migration.replicate.known import Known
 from migration.replicate.programs import SCALED, Running, running
-from migration.replicate.roles import aws_role, holders, lease_of, status_groups
+from migration.replicate.roles import aws_role, decisive, lease_of, status_groups
 from migration.view import View
 
 STOPPED = MappingProxyType({Answer.HOLD: Action.STOP, Answer.START: Action.COPY})
@@ -66,11 +66,10 @@ def to_read_whole(blue: View) -> list[tuple[Resource, Object]]:
         if resource is not None and "spec" not in obj:
             found[resource_name, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]] = resource, obj
 
-    for name in (kinds.POD.name, "replicasets.apps"):
-        for obj in blue.of(name):
-            if owners.controller_of(obj) is None:
-                note(name, obj)
-    for pod in holders(blue):
+    for obj in blue.of("replicasets.apps"):
+        if owners.controller_of(obj) is None:
+            note("replicasets.apps", obj)
+    for pod in decisive(blue):
         note(kinds.POD.name, pod)
     return list(found.values())
 

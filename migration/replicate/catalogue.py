@@ -7,11 +7,12 @@ repo-server, exporters, agents that report), and what acts inside its own cluste
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from migration.replicate.known import Known
-from migration.replicate.programs import Running
+from migration.replicate.programs import Running, mounted_settings
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,9 @@ class Actuator:
     """One program. It is told by any of: `images` (the end of an image's path), `programs` (at a command's position),
     `flags` (options that only it has), `env` (variables that only it has), `groups` (it may write the status of objects of
     these API groups); all are regular expressions.
+
+    `together`: options or words that many have, and that only it has together. `common`: an image's path that ends with an
+    ordinary word (`shop/keel`) tells it only with a `second` sign, among its words, variables and the paths it mounts.
 
     `only`: of an image that several programs share, a word of command (no option), container name or component label;
     `but`: words by which another program of the image is told; `which`: of an image, the part by which one is told from the
@@ -32,6 +36,9 @@ class Actuator:
     flags: str = ""
     env: str = ""
     groups: str = ""
+    together: tuple[str, ...] = ()
+    common: str = ""
+    second: str = ""
     only: str = ""
     but: str = ""
     which: str = ""
@@ -55,6 +62,18 @@ def _reads_a_queue(run: Running, known: Known) -> bool:
     ) or any("--queue-url" in container.line or "--enable-sqs" in container.line for container in run.containers)
 
 
+def _compacts_a_bucket(run: Running, known: Known) -> bool:
+    """Of a program whose parts are one by default: whether it is not told to be another part, and keeps its data in a
+    bucket by a file that it mounts.
+    """
+    targets = [found for container in run.containers for found in _TARGET.findall(container.line)]
+    return all(target == "all" for target in targets) and any(_BUCKET.search(text) for text in mounted_settings(run, known))
+
+
+_TARGET = re.compile(r"(?:^|\s)--?target[= ](\S+)")
+_BUCKET = re.compile(r"(?m)^[ \t-]*(?:s3|gcs|azure|swift|aws|bucket_?names?|bucket):|\bbackend:\s*(?:s3|gcs|azure)\b|\bs3://")
+
+
 def _has_replicas(run: Running, known: Known) -> bool:
     """Of a driver the controller, not the agent on each node."""
     return run.obj.get("kind") != "DaemonSet"
@@ -68,6 +87,10 @@ CATALOGUE: tuple[Actuator, ...] = (
         images="external-dns",
         programs="external-dns",
         flags="--txt-owner-id|--txt-prefix|--txt-suffix",
+        together=(
+            r"--source[= ](?:service|ingress|crd|node|pod|gateway-\w+|istio-\w+|contour-\w+|traefik-proxy|openshift-route)",
+            r"--(?:provider|domain-filter|zone-id-filter|aws-zone-type|registry)[= ]\S+",
+        ),
         env="EXTERNAL_DNS_[A-Z0-9_]+",
         groups=r"externaldns\.(?:k8s|nginx)\.(?:io|org)",
     ),
@@ -76,7 +99,28 @@ CATALOGUE: tuple[Actuator, ...] = (
         "resizes and ends instances of the node groups that carry the cluster's name",
         images="cluster-autoscaler",
         programs="cluster-autoscaler",
-        flags="--node-group-auto-discovery|--scale-down-delay-after-add|--skip-nodes-with-local-storage",
+        flags=r"--node-group-auto-discovery|--scale-down-delay-after-add|--skip-nodes-with-local-storage"
+        r"|--nodes[= ]\d+:\d+:\S+",
+        together=(
+            "--cloud-provider",
+            r"--(?:expander|scale-down-[\w-]+|balance-similar-node-groups|skip-nodes-with-[\w-]+|max-node-provision-time)",
+        ),
+    ),
+    Actuator(
+        "Escalator",
+        "resizes and drains instance groups by its own file of node groups",
+        images="atlassian[/-]escalator",
+        programs="escalator",
+        common="escalator",
+        second="--nodegroups",
+        together=("--nodegroups", "--(?:cloud-provider|drymode|kubeconfig|scaninterval|leader-elect[\\w-]*)"),
+    ),
+    Actuator(
+        "Consul's catalogue sync",
+        "writes the cluster's Services to Consul, and deletes there those that its own cluster has not",
+        images="consul-k8s(?:-control-plane)?",
+        only="sync-catalog",
+        together=("consul-k8s(?:-control-plane)?", "sync-catalog"),
     ),
     Actuator(
         "Karpenter",
@@ -92,6 +136,7 @@ CATALOGUE: tuple[Actuator, ...] = (
         "makes load balancers by the cluster's name and deregisters targets that are not in its cluster",
         images="aws-load-balancer-controller|aws-alb-ingress-controller",
         programs="aws-load-balancer-controller|aws-alb-ingress-controller",
+        together=("--cluster-name", "--ingress-class"),
         flags="--aws-vpc-id|--enable-shield|--enable-waf(?:v2)?|--targetgroupbinding-max-concurrent-reconciles",
         groups=r"elbv2\.k8s\.aws",
     ),
@@ -222,7 +267,19 @@ CATALOGUE: tuple[Actuator, ...] = (
         "GitLab agent", "joins GitLab as this cluster and deploys", images="gitlab-agent/agentk|agentk", programs="agentk"
     ),
     Actuator("Spinnaker", "deploys to every account it knows", images="(?:spinnaker|armory)/(?:orca|clouddriver(?:-rw)?|echo)"),
-    Actuator("Keel", "updates workloads and tells outside", images="keelhq/keel|keel", programs="keel"),
+    Actuator(
+        "Keel",
+        "updates workloads and tells outside",
+        images="keelhq[/-]keel",
+        programs="keel",
+        common="keel",
+        second=r"\b(?:KEEL_\w+|HELM_PROVIDER|HELM3_PROVIDER|TILLER_\w+|POLL|NOTIFICATION_LEVEL)\b",
+    ),
+    Actuator(
+        "Argo Rollouts",
+        "steers rollouts by the target groups of AWS, which are blue's",
+        flags="--aws-verify-target-group",
+    ),
     # -- what makes resources outside from objects
     Actuator(
         "Crossplane",
@@ -245,6 +302,7 @@ CATALOGUE: tuple[Actuator, ...] = (
         images=r"aws-controllers-k8s/[a-z0-9-]+-controller|ack-[a-z0-9-]+-controller|aws-controllers-k8s-[a-z0-9-]+-controller",
         programs=r"ack-[a-z0-9-]+-controller",
         flags="--reconcile-default-resync-seconds|--reconcile-default-max-concurrent-syncs|--enable-carm",
+        together=("--aws-region", "--(?:watch-namespace|deletion-policy|resource-tags|aws-identity-endpoint-url)"),
         env="ACK_[A-Z0-9_]+",
         groups=r"[a-z0-9-]+\.services\.k8s\.aws",
         which=r"([a-z0-9]+)-controller",
@@ -302,6 +360,7 @@ CATALOGUE: tuple[Actuator, ...] = (
         "proves names by records in the DNS zone (DNS-01), and orders certificates that an authority limits",
         images="cert-manager-controller|cert-manager",
         programs="cert-manager(?:-controller)?",
+        flags="--cluster-resource-namespace|--acme-http01-solver-image",
         groups=r"acme\.cert-manager\.io",
         but="webhook|cainjector",
         where=_dns01,
@@ -318,6 +377,25 @@ CATALOGUE: tuple[Actuator, ...] = (
         images="velero",
         programs="velero",
         flags="--default-backup-storage-location|--default-volume-snapshot-locations|--garbage-collection-frequency",
+    ),
+    Actuator(
+        "a compactor of Loki, Mimir, Cortex or Tempo",
+        "compacts and deletes what is in its bucket: two of them take it from each other",
+        flags=r"--?target[= ](?:[\w-]+,)*compactor(?:,[\w-]+)*",
+        together=(r"--?target[= ](?:[\w-]+,)*backend(?:,[\w-]+)*", r"--?config\.file"),
+    ),
+    Actuator(
+        "a compactor of Loki, Mimir, Cortex or Tempo",
+        "as a whole it compacts and deletes in its bucket as well: two of them take it from each other",
+        images="loki|mimir|cortex|tempo|pyroscope|enterprise-(?:logs|metrics|traces)",
+        where=_compacts_a_bucket,
+    ),
+    Actuator(
+        "Thanos' compactor",
+        "compacts and deletes what is in its bucket: one may run on a bucket",
+        images="thanos",
+        only=r"(?:^|\s)compact(?=\s|$)",
+        together=("compact", r"--objstore\.config(?:-file)?"),
     ),
     Actuator(
         "Kasten or Stash",
@@ -371,8 +449,11 @@ CATALOGUE: tuple[Actuator, ...] = (
     Actuator(
         "Teleport agent",
         "joins Teleport by its token, as blue's does",
-        images="teleport-kube-agent|teleport(?:-ent)?(?:-distroless)?|teleport-operator",
+        images="teleport-kube-agent|gravitational[/-]teleport(?:-ent)?(?:-distroless)?|teleport-(?:ent-)?distroless|teleport-ent"
+        "|teleport-operator",
         programs="teleport|teleport-operator",
+        common="teleport",
+        second=r"teleport\.yaml|\bTELEPORT_|/var/lib/teleport|/etc/teleport|--diag-addr",
     ),
     Actuator(
         "an agent by which a platform manages the cluster",
@@ -397,7 +478,14 @@ CATALOGUE: tuple[Actuator, ...] = (
         programs="gitlab-runner",
         env="CI_SERVER_TOKEN",
     ),
-    Actuator("Jenkins", "runs builds and deploys by its own clock", images="jenkins|jenkins-operator|inbound-agent|jnlp-slave"),
+    Actuator(
+        "Jenkins",
+        "runs builds and deploys by its own clock",
+        images="(?:jenkins|jenkinsci|bitnami|bitnamilegacy|library)[/-]jenkins|jenkins-operator|inbound-agent|jnlp-slave",
+        programs="jenkins.sh",
+        common="jenkins",
+        second=r"\bJENKINS_|jenkins_home|jenkins\.war|--httpPort|\bCASC_|\bhudson\.",
+    ),
     Actuator(
         "Buildkite agent",
         "takes jobs of Buildkite by its token",
@@ -408,31 +496,39 @@ CATALOGUE: tuple[Actuator, ...] = (
     Actuator(
         "Drone or Woodpecker",
         "takes or gives jobs of builds",
-        images="drone|drone-runner-[\\w-]+|woodpecker-(?:agent|server)",
+        images="drone[/-]drone|drone-runner-[\\w-]+|woodpecker-(?:agent|server)",
         programs="drone-server|drone-runner-[\\w-]+|woodpecker-(?:agent|server)",
+        common="drone",
+        second=r"\bDRONE_",
         env="DRONE_RPC_SECRET|WOODPECKER_AGENT_SECRET",
     ),
     Actuator(
         "another agent that takes builds",
         "takes jobs by its token",
         images="circleci/(?:runner-agent|container-agent)|container-agent|teamcity-(?:minimal-)?agent|azure-pipelines-agent|azp-agent"
-        "|concourse|spacelift/launcher|spacelift-worker|kubernetes-operator-spacelift|env0/deployment-agent|scalr/agent"
+        "|concourse[/-]concourse|bitnami[/-]concourse|spacelift/launcher|spacelift-worker|kubernetes-operator-spacelift|env0/deployment-agent|scalr/agent"
         "|bamboo-agent(?:-base)?|go-?cd-agent[\\w.-]*|earthly/buildkitd|act_runner|forgejo-runner|gitea/runner",
         programs="act_runner|forgejo-runner|circleci-runner",
+        common="concourse",
+        second=r"\bCONCOURSE_|/concourse-work-dir|(?:^|[\s/])concourse (?:web|worker|quickstart)\b",
         env="AZP_TOKEN|CIRCLECI_RUNNER_[A-Z_]+|SPACELIFT_TOKEN|GITEA_RUNNER_REGISTRATION_TOKEN",
     ),
     Actuator(
         "Atlantis",
         "plans and applies Terraform for pull requests",
-        images="atlantis",
+        images="runatlantis[/-]atlantis",
         programs="atlantis",
+        common="atlantis",
+        second=r"\bATLANTIS_|--repo-(?:allow|white)list|--gh-(?:user|token|app-id)|--gitlab-(?:user|token)",
         env="ATLANTIS_[A-Z_]+",
     ),
     Actuator(
         "Renovate",
         "opens and merges pull requests",
-        images="renovate(?:-ce|-ee)?(?:-(?:server|worker|full))?|mend-renovate[\\w-]*|renovate-operator|dependabot[\\w-]*",
+        images="renovate(?:bot)?[/-]renovate(?:-(?:server|worker|full))?|renovate-(?:ce|ee)(?:-(?:server|worker|full))?|mend-renovate[\\w-]*|renovate-operator|dependabot[\\w-]*",
         programs="renovate",
+        common="renovate",
+        second=r"\bRENOVATE_|renovate\.json",
         env="RENOVATE_TOKEN|MEND_RNV_[A-Z_]+",
     ),
     # -- what acts on whole accounts

@@ -3,7 +3,10 @@
 A producer looks much like a consumer. So signs are of two strengths. *Consuming*: a command, a group, a subscription, a
 scaler that counts a queue; it is a consumer. *Speaking* to a queue (its address is among the variables): a consumer where
 the name says so or where nobody calls it, that is where no Service leads to it; otherwise it comes along as it is, it is
-told, and a person may say `hold`. Redis alone is no queue; with the name or command of a worker it is.
+told, and a person may say `hold`. Redis alone is no queue; with the command of a worker it is, and with its name where no
+Service leads to it. A name weighs nothing against a web server that a Service leads to.
+
+A program that starts work by its own clock does harm in the same way and is asked about here: two clocks start all twice.
 
 Variables count by name and, where they are literal or from a ConfigMap, by value; of Secrets the names of keys alone.
 """
@@ -12,14 +15,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from migration import kinds
 from migration.kinds import Object, Resource
 from migration.replicate.classes import Action, Answer, Class, Sign
 from migration.replicate.known import Known
-from migration.replicate.programs import SCALED, Container, Running, Variable, mounted_settings, running, variables
+from migration.replicate.programs import SCALED, Container, Running, Variable, mounted_settings, names_run, running, variables
 from migration.view import View
 
 STOPPED = {Answer.HOLD: Action.STOP, Answer.START: Action.COPY}
@@ -78,7 +81,17 @@ COMMANDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     for what, *expressions in (
         ("a Celery worker", r"\bcelery\b.*\b(?:worker|multi)\b", r"\bcelery[_-]?worker\b"),
         ("Celery's clock, which puts work into the queue", r"\bcelery\b.*\bbeat\b", r"\bcelery[_-]?beat\b"),
-        ("a clock that puts work into a queue", r"\brqscheduler\b", r"\bresque:scheduler\b", r"\bclockwork\s+\S+\.rb"),
+        ("a clock that puts work into a queue", r"\brqscheduler\b", r"\bresque:scheduler\b"),
+        ("a clock: Ruby's clockwork", r"(?:^|[\s/])clockwork(?=\s|$)"),
+        ("a clock: Laravel's schedule", r"\bartisan\s+schedule:(?:work|run)\b"),
+        ("a clock: Airflow's, which starts tasks and triggers", r"\bairflow\s+(?:scheduler|triggerer|standalone)\b"),
+        (
+            "a clock: cron in a container",
+            r"(?:^|[\s/;&])(?:crond|supercronic|yacron|go-crond)(?=\s|$)",
+            r"(?:^|[\s/;&])cron\s+-\w*f",
+            r"\bofelia\s+daemon\b",
+            r"\bwhenever\s.*(?:--(?:update|write)-crontab|\s-[iw]\b)",
+        ),
         ("a Sidekiq worker", r"\bsidekiq(?:swarm)?\b(?![-.\w]*(?:web|exporter))"),
         ("an RQ worker", r"\brq[ _-]?worker\b"),
         ("a Resque worker", r"\bresque:workers?\b", r"\bresque:work\b", r"\bresque-pool\b"),
@@ -116,6 +129,32 @@ COMMANDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("a worker of workflows", r"\bprefect\s+(?:worker|agent)\b", r"\bairflow\s+celery\s+worker", r"\bn8n\s+worker\b"),
         ("a command that consumes", r"\b\w+:consume\b", r"(?:^|\s)consume(?:[-_]\w+)?(?=\s|$)"),
     )
+)
+# Programs that take work whatever their command is: (in words, the end of the image's path)
+IMAGES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "Debezium, which takes from a replication slot or a binary log",
+        re.compile(r"(?:^|[/._-])debezium[/-](?:server|connect)$"),
+    ),
+    ("Maxwell, which takes from a binary log", re.compile(r"(?:^|[/._-])zendesk[/-]maxwell$")),
+    ("Kafka Connect", re.compile(r"(?:^|[/._-])(?:cp-)?kafka-connect(?:-base)?$")),
+    ("a clock: cron in a container", re.compile(r"(?:^|[/._-])(?:supercronic|mcuadros[/-]ofelia)$")),
+)
+# Shippers of logs and metrics: mostly producers. They take from a queue by an input alone, not by an address
+SHIPPERS = re.compile(
+    r"(?:^|[/._-])(?:(?:aws-for-)?fluent-?bit|fluentd(?:-[\w-]+)?|timberio[/-]vector|logstash(?:-[\w-]+)?|filebeat|alloy"
+    r"|(?:aws-)?otel-?collector(?:-[\w-]+)?|opentelemetry-collector(?:-[\w-]+)?|otelcol(?:-[\w-]+)?)$"
+)
+# Where their inputs stand: Fluent Bit, Fluentd, Logstash, Vector's TOML; of YAML the section of this name
+INPUTS = re.compile(
+    r"(?ims)^[ \t]*\[INPUT\](?P<bit>.*?)(?=^[ \t]*\[|\Z)|<source>(?P<fluentd>.*?)</source>"
+    r"|^[ \t]*input\s*\{(?P<logstash>.*?)(?=^[ \t]*(?:filter|output|input)\s*\{|\Z)"
+    r"|^[ \t]*\[sources\.[^\]]+\](?P<toml>.*?)(?=^[ \t]*\[(?!sources)|\Z)"
+)
+INPUT_SECTION = re.compile(r"^(?P<indent> *)[\w.-]*\b(?:inputs|sources|receivers):\s*$")
+QUEUE_INPUT = re.compile(
+    r"(?im)^[\s-]*(?:(?:@?type|name)\s*[=:]?\s*[\"']?)?(?P<name>\w*kafka\w*|(?:aws_)?sqs|aws_s3|rabbitmq|amqp|nats|pulsar|redis"
+    r"|\w*kinesis\w*|gcp_pubsub|googlecloudpubsub|google_pubsub|azure_?event_?hubs?|solace)[\"']?(?:/[\w-]+)?\s*(?:[:{]|$)"
 )
 # Options of consumers; the second kind says so only beside a queue's address
 OPTIONS = re.compile(
@@ -178,6 +217,16 @@ WORKER = re.compile(
     r"(?i)(?:^|[^a-z])(?:workers?|consumers?|subscribers?|listeners?|pollers?|dequeuer|jobs?-?runner|queue-?(?:runner|processor|reader))(?:$|[^a-z])"
     r"|(?<=[a-z])(?:Worker|Consumer|Subscriber|Listener)(?:$|[^a-z])"
 )
+# What is called so and has a queue's address takes from it; without one it may process anything
+PROCESSOR = re.compile(
+    r"(?i)(?:^|[^a-z])(?:processors?|handlers?|ingest(?:or|er)s?|dispatchers?)(?:$|[^a-z])"
+    r"|(?<=[a-z])(?:Processor|Handler)(?:$|[^a-z])"
+)
+# What is called so at its end serves, whatever stands before: `web-consumer-portal`, `service-worker-web`
+SAYS_WEB = re.compile(
+    r"(?i)(?:^|[^a-z])(?:web(?:app|site|server|ui)?|portal|front-?end|ui|api|www|site|gateway|dashboard|console|bff|graphql"
+    r"|nginx|httpd|proxy)[\d._-]*$"
+)
 # A name that says of which queue
 QUEUE_WORKER = re.compile(
     r"(?i)(?:^|[^a-z])(?:sqs|kafka|rabbit(?:mq)?|amqp|kinesis|nats|jetstream|pub-?sub|queue|servicebus|celery|sidekiq|rq|bullmq|temporal)"
@@ -190,7 +239,12 @@ WEB = re.compile(
     r"\b(?:gunicorn|uvicorn|hypercorn|daphne|waitress-serve|puma|unicorn|rackup|php-fpm|apache2\S*|nginx|httpd|runserver|granian|uwsgi)\b"
     r"|\brails\s+s(?:erver)?\b|\bartisan\s+serve\b|\bnext\s+start\b|\bnuxt\s+start\b|\bflask\s+run\b|\bnpm\s+run\s+(?:web|serve)\b"
 )
+WEB_IMAGE = re.compile(r"(?:^|[/._-])(?:nginx(?:-unprivileged)?|httpd|caddy|openresty|traefik|haproxy|envoy|tomcat|varnish)$")
 ONLY_WATCHED = re.compile(r"metrics|prom|monitoring|health|probe|stats|admin|actuator|debug|pprof|jmx")
+
+
+CLOCK = "it runs a clock:"
+MAY_TAKE = "where it takes work that blue's takes as well, say `hold`"  # the end of what is told of what comes along
 
 
 def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
@@ -205,28 +259,37 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
     if seen == NONE:
         return None
     serves = _serves(run, known)
-    consumes = seen.consumes
+    consumes = seen.consumes or ("" if serves and _is_web(run) else seen.named)
     if seen.settings and not consumes and not (serves and _is_web(run)):  # a web process shares them with its workers
         consumes = seen.settings
+    if not consumes and seen.redis:
+        if serves:
+            seen = replace(seen, maybe=seen.maybe or seen.redis)
+        else:
+            consumes = seen.redis
     if seen.speaks and not consumes and not serves:
         consumes = f"{seen.speaks}, and no Service leads to it"
     if consumes:
         scaled = obj["kind"] in SCALED
         action, answers = (Action.STOP, STOPPED) if scaled else (Action.LEAVE, LEFT_OUT)
-        return Sign(Class.CONSUMER, f"takes work from a queue: {consumes}", action, answers, required=True)
-    said = seen.settings or seen.speaks or seen.maybe
-    note = f"{said}: where it takes work that blue's takes as well, say `hold`"
+        does = "starts work by its own clock" if consumes.startswith(CLOCK) else "takes work from a queue"
+        return Sign(Class.CONSUMER, f"{does}: {consumes}", action, answers, required=True)
+    said = seen.settings or seen.speaks or seen.maybe or seen.named
+    note = f"{said}: {MAY_TAKE}"
     answers = STOPPED if obj["kind"] in SCALED else LEFT_OUT
     return Sign(Class.PLAIN, "", Action.COPY, answers, notes=(note,))
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """In words, "" where there is none. `consumes`: that it takes work; `settings`: that its variables or files are a
-    consumer's; `speaks`: that it has a queue's address; `maybe`: that it is called a worker and has a database.
+    """In words, "" where there is none. `consumes`: that it takes work; `named`: that it is called so, and perhaps has a
+    queue's address; `redis`: that it is called so and has Redis; `settings`: that its variables or files are a consumer's;
+    `speaks`: that it has a queue's address; `maybe`: that it is called a worker and has a database.
     """
 
     consumes: str = ""
+    named: str = ""
+    redis: str = ""
     settings: str = ""
     speaks: str = ""
     maybe: str = ""
@@ -234,6 +297,8 @@ class Evidence:
     def then(self, other: Evidence) -> Evidence:
         return Evidence(
             self.consumes or other.consumes,
+            self.named or other.named,
+            self.redis or other.redis,
             self.settings or other.settings,
             self.speaks or other.speaks,
             self.maybe or other.maybe,
@@ -250,8 +315,11 @@ def evidence(run: Running, known: Known) -> Evidence:
     for container in run.containers:
         seen = seen.then(_of_container(container, run, known))
     if not seen.consumes and not seen.settings and not any(BROKERS.search(c.image) for c in run.containers):
+        ships = [_ships(container, run, known) for container in run.containers]
         for text in mounted_settings(run, known):
-            if found := CONSUMING_TEXT.search(text):
+            if any(ships) and (kind := next(_queue_inputs(text), "")):
+                return seen.then(Evidence(settings=f"a file that it mounts has an input of {kind}"))
+            if not all(ships) and (found := CONSUMING_TEXT.search(text)):
                 return seen.then(Evidence(settings=f"a file that it mounts says {found[0].strip()[:40]!r}"))
     return seen
 
@@ -260,6 +328,9 @@ def _of_container(container: Container, run: Running, known: Known) -> Evidence:
     line = container.line
     for what, expression in COMMANDS if line else ():
         if expression.search(line):
+            return Evidence(consumes=f"it runs {what}")
+    for what, expression in IMAGES:
+        if expression.search(container.image):
             return Evidence(consumes=f"it runs {what}")
     if BROKERS.search(container.image):
         return NONE
@@ -271,19 +342,52 @@ def _of_container(container: Container, run: Running, known: Known) -> Evidence:
         speaks = f"its argument {found[0].strip()} is of a queue"
     if found := OPTIONS.search(line) or (OPTIONS_BESIDE.search(line) if speaks else None):
         return Evidence(consumes=f"its option {found[0].strip()} is a consumer's", speaks=speaks)
-    worker = _named(container, run, WORKER)
-    if called := _named(container, run, QUEUE_WORKER):
-        return Evidence(consumes=f"it is called {called}", speaks=speaks)
-    if worker and speaks:
-        return Evidence(consumes=f"it is called {worker}, and {speaks}", speaks=speaks)
+    of_settings = next((f"its variable {v.name} is a consumer's" for v in settings if _consumers(v, bool(speaks))), "")
+    if _ships(container, run, known):  # its addresses are those of outputs, unless an input says otherwise
+        return Evidence(settings=of_settings, maybe=f"it ships records, and {speaks}" if speaks else "")
+    seen = Evidence(settings=of_settings, speaks=speaks)
+    if called := _called(container, run, QUEUE_WORKER):
+        return replace(seen, named=f"it is called {called}")
+    worker = _called(container, run, WORKER)
+    if speaks and (called := worker or _called(container, run, PROCESSOR)):
+        return replace(seen, named=f"it is called {called}, and {speaks}")
     if worker and any(REDIS.search(v.name.upper()) or REDIS_VALUE.match(v.value) for v in settings):
-        return Evidence(consumes=f"it is called {worker}, and it speaks to Redis")
-    for each in settings:
-        upper = each.name.upper()
-        if GROUPS.search(upper) or CONSUMING_VALUES.match(each.value) or (speaks and GROUP_ID.search(upper)):
-            return Evidence(settings=f"its variable {each.name} is a consumer's", speaks=speaks)
+        if runs := _first(names_run(container), WORKER):
+            return replace(seen, named=f"it runs {runs}, and it speaks to Redis")
+        return replace(seen, redis=f"it is called {worker}, and it speaks to Redis")
     database = worker and any(DATABASE.search(v.name.upper()) for v in settings)
-    return Evidence(speaks=speaks, maybe=f"it is called {worker} and has a database" if database else "")
+    return replace(seen, maybe=f"it is called {worker} and has a database" if database else "")
+
+
+def _consumers(variable: Variable, speaks: bool) -> bool:
+    upper = variable.name.upper()
+    return bool(GROUPS.search(upper) or CONSUMING_VALUES.match(variable.value) or (speaks and GROUP_ID.search(upper)))
+
+
+def _ships(container: Container, run: Running, known: Known) -> bool:
+    """Whether it is a shipper of logs or metrics. `vector` is a word of many meanings: its file tells."""
+    if SHIPPERS.search(container.image):
+        return True
+    named = container.image.rpartition("/")[2] == "vector"
+    return named and any("sinks" in text for text in mounted_settings(run, known))
+
+
+def _queue_inputs(text: str) -> Iterator[str]:
+    """Inputs of queues that the file of a shipper has."""
+    for found in INPUTS.finditer(text):
+        part = next(each for each in found.groups() if each is not None)
+        yield from (each["name"] for each in QUEUE_INPUT.finditer(part))
+    inside: int | None = None
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        indent = len(line) - len(line.lstrip(" "))
+        if inside is not None and (indent > inside or (indent == inside and line.lstrip().startswith("- "))):
+            if each := QUEUE_INPUT.match(line):
+                yield each["name"]
+            continue
+        header = INPUT_SECTION.match(line)
+        inside = len(header["indent"]) if header else None
 
 
 def _means_nothing(variable: Variable) -> bool:
@@ -295,8 +399,8 @@ def _speaks(variable: Variable) -> bool:
     return bool(SPEAKS_NAME.search(variable.name.upper()) or SPEAKS_VALUE.search(variable.value))
 
 
-def _named(container: Container, run: Running, expression: re.Pattern[str]) -> str:
-    """Which of its names, or of the words of its command, matches."""
+def _called(container: Container, run: Running, expression: re.Pattern[str]) -> str:
+    """Which of its names, or of what its command runs, matches; a name that ends with a server's word is one."""
     labels = run.labels
     called = (
         str(run.obj["metadata"]["name"]),
@@ -305,12 +409,16 @@ def _named(container: Container, run: Running, expression: re.Pattern[str]) -> s
         str(labels.get("app.kubernetes.io/component", "")),
         str(labels.get("app", "")),
     )
-    words = (word[:40] for word in container.words if not word.startswith("-"))
-    return next((name for name in (*called, *container.programs, *words) if expression.search(name)), "")
+    names = (*called, *names_run(container))
+    return _first((name for name in names if not SAYS_WEB.search(name)), expression)
+
+
+def _first(names: Iterable[str], expression: re.Pattern[str]) -> str:
+    return next((name for name in names if expression.search(name)), "")
 
 
 def _is_web(run: Running) -> bool:
-    return any(WEB.search(container.line) for container in run.containers)
+    return any(WEB.search(container.line) or WEB_IMAGE.search(container.image) for container in run.containers)
 
 
 # -- who calls it, who scales it ---------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +127,43 @@ def _programs(words: tuple[str, ...]) -> Iterator[str]:
 
 def _base(path: str) -> str:
     return path.rpartition("/")[2]
+
+
+# Options whose value is what runs: `python -m shop.worker`, `java -jar worker.jar`
+_RUNS_ITS_VALUE = frozenset({"-m", "-jar", "--"})
+# `--mode worker`, `--role=consumer`: so a program of several parts is told which to be
+_WHICH_PART = re.compile(r"^--?(?:mode|role|component|process(?:-type)?|type|target|profile|run)(?:=(?P<part>.+))?$")
+_FILE = re.compile(r"\.(?:[cm]?js|ts|py|rb|php|jar|sh|pl|dll|exs?)$")
+_SAYS = frozenset({"echo", "printf", "#"})  # whose words are for people
+_SPLIT = re.compile(r"[;&|(){}`\n]+")
+
+
+def names_run(container: Container) -> Iterator[str]:
+    """Of its command the words that name what runs: programs, files, subcommands. No option, no option's value (but a
+    file that runs after an option without one: `node --inspect dist/worker.js`), and of a script each command's words.
+    """
+    for word in container.words:
+        if _is_script(word):
+            for command in _SPLIT.split(word):
+                words = command.split()
+                yield from _named_in(words) if words and words[0] not in _SAYS else ()
+    yield from _named_in([word for word in container.words if not _is_script(word)])
+
+
+def _is_script(word: str) -> bool:
+    return any(each in word for each in " \n;")
+
+
+def _named_in(words: Iterable[str]) -> Iterator[str]:
+    before = ""
+    for word in words:
+        runs = before in _RUNS_ITS_VALUE or _WHICH_PART.match(before)
+        value = before.startswith("-") and "=" not in before and not runs
+        if (which := _WHICH_PART.match(word)) and which["part"]:
+            yield which["part"]
+        if not word.startswith(("-", "$")) and "=" not in word and (not value or _FILE.search(word)):
+            yield word.strip("'\"")
+        before = word
 
 
 # -- variables ---------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
 ROLE_OF_TEMPLATE = "iam.amazonaws.com/role"  # kiam and kube2iam
 LEADER_ANNOTATION = "control-plane.alpha.kubernetes.io/leader"  # elections before there were Leases
 IN_POD = frozenset({"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ACCESS_KEY_ID"})
+OF_A_TEMPLATE = "AWS_ACCESS_KEY_ID"  # a key is its template's own: no webhook puts one into the pods of an account
 VOLUMES_IN_POD = frozenset({"eks-pod-identity-token", "aws-iam-token"})
 HOST = 63  # a pod's host name is its name, cut here
 NODES = "kube-node-lease"
@@ -41,7 +42,7 @@ def aws_role(run: Running, blue: View) -> str:
         return f"AWS role {arn}"
     if arn := run.annotations.get(ROLE_OF_TEMPLATE):
         return f"AWS role {arn}"
-    if _shows_credentials(run.pod) or blue.once(_accounts_with_credentials).get(run.account):
+    if _shows_credentials(run.pod) or run.account in blue.once(_accounts_with_credentials):
         return "credentials of AWS"
     return ""
 
@@ -62,21 +63,43 @@ def _roles_of_accounts(view: View) -> dict[tuple[str, str], str]:
     return found
 
 
-def _shows_credentials(pod: Mapping[str, Any]) -> bool:
-    if any(volume.get("name") in VOLUMES_IN_POD for volume in pod.get("volumes") or ()):
-        return True
+def _shows_credentials(pod: Mapping[str, Any]) -> frozenset[str]:
+    """The variables and volumes of a pod, or a template, by which it acts on AWS."""
+    volumes = {str(volume.get("name")) for volume in pod.get("volumes") or ()} & VOLUMES_IN_POD
     containers = pod.get("containers") or ()
-    return any(each.get("name") in IN_POD for container in containers for each in container.get("env") or ())
+    return frozenset(volumes | {str(e.get("name")) for c in containers for e in c.get("env") or ()} & IN_POD)
 
 
-def _accounts_with_credentials(view: View) -> dict[tuple[str, str], bool]:
-    """Of the pods that were read whole: the accounts into whose pods credentials were put."""
-    found = {}
-    for pod in view.of("pods"):
+def _accounts_with_credentials(view: View) -> frozenset[tuple[str, str]]:
+    """The accounts into whose pods credentials were put: those that a pod has and its template has not. Of the pods of
+    `decisive` alone, whatever else was read whole.
+    """
+    found = set()
+    for pod in decisive(view):
         spec = pod.get("spec")
-        if spec and _shows_credentials(spec):
+        if not spec or not (shown := _shows_credentials(spec) - {OF_A_TEMPLATE}):
+            continue
+        template = view.once(_templates).get(_workload_of(view, pod), {})
+        if shown - _shows_credentials(template):
             account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-            found[pod["metadata"].get("namespace", ""), account] = True
+            found.add((pod["metadata"].get("namespace", ""), account))
+    return frozenset(found)
+
+
+def decisive(view: View) -> Iterator[Object]:
+    """Pods whose content decides something: those of nobody, and those that lead. `replicate` reads no others whole, so
+    nothing may be told from others where they were read.
+    """
+    yield from (pod for pod in view.of(kinds.POD.name) if _controller(pod) is None)
+    yield from holders(view)
+
+
+def _templates(view: View) -> dict[Workload, Mapping[str, Any]]:
+    found = {}
+    for resource in (kinds.DEPLOYMENT, kinds.STATEFUL_SET, kinds.DAEMON_SET):
+        for obj in view.of(resource.name):
+            template = (obj.get("spec") or {}).get("template") or {}
+            found[resource.kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]] = template.get("spec") or {}
     return found
 
 
@@ -117,10 +140,10 @@ def lease_of(run: Running, view: View) -> str:
         return lease
     for lease_obj in found.others.get(run.namespace, ()):
         name = lease_obj["metadata"]["name"]
-        named = {meta["name"], run.labels.get("app.kubernetes.io/name"), run.labels.get("app")} - {None, ""}
+        named = (str(meta["name"]), run.labels.get("app.kubernetes.io/name", ""), run.labels.get("app", ""))
         host = str((lease_obj.get("spec") or {}).get("holderIdentity") or "").partition("_")[0]
         on_node = bool(run.pod.get("hostNetwork")) and host in view.once(_nodes)
-        if on_node or any(each in name or name in each for each in named if each) or _names_lease(run, name):
+        if on_node or any(_same_name(each, name) for each in named) or _names_lease(run, name):
             return kinds.name_of(lease_obj)
     return ""
 
@@ -145,6 +168,19 @@ def _elections(view: View) -> Iterator[tuple[Object, str]]:
                     yield obj, str(json.loads(text).get("holderIdentity") or "")
                 except (ValueError, AttributeError):
                     continue
+
+
+def _same_name(workload: str, lease: str) -> bool:
+    """Whether one bears the other's name, by whole parts: `cert-manager` and `cert-manager-controller`, `x` and
+    `x.example.com`; within a lease's name only a name of several parts (`corp-shop-operator-lock`).
+    """
+    mine, its = ([part for part in _PARTS.split(name.lower()) if part] for name in (workload, lease))
+    if not mine or not its:
+        return False
+    fewer = min(len(mine), len(its))
+    if mine[:fewer] == its[:fewer]:
+        return True
+    return len(mine) > 1 and any(its[at : at + len(mine)] == mine for at in range(1, len(its)))
 
 
 def _pods_by_host(view: View) -> dict[str, list[Object]]:
@@ -204,8 +240,9 @@ def _nodes(view: View) -> frozenset[str]:
 
 def _names_lease(run: Running, lease: str) -> bool:
     """Whether its arguments or literal variables name this lease."""
+    whole = re.compile(rf"(?<![\w.-]){re.escape(lease)}(?![\w.-])")
     return any(
-        lease in container.line or any(str(each.get("value") or "") == lease for each in container.spec.get("env") or ())
+        whole.search(container.line) or any(str(each.get("value") or "") == lease for each in container.spec.get("env") or ())
         for container in run.containers
     )
 

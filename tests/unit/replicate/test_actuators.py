@@ -82,7 +82,17 @@ IMAGES = [
     "registry.k8s.io/kops/dns-controller:1.33.0",
     "us-docker.pkg.dev/spotit-today/container-labs/spotinst-kubernetes-controller:2.0",
     "registry.gitlab.com/gitlab-org/cluster-integration/gitlab-agent/agentk:v18.2",
+    "atlassian/escalator:1.13",
+    "harbor.corp/mirror/docker.io-jenkins-jenkins:2.516",
+    "keelhq/keel:0.20",
+    "drone/drone:2",
+    "concourse/concourse:7.13",
+    "public.ecr.aws/gravitational/teleport-distroless:18",
 ]
+
+
+# The last part of their path is a word that a shop may use for its own
+ORDINARY = ["jenkins", "drone", "atlantis", "keel", "concourse", "teleport", "renovate", "escalator"]
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -107,6 +117,31 @@ def test_an_actuator_is_told_by_its_image_whatever_registry_tag_or_digest(image:
         {"command": ["./bin/controller"], "args": ["--aws-region", "$(AWS_REGION)"], "env": {"ACK_WATCH_NAMESPACE": ""}},
         {"image": "corp/controller:1", "env": {"KARPENTER_SERVICE": "karpenter", "CLUSTER_NAME": "plum"}},
         {"args": ["tunnel", "run"], "env": [{"name": "TUNNEL_TOKEN", "valueFrom": {"secretKeyRef": {"name": "t"}}}]},
+        {
+            "args": ["--source=service", "--source=ingress", "--provider=aws", "--policy=sync", "--registry=noop"],
+            "image": "corp/x@sha256:01",
+        },
+        {"args": ["--cloud-provider=aws", "--nodes=1:10:plum-ng", "--expander=least-waste"], "image": "corp/scaler:1"},
+        {"args": ["--cloud-provider=aws", "--expander=least-waste"], "image": "corp/scaler:1"},
+        {
+            "args": ["--aws-region", "eu-central-1", "--watch-namespace", "", "--deletion-policy", "delete"],
+            "image": "corp/c@sha256:01",
+        },
+        {"args": ["--cluster-name=plum", "--ingress-class=alb"], "image": "corp/lb@sha256:01"},
+        {"args": ["--nodegroups=/opt/conf/nodegroups.yaml", "--cloud-provider=aws"], "image": "corp/e@sha256:01"},
+        {"command": ["consul-k8s-control-plane", "sync-catalog"], "image": "hashicorp/consul-k8s-control-plane:1"},
+        {"command": ["/bin/sh", "-ec", "exec consul-k8s-control-plane sync-catalog \\\n -log-level=info"], "image": "corp/c:1"},
+        {"args": ["-config.file=/etc/loki/config.yaml", "-target=compactor"], "image": "grafana/loki:3"},
+        {"args": ["-config.file=/etc/loki/config.yaml", "-target=backend"], "image": "grafana/loki:3"},
+        {"args": ["-target=compactor", "-config.file=/etc/mimir/mimir.yaml"], "image": "corp/mirror@sha256:01"},
+        {"args": ["compact", "--wait", "--objstore.config-file=/etc/a.yaml"], "image": "quay.io/thanos/thanos:v0.39"},
+        {"args": ["compact", "--wait", "--objstore.config=$(A)"], "image": "corp/m@sha256:01"},
+        {"args": ["--aws-verify-target-group"], "image": "quay.io/argoproj/argo-rollouts:v1.8"},
+        {"image": "corp/shop/jenkins:1", "volumeMounts": [{"name": "home", "mountPath": "/var/jenkins_home"}]},
+        {"image": "corp/mirror/drone:2", "env": {"DRONE_SERVER_HOST": "a"}},
+        {"image": "corp/mirror/atlantis:2", "args": ["server", "--repo-allowlist=github.com/a/*"]},
+        {"image": "corp/mirror/keel:1", "env": {"HELM_PROVIDER": "1"}},
+        {"image": "corp/mirror/concourse:1", "env": {"CONCOURSE_EXTERNAL_URL": "a"}},
         {"env": {"QUEUE_URL": "https://sqs.x"}, "image": "public.ecr.aws/aws-ec2/aws-node-termination-handler"},
     ],
     ids=lambda given: " ".join(str(v) for v in given.values())[:60],
@@ -136,6 +171,16 @@ def test_an_actuator_is_told_by_its_command_arguments_and_variables(given: dict[
         {"image": "ghcr.io/kubereboot/kured:1.19"},
         {"image": "registry.k8s.io/descheduler/descheduler:v0.33.0"},
         {"image": "stefanprodan/podinfo:6.9", "command": ["./podinfo", "--port=9898", "--level=info"]},
+        *({"image": f"registry.corp/shop/{word}:1", "env": {"LOG_LEVEL": "info"}} for word in ORDINARY),
+        {"args": ["--source=orders", "--provider=stripe"]},
+        {"args": ["--source=service"]},
+        {"args": ["--cloud-provider=aws"]},
+        {"args": ["--aws-region", "eu-central-1"]},
+        {"args": ["-target=querier", "-config.file=/etc/loki/config.yaml"], "image": "grafana/loki:3"},
+        {"args": ["-target=backend"]},
+        {"args": ["query", "--store=a:10901"], "image": "quay.io/thanos/thanos:v0.39"},
+        {"command": ["consul-k8s-control-plane", "inject-connect"], "image": "hashicorp/consul-k8s-control-plane:1"},
+        {"args": ["--loglevel=info"], "image": "quay.io/argoproj/argo-rollouts:v1.8"},
         {"image": "corp/dns-check:1", "args": ["--target", "external-dns"]},
         {"pod": {"initContainers": [{"name": "tool", "image": "velero/velero:v1.16.1", "command": ["cp", "a", "b"]}]}},
     ],
@@ -176,6 +221,25 @@ def test_cert_manager_acts_where_an_issuer_proves_names_in_dns() -> None:
     assert not acts(obj, issuer)
     solvers.append({"dns01": {"route53": {"region": "eu-central-1"}}})
     assert acts(obj, issuer)
+
+
+def test_a_second_sign_of_an_ordinary_word_may_come_from_a_config_map_or_a_secret() -> None:
+    settings = one("ConfigMap", "s", data={"DRONE_SERVER_HOST": "a"})
+    secret = one("Secret", "s", data={"DRONE_GITHUB_CLIENT_ID": "YQ=="})
+    for kind, obj in (("configMapRef", settings), ("secretRef", secret)):
+        assert acts(workload("corp/mirror/drone:2", envFrom=[{kind: {"name": "s"}}]), obj)
+        assert not acts(workload("corp/shop/keel:2", envFrom=[{kind: {"name": "s"}}]), obj)
+
+
+@pytest.mark.parametrize("args", [[], ["-target=all"]])
+@pytest.mark.parametrize("image", ["grafana/loki:3", "grafana/tempo:2", "mirror.corp/mimir:2"])
+def test_what_compacts_as_a_whole_acts_where_its_data_is_in_a_bucket(image: str, args: list[str]) -> None:
+    pod = {"volumes": [{"name": "c", "configMap": {"name": "c"}}]}
+    bucket = one("ConfigMap", "c", data={"config.yaml": "storage:\n  s3:\n    bucketnames: logs\n"})
+    disk = one("ConfigMap", "c", data={"config.yaml": "storage:\n  filesystem:\n    directory: /var/loki\n"})
+    assert acts(workload(image, args=args, pod=pod), bucket)
+    assert not acts(workload(image, args=args, pod=pod), disk)
+    assert not acts(workload(image, args=["-target=read"], pod=pod), bucket)
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Rollout"])
@@ -238,6 +302,7 @@ def test_every_row_of_the_catalogue_says_why_and_how_it_is_told() -> None:
     for row in CATALOGUE:
         assert len(row.reason) > 15, row.name
         assert row.images or row.programs or row.flags or row.env or row.groups, row.name
+        assert bool(row.common) == bool(row.second), row.name
 
 
 # -- role and lease ----------------------------------------------------------------------------------------------------
@@ -328,6 +393,54 @@ def test_a_lease_that_no_pod_holds_is_taken_for_its_workloads(lock: dict[str, An
 
 def test_a_lease_of_nobody_there_is_not_everybodys() -> None:
     assert not acts(CONTROLLER, ACCOUNT, lease("gone-1_2f", name="other"), *deployment_pod())
+
+
+KEY = [{"name": "AWS_ACCESS_KEY_ID", "value": "a"}]
+TOKEN = [{"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/var/run/token"}]
+
+
+@pytest.mark.parametrize("env", [KEY, TOKEN], ids=["a key", "a token that its template names"])
+@pytest.mark.parametrize("leads", ["y", "z"], ids=["its pod leads", "its pod does not lead"])
+def test_credentials_of_one_template_are_not_those_of_its_account(env: list[dict[str, str]], leads: str) -> None:
+    """`verdicts` asserts that preflight, which reads all pods, asks for no more."""
+    one_with, other = workload(name="y", env=env), workload(name="z")
+    pods = [*deployment_pod("y", containers=[{"name": "main", "env": env}]), *deployment_pod("z")]
+    locks = [lease("z-5d9c7-abcde", name="a"), lease(f"{leads}-5d9c7-abcde", name="b")]
+    found = verdicts([one_with, other, *pods, *locks])
+    assert found["Deployment platform/z"].cls is Class.PLAIN
+    assert found["Deployment platform/y"].cls is (Class.ACTUATOR if leads == "y" else Class.PLAIN)
+
+
+def test_credentials_that_show_only_in_a_pod_that_does_not_lead_are_seen_by_neither_of_two_commands() -> None:
+    put = [{"name": "main", "env": [{"name": "AWS_ROLE_ARN", "value": "arn"}]}]
+    blue = [workload(name="y"), workload(), *deployment_pod("y", containers=put), *deployment_pod(), lease("x-5d9c7-abcde")]
+    assert verdicts(blue)[NAME].cls is Class.PLAIN
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "same"),
+    [
+        ("r", "lw-leader", False),
+        ("lead", "lw-leader", False),
+        ("leader", "lw-leader", False),
+        ("controller", "shop-controller", False),
+        ("shop", "shopping-leader", False),
+        ("shop-operator-of-people", "operator", False),
+        ("shop", "shop-leader", True),
+        ("shop-operator", "shop.example.com", False),
+        ("shop-operator", "corp.shop-operator.lock", True),
+        ("cert-manager-controller", "cert-manager", True),
+    ],
+)
+def test_a_lease_bears_a_workloads_name_by_whole_parts(name: str, of: str, same: bool) -> None:
+    obj = workload(labels={"app": name}, pod={"serviceAccountName": "acts"})
+    assert acts(obj, ACCOUNT, lease("2f0c1a4e", name=of)) is same
+
+
+def test_a_lease_is_named_in_arguments_as_a_whole() -> None:
+    obj = workload(args=["--leader-election-id=lock", "--listen=a-lw"], pod={"serviceAccountName": "acts"})
+    assert acts(obj, ACCOUNT, lease("2f0c1a4e", name="lock"))
+    assert not acts(obj, ACCOUNT, lease("2f0c1a4e", name="lw"))
 
 
 def test_an_election_by_an_annotation_counts_as_a_lease() -> None:

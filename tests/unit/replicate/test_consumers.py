@@ -251,6 +251,151 @@ def test_a_worker_with_a_database_comes_along_and_is_told() -> None:
     assert verdicts([workload(env={"DATABASE_URL": "postgres://db/shop"})])[NAME].notes == ()
 
 
+REDIS = {"REDIS_URL": "redis://redis:6379/0"}
+GUNICORN = ["/bin/sh", "-c", "gunicorn --bind 0.0.0.0:8000 --workers 3 --worker-class gthread shop.wsgi"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"command": ["gunicorn", "app:app", "--worker-class", "uvicorn.workers.UvicornWorker"], "env": REDIS},
+        {"args": ["-k", "uvicorn.workers.UvicornWorker"], "envFrom": [{"secretRef": {"name": "s"}}]},
+        {"command": GUNICORN, "env": {"CELERY_BROKER_URL": "redis://redis:6379/0"}},
+        {"command": GUNICORN, "env": {**REDIS, "SQS_QUEUE_URL": SQS}, "container": "sqs-consumer"},
+        {"container": "websocket-listener", "env": {"REDIS_HOST": "redis"}},
+        {"container": "service-worker-web", "image": "corp/nginx:1", "env": {"REDIS_HOST": "redis"}},
+        {"container": "my-web-consumer-portal", "env": {"SQS_QUEUE_URL": SQS}},
+        {"container": "sqs-worker-ui", "env": {"SQS_QUEUE_URL": SQS}},
+        {"command": ["sh", "-c", "echo 'no worker here'; exec node server.js"], "env": REDIS},
+    ],
+    ids=lambda given: " ".join(str(v) for v in given.values())[:70],
+)
+def test_a_web_application_behind_a_service_is_no_consumer_by_mere_words(given: dict[str, Any]) -> None:
+    secret = one("Secret", "s", data={"REDIS_URL": "cmVkaXM="})
+    assert not takes(workload(**given), SERVICE, secret)
+
+
+@pytest.mark.parametrize("words", [{"command": GUNICORN}, {"args": ["-k", "uvicorn.workers.UvicornWorker"]}])
+def test_an_options_value_is_no_name_with_a_service_or_without(words: dict[str, Any]) -> None:
+    assert not takes(workload(env=REDIS, **words))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["node", "--enable-source-maps", "dist/worker.js"],
+        ["sh", "-c", "cd /app && exec node dist/worker.js --port 80"],
+        ["python", "-m", "shop.worker"],
+        ["java", "-jar", "/app/worker.jar"],
+        ["/app/orders", "worker"],
+        ["/app/orders", "--mode", "worker"],
+        ["sh", "-c", "node dist/main.js --role=worker"],
+    ],
+    ids=" ".join,
+)
+def test_what_a_command_runs_is_a_name_wherever_it_stands(command: list[str]) -> None:
+    assert takes(workload(env=REDIS, command=command), SERVICE)
+
+
+def test_redis_and_a_name_ask_where_nobody_calls_it_and_are_told_where_a_service_leads_to_it() -> None:
+    obj = workload(env={"REDIS_HOST": "redis"}, container="order-listener")
+    assert takes(obj)
+    assert not takes(obj, SERVICE)
+    assert ["Redis" in note for note in verdicts([obj, SERVICE])[NAME].notes] == [True]
+
+
+@pytest.mark.parametrize("name", ["order-processor", "event-handler", "orderProcessor", "order-worker-prod"])
+def test_a_name_that_says_processing_and_a_queues_address_ask_even_behind_a_service(name: str) -> None:
+    settings = one("ConfigMap", "settings", data={"SQS_QUEUE_URL": SQS})
+    obj = workload(container=name, envFrom=[{"configMapRef": {"name": "settings"}}])
+    assert takes(obj, settings, SERVICE)
+    assert not takes(workload(container=name, env={"LOG_LEVEL": "info"}), SERVICE)
+    assert not takes(workload(container=f"{name}-api", env={"SQS_QUEUE_URL": SQS}), SERVICE)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "php artisan schedule:work",
+        "while true; do php artisan schedule:run; sleep 60; done",
+        "airflow scheduler",
+        "airflow triggerer",
+        "supercronic /etc/crontab",
+        "/usr/sbin/crond -f -l 8",
+        "cron -f",
+        "bundle exec clockwork config/clock.rb",
+    ],
+)
+def test_what_starts_work_by_its_own_clock_asks(command: str) -> None:
+    assert takes(workload(command=["sh", "-c", command]), SERVICE)
+    assert "by its own clock" in verdicts([workload(command=["sh", "-c", command])])[NAME].reason
+    assert not takes(workload(command=["node", "crond-ui.js"], args=["/etc/supercronic.d"]))
+
+
+@pytest.mark.parametrize(
+    "image", ["quay.io/debezium/server:3.0", "mirror.corp/debezium-server", "confluentinc/cp-kafka-connect:7.9"]
+)
+def test_a_program_that_always_takes_is_told_by_its_image(image: str) -> None:
+    assert takes(workload(image), SERVICE)
+
+
+def test_what_may_take_work_is_a_warning_until_somebody_answers() -> None:
+    obj = workload(env={"DATABASE_URL": "postgres://db/shop"}, command=["node", "dist/worker.js"])
+    (found,) = [f for f in findings([obj]) if f.code == "BG505"]
+    assert (found.severity, found.object) == ("warning", NAME)
+    assert f"{NAME}: hold" in found.remedy
+    assert [f for f in findings([obj], answers={NAME: "start"}) if f.code == "BG505"] == []
+
+
+# -- shippers of logs --------------------------------------------------------------------------------------------------
+
+SHIPPERS = [
+    (
+        "fluent/fluent-bit:4.0",
+        "[INPUT]\n    Name tail\n    Path /var/log/*\n[OUTPUT]\n    Name kafka\n    Brokers kafka:9092\n",
+        "[INPUT]\n    Name kafka\n    Brokers kafka:9092\n[OUTPUT]\n    Name es\n",
+    ),
+    (
+        "fluent/fluent-bit:4.0",
+        "pipeline:\n  inputs:\n    - name: tail\n  outputs:\n    - name: kafka\n      group_id: a\n",
+        "pipeline:\n  inputs:\n    - name: kafka\n      brokers: kafka:9092\n  outputs:\n    - name: es\n",
+    ),
+    (
+        "fluent/fluentd-kubernetes-daemonset:v1",
+        "<source>\n  @type tail\n</source>\n<match **>\n  @type kafka2\n  brokers kafka:9092\n</match>\n",
+        "<source>\n  @type kafka_group\n  brokers kafka:9092\n</source>\n<match **>\n  @type elasticsearch\n</match>\n",
+    ),
+    (
+        "docker.elastic.co/logstash/logstash:9.0.0",
+        "input {\n  beats { port => 5044 }\n}\noutput {\n  kafka { topic_id => 'a' }\n}\n",
+        "input {\n  kafka { topics => ['a'] }\n}\noutput {\n  elasticsearch { }\n}\n",
+    ),
+    (
+        "timberio/vector:0.49",
+        "sources:\n  logs:\n    type: kubernetes_logs\nsinks:\n  out:\n    type: kafka\n    inputs:\n      - logs\n",
+        "sources:\n  logs:\n    type: kafka\n    group_id: a\nsinks:\n  out:\n    type: console\n",
+    ),
+    (
+        "mirror.corp/vector:0.49",
+        "[sources.logs]\ntype = 'kubernetes_logs'\n[sinks.out]\ntype = 'kafka'\n",
+        "[sources.logs]\ntype = 'kafka'\n[sinks.out]\ntype = 'console'\n",
+    ),
+    (
+        "otel/opentelemetry-collector-contrib:0.130",
+        "receivers:\n  otlp:\n    protocols: {}\nexporters:\n  kafka:\n    brokers: [kafka:9092]\n",
+        "receivers:\n  kafka:\n    brokers: [kafka:9092]\nexporters:\n  otlp: {}\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("image", "produces", "consumes"), SHIPPERS)
+def test_a_shipper_of_logs_consumes_by_an_input_alone(image: str, produces: str, consumes: str) -> None:
+    obj = workload(image, env={"KAFKA_BROKERS": "kafka:9092"}, pod={"volumes": [{"name": "c", "configMap": {"name": "c"}}]})
+    assert not takes(obj, one("ConfigMap", "c", data={"file": produces}))
+    assert takes(obj, one("ConfigMap", "c", data={"file": consumes}))
+    assert takes(obj, one("ConfigMap", "c", data={"file": consumes}), SERVICE)
+
+
 def test_daemon_sets_and_pods_that_consume_are_left_out() -> None:
     for kind in ("DaemonSet", "Pod"):
         obj = workload(kind=kind, command=["celery", "worker"])
