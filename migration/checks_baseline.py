@@ -10,10 +10,11 @@ from migration import kinds
 from migration.findings import DOCS, finding, full_name, spec_of
 from migration.kinds import Object, Resource
 from migration.model import Finding, Severity
-from migration.replicate import baseline, judge, mesh
+from migration.replicate import baseline, judge, mesh, releases
 from migration.replicate.classes import WRITTEN, Class, Verdict
 from migration.replicate.compare import compare
 from migration.replicate.known import Known
+from migration.replicate.releases import Release
 from migration.replicate.transform import for_green
 
 GREENS = frozenset({"poddisruptionbudgets.policy", "networkpolicies.networking.k8s.io", *baseline.COMPARED})
@@ -94,23 +95,31 @@ def _defined(known: Known, resource: Resource) -> bool:
 
 
 def left_behind(known: Known) -> Iterator[Finding]:
-    """What people put into kube-system and its like, which green has not or has otherwise."""
+    """What stays in kube-system and its like: what green has otherwise, and releases that it has not. What only blue has
+    and a person put there is asked about by replicate.
+    """
     if known.green is None:
         return
     found: dict[str, list[str]] = defaultdict(list)
+    lacking: set[Release] = set()
     for resource, obj, verdict in known.once(_judged):
         namespace = obj["metadata"]["namespace"]
-        if namespace == mesh.MESH_NAMESPACE or verdict.cls is not Class.BASELINE or not _peoples(obj, resource, known):
+        if namespace == mesh.MESH_NAMESPACE or verdict.cls is not Class.BASELINE or obj["metadata"].get("deletionTimestamp"):
             continue
+        release = baseline.release_of(obj)
+        if release is not None and release not in known.green.once(releases.all_releases):
+            lacking.add(release)
         there = known.once(_greens, resource.name).get(full_name(obj))
-        if there is None:
-            found[namespace].append(f"{obj['kind']} {obj['metadata']['name']} ({baseline.tool_of(obj)})")
-        elif fields := _told_apart(obj, there):
+        if there is not None and _peoples(obj, resource, known) and (fields := _told_apart(obj, there)):
             found[namespace].append(f"{obj['kind']} {obj['metadata']['name']} (green's differs in {', '.join(fields)})")
     for namespace, names in sorted(found.items()):
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        told = f"{len(names)} objects that somebody put there are not copied: {', '.join(sorted(names)[:MOST_NAMED])}{more}"
-        yield finding("BG105", Severity.WARNING, f"Namespace {namespace}", told, "put on green by hand what it should have")
+        told = f"{len(names)} objects that somebody changed are not copied: {', '.join(sorted(names)[:MOST_NAMED])}{more}"
+        yield finding("BG105", Severity.WARNING, f"Namespace {namespace}", told, "change green's by hand where it should be so")
+    for release in sorted(lacking):
+        named = "/".join(release)
+        told = f"green has no release {named}; what is in namespace {release[0]} belongs to the baseline and is not copied"
+        yield finding("BG105", Severity.WARNING, f"Release {named}", told, "install it on green if it should be there")
 
 
 CLUSTERS_OWN = (
@@ -121,16 +130,9 @@ CLUSTERS_OWN = (
 
 
 def _peoples(obj: Mapping[str, Any], resource: Resource, known: Known) -> bool:
-    if not baseline.by_person(obj, resource, known) or obj.get("type") == "helm.sh/release.v1":
+    if resource.name not in CLUSTERS_OWN or not baseline.by_person(obj, resource, known):
         return False
-    if not baseline.tool_of(obj) and not _changed_by_hand(obj):
-        return False
-    there = full_name(obj) in known.once(_greens, resource.name)
-    return not there or resource.name in CLUSTERS_OWN
-
-
-def _changed_by_hand(obj: Mapping[str, Any]) -> bool:
-    return any(manager.startswith("kubectl") for manager in baseline.managers_of(obj))
+    return baseline.tool_of(obj) is not None
 
 
 def _told_apart(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,8 @@ CODES = {
     Class.RENAMED: "BG104",
     Class.BASELINE_PEOPLES: "BG103",
 }
+# where one answer settles several objects
+TOGETHER = {**CODES, Class.BASELINE_PEOPLES: "BG105"}
 
 
 def of_the_judge(known: Known) -> Found:
@@ -47,5 +49,5 @@ def of_the_judge(known: Known) -> Found:
         said, more = items[0].verdict, f" and {len(items) - 1} more" if len(items) > 1 else ""
         remedy = f"add to `replicate.answers` in migration.yaml: {said.add(name)}"
         evidence = f"{items[0].name}{more}: {said.reason}"
-        yield finding(CODES[said.cls], Severity.BLOCKING, name, evidence, remedy)
+        yield finding(TOGETHER[said.cls], Severity.BLOCKING, name, evidence, remedy)
     judge.refuse_wrong_answers(known, seen)

@@ -35,7 +35,7 @@ DOCS = {
     "BG103": "A person's object in a namespace of the baseline, and green has another by that name.",
     "BG104": "It names something of blue's mesh or network that green has under another name.",
     "BG401": "The claim comes along, its data does not: green makes it a new, empty volume.",
-    "BG105": "Namespaces of the cluster itself are not copied: what somebody put there stays behind.",
+    "BG105": "What somebody put into a namespace of the cluster itself: only a person knows whether green needs it.",
     "BG106": "A Gateway is taken up by the pods that it selects; without them nobody answers.",
     "BG402": "It keeps data on volumes; on green it would begin with empty ones, and its clients there would use them.",
     "BG403": "A volume stands for a disk that can have one owner: two clusters would both attach, or delete, it.",

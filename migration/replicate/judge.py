@@ -150,6 +150,8 @@ def refuse_wrong_answers(known: Known, items: Mapping[str, Verdict]) -> None:
         there, key = items.get(name), f"replicate.answers.{name}"
         if there is None and name in known.once(gitops.questions):
             there = judged(Sign(Class.GITOPS, "what a tool of GitOps claims", answers=gitops.ANSWERS), None)
+        if name in baseline.QUESTIONS:
+            there = judged(Sign(Class.BASELINE_PEOPLES, "what people put into it", answers=gitops.ANSWERS), None)
         if there is None:
             if name.partition(" ")[0] in unread:
                 continue

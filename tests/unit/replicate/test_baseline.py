@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from migration import kinds
-from migration.errors import Forbidden
+from migration.errors import ConfigError, Forbidden, Held
 from migration.kinds import WELL_KNOWN, Resource
 from migration.model import Finding
 from migration.preflight import preflight
@@ -35,10 +35,11 @@ SECRET = Resource("", "v1", "Secret", "secrets", True)
 ACCOUNT = Resource("", "v1", "ServiceAccount", "serviceaccounts", True)
 ROLE = Resource("rbac.authorization.k8s.io", "v1", "Role", "roles", True)
 BINDING = Resource("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", True)
+CRON = Resource("batch", "v1", "CronJob", "cronjobs", True)
 WEBHOOK = Resource("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", False)
 ALL = (
     *WELL_KNOWN.values(), AUTHORIZATION, REQUESTS, PEERS, FILTER, TELEMETRY, WASM, API_GATEWAY, CERTIFICATE, NETWORK_POLICY,
-    SECRET, ACCOUNT, ROLE, BINDING, WEBHOOK,
+    SECRET, ACCOUNT, ROLE, BINDING, WEBHOOK, CRON,
 )  # fmt: skip
 SELECTOR = {"istio": "ingressgateway"}
 Object = dict[str, Any]
@@ -243,7 +244,7 @@ def test_a_secret_of_kube_system_comes_along_where_a_gateway_names_it(name: str,
     proxies = gateway_pods(namespace="kube-system")
     secret = one(SECRET, name, "kube-system")
     assert verdict(secret, gate, proxies).action is Action.COPY
-    assert verdict(secret, proxies).action is Action.LEAVE, "named by nobody"
+    assert verdict(secret, proxies).action is Action.HOLD, "named by nobody"
 
 
 def test_a_certificate_that_a_gateway_of_the_gateway_api_names_comes_along() -> None:
@@ -380,19 +381,127 @@ def test_a_kind_that_green_does_not_serve_blocks_though_its_objects_are_in_istio
 # -- what stays behind -------------------------------------------------------------------------------------------------
 
 
-def test_what_people_put_into_kube_system_is_told_by_name() -> None:
-    by_hand = one(kinds.PDB, "coredns", "kube-system", by="kubectl-client-side-apply", spec={"minAvailable": 1})
-    of_release = one(NETWORK_POLICY, "deny", "kube-system", by="helm", metadata=chart("np-0.1.0", "np", "kube-system"))
+IN_SYSTEM = [
+    one(NETWORK_POLICY, "deny", "kube-system", by="kubectl-client-side-apply", spec={"podSelector": {}}),
+    one(CRON, "ecr-login-refresh", "kube-system", by="kubectl-create", spec={"schedule": "0 * * * *"}),
+    one(kinds.DEPLOYMENT, "corp-audit-proxy", "kube-system", by="terraform", spec=pods("proxy:1", {"app": "p"})),
+]
+ASK = "Namespace kube-system"
+
+
+def judged_in_system(blue: list[Object], green: tuple[Object, ...] = (), **answers: str) -> dict[str, Verdict]:
+    said = Choices(answers={name: Answer(each) for name, each in answers.items()})
+    bundle = exported(*blue, green=green, choices=said)
+    return {item.obj["metadata"]["name"]: item.verdict for item in (*bundle.items, *bundle.left)}
+
+
+def test_what_people_put_into_kube_system_is_asked_once() -> None:
+    found = judged_in_system(IN_SYSTEM)
+    assert {(v.action, v.unanswered, v.add("")) for v in found.values()} == {
+        (Action.HOLD, True, "Namespace kube-system: skip  # or start")
+    }
+    (told,) = [f for f in look(IN_SYSTEM, []) if f.code == "BG105"]
+    assert (told.severity, told.object) == ("blocking", ASK)
+    assert "Namespace kube-system: skip  # or start" in told.remedy
+    for name in ("NetworkPolicy deny (kubectl", "CronJob ecr-login-refresh", "Deployment corp-audit-proxy (terraform)"):
+        assert name in told.evidence
+    _, done = replicated(IN_SYSTEM, FakeApiServer("fern", resources=ALL))
+    assert isinstance(done.verdict(), Held)
+
+
+def test_one_answer_settles_the_namespace_and_an_objects_own_wins() -> None:
+    skipped = judged_in_system(IN_SYSTEM, **{ASK: "skip", "Deployment kube-system/corp-audit-proxy": "start"})
+    assert {name: v.action for name, v in skipped.items()} == {
+        "deny": Action.LEAVE, "ecr-login-refresh": Action.LEAVE, "corp-audit-proxy": Action.COPY,
+    }  # fmt: skip
+    started = judged_in_system(IN_SYSTEM, **{ASK: "start", "NetworkPolicy kube-system/deny": "skip"})
+    assert {name: v.action for name, v in started.items()} == {
+        "deny": Action.LEAVE, "ecr-login-refresh": Action.SUSPEND, "corp-audit-proxy": Action.COPY,
+    }  # fmt: skip
+    assert not [v for v in (*skipped.values(), *started.values()) if v.unanswered]
+    with pytest.raises(ConfigError, match="start"):
+        judged_in_system(IN_SYSTEM, **{ASK: "hold"})
+
+
+def test_what_was_brought_to_kube_system_is_still_asked_for_and_not_written_twice() -> None:
+    green, said = FakeApiServer("fern", resources=ALL), Choices(answers={ASK: Answer.START})
+    assert replicated(IN_SYSTEM, green, said)[1].verdict() is None
+    again, done = replicated(IN_SYSTEM, green, said)
+    assert ({c.action for c in again.changes}, len(again.changes), done.writes) == ({"unchanged"}, 3, 0)
+
+
+APPLIED = {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}
+
+
+def by_two(resource: Resource, name: str, first: str, **rest: Any) -> Object:
+    """Made by `first`, and changed by a person."""
+    obj = one(resource, name, "kube-system", **rest)
+    entries = [{"manager": each, "fieldsV1": {}} for each in (first, "kubectl-edit")]
+    return {**obj, "metadata": {**obj["metadata"], "managedFields": entries}}
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        pytest.param(by_two(kinds.CONFIG_MAP, "coredns", "eks"), id="an add-on's, changed by a person"),
+        pytest.param(by_two(kinds.CONFIG_MAP, "kubelet-config", "kubeadm"), id="kubeadm's, changed by a person"),
+        pytest.param(one(kinds.CONFIG_MAP, "aws-auth", "kube-system", by="kubectl-edit"), id="who may come in"),
+        pytest.param(one(kinds.DEPLOYMENT, "coredns", "kube-system", metadata=APPLIED), id="EKS' DNS without an add-on"),
+        pytest.param(one(kinds.DAEMON_SET, "kindnet", "kube-system", by="kubectl-create"), id="kind's network"),
+        pytest.param(one(kinds.CONFIG_MAP, "kube-root-ca.crt", "kube-public", by="kubectl"), id="the cluster's root"),
+        pytest.param(
+            one(kinds.CONFIG_MAP, "extension-apiserver-authentication", "kube-system", by="kube-apiserver"), id="the server's"
+        ),
+        pytest.param(one(kinds.CONFIG_MAP, "cluster-info", "kube-public", by="kubeadm"), id="how nodes join"),
+        pytest.param(one(ROLE, "eks:addon-manager", "kube-system", metadata=APPLIED), id="a role of EKS"),
+        pytest.param(one(ROLE, "system:a", "kube-system"), id="a reserved role"),
+        pytest.param(one(kinds.SERVICE, "a", "kube-system", by="operator"), id="made by a controller"),
+        pytest.param(one(SECRET, "b", "kube-system", type="bootstrap.kubernetes.io/token"), id="a node's token"),
+        pytest.param(
+            one(kinds.DEPLOYMENT, "metrics-server", "kube-system", by="helm", metadata=chart("m-1.0.0", "m", "kube-system")),
+            id="of a release in the namespace",
+        ),
+        pytest.param(one(CRON, "going", "kube-system", metadata={"deletionTimestamp": "t"}), id="being deleted"),
+    ],
+)
+def test_what_the_cluster_itself_has_in_kube_system_is_not_asked_about(obj: Object) -> None:
+    found = verdict(obj)
+    assert (found.action, found.required) == (Action.LEAVE, False)
+
+
+def test_what_green_has_by_the_same_name_in_kube_system_is_not_asked_about() -> None:
+    theirs = tuple({**obj, "metadata": {**obj["metadata"], "managedFields": []}} for obj in IN_SYSTEM)
+    assert {(v.action, v.required) for v in judged_in_system(IN_SYSTEM, theirs).values()} == {(Action.LEAVE, False)}
+
+
+def test_what_a_release_of_another_namespace_has_in_kube_system_comes_with_it() -> None:
+    rights = one(ROLE, "cert-manager:leaderelection", "kube-system", by="helm", metadata=chart("c-1", "c", "cert-manager"))
+    assert verdict(rights).action is Action.COPY
+
+
+def test_what_argo_cd_deploys_to_kube_system_is_argo_cds() -> None:
+    meta = {**APPLIED, "labels": {"argocd.argoproj.io/instance": "system"}}
+    found = verdict(one(kinds.CONFIG_MAP, "settings", "kube-system", by="argocd-controller", metadata=meta))
+    assert (found.cls, found.asked) == (Class.GITOPS, "Application system")
+
+
+def test_a_release_of_kube_system_that_green_lacks_is_told_by_its_name() -> None:
+    meta = chart("metrics-server-3.12.0", "metrics-server", "kube-system")
+    server = one(kinds.DEPLOYMENT, "metrics-server", "kube-system", by="helm", metadata=meta, spec=pods("m:1", {}))
+    (told,) = [f for f in look([server], []) if f.code == "BG105"]
+    assert (told.severity, told.object) == ("warning", "Release kube-system/metrics-server")
+    assert "green has no release kube-system/metrics-server" in told.evidence
+    assert [f for f in look([server], [server]) if f.code == "BG105"] == []
+
+
+def test_what_a_person_changed_of_the_clusters_own_is_told() -> None:
     blues = one(kinds.CONFIG_MAP, "coredns", "kube-system", by="kubectl-edit", data={"Corefile": "a"})
     greens = one(kinds.CONFIG_MAP, "coredns", "kube-system", by="kubeadm", data={"Corefile": "b"})
     written = one(kinds.CONFIG_MAP, "cluster-autoscaler-status", "kube-system", by="cluster-autoscaler")
-    found = [f for f in look([by_hand, of_release, blues, written], [greens]) if f.code == "BG105"]
-    assert [(f.severity, f.object) for f in found] == [("warning", "Namespace kube-system")]
-    for name in ("PodDisruptionBudget coredns (kubectl", "NetworkPolicy deny (Helm release np)", "ConfigMap coredns (green's"):
-        assert name in found[0].evidence
-    assert "data.Corefile" in found[0].evidence
-    assert "autoscaler" not in found[0].evidence
-    assert verdict(by_hand).reason == "in kube-system; not copied"
+    (told,) = [f for f in look([blues, written], [greens]) if f.code == "BG105"]
+    assert (told.severity, told.object) == ("warning", "Namespace kube-system")
+    assert "ConfigMap coredns (green's differs in data.Corefile)" in told.evidence
+    assert "autoscaler" not in told.evidence
 
 
 def test_what_both_clusters_have_alike_in_kube_system_is_not_told() -> None:
