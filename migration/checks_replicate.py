@@ -30,7 +30,7 @@ def of_the_judge(known: Known) -> Found:
     names.refuse_misspelt(known)
     seen = {}
     together: dict[str, list[judge.Item]] = {}
-    for item in judge.everything(known):
+    for item in known.once(judge.items):
         seen[item.name] = item.verdict
         if item.verdict.unanswered and item.verdict.asked:
             together.setdefault(item.verdict.asked, []).append(item)

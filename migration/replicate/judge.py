@@ -53,13 +53,13 @@ def unasked(obj: Object, resource: Resource, known: Known) -> Sign | None:
     return Sign(Class.UNASKED, reason) if reason else None
 
 
-def _going_namespaces(known: Known) -> frozenset[str]:
+def going_namespaces(known: Known) -> frozenset[str]:
     return frozenset(n["metadata"]["name"] for n in known.blue.of("namespaces") if n["metadata"].get("deletionTimestamp"))
 
 
 def going(obj: Object, resource: Resource, known: Known) -> Sign | None:
     """A namespace that hangs in Terminating still has objects that nobody has begun to delete."""
-    if obj["metadata"].get("namespace") in known.once(_going_namespaces):
+    if obj["metadata"].get("namespace") in known.once(going_namespaces):
         return Sign(Class.GOING, "its namespace is being deleted")
     return None
 
@@ -138,16 +138,21 @@ def everything(known: Known) -> Iterator[Item]:
             yield Item(resource, obj, verdict(obj, resource, known))
 
 
-def refuse_wrong_answers(known: Known, items: Mapping[str, Verdict]) -> None:
+def items(known: Known) -> tuple[Item, ...]:
+    """The same for several that ask (Known.once)."""
+    return tuple(everything(known))
+
+
+def refuse_wrong_answers(known: Known, verdicts: Mapping[str, Verdict]) -> None:
     """ConfigError for an answer about an object that blue has not, or one that the object's class does not allow; or for a
     revision that green has not.
 
-    `items`: each object's verdict by its name. Of kinds that could not be read nothing is refused.
+    `verdicts`: each object's verdict by its name. Of kinds that could not be read nothing is refused.
     """
     revisions.refuse_wrong(known)
     unread = {r.kind for r in known.blue.discovery.resources if r.name in known.blue.problems}
     for name, answer in known.choices.answers.items():
-        there, key = items.get(name), f"replicate.answers.{name}"
+        there, key = verdicts.get(name), f"replicate.answers.{name}"
         if there is None and name in known.once(gitops.questions):
             there = judged(Sign(Class.GITOPS, "what a tool of GitOps claims", answers=gitops.ANSWERS), None)
         if name in baseline.QUESTIONS:
@@ -157,7 +162,7 @@ def refuse_wrong_answers(known: Known, items: Mapping[str, Verdict]) -> None:
                 continue
             raise known.choices.wrong(
                 key,
-                f"{name} is not on cluster {known.blue.name}{did_you_mean(name, [*items, *known.once(gitops.questions)])}",
+                f"{name} is not on cluster {known.blue.name}{did_you_mean(name, [*verdicts, *known.once(gitops.questions)])}",
                 remedy="write it as KIND NAMESPACE/NAME, as `bluegreen preflight` names it, or take the line out",
             )
         if there.cls is Class.UNASKED:

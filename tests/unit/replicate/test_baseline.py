@@ -378,6 +378,57 @@ def test_a_kind_that_green_does_not_serve_blocks_though_its_objects_are_in_istio
     assert [(f.severity, f.object) for f in found] == [("blocking", "WasmPlugin istio-system/limits")]
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        pytest.param(
+            one(AUTHORIZATION, namespace="istio-ingress", spec=POLICY),
+            one(AUTHORIZATION, namespace="istio-ingress", by="helm", spec={"action": "ALLOW"}),
+            id="a policy",
+        ),
+        pytest.param(
+            one(kinds.GATEWAY, namespace="istio-ingress", spec=servers(443)),
+            one(kinds.GATEWAY, namespace="istio-ingress", by="helm", spec=servers(444)),
+            id="a Gateway",
+        ),
+        pytest.param(
+            one(SECRET, namespace="istio-ingress", data={"tls.crt": "a"}),
+            one(SECRET, namespace="istio-ingress", by="helm", data={"tls.crt": "b"}),
+            id="a certificate",
+        ),
+    ],
+)
+def test_another_in_a_namespace_of_gateways_blocks_as_in_istio_system(mine: Object, theirs: Object) -> None:
+    proxies = gateway_pods("in", {"istio": "ingress"}, namespace="istio-ingress")
+    (told,) = [f for f in look([mine, proxies], [theirs, proxies]) if f.code in ("BG103", "BG107")]
+    assert (told.code, told.severity, told.object) == ("BG103", "blocking", kinds.name_of(mine))
+    assert f"{kinds.name_of(mine)}: skip" in told.remedy
+
+
+def test_what_replicate_would_find_in_conflict_blocks_before() -> None:
+    def definition(by: str, **schema: Any) -> Object:
+        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", **schema}}}
+        names = {"kind": "Widget", "plural": "widgets"}
+        spec = {"group": "example.com", "names": names, "scope": "Namespaced", "versions": [version]}
+        return one(kinds.CRD, "widgets.example.com", by=by, spec=spec)
+
+    mine = definition("kubectl", properties={"spec": {"type": "object"}})
+    settings = [one(kinds.CONFIG_MAP, f"c{n:02}", "shop", data={"a": "1"}) for n in range(25)]
+    others = [one(kinds.CONFIG_MAP, f"c{n:02}", "shop", by="helm", data={"a": "2"}) for n in range(25)]
+    blue, green = [mine, *settings], [definition("helm", description="other", properties={"spec": {"type": "string"}}), *others]
+    made, _ = replicated(blue, FakeApiServer("fern", green, resources=ALL))
+    assert {change.action for change in made.changes} == {"conflict"}
+    told = [f for f in look(blue, green) if f.code == "BG107"]
+    assert {f.severity for f in told} == {"blocking"}
+    assert sorted(f.object for f in told) == [*(f"ConfigMap shop/c{n:02}" for n in range(20)), "other objects"]
+    assert "5 ConfigMap, 1 CustomResourceDefinition" in next(f for f in told if f.object == "other objects").evidence
+    (of_kind,) = [f for f in look([mine], green) if f.code == "BG107"]
+    assert of_kind.object == "CustomResourceDefinition widgets.example.com"
+    assert "spec.versions" in of_kind.evidence
+    assert "made by helm" in of_kind.evidence
+    assert [f for f in look([mine], [definition("helm", properties={"spec": {"type": "object"}})]) if f.code == "BG107"] == []
+
+
 # -- what stays behind -------------------------------------------------------------------------------------------------
 
 
