@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from migration import kinds
@@ -30,6 +30,7 @@ def findings(known: Known) -> Iterator[Finding]:
     yield from gateways_without_pods(known)
     yield from other_root(known)
     yield from lacking_providers(known)
+    yield from other_mesh(known)
 
 
 def _judged(known: Known) -> tuple[tuple[Resource, Object, Verdict], ...]:
@@ -299,3 +300,35 @@ def _providers(value: Any) -> set[str]:
                 found |= {str(each.get("name")) for each in several if isinstance(each, dict)}
             found |= _providers(inner)
     return found
+
+
+def other_mesh(known: Known) -> Iterator[Finding]:
+    """What green's MeshConfig says otherwise: what decides who may call whom blocks, the rest is told together."""
+    green = known.green
+    if green is None or not mesh.mesh_configs(green) or not mesh.mesh_configs(known.blue):
+        return
+    mine, theirs = mesh.decided(known.blue), mesh.decided(green)
+    for path, (_, why) in mesh.DECIDES.items():
+        if mine[path] != theirs[path]:
+            told = f"{why}: {_values(mine[path])} on blue, {_values(theirs[path])} on green"
+            yield finding(
+                "BG103", Severity.BLOCKING, f"MeshConfig {'.'.join(path)}", told, "say the same in green's MeshConfig"
+            )
+    if lacking := mesh.trusted(known.blue) - mesh.trusted(green):
+        told = (
+            f"policies may name workloads by {', '.join(sorted(lacking))}; green's trust domains are "
+            f"{', '.join(sorted(mesh.trusted(green)))}"
+        )
+        remedy = "give green the same `trustDomain`, or name blue's in its `trustDomainAliases`"
+        yield finding("BG103", Severity.BLOCKING, f"MeshConfig {mesh.TRUST_DOMAIN}", told, remedy)
+    ours, other = mesh.settings(known.blue), mesh.settings(green)
+    differ = sorted(key for key in ours.keys() | other.keys() if ours.get(key) != other.get(key))
+    # a provider that only one has matters where a policy names it: lacking_providers
+    if keys := [key for key in differ if not key.startswith("extensionProviders[") or (key in ours and key in other)]:
+        more = f" and {len(keys) - MOST_NAMED} more" if len(keys) > MOST_NAMED else ""
+        told = f"green's differs in {', '.join(keys[:MOST_NAMED])}{more}"
+        yield finding("BG103", Severity.WARNING, "MeshConfig", told, "say the same in green's MeshConfig where it matters")
+
+
+def _values(said: Iterable[str]) -> str:
+    return " and ".join(value[:80] for value in sorted(said))

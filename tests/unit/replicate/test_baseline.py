@@ -587,6 +587,50 @@ def test_a_policy_that_asks_a_provider_which_green_does_not_define_blocks() -> N
     assert [f for f in look([policy, mesh_config(defined)], [mesh_config(defined)]) if f.code == "BG103"] == []
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs", "key"),
+    [
+        pytest.param("outboundTrafficPolicy: {mode: REGISTRY_ONLY}", "", "outboundTrafficPolicy.mode", id="the egress lock"),
+        pytest.param("outbound_traffic_policy: {mode: REGISTRY_ONLY}", "", "outboundTrafficPolicy.mode", id="its other name"),
+        pytest.param("", "enableAutoMtls: false", "enableAutoMtls", id="mutual TLS"),
+        pytest.param("trustDomain: corp.test", "", "trustDomain", id="the trust domain"),
+        pytest.param("trustDomainAliases: [old.test]", "", "trustDomain", id="an alias of it"),
+        pytest.param(
+            "pathNormalization: {normalization: DECODE_AND_MERGE_SLASHES}", "", "pathNormalization.normalization", id="paths"
+        ),
+        pytest.param("meshMTLS: {minProtocolVersion: TLSV1_3}", "", "meshMTLS", id="the least TLS"),
+        pytest.param("discoverySelectors: []", "discoverySelectors: [{matchLabels: {a: b}}]", "discoverySelectors", id="reads"),
+    ],
+)
+def test_a_mesh_that_lets_others_call_blocks(mine: str, theirs: str, key: str) -> None:
+    (told,) = look([mesh_config(mine or "{}")], [mesh_config(theirs or "{}")])
+    assert (told.code, told.severity, told.object) == ("BG103", "blocking", f"MeshConfig {key}")
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        pytest.param("outboundTrafficPolicy: {mode: ALLOW_ANY}", "{}", id="the default"),
+        pytest.param("pathNormalization: {normalization: BASE}", "{}", id="another name for the default"),
+        pytest.param("trustDomain: corp.test", "trustDomainAliases: [corp.test]", id="an alias on green"),
+        pytest.param(
+            "defaultConfig: {discoveryAddress: 'istiod-a:1'}", "defaultConfig: {discoveryAddress: 'istiod-b:1'}", id="address"
+        ),
+    ],
+)
+def test_meshes_that_mean_the_same_are_not_told_apart(mine: str, theirs: str) -> None:
+    assert look([mesh_config(mine)], [mesh_config(theirs)]) == []
+
+
+def test_everything_else_that_a_mesh_says_otherwise_is_told_together() -> None:
+    mine = "accessLogFile: /dev/stdout\ndefaultConfig: {holdApplicationUntilProxyStarts: true}\n"
+    mine, theirs = f"{mine}extensionProviders: [{{name: a, x: 1}}]", "accessLogFile: ''\nextensionProviders: [{name: a, x: 2}]"
+    (told,) = look([mesh_config(mine)], [mesh_config(theirs)])
+    assert (told.code, told.severity, told.object) == ("BG103", "warning", "MeshConfig")
+    for key in ("accessLogFile", "defaultConfig.holdApplicationUntilProxyStarts", "extensionProviders[a]"):
+        assert key in told.evidence
+
+
 def test_a_route_of_a_gateway_that_comes_along_lacks_nothing() -> None:
     route = one(kinds.VIRTUAL_SERVICE, "www", "shop", spec={"hosts": ["a"], "gateways": ["istio-system/edge"], "http": []})
     gate = one(kinds.GATEWAY, "edge", spec=servers())
