@@ -270,7 +270,8 @@ def requested(pod: Mapping[str, Any]) -> dict[str, float]:
 
 def _running(view: View, pick: Callable[[Object], bool]) -> list[Object]:
     ended = ("Succeeded", "Failed")
-    return [p for p in view.of("pods") if (p.get("status") or {}).get("phase") not in ended and pick(p)]
+    pods = (p for p in view.of("pods") if not p["metadata"].get("deletionTimestamp"))
+    return [p for p in pods if (p.get("status") or {}).get("phase") not in ended and pick(p)]
 
 
 def _of_daemon_set(pod: Mapping[str, Any]) -> bool:

@@ -21,6 +21,8 @@ CODES = {
     Class.RENAMED: "BG104",
     Class.BASELINE_PEOPLES: "BG103",
 }
+# where one answer settles several objects
+TOGETHER = {**CODES, Class.BASELINE_PEOPLES: "BG105"}
 
 
 def of_the_judge(known: Known) -> Found:
@@ -28,7 +30,7 @@ def of_the_judge(known: Known) -> Found:
     names.refuse_misspelt(known)
     seen: list[judge.Item] = []
     together: dict[str, list[judge.Item]] = {}
-    for item in judge.everything(known):
+    for item in known.once(judge.items):
         seen.append(item)
         if item.verdict.unanswered and item.verdict.asked:
             together.setdefault(item.verdict.asked, []).append(item)
@@ -52,7 +54,7 @@ def of_the_judge(known: Known) -> Found:
         said, more = items[0].verdict, f" and {len(items) - 1} more" if len(items) > 1 else ""
         remedy = f"add to `replicate.answers` in migration.yaml: {said.add(name)}"
         evidence = f"{items[0].name}{more}: {said.reason}"
-        yield finding(CODES[said.cls], Severity.BLOCKING, name, evidence, remedy)
+        yield finding(TOGETHER[said.cls], Severity.BLOCKING, name, evidence, remedy)
     for name in judge.refuse_wrong_answers(known, seen):
         remedy = "take the line out, if it is not to come back"
         yield finding("BG508", Severity.INFO, name, f"not on cluster {known.blue.name} (any more)", remedy)

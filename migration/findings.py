@@ -32,11 +32,12 @@ DOCS = {
     "BG302": "A budget that allows no disruption blocks draining a node.",
     "BG303": "Without a readiness probe a pod gets requests before it can answer them.",
     "BG304": "A route that cannot be split stays where it is until the entry moves.",
-    "BG103": "A person's object in a namespace of the baseline, and green has another by that name.",
+    "BG103": "What gateways and the mesh depend on, and green has another by that name, or does not know it.",
     "BG104": "It names something of blue's mesh or network that green has under another name.",
     "BG401": "The claim comes along, its data does not: green makes it a new, empty volume.",
-    "BG105": "Namespaces of the cluster itself are not copied: what somebody put there stays behind.",
+    "BG105": "What somebody put into a namespace of the cluster itself: only a person knows whether green needs it.",
     "BG106": "A Gateway is taken up by the pods that it selects; without them nobody answers.",
+    "BG107": "Green has another by this name, and would keep it: what is on blue does not get there.",
     "BG402": "It keeps data on volumes; on green it would begin with empty ones, and its clients there would use them.",
     "BG403": "A volume stands for a disk that can have one owner: two clusters would both attach, or delete, it.",
     "BG501": "A leader is elected within one cluster: on two clusters there are two.",
@@ -59,6 +60,7 @@ class Scope:
 
     baseline_namespaces: tuple[str, ...] = kinds.BASELINE_NAMESPACES
     singletons: frozenset[str] = frozenset()
+    going: frozenset[str] = frozenset()  # namespaces of blue that are being deleted
     # what `replicate` would do with an object; None: it is not at hand
     verdict: Callable[[Object, Resource], Verdict] | None = field(default=None, compare=False)
 
@@ -67,7 +69,9 @@ class Scope:
         return self.moves(obj) and (self.verdict is None or self.verdict(obj, resource).action in WRITTEN)
 
     def moves(self, obj: Mapping[str, Any]) -> bool:
-        return obj["metadata"].get("namespace") not in self.baseline_namespaces
+        meta = obj["metadata"]
+        namespace = meta.get("namespace")
+        return namespace not in self.baseline_namespaces and namespace not in self.going and not meta.get("deletionTimestamp")
 
 
 Found = Iterator[Finding]

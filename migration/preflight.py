@@ -28,7 +28,7 @@ from migration.replicate.admission import nobody_answers
 from migration.replicate.baseline import COMPARED_GROUPS
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.export import GREENS, read
-from migration.replicate.judge import verdict
+from migration.replicate.judge import going_namespaces, verdict
 from migration.replicate.known import Known
 from migration.view import View, look
 
@@ -83,7 +83,11 @@ async def preflight(
     known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
     facts = await identity.learn(known, blue, green, aws)
     checks = (*CHECKS, *identity.checks(known, facts))
-    scope = Scope(singletons=known.singletons, verdict=lambda obj, resource: verdict(obj, resource, known))
+    scope = Scope(
+        singletons=known.singletons,
+        going=known.once(going_namespaces),
+        verdict=lambda obj, resource: verdict(obj, resource, known),
+    )
     return judged(mine, theirs, scope, checks, ignore, known)
 
 

@@ -2,8 +2,8 @@
 
 In `istio-system` everything is taken for a person's but what bears evidence of the baseline: green's own baseline brings
 that, while nobody else would bring the policies, filters and certificates of the gateways. In `kube-system` and its like
-it is the other way round: what configures the mesh, and Secrets that gateways name, come along; of the rest, what people
-put there is told and left.
+it is the other way round: what configures the mesh, Secrets that gateways name, and what a Helm release of another
+namespace put there come along; of the rest, what bears evidence of a person is asked about, once for each namespace.
 
 Source: the templates of Istio's charts (`manifests/charts` of istio/istio) for labels and names.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from migration import kinds
 from migration.kinds import Object, Resource
-from migration.replicate import releases
+from migration.replicate import bootstrap, gitops, releases, work
 from migration.replicate.classes import Action, Answer, Class, Sign
 from migration.replicate.difference import Path, differences
 from migration.replicate.known import Known
@@ -63,12 +63,102 @@ PEOPLES_TOOLS = ("kubectl", "helm", "terraform", "HashiCorp", "pulumi", "Mozilla
 
 
 def sign(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | None:
-    """What people put into `kube-system` and its like, and is left there; all else is told by owners.sign and `came`."""
-    namespace = obj["metadata"].get("namespace")
-    if namespace not in kinds.BASELINE_NAMESPACES or namespace == MESH_NAMESPACE or comes_along(obj, resource, known):
+    """What people put into `kube-system` and its like: whether green is to have it, only they know. One answer about the
+    namespace is enough; an answer about the object itself counts before it, and where neither says `skip` the object is
+    judged as in any other namespace.
+    """
+    if not _questioned(obj, resource, known) or _wanted(obj, known):
         return None
-    by_whom = tool_of(obj) if by_person(obj, resource, known) else None
-    return Sign(Class.BASELINE, f"in {namespace}; not copied") if by_whom else None
+    namespace = str(obj["metadata"]["namespace"])
+    if found := gitops.sign(dict(obj), resource, known):
+        return found
+    names = known.once(_asked_about).get(namespace, ())
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    told = f": {', '.join(names[:MOST_NAMED])}{more}" if names else ""
+    reason = (
+        f"somebody put into {namespace} what no other cluster has by itself{told}; skip where green needs none of it, start "
+        f"where it is to be copied; one of them may have an answer by its own name"
+    )
+    asked = question(namespace)
+    return Sign(Class.BASELINE_PEOPLES, reason, Action.HOLD, gitops.ANSWERS, required=True, asked=asked)
+
+
+MOST_NAMED = 12
+ASKED_NAMESPACES = frozenset(kinds.BASELINE_NAMESPACES) - {MESH_NAMESPACE}
+
+
+def question(namespace: str) -> str:
+    return f"{kinds.NAMESPACE.kind} {namespace}"
+
+
+QUESTIONS = frozenset(map(question, ASKED_NAMESPACES))
+
+# Who makes what every cluster has; what people change of it afterwards makes it no other object.
+MAKERS = frozenset({*bootstrap.EKS_MANAGERS, "kubeadm", "kube-apiserver"})
+# What a cluster's installer has put there by kubectl, so that no manager tells it from a person's.
+INSTALLED: Mapping[str, str] = {
+    "aws-auth": "which roles may come in: of blue's nodes; green has its own, or access entries",
+    "aws-node": "EKS: the VPC CNI where it is no add-on",
+    "amazon-vpc-cni": "EKS: its settings",
+    "coredns": "EKS: the cluster's DNS where it is no add-on; a Corefile that differs is told",
+    "kube-dns": "EKS: its Service",
+    "kube-proxy": "EKS: where it is no add-on",
+    "kube-proxy-config": "EKS: its settings",
+    "eks-vpc-resource-controller": "EKS: rights of what gives pods their security groups",
+    "eks-vpc-resource-controller-rolebinding": "EKS: the same",
+    "kindnet": "kind: its network",
+    "extension-apiserver-authentication": "every API server writes it",
+}
+INSTALLED_KINDS = frozenset(
+    {"deployments.apps", "daemonsets.apps", "services", "serviceaccounts", SECRETS, CONFIG_MAPS}
+    | {f"{plural}.{bootstrap.RBAC}" for plural in ("roles", "rolebindings")}
+)
+# Of green, to see what it has by the same name: read by replicate and by preflight.
+BY_NAME = frozenset(
+    {*INSTALLED_KINDS, "networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy", "cronjobs.batch"}
+    | {"statefulsets.apps", "horizontalpodautoscalers.autoscaling"}
+)
+
+
+def _questioned(obj: Mapping[str, Any], resource: Resource, known: Known) -> bool:
+    """Whether a person, and nobody else, has put this into `kube-system` or its like, and green has none by this name."""
+    meta = obj["metadata"]
+    if meta.get("namespace") not in ASKED_NAMESPACES or meta.get("deletionTimestamp") or _brought_anyway(obj, resource, known):
+        return False
+    if release_of(obj) or not tool_of(obj) or not by_person(obj, resource, known) or managers_of(obj) & MAKERS:
+        return False
+    if resource.name in INSTALLED_KINDS and (meta["name"] in INSTALLED or meta["name"] in bootstrap.EKS_ROLES):
+        return False
+    if bootstrap.EKS_COMPONENT in (meta.get("labels") or {}) or full_name(obj) in known.once(_greens_own, resource.name):
+        return False
+    return bootstrap.sign(dict(obj), resource, known) is None and work.finished(dict(obj), resource, known) is None
+
+
+def _wanted(obj: Mapping[str, Any], known: Known) -> bool:
+    answers = known.choices.answers
+    own = answers.get(kinds.name_of(obj))
+    said = own if own is not None else answers.get(question(str(obj["metadata"]["namespace"])))
+    return said is Answer.START or (own is not None and own is not Answer.SKIP)
+
+
+def _asked_about(known: Known) -> dict[str, tuple[str, ...]]:
+    """By namespace: kind and name of what has no answer of its own."""
+    found: dict[str, list[str]] = {}
+    for name, objects in known.blue.objects.items():
+        resource = known.blue.resources.get(name)
+        for obj in objects if resource is not None and kinds.skipped_kind(resource) is None else ():
+            if resource is None or kinds.name_of(obj) in known.choices.answers:
+                continue
+            if _questioned(obj, resource, known) and gitops.sign(obj, resource, known) is None:
+                told = f"{obj['kind']} {obj['metadata']['name']} ({tool_of(obj)})"
+                found.setdefault(obj["metadata"]["namespace"], []).append(told)
+    return {namespace: tuple(sorted(names)) for namespace, names in found.items()}
+
+
+def _greens_own(known: Known, resource_name: str) -> frozenset[str]:
+    """`namespace/name` of what green has and we did not bring."""
+    there = known.green.of(resource_name) if known.green is not None else ()
+    return frozenset(full_name(obj) for obj in there if not _replicated(obj))
 
 
 def came(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | None:
@@ -76,8 +166,9 @@ def came(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | Non
     namespace = obj["metadata"].get("namespace")
     if namespace not in kinds.BASELINE_NAMESPACES:
         return None
+    answers = COPIED if namespace in ASKED_NAMESPACES else MappingProxyType({})
     return _asked(obj, resource, known) or Sign(
-        Class.BASELINE_PEOPLES, f"a person's, in namespace {namespace} of the baseline", Action.COPY
+        Class.BASELINE_PEOPLES, f"a person's, in namespace {namespace} of the baseline", Action.COPY, answers
     )
 
 
@@ -86,8 +177,18 @@ def comes_along(obj: Mapping[str, Any], resource: Resource, known: Known) -> boo
     namespace = obj["metadata"].get("namespace")
     if namespace not in kinds.BASELINE_NAMESPACES or not by_person(obj, resource, known):
         return False
-    if namespace == MESH_NAMESPACE or resource.group in MESH_GROUPS:
+    if _brought_anyway(obj, resource, known):
         return True
+    return _questioned(obj, resource, known) and _wanted(obj, known)
+
+
+def _brought_anyway(obj: Mapping[str, Any], resource: Resource, known: Known) -> bool:
+    """Of a person's objects those that come along without a word."""
+    if obj["metadata"].get("namespace") == MESH_NAMESPACE or resource.group in MESH_GROUPS:
+        return True
+    release = releases.release_of(obj)
+    if release and release[0] not in kinds.BASELINE_NAMESPACES and releases.has(known.blue, release, obj):
+        return True  # as cert-manager's rights to elect a leader: with the rest of the release
     if resource.name == SECRETS and SEALING_KEY in (obj["metadata"].get("labels") or {}):
         return True
     return resource.name in (SECRETS, CONFIG_MAPS) and _key(resource, obj) in known.blue.once(named_by_gateways)

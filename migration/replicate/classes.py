@@ -55,8 +55,8 @@ CLASSES: Mapping[Class, About] = MappingProxyType(
             "carries what is blue's alone: a fixed name or address, a revision of the mesh", "copied without it, and told"
         ),
         Class.BASELINE_PEOPLES: About(
-            "a person's policy, filter, Gateway or TLS Secret in a namespace of the baseline",
-            "copied; held where green has another by that name",
+            "a person's object in a namespace of the baseline",
+            "copied, where green has another by that name held; in kube-system and the like needs an answer",
         ),
         Class.SINGLETON: About("`singletons` in migration.yaml names it", "at 0 replicas until it is handed over"),
         Class.ACTUATOR: About(

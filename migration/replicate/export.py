@@ -18,6 +18,7 @@ from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
 from migration.replicate import actuators, conversion, judge, names
 from migration.replicate.admission import nobody_answers
+from migration.replicate.baseline import BY_NAME
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.classes import WRITTEN
 from migration.replicate.judge import Item
@@ -44,6 +45,7 @@ GREENS = frozenset(
         "validatingwebhookconfigurations.admissionregistration.k8s.io",
         "clusterroles.rbac.authorization.k8s.io",
         "clusterrolebindings.rbac.authorization.k8s.io",
+        *BY_NAME,
     }
 )
 

@@ -53,13 +53,13 @@ def unasked(obj: Object, resource: Resource, known: Known) -> Sign | None:
     return Sign(Class.UNASKED, reason) if reason else None
 
 
-def _going_namespaces(known: Known) -> frozenset[str]:
+def going_namespaces(known: Known) -> frozenset[str]:
     return frozenset(n["metadata"]["name"] for n in known.blue.of("namespaces") if n["metadata"].get("deletionTimestamp"))
 
 
 def going(obj: Object, resource: Resource, known: Known) -> Sign | None:
     """A namespace that hangs in Terminating still has objects that nobody has begun to delete."""
-    if obj["metadata"].get("namespace") in known.once(_going_namespaces):
+    if obj["metadata"].get("namespace") in known.once(going_namespaces):
         return Sign(Class.GOING, "its namespace is being deleted")
     return None
 
@@ -141,6 +141,11 @@ def everything(known: Known) -> Iterator[Item]:
             yield Item(resource, obj, verdict(obj, resource, known))
 
 
+def items(known: Known) -> tuple[Item, ...]:
+    """The same for several that ask (Known.once)."""
+    return tuple(everything(known))
+
+
 def refuse_wrong_answers(known: Known, items: Iterable[Item]) -> list[str]:
     """The answers that are about nothing on blue: of objects that were there once, and went while the migration goes on.
 
@@ -166,6 +171,8 @@ def refuse_wrong_answers(known: Known, items: Iterable[Item]) -> list[str]:
             raise known.choices.wrong(key, f"{name} means several objects of cluster {known.blue.name}", several or name)
         if there is None and name in known.once(gitops.questions):
             there = judged(Sign(Class.GITOPS, "what a tool of GitOps claims", answers=gitops.ANSWERS), None)
+        if name in baseline.QUESTIONS:
+            there = judged(Sign(Class.BASELINE_PEOPLES, "what people put into it", answers=gitops.ANSWERS), None)
         if there is None:
             if name.partition(" ")[0].partition(".")[0] in unread:
                 continue

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 import manifests
 from migration import kinds
 from migration.kinds import Object
@@ -266,6 +268,23 @@ def mesh_configs(view: View) -> tuple[Object, ...]:
     return view.once(_mesh_configs)
 
 
+def _camel(value: Any) -> Any:
+    """Istio takes a field by either of its names: `trust_domain` is `trustDomain`. A key that a person chose (of a label)
+    becomes another here, too, on both clusters alike.
+    """
+    if isinstance(value, list):
+        return [_camel(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        _SNAKE.sub(lambda found: found[1].upper(), key) if _FIELD.fullmatch(key) else key: _camel(each)
+        for key, each in value.items()
+    }
+
+
+_FIELD, _SNAKE = re.compile("[a-z][a-z0-9_]*"), re.compile("_([a-z0-9])")
+
+
 def _mesh_configs(view: View) -> tuple[Object, ...]:
     found = []
     for obj in view.of(CONFIG_MAPS):
@@ -276,7 +295,7 @@ def _mesh_configs(view: View) -> tuple[Object, ...]:
             and "mesh" in (obj.get("data") or {})
         ):
             documents = [document.value for document in manifests.read(str(obj["data"]["mesh"]).encode())]
-            found.append(next((each for each in documents if isinstance(each, dict)), {}))
+            found.append(_camel(next((each for each in documents if isinstance(each, dict)), {})))
     return tuple(found)
 
 
@@ -291,3 +310,68 @@ def providers_of(view: View) -> frozenset[str]:
     for config in mesh_configs(view):
         found |= {str(each.get("name")) for each in config.get("extensionProviders") or () if isinstance(each, dict)}
     return frozenset(found)
+
+
+# What MeshConfig says of who may call whom and what is encrypted: path -> (what counts where it is not said, why it matters).
+# Source: istio.io/docs/reference/config/istio.mesh.v1alpha1
+DECIDES: Mapping[tuple[str, ...], tuple[Any, str]] = {
+    ("outboundTrafficPolicy", "mode"): ("ALLOW_ANY", "whether pods may call what the mesh does not know"),
+    ("inboundTrafficPolicy", "mode"): ("PASSTHROUGH", "to which address of a pod requests are passed on"),
+    ("enableAutoMtls",): (True, "whether proxies encrypt what they send to each other"),
+    ("pathNormalization", "normalization"): ("DEFAULT", "as which path a policy sees what was asked for"),
+    ("meshMTLS",): ({}, "which TLS proxies accept from each other"),
+    ("tlsDefaults",): ({}, "which TLS gateways and proxies accept elsewhere"),
+    ("caCertificates",): ([], "whose certificates proxies trust"),
+    ("verifyCertificateAtClient",): (False, "whether proxies verify what they call outside"),
+    ("discoverySelectors",): ([], "of which namespaces istiod reads anything, policies included"),
+}
+TRUST_DOMAIN, ALIASES, LOCAL = "trustDomain", "trustDomainAliases", "cluster.local"
+SAME = {"BASE": "DEFAULT"}  # another name for the same
+# told elsewhere, or each cluster's own: the name of a revision is in the address
+NOT_TOLD = frozenset({"rootNamespace", TRUST_DOMAIN, ALIASES, "extensionProviders", "defaultConfig.discoveryAddress"})
+
+
+def decided(view: View) -> dict[tuple[str, ...], frozenset[str]]:
+    """What a cluster's meshes say of each of DECIDES, as JSON."""
+    return {
+        path: frozenset(_said(config, path, default) for config in mesh_configs(view)) for path, (default, _) in DECIDES.items()
+    }
+
+
+def _said(config: Any, path: tuple[str, ...], default: Any) -> str:
+    value = config
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    value = default if value in (None, {}, []) else value
+    return _json(SAME.get(value, value) if isinstance(value, str) else value)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def trusted(view: View) -> frozenset[str]:
+    """The trust domains whose names mean a cluster's own workloads."""
+    found: set[str] = set()
+    for config in mesh_configs(view):
+        found |= {str(config.get(TRUST_DOMAIN) or LOCAL), *map(str, config.get(ALIASES) or ())}
+    return frozenset(found)
+
+
+def settings(view: View) -> dict[str, frozenset[str]]:
+    """What a cluster's meshes say of everything else: `accessLogFile`, `defaultConfig.tracing`, `extensionProviders[otel]`."""
+    each = [dict(_settings(config)) for config in mesh_configs(view)]
+    keys = {key for found in each for key in found}
+    return {key: frozenset(found[key] for found in each if key in found) for key in keys}
+
+
+def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    told = {path[0] for path in DECIDES}
+    for key, value in config.items():
+        if key == "defaultConfig" and isinstance(value, dict):
+            yield from ((f"{key}.{name}", _json(inner)) for name, inner in value.items() if f"{key}.{name}" not in NOT_TOLD)
+        elif key == "extensionProviders":
+            providers = [provider for provider in value or () if isinstance(provider, dict)]
+            yield from ((f"{key}[{provider.get('name')}]", _json(provider)) for provider in providers)
+        elif key not in NOT_TOLD and key not in told and value not in (None, "", {}, []):
+            yield key, _json(value)

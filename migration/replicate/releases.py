@@ -96,6 +96,12 @@ def own_releases(view: View) -> frozenset[Release]:
     return frozenset(own - copied)
 
 
+def all_releases(view: View) -> frozenset[Release]:
+    """Releases of which anything is on this cluster, whoever brought it."""
+    objects = (obj for each in view.objects.values() for obj in each)
+    return frozenset(release for obj in objects if (release := kept_in(obj) or release_of(obj)))
+
+
 def newest_revisions(view: View) -> frozenset[str]:
     """`namespace/name` of the Secret with each release's newest revision; older ones hold manifests with APIs that are gone."""
     newest: list[tuple[int, str]] = []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from migration import kinds
-from migration.errors import Forbidden
+from migration.errors import ConfigError, Forbidden, Held
 from migration.kinds import WELL_KNOWN, Resource
 from migration.model import Finding
 from migration.preflight import preflight
@@ -35,10 +35,11 @@ SECRET = Resource("", "v1", "Secret", "secrets", True)
 ACCOUNT = Resource("", "v1", "ServiceAccount", "serviceaccounts", True)
 ROLE = Resource("rbac.authorization.k8s.io", "v1", "Role", "roles", True)
 BINDING = Resource("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", True)
+CRON = Resource("batch", "v1", "CronJob", "cronjobs", True)
 WEBHOOK = Resource("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", False)
 ALL = (
     *WELL_KNOWN.values(), AUTHORIZATION, REQUESTS, PEERS, FILTER, TELEMETRY, WASM, API_GATEWAY, CERTIFICATE, NETWORK_POLICY,
-    SECRET, ACCOUNT, ROLE, BINDING, WEBHOOK,
+    SECRET, ACCOUNT, ROLE, BINDING, WEBHOOK, CRON,
 )  # fmt: skip
 SELECTOR = {"istio": "ingressgateway"}
 Object = dict[str, Any]
@@ -243,7 +244,7 @@ def test_a_secret_of_kube_system_comes_along_where_a_gateway_names_it(name: str,
     proxies = gateway_pods(namespace="kube-system")
     secret = one(SECRET, name, "kube-system")
     assert verdict(secret, gate, proxies).action is Action.COPY
-    assert verdict(secret, proxies).action is Action.LEAVE, "named by nobody"
+    assert verdict(secret, proxies).action is Action.HOLD, "named by nobody"
 
 
 def test_a_certificate_that_a_gateway_of_the_gateway_api_names_comes_along() -> None:
@@ -377,22 +378,181 @@ def test_a_kind_that_green_does_not_serve_blocks_though_its_objects_are_in_istio
     assert [(f.severity, f.object) for f in found] == [("blocking", "WasmPlugin istio-system/limits")]
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        pytest.param(
+            one(AUTHORIZATION, namespace="istio-ingress", spec=POLICY),
+            one(AUTHORIZATION, namespace="istio-ingress", by="helm", spec={"action": "ALLOW"}),
+            id="a policy",
+        ),
+        pytest.param(
+            one(kinds.GATEWAY, namespace="istio-ingress", spec=servers(443)),
+            one(kinds.GATEWAY, namespace="istio-ingress", by="helm", spec=servers(444)),
+            id="a Gateway",
+        ),
+        pytest.param(
+            one(SECRET, namespace="istio-ingress", data={"tls.crt": "a"}),
+            one(SECRET, namespace="istio-ingress", by="helm", data={"tls.crt": "b"}),
+            id="a certificate",
+        ),
+    ],
+)
+def test_another_in_a_namespace_of_gateways_blocks_as_in_istio_system(mine: Object, theirs: Object) -> None:
+    proxies = gateway_pods("in", {"istio": "ingress"}, namespace="istio-ingress")
+    (told,) = [f for f in look([mine, proxies], [theirs, proxies]) if f.code in ("BG103", "BG107")]
+    assert (told.code, told.severity, told.object) == ("BG103", "blocking", kinds.name_of(mine))
+    assert f"{kinds.name_of(mine)}: skip" in told.remedy
+
+
+def test_what_replicate_would_find_in_conflict_blocks_before() -> None:
+    def definition(by: str, **schema: Any) -> Object:
+        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", **schema}}}
+        names = {"kind": "Widget", "plural": "widgets"}
+        spec = {"group": "example.com", "names": names, "scope": "Namespaced", "versions": [version]}
+        return one(kinds.CRD, "widgets.example.com", by=by, spec=spec)
+
+    mine = definition("kubectl", properties={"spec": {"type": "object"}})
+    settings = [one(kinds.CONFIG_MAP, f"c{n:02}", "shop", data={"a": "1"}) for n in range(25)]
+    others = [one(kinds.CONFIG_MAP, f"c{n:02}", "shop", by="helm", data={"a": "2"}) for n in range(25)]
+    blue, green = [mine, *settings], [definition("helm", description="other", properties={"spec": {"type": "string"}}), *others]
+    made, _ = replicated(blue, FakeApiServer("fern", green, resources=ALL))
+    assert {change.action for change in made.changes} == {"conflict"}
+    told = [f for f in look(blue, green) if f.code == "BG107"]
+    assert {f.severity for f in told} == {"blocking"}
+    assert sorted(f.object for f in told) == [*(f"ConfigMap shop/c{n:02}" for n in range(20)), "other objects"]
+    assert "5 ConfigMap, 1 CustomResourceDefinition" in next(f for f in told if f.object == "other objects").evidence
+    (of_kind,) = [f for f in look([mine], green) if f.code == "BG107"]
+    assert of_kind.object == "CustomResourceDefinition widgets.example.com"
+    assert "spec.versions" in of_kind.evidence
+    assert "made by helm" in of_kind.evidence
+    assert [f for f in look([mine], [definition("helm", properties={"spec": {"type": "object"}})]) if f.code == "BG107"] == []
+
+
 # -- what stays behind -------------------------------------------------------------------------------------------------
 
 
-def test_what_people_put_into_kube_system_is_told_by_name() -> None:
-    by_hand = one(kinds.PDB, "coredns", "kube-system", by="kubectl-client-side-apply", spec={"minAvailable": 1})
-    of_release = one(NETWORK_POLICY, "deny", "kube-system", by="helm", metadata=chart("np-0.1.0", "np", "kube-system"))
+IN_SYSTEM = [
+    one(NETWORK_POLICY, "deny", "kube-system", by="kubectl-client-side-apply", spec={"podSelector": {}}),
+    one(CRON, "ecr-login-refresh", "kube-system", by="kubectl-create", spec={"schedule": "0 * * * *"}),
+    one(kinds.DEPLOYMENT, "corp-audit-proxy", "kube-system", by="terraform", spec=pods("proxy:1", {"app": "p"})),
+]
+ASK = "Namespace kube-system"
+
+
+def judged_in_system(blue: list[Object], green: tuple[Object, ...] = (), **answers: str) -> dict[str, Verdict]:
+    said = Choices(answers={name: Answer(each) for name, each in answers.items()})
+    bundle = exported(*blue, green=green, choices=said)
+    return {item.obj["metadata"]["name"]: item.verdict for item in (*bundle.items, *bundle.left)}
+
+
+def test_what_people_put_into_kube_system_is_asked_once() -> None:
+    found = judged_in_system(IN_SYSTEM)
+    assert {(v.action, v.unanswered, v.add("")) for v in found.values()} == {
+        (Action.HOLD, True, "Namespace kube-system: skip  # or start")
+    }
+    (told,) = [f for f in look(IN_SYSTEM, []) if f.code == "BG105"]
+    assert (told.severity, told.object) == ("blocking", ASK)
+    assert "Namespace kube-system: skip  # or start" in told.remedy
+    for name in ("NetworkPolicy deny (kubectl", "CronJob ecr-login-refresh", "Deployment corp-audit-proxy (terraform)"):
+        assert name in told.evidence
+    _, done = replicated(IN_SYSTEM, FakeApiServer("fern", resources=ALL))
+    assert isinstance(done.verdict(), Held)
+
+
+def test_one_answer_settles_the_namespace_and_an_objects_own_wins() -> None:
+    skipped = judged_in_system(IN_SYSTEM, **{ASK: "skip", "Deployment kube-system/corp-audit-proxy": "start"})
+    assert {name: v.action for name, v in skipped.items()} == {
+        "deny": Action.LEAVE, "ecr-login-refresh": Action.LEAVE, "corp-audit-proxy": Action.COPY,
+    }  # fmt: skip
+    started = judged_in_system(IN_SYSTEM, **{ASK: "start", "NetworkPolicy kube-system/deny": "skip"})
+    assert {name: v.action for name, v in started.items()} == {
+        "deny": Action.LEAVE, "ecr-login-refresh": Action.SUSPEND, "corp-audit-proxy": Action.COPY,
+    }  # fmt: skip
+    assert not [v for v in (*skipped.values(), *started.values()) if v.unanswered]
+    with pytest.raises(ConfigError, match="start"):
+        judged_in_system(IN_SYSTEM, **{ASK: "hold"})
+
+
+def test_what_was_brought_to_kube_system_is_still_asked_for_and_not_written_twice() -> None:
+    green, said = FakeApiServer("fern", resources=ALL), Choices(answers={ASK: Answer.START})
+    assert replicated(IN_SYSTEM, green, said)[1].verdict() is None
+    again, done = replicated(IN_SYSTEM, green, said)
+    assert ({c.action for c in again.changes}, len(again.changes), done.writes) == ({"unchanged"}, 3, 0)
+
+
+APPLIED = {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}
+
+
+def by_two(resource: Resource, name: str, first: str, **rest: Any) -> Object:
+    """Made by `first`, and changed by a person."""
+    obj = one(resource, name, "kube-system", **rest)
+    entries = [{"manager": each, "fieldsV1": {}} for each in (first, "kubectl-edit")]
+    return {**obj, "metadata": {**obj["metadata"], "managedFields": entries}}
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        pytest.param(by_two(kinds.CONFIG_MAP, "coredns", "eks"), id="an add-on's, changed by a person"),
+        pytest.param(by_two(kinds.CONFIG_MAP, "kubelet-config", "kubeadm"), id="kubeadm's, changed by a person"),
+        pytest.param(one(kinds.CONFIG_MAP, "aws-auth", "kube-system", by="kubectl-edit"), id="who may come in"),
+        pytest.param(one(kinds.DEPLOYMENT, "coredns", "kube-system", metadata=APPLIED), id="EKS' DNS without an add-on"),
+        pytest.param(one(kinds.DAEMON_SET, "kindnet", "kube-system", by="kubectl-create"), id="kind's network"),
+        pytest.param(one(kinds.CONFIG_MAP, "kube-root-ca.crt", "kube-public", by="kubectl"), id="the cluster's root"),
+        pytest.param(
+            one(kinds.CONFIG_MAP, "extension-apiserver-authentication", "kube-system", by="kube-apiserver"), id="the server's"
+        ),
+        pytest.param(one(kinds.CONFIG_MAP, "cluster-info", "kube-public", by="kubeadm"), id="how nodes join"),
+        pytest.param(one(ROLE, "eks:addon-manager", "kube-system", metadata=APPLIED), id="a role of EKS"),
+        pytest.param(one(ROLE, "system:a", "kube-system"), id="a reserved role"),
+        pytest.param(one(kinds.SERVICE, "a", "kube-system", by="operator"), id="made by a controller"),
+        pytest.param(one(SECRET, "b", "kube-system", type="bootstrap.kubernetes.io/token"), id="a node's token"),
+        pytest.param(
+            one(kinds.DEPLOYMENT, "metrics-server", "kube-system", by="helm", metadata=chart("m-1.0.0", "m", "kube-system")),
+            id="of a release in the namespace",
+        ),
+        pytest.param(one(CRON, "going", "kube-system", metadata={"deletionTimestamp": "t"}), id="being deleted"),
+    ],
+)
+def test_what_the_cluster_itself_has_in_kube_system_is_not_asked_about(obj: Object) -> None:
+    found = verdict(obj)
+    assert (found.action, found.required) == (Action.LEAVE, False)
+
+
+def test_what_green_has_by_the_same_name_in_kube_system_is_not_asked_about() -> None:
+    theirs = tuple({**obj, "metadata": {**obj["metadata"], "managedFields": []}} for obj in IN_SYSTEM)
+    assert {(v.action, v.required) for v in judged_in_system(IN_SYSTEM, theirs).values()} == {(Action.LEAVE, False)}
+
+
+def test_what_a_release_of_another_namespace_has_in_kube_system_comes_with_it() -> None:
+    rights = one(ROLE, "cert-manager:leaderelection", "kube-system", by="helm", metadata=chart("c-1", "c", "cert-manager"))
+    assert verdict(rights).action is Action.COPY
+
+
+def test_what_argo_cd_deploys_to_kube_system_is_argo_cds() -> None:
+    meta = {**APPLIED, "labels": {"argocd.argoproj.io/instance": "system"}}
+    found = verdict(one(kinds.CONFIG_MAP, "settings", "kube-system", by="argocd-controller", metadata=meta))
+    assert (found.cls, found.asked) == (Class.GITOPS, "Application system")
+
+
+def test_a_release_of_kube_system_that_green_lacks_is_told_by_its_name() -> None:
+    meta = chart("metrics-server-3.12.0", "metrics-server", "kube-system")
+    server = one(kinds.DEPLOYMENT, "metrics-server", "kube-system", by="helm", metadata=meta, spec=pods("m:1", {}))
+    (told,) = [f for f in look([server], []) if f.code == "BG105"]
+    assert (told.severity, told.object) == ("warning", "Release kube-system/metrics-server")
+    assert "green has no release kube-system/metrics-server" in told.evidence
+    assert [f for f in look([server], [server]) if f.code == "BG105"] == []
+
+
+def test_what_a_person_changed_of_the_clusters_own_is_told() -> None:
     blues = one(kinds.CONFIG_MAP, "coredns", "kube-system", by="kubectl-edit", data={"Corefile": "a"})
     greens = one(kinds.CONFIG_MAP, "coredns", "kube-system", by="kubeadm", data={"Corefile": "b"})
     written = one(kinds.CONFIG_MAP, "cluster-autoscaler-status", "kube-system", by="cluster-autoscaler")
-    found = [f for f in look([by_hand, of_release, blues, written], [greens]) if f.code == "BG105"]
-    assert [(f.severity, f.object) for f in found] == [("warning", "Namespace kube-system")]
-    for name in ("PodDisruptionBudget coredns (kubectl", "NetworkPolicy deny (Helm release np)", "ConfigMap coredns (green's"):
-        assert name in found[0].evidence
-    assert "data.Corefile" in found[0].evidence
-    assert "autoscaler" not in found[0].evidence
-    assert verdict(by_hand).reason == "in kube-system; not copied"
+    (told,) = [f for f in look([blues, written], [greens]) if f.code == "BG105"]
+    assert (told.severity, told.object) == ("warning", "Namespace kube-system")
+    assert "ConfigMap coredns (green's differs in data.Corefile)" in told.evidence
+    assert "autoscaler" not in told.evidence
 
 
 def test_what_both_clusters_have_alike_in_kube_system_is_not_told() -> None:
@@ -425,6 +585,50 @@ def test_a_policy_that_asks_a_provider_which_green_does_not_define_blocks() -> N
     (found,) = [f for f in look([policy, mesh_config(defined)], [mesh_config("")]) if f.code == "BG103"]
     assert (found.object, "oauth2-proxy" in found.evidence) == ("AuthorizationPolicy shop/ask", True)
     assert [f for f in look([policy, mesh_config(defined)], [mesh_config(defined)]) if f.code == "BG103"] == []
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "key"),
+    [
+        pytest.param("outboundTrafficPolicy: {mode: REGISTRY_ONLY}", "", "outboundTrafficPolicy.mode", id="the egress lock"),
+        pytest.param("outbound_traffic_policy: {mode: REGISTRY_ONLY}", "", "outboundTrafficPolicy.mode", id="its other name"),
+        pytest.param("", "enableAutoMtls: false", "enableAutoMtls", id="mutual TLS"),
+        pytest.param("trustDomain: corp.test", "", "trustDomain", id="the trust domain"),
+        pytest.param("trustDomainAliases: [old.test]", "", "trustDomain", id="an alias of it"),
+        pytest.param(
+            "pathNormalization: {normalization: DECODE_AND_MERGE_SLASHES}", "", "pathNormalization.normalization", id="paths"
+        ),
+        pytest.param("meshMTLS: {minProtocolVersion: TLSV1_3}", "", "meshMTLS", id="the least TLS"),
+        pytest.param("discoverySelectors: []", "discoverySelectors: [{matchLabels: {a: b}}]", "discoverySelectors", id="reads"),
+    ],
+)
+def test_a_mesh_that_lets_others_call_blocks(mine: str, theirs: str, key: str) -> None:
+    (told,) = look([mesh_config(mine or "{}")], [mesh_config(theirs or "{}")])
+    assert (told.code, told.severity, told.object) == ("BG103", "blocking", f"MeshConfig {key}")
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        pytest.param("outboundTrafficPolicy: {mode: ALLOW_ANY}", "{}", id="the default"),
+        pytest.param("pathNormalization: {normalization: BASE}", "{}", id="another name for the default"),
+        pytest.param("trustDomain: corp.test", "trustDomainAliases: [corp.test]", id="an alias on green"),
+        pytest.param(
+            "defaultConfig: {discoveryAddress: 'istiod-a:1'}", "defaultConfig: {discoveryAddress: 'istiod-b:1'}", id="address"
+        ),
+    ],
+)
+def test_meshes_that_mean_the_same_are_not_told_apart(mine: str, theirs: str) -> None:
+    assert look([mesh_config(mine)], [mesh_config(theirs)]) == []
+
+
+def test_everything_else_that_a_mesh_says_otherwise_is_told_together() -> None:
+    mine = "accessLogFile: /dev/stdout\ndefaultConfig: {holdApplicationUntilProxyStarts: true}\n"
+    mine, theirs = f"{mine}extensionProviders: [{{name: a, x: 1}}]", "accessLogFile: ''\nextensionProviders: [{name: a, x: 2}]"
+    (told,) = look([mesh_config(mine)], [mesh_config(theirs)])
+    assert (told.code, told.severity, told.object) == ("BG103", "warning", "MeshConfig")
+    for key in ("accessLogFile", "defaultConfig.holdApplicationUntilProxyStarts", "extensionProviders[a]"):
+        assert key in told.evidence
 
 
 def test_a_route_of_a_gateway_that_comes_along_lacks_nothing() -> None:

@@ -348,6 +348,18 @@ def test_a_waiver_is_kept_visible(waiver: str) -> None:
     ]
 
 
+def test_what_is_on_its_way_out_is_not_told_of() -> None:
+    going = one(kinds.NAMESPACE, "shop", metadata={"deletionTimestamp": "t"})
+    claim = one(kinds.PVC, spec={"storageClassName": "gone"})
+    lease = one(LEASE, spec={"holderIdentity": "web-1"})
+    ingress = one(kinds.INGRESS, spec={"ingressClassName": "gone"})
+    left = [claim, lease, ingress, pod("9"), one(CRON), workload(1), SERVICE, route()]
+    assert {"BG110", "BG201", "BG501", "BG502"} <= {f.code for f in look([PUBLIC, *left])}
+    assert look([PUBLIC, *left, going]) == []
+    alone = [one(LEASE, spec={"holderIdentity": "web-1"}, metadata={"deletionTimestamp": "t"})]
+    assert look([PUBLIC, *alone]) == []
+
+
 def test_the_worst_comes_first_and_every_code_is_explained() -> None:
     found = look([one(kinds.PVC, spec={"accessModes": ["ReadWriteOnce"]}), pod("9"), one(CRON)])
     assert [f.code for f in found] == ["BG201", "BG401", "BG502"]
