@@ -212,6 +212,10 @@ def chosen_from(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
 
 def cleared(plane: Bare) -> None:
     if plane.kubectl("get", "namespaces", *SPACES, "-o", "name", "--ignore-not-found"):
+        # first what a claim's protection waits for: the namespace controller asks again only after seconds
+        at_once = ("--all", "--grace-period=0", "--force", "--wait=false")
+        for space in SPACES:
+            plane.kubectl("delete", "deployments,replicasets,pods,persistentvolumeclaims", *at_once, "-n", space, check=False)
         plane.kubectl("delete", "namespace", *SPACES, "--ignore-not-found", "--wait=true", "--timeout=120s")
     plane.kubectl("delete", *CLUSTER_WIDE, "--ignore-not-found")
 
