@@ -153,6 +153,9 @@ def refuse_wrong_answers(known: Known, items: Iterable[Item]) -> list[str]:
     the object's class does not allow; and for a revision that green has not. Of kinds that could not be read nothing is
     refused.
     """
+    revisions.refuse_wrong(known)
+    if not known.choices.answers:
+        return []
     twice = known.once(named_twice)
     verdicts: dict[str, Verdict] = {}
     for item in items:
@@ -162,7 +165,6 @@ def refuse_wrong_answers(known: Known, items: Iterable[Item]) -> list[str]:
             verdicts[item.name] = item.verdict
     named = [name for name in verdicts if _without_group(name) in twice or name == _without_group(name)]
     stale = []
-    revisions.refuse_wrong(known)
     unread = {r.kind for r in known.blue.discovery.resources if r.name in known.blue.problems}
     for name, answer in known.choices.answers.items():
         there, key = verdicts.get(name), f"replicate.answers.{name}"
