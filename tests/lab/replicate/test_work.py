@@ -13,6 +13,7 @@ import pytest
 from migration.kinds import name_of
 from migration.replicate.choices import Choices, Selection
 from migration.replicate.classes import Answer
+from migration.replicate.known import with_group
 from migration.replicate.work import RUNS, SWITCHES, UNSTOPPABLE, Switch, value_of
 from tests.lab.replicate.conftest import Bare, on, replicate
 from tests.lab.replicate.definitions import Made, definition
@@ -125,7 +126,8 @@ def test_no_finished_work_is_on_green_and_what_a_clock_starts_is_suspended_as_th
     assert told[f"Job {SPACE}/ended"]["class"] == told[f"Pod {SPACE}/once"]["class"] == "finished"
     assert replicate(clockwork, choices=OURS)[1].writes == 0
 
-    answers = {name_of(obj): Answer.START for key, obj in there.items() if key[1] != "Pod"}
+    # with the group: there are Schedules of several
+    answers = {with_group(name_of(obj), obj): Answer.START for key, obj in there.items() if key[1] != "Pod"}
     _, done, _ = replicate(clockwork, choices=Choices(include=OURS.include, answers=answers))
     assert (done.failures, done.conflicts) == ([], [])
     for (group, kind, name), obj in everything(clockwork[1]).items():
