@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from migration import kinds
 from migration.errors import BluegreenError, Conflict
-from migration.findings import Selected, full_name, routed_services, spec_of
+from migration.findings import Selected, routed_services, spec_of
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
 from migration.replicate import judge
@@ -396,7 +396,7 @@ async def _held(server: Kubernetes) -> _Held:
     ]
     running = {_key(workload): workload for listing in workloads for workload in listing}
     floors = tuple(o for o in (*scalers, *running.values()) if _before(o) is not None)
-    return _Held(floors, running, {full_name(service): service for service in services})
+    return _Held(floors, running, {kinds.full_name(service): service for service in services})
 
 
 def _before(obj: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from migration import kinds
-from migration.findings import DOCS, finding, full_name, spec_of
+from migration.findings import DOCS, finding, spec_of
 from migration.kinds import Object, Resource
 from migration.model import Finding, Severity
 from migration.replicate import baseline, conversion, judge, mesh, releases
@@ -92,7 +92,7 @@ def _live(item: judge.Item, known: Known) -> Object | None:
     there = known.green.resources.get(item.resource.name) if known.green is not None else None
     if there is None or there.version != item.resource.version:
         return None
-    return known.once(_greens, item.resource.name).get(full_name(item.obj))
+    return known.once(_greens, item.resource.name).get(kinds.full_name(item.obj))
 
 
 def _finding(code: str, item: judge.Item, change: Change, known: Known) -> Finding:
@@ -151,7 +151,7 @@ def conflicting(known: Known) -> Iterator[Finding]:
 
 
 def _greens(known: Known, name: str) -> dict[str, Object]:
-    return {full_name(obj): obj for obj in known.green.of(name)} if known.green is not None else {}
+    return {kinds.full_name(obj): obj for obj in known.green.of(name)} if known.green is not None else {}
 
 
 def _defined(known: Known, resource: Resource) -> bool:
@@ -182,7 +182,7 @@ def left_behind(known: Known) -> Iterator[Finding]:
         release = baseline.release_of(obj)
         if release is not None and release not in known.green.once(releases.all_releases):
             lacking.add(release)
-        there = known.once(_greens, resource.name).get(full_name(obj))
+        there = known.once(_greens, resource.name).get(kinds.full_name(obj))
         if there is not None and _peoples(obj, resource, known) and (fields := _told_apart(obj, there)):
             found[namespace].append(f"{obj['kind']} {obj['metadata']['name']} (green's differs in {', '.join(fields)})")
     for namespace, names in sorted(found.items()):

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from migration import kinds
-from migration.findings import Found, Scope, finding, full_name, gateways_of, pod_spec, spec_of, workloads
+from migration.findings import Found, Scope, finding, gateways_of, pod_spec, spec_of, workloads
 from migration.kinds import Object
 from migration.model import Severity
 from migration.removed_apis import instead_of, moved
@@ -150,7 +150,7 @@ def missing_kinds(blue: View, green: View, scope: Scope) -> Found:
                 "BG102" if istio else "BG101",
                 Severity.BLOCKING,
                 f"{read.api_version} {resource.kind}",
-                f"{len(objects)} on blue, first {full_name(objects[0])}; {told}",
+                f"{len(objects)} on blue, first {kinds.full_name(objects[0])}; {told}",
                 "install Istio on green"
                 if istio
                 else "install what serves it on green, convert the objects, or answer `skip` for them in migration.yaml",
@@ -216,10 +216,12 @@ def _short(value: Any) -> str:
 
 
 def missing_gateways(blue: View, green: View, scope: Scope) -> Found:
-    there = {full_name(g) for g in green.of(kinds.GATEWAY.name)}
+    there = {kinds.full_name(g) for g in green.of(kinds.GATEWAY.name)}
     known = Known(blue, green)
     coming = {
-        full_name(g) for g in blue.of(kinds.GATEWAY.name) if scope.moves(g) or baseline.comes_along(g, kinds.GATEWAY, known)
+        kinds.full_name(g)
+        for g in blue.of(kinds.GATEWAY.name)
+        if scope.moves(g) or baseline.comes_along(g, kinds.GATEWAY, known)
     }
     has = ", ".join(sorted(there)) or "none"
     for route in blue.of(kinds.VIRTUAL_SERVICE.name):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from migration import kinds
-from migration.findings import Found, Scope, behind_routes, finding, full_name, gateways_of, pod_spec, spec_of
+from migration.findings import Found, Scope, behind_routes, finding, gateways_of, pod_spec, spec_of
 from migration.model import Severity
 from migration.view import View
 from routing import refusals
@@ -87,6 +87,6 @@ def schedules(blue: View, _: View, scope: Scope) -> Found:
 def recreated(blue: View, _: View, scope: Scope) -> Found:
     for workload in blue.of("deployments.apps"):
         once = (spec_of(workload).get("strategy") or {}).get("type") == "Recreate" and spec_of(workload).get("replicas") == 1
-        if scope.moves(workload) and once and full_name(workload) not in scope.singletons:
+        if scope.moves(workload) and once and kinds.full_name(workload) not in scope.singletons:
             remedy = "name it under `singletons` in migration.yaml if it must never run twice"
             yield finding("BG503", Severity.WARNING, workload, "1 replica, strategy Recreate", remedy)

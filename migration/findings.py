@@ -97,10 +97,6 @@ def spec_of(obj: Mapping[str, Any]) -> Object:
     return obj.get("spec") or {}
 
 
-def full_name(obj: Mapping[str, Any]) -> str:
-    return f"{obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}"
-
-
 def gateways_of(route: Mapping[str, Any]) -> list[str]:
     """`namespace/name` of each gateway that a route is bound to, without the mesh."""
     namespace = route["metadata"].get("namespace", "")
@@ -136,7 +132,7 @@ def routed_services(route: Mapping[str, Any]) -> set[str]:
 
 def behind_routes(view: View, scope: Scope) -> list[tuple[Object, str]]:
     """Each workload that a gateway's route reaches, with `namespace/name` of the first route that does."""
-    services = {full_name(s): spec_of(s).get("selector") or {} for s in view.of("services")}
+    services = {kinds.full_name(s): spec_of(s).get("selector") or {} for s in view.of("services")}
     selected = Selected(view.once(workloads, scope))
     found: dict[str, tuple[Object, str]] = {}
     asked = set()  # what a selector means has all been found when it is asked for again
@@ -149,7 +145,7 @@ def behind_routes(view: View, scope: Scope) -> list[tuple[Object, str]]:
                 continue
             asked.add((namespace, frozenset(selector.items())))
             for workload in selected.by(namespace, selector):
-                found.setdefault(kinds.name_of(workload), (workload, full_name(route)))
+                found.setdefault(kinds.name_of(workload), (workload, kinds.full_name(route)))
     return list(found.values())
 
 

@@ -45,7 +45,7 @@ class Account:
 def with_role(known: Known) -> tuple[Account, ...]:
     """Accounts with a role by annotation, or by what their workloads set themselves (AWS_ROLE_ARN), sorted."""
     found: dict[tuple[str, str, str], Account] = {}
-    on_green = {_full(obj): obj for obj in (known.green.of(ACCOUNTS) if known.green else ())}
+    on_green = {kinds.full_name(obj): obj for obj in (known.green.of(ACCOUNTS) if known.green else ())}
     objects = known.once(_accounts)
     for full, obj in objects.items():
         arn = _role_of(obj, on_green.get(full))
@@ -67,7 +67,7 @@ def with_role(known: Known) -> tuple[Account, ...]:
 
 
 def _accounts(known: Known) -> dict[str, Object]:
-    return {_full(obj): obj for obj in known.blue.of(ACCOUNTS)}
+    return {kinds.full_name(obj): obj for obj in known.blue.of(ACCOUNTS)}
 
 
 def _role_of(obj: Mapping[str, Any], there: Mapping[str, Any] | None) -> str:
@@ -187,7 +187,3 @@ def through_agent(view: View) -> set[str]:
         if isinstance(pod.get("spec"), dict)
         and any(name == AGENT and value.startswith(AGENTS) for name, value in _environment(pod["spec"]))
     }
-
-
-def _full(obj: Mapping[str, Any]) -> str:
-    return f"{obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}"

@@ -193,6 +193,12 @@ def skipped_kind(resource: Resource) -> str | None:
     return None if {"list", "create"} <= resource.verbs else "cannot be listed and created"
 
 
+def full_name(obj: Mapping[str, Any]) -> str:
+    """`namespace/name`; of what is in no namespace `/name`."""
+    meta = obj["metadata"]
+    return f"{meta.get('namespace', '')}/{meta['name']}"
+
+
 def name_of(obj: Mapping[str, Any]) -> str:
     """`Deployment shop/catalog`: how an object is named to people."""
     meta = obj.get("metadata") or {}

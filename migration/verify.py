@@ -25,7 +25,7 @@ import routing
 from migration import kinds
 from migration.answers import UPSTREAM_TIME, Answer, Probe
 from migration.errors import BluegreenError
-from migration.findings import Selected, full_name, routed_services, spec_of
+from migration.findings import Selected, routed_services, spec_of
 from migration.kinds import Object
 from migration.ports import Kubernetes
 from migration.replicate.owners import forwards
@@ -95,7 +95,7 @@ async def verify(
     deadline = time.monotonic() + patience_seconds
     names = sorted(services)
     checks, enrolled, listeners = checks or {}, enrolled or {}, listeners or {}
-    blue_routes = {full_name(r): r for r in (await blue.list(kinds.VIRTUAL_SERVICE)).items}
+    blue_routes = {kinds.full_name(r): r for r in (await blue.list(kinds.VIRTUAL_SERVICE)).items}
     settled: dict[str, ServiceVerdict] = {}
     while True:
         world = await _world(green)
@@ -130,9 +130,9 @@ async def _world(green: Kubernetes) -> _World:
         listing.items for listing in await asyncio.gather(*(green.list(resource) for resource in wanted))
     ]
     return _World(
-        {full_name(r): r for r in routes},
-        {full_name(g): g for g in gateways},
-        {full_name(s): s for s in services},
+        {kinds.full_name(r): r for r in routes},
+        {kinds.full_name(g): g for g in gateways},
+        {kinds.full_name(s): s for s in services},
         Selected((*deployments, *sets, *daemons)),
         Selected(slices, lambda piece: piece["metadata"].get("labels") or {}),
         Selected(entries, lambda entry: spec_of(entry).get("labels") or {}),

@@ -20,7 +20,6 @@ from migration.view import View
 ISTIO_ROOT = "istio-system"  # policies here are for every namespace
 ISTIO = ("networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io")
 Pair = tuple[str, str | None]  # a label and its value; None: whatever it is
-EVERY = "every"  # pods of every namespace
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ from migration.replicate.mesh import (
     MESH_NAMESPACE,
     SECRETS,
     WORKLOADS,
-    full_name,
     labels_of_pods,
     named_by_gateways,
     runs_istio,
@@ -129,7 +128,7 @@ def _questioned(obj: Mapping[str, Any], resource: Resource, known: Known) -> boo
         return False
     if resource.name in INSTALLED_KINDS and (meta["name"] in INSTALLED or meta["name"] in bootstrap.EKS_ROLES):
         return False
-    if bootstrap.EKS_COMPONENT in (meta.get("labels") or {}) or full_name(obj) in known.once(_greens_own, resource.name):
+    if bootstrap.EKS_COMPONENT in (meta.get("labels") or {}) or kinds.full_name(obj) in known.once(_greens_own, resource.name):
         return False
     return bootstrap.sign(dict(obj), resource, known) is None and work.finished(dict(obj), resource, known) is None
 
@@ -158,7 +157,7 @@ def _asked_about(known: Known) -> dict[str, tuple[str, ...]]:
 def _greens_own(known: Known, resource_name: str) -> frozenset[str]:
     """`namespace/name` of what green has and we did not bring."""
     there = known.green.of(resource_name) if known.green is not None else ()
-    return frozenset(full_name(obj) for obj in there if not _replicated(obj))
+    return frozenset(kinds.full_name(obj) for obj in there if not _replicated(obj))
 
 
 def came(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | None:
@@ -195,7 +194,7 @@ def _brought_anyway(obj: Mapping[str, Any], resource: Resource, known: Known) ->
 
 
 def _key(resource: Resource, obj: Mapping[str, Any]) -> str:
-    return f"{resource.name} {full_name(obj)}"
+    return f"{resource.name} {kinds.full_name(obj)}"
 
 
 COPIED = MappingProxyType({Answer.START: Action.COPY})
@@ -207,7 +206,7 @@ def _asked(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | N
     if resource.name != SECRETS:
         return None
     if meta["name"] == "cacerts":
-        if (there := known.once(_greens_secrets).get(full_name(obj))) and there.get("data") == obj.get("data"):
+        if (there := known.once(_greens_secrets).get(kinds.full_name(obj))) and there.get("data") == obj.get("data"):
             return None  # green has it: nothing to decide
         told = (
             "the CA that signs every certificate of the mesh: with it on green, workloads of both clusters trust each other "
@@ -222,7 +221,7 @@ def _asked(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | N
 
 
 def _greens_secrets(known: Known) -> dict[str, Object]:
-    return {full_name(obj): obj for obj in known.green.of(SECRETS)} if known.green is not None else {}
+    return {kinds.full_name(obj): obj for obj in known.green.of(SECRETS)} if known.green is not None else {}
 
 
 # -- evidence ----------------------------------------------------------------------------------------------------------
@@ -247,7 +246,7 @@ def by_person(obj: Mapping[str, Any], resource: Resource, known: Known) -> bool:
     release = release_of(obj)
     if release is not None and release in known.once(_releases_of_the_baseline):
         return False
-    return full_name(obj) not in known.blue.once(_of_the_proxies).get(resource.name, frozenset())
+    return kinds.full_name(obj) not in known.blue.once(_of_the_proxies).get(resource.name, frozenset())
 
 
 def of_the_mesh(obj: Mapping[str, Any], known: Known) -> Sign | None:
@@ -352,21 +351,21 @@ def _replicated(obj: Mapping[str, Any]) -> bool:
 def _of_the_proxies(view: View) -> dict[str, frozenset[str]]:
     """What serves Istio's own workloads, however it was made: by resource, `namespace/name`."""
     proxies = view.once(_proxies)
-    targets = {(w["kind"], full_name(w)) for w in proxies}
+    targets = {(w["kind"], kinds.full_name(w)) for w in proxies}
     accounts = {
         f"{w['metadata'].get('namespace', '')}/{(template_of(w).get('spec') or {}).get('serviceAccountName', '')}"
         for w in proxies
     }
-    found: dict[str, set[str]] = {name: {full_name(w) for w in proxies} for name in WORKLOADS}
+    found: dict[str, set[str]] = {name: {kinds.full_name(w) for w in proxies} for name in WORKLOADS}
     found["serviceaccounts"] = accounts - {f"{each.partition('/')[0]}/default" for each in accounts}
     found["services"] = {
-        full_name(s)
+        kinds.full_name(s)
         for s in _in_mesh_namespace(view, ("services",))
         if _selects_one(s, (s.get("spec") or {}).get("selector"), proxies)
     }
     budgets = _in_mesh_namespace(view, ("poddisruptionbudgets.policy",))
     found["poddisruptionbudgets.policy"] = {
-        full_name(b)
+        kinds.full_name(b)
         for b in budgets
         if _selects_one(b, ((b.get("spec") or {}).get("selector") or {}).get("matchLabels"), proxies)
     }
@@ -375,14 +374,14 @@ def _of_the_proxies(view: View) -> dict[str, frozenset[str]]:
     for scaler in _in_mesh_namespace(view, (hpa,)):
         target = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
         if (target.get("kind"), f"{scaler['metadata'].get('namespace', '')}/{target.get('name')}") in targets:
-            found[hpa].add(full_name(scaler))
+            found[hpa].add(kinds.full_name(scaler))
     bindings, roles = "rolebindings.rbac.authorization.k8s.io", "roles.rbac.authorization.k8s.io"
     found[bindings], found[roles] = set(), set()
     for binding in _in_mesh_namespace(view, (bindings,)):
         namespace = binding["metadata"].get("namespace", "")
         subjects = [f"{s.get('namespace') or namespace}/{s.get('name')}" for s in binding.get("subjects") or ()]
         if subjects and all(subject in found["serviceaccounts"] for subject in subjects):
-            found[bindings].add(full_name(binding))
+            found[bindings].add(kinds.full_name(binding))
             found[roles].add(f"{namespace}/{(binding.get('roleRef') or {}).get('name')}")
     return {name: frozenset(names) for name, names in found.items()}
 

@@ -101,17 +101,12 @@ def _annotations(obj: Mapping[str, Any]) -> Mapping[str, str]:
     return obj["metadata"].get("annotations") or {}
 
 
-def _full(obj: Mapping[str, Any]) -> str:
-    meta = obj["metadata"]
-    return f"{meta.get('namespace', '')}/{meta['name']}"
-
-
 def _named(*names: str) -> Callable[[Object, Known], bool]:
     return lambda obj, _: obj["metadata"]["name"] in names
 
 
 def _at(full_name: str) -> Callable[[Object, Known], bool]:
-    return lambda obj, _: _full(obj) == full_name
+    return lambda obj, _: kinds.full_name(obj) == full_name
 
 
 def _labelled(key: str, *values: str) -> Callable[[Object, Known], bool]:
@@ -207,11 +202,13 @@ def _roles_for_the_baseline(view: View) -> frozenset[tuple[str, str]]:
 
 
 def _of_a_selector(obj: Object, known: Known) -> bool:
-    return _full(obj) not in known.blue.once(_selectorless)
+    return kinds.full_name(obj) not in known.blue.once(_selectorless)
 
 
 def _selectorless(view: View) -> frozenset[str]:
-    return frozenset(_full(service) for service in view.of("services") if not (service.get("spec") or {}).get("selector"))
+    return frozenset(
+        kinds.full_name(service) for service in view.of("services") if not (service.get("spec") or {}).get("selector")
+    )
 
 
 def _for_a_pod(obj: Object, _: Known) -> bool:
@@ -219,7 +216,7 @@ def _for_a_pod(obj: Object, _: Known) -> bool:
 
 
 def _older_revision(obj: Object, known: Known) -> bool:
-    return kept_in(obj) is not None and _full(obj) not in known.blue.once(newest_revisions)
+    return kept_in(obj) is not None and kinds.full_name(obj) not in known.blue.once(newest_revisions)
 
 
 def _of_type(secret_type: str) -> Callable[[Object, Known], bool]:
@@ -230,7 +227,7 @@ def _minted(obj: Object, known: Known) -> bool:
     """Clusters before 1.24 made a token for each account and named it in the account's `secrets`; one that somebody asked
     for is not named there. Kubernetes' own cleaner of old tokens tells the two apart by this.
     """
-    return obj.get("type") == "kubernetes.io/service-account-token" and _full(obj) in known.blue.once(_named_tokens)
+    return obj.get("type") == "kubernetes.io/service-account-token" and kinds.full_name(obj) in known.blue.once(_named_tokens)
 
 
 def _named_tokens(view: View) -> frozenset[str]:

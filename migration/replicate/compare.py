@@ -27,7 +27,6 @@ from migration.replicate.transform import ORIGINAL_REPLICAS
 
 APPLIED = f"{kinds.DOMAIN}applied"
 Todo = Literal["create", "update", "unchanged", "conflict", "held"]
-SCALED_KINDS = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 REPLICAS: Path = ("f:spec", "f:replicas")
 # Put in by the API server while it creates the object, and owned by who created it: never wanted, never to be taken away.
 NOT_OURS: frozenset[Path] = frozenset({("f:metadata", "f:labels", "f:kubernetes.io/metadata.name")})

@@ -41,11 +41,6 @@ INJECTION = "istio-injection"
 Labels = Mapping[str, Any]
 
 
-def full_name(obj: Mapping[str, Any]) -> str:
-    meta = obj["metadata"]
-    return f"{meta.get('namespace', '')}/{meta['name']}"
-
-
 def template_of(workload: Mapping[str, Any]) -> Object:
     found: Object = (workload.get("spec") or {}).get("template") or {}
     return found

@@ -16,7 +16,7 @@ from migration.reading import did_you_mean
 from migration.replicate.choices import called, in_any, why_excluded, why_not_included
 from migration.replicate.closure import asked, by_key
 from migration.replicate.known import Known
-from migration.replicate.references import Key, first, full_name_of, services_meant, templates
+from migration.replicate.references import Key, first, services_meant, templates
 from migration.replicate.references import destinations as destinations_of
 from migration.view import View
 
@@ -79,7 +79,7 @@ def _namespace(known: Known, name: str) -> None:
 
 
 def routes_of(view: View) -> frozenset[str]:
-    return frozenset(map(full_name_of, view.of(kinds.VIRTUAL_SERVICE.name)))
+    return frozenset(map(kinds.full_name, view.of(kinds.VIRTUAL_SERVICE.name)))
 
 
 def _service(known: Known, name: str) -> None:
@@ -117,7 +117,7 @@ def _routes_to(view: View) -> Mapping[str, set[str]]:
     """By `namespace/name` of a Service, and of each workload behind it: the routes that lead there."""
     from migration.replicate.closure import selected_by
 
-    services = {full_name_of(service): service for service in view.of(kinds.SERVICE.name)}
+    services = {kinds.full_name(service): service for service in view.of(kinds.SERVICE.name)}
     found: dict[str, set[str]] = {}
     for route in view.of(kinds.VIRTUAL_SERVICE.name):
         namespace = route["metadata"].get("namespace", "")
@@ -125,10 +125,10 @@ def _routes_to(view: View) -> Mapping[str, set[str]]:
             name = services_meant(host, namespace)
             if name not in services:
                 continue
-            found.setdefault(name, set()).add(full_name_of(route))
+            found.setdefault(name, set()).add(kinds.full_name(route))
             selector = first(services[name], "spec.selector") or {}
             for _, space, workload in selected_by(view, name.partition("/")[0], selector):
-                found.setdefault(f"{space}/{workload}", set()).add(full_name_of(route))
+                found.setdefault(f"{space}/{workload}", set()).add(kinds.full_name(route))
     return found
 
 

@@ -14,13 +14,11 @@ from typing import Any
 import routing
 from migration import kinds
 from migration.kinds import Object, Resource
-from migration.ports import Discovery
 from migration.replicate import baseline, bootstrap, gitops, releases
 from migration.replicate.bootstrap import BASELINE_GROUPS as BASELINE_GROUPS
 from migration.replicate.bootstrap import EKS_MANAGERS, OF_EKS
-from migration.replicate.classes import Action, Class, Sign
+from migration.replicate.classes import Class, Sign
 from migration.replicate.known import Known
-from migration.view import View
 
 # What a controller makes from an order to somebody outside, which costs or is limited: green would order it anew, so it
 # comes along, and before what asks for it. (kind and group of the controller, kind of what it made) -> the mark of what is
@@ -40,7 +38,7 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
         return Sign(Class.GOING, "being deleted")
     if (maker := controller_of(obj)) and not ordered(obj, resource, maker):
         return Sign(Class.CONTROLLER, f"made by its {maker.get('kind')}")
-    if resource.name == kinds.VIRTUAL_SERVICE.name and _name(obj) in known.enrolled:
+    if resource.name == kinds.VIRTUAL_SERVICE.name and kinds.full_name(obj) in known.enrolled:
         return Sign(Class.EDGE, "an enrolled route, written by the edge")
     managers = managers_of(obj)
     if kinds.EDGE in managers and written_by_edge(obj):
@@ -80,11 +78,6 @@ def ordered(obj: Mapping[str, Any], resource: Resource, maker: Mapping[str, Any]
     return unfinished is not None and unfinished not in (obj["metadata"].get("labels") or {})
 
 
-def _name(obj: Mapping[str, Any]) -> str:
-    meta = obj["metadata"]
-    return f"{meta.get('namespace', '')}/{meta['name']}"
-
-
 def managers_of(obj: Mapping[str, Any]) -> set[str | None]:
     return {entry.get("manager") for entry in obj["metadata"].get("managedFields") or ()}
 
@@ -105,18 +98,9 @@ def _serves_all_here(obj: Mapping[str, Any]) -> bool:
 
 def forwards(route: Mapping[str, Any]) -> bool:
     """Whether a public route sends a part of its requests to the other cluster."""
-    peer = routing.peer_host(_name(route))
+    peer = routing.peer_host(kinds.full_name(route))
     rules = (route.get("spec") or {}).get("http") or ()
     return any((each.get("destination") or {}).get("host") == peer for rule in rules for each in rule.get("route") or ())
-
-
-NOTHING_KNOWN = Known(View("", Discovery((), {}), {}))
-
-
-def never_copied(obj: Object, resource: Resource) -> str | None:
-    """The reason for which every `replicate` leaves this object alone, whatever else is on blue."""
-    found = sign(obj, resource, NOTHING_KNOWN)
-    return found.reason if found is not None and found.action is Action.LEAVE else None
 
 
 def made_by(obj: Mapping[str, Any], resource: Resource) -> str | None:

@@ -184,11 +184,6 @@ PEER_HOSTS = routing.peer_host("x/x").removeprefix("x.x")  # how hosts of the ot
 KINDS = {"configmaps": "ConfigMap", "secrets": "Secret"}
 
 
-def full_name_of(obj: Mapping[str, Any]) -> str:
-    """`namespace/name`."""
-    return f"{obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}"
-
-
 def at(value: Any, path: str) -> Iterator[Any]:
     """What is at a path: nothing where some key is missing, several where it goes through lists."""
     step, _, rest = path.partition(".")

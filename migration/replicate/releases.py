@@ -57,7 +57,7 @@ def names_in(view: View, release: Release) -> frozenset[str] | None:
     """Every name in the manifests of a release's newest revision, which may be of objects or of what is in them."""
     newest = view.once(newest_revisions)
     for secret in view.once(_revisions).get(release, ()):
-        if _full(secret) in newest:
+        if kinds.full_name(secret) in newest:
             try:
                 packed = base64.b64decode(base64.b64decode((secret.get("data") or {})["release"]))
                 kept = orjson.loads(gzip.decompress(packed))
@@ -74,11 +74,6 @@ def _revisions(view: View) -> Mapping[Release, list[Object]]:
         if release := kept_in(secret):
             found.setdefault(release, []).append(secret)
     return found
-
-
-def _full(obj: Mapping[str, Any]) -> str:
-    meta = obj["metadata"]
-    return f"{meta.get('namespace', '')}/{meta['name']}"
 
 
 def own_releases(view: View) -> frozenset[Release]:
@@ -106,6 +101,6 @@ def newest_revisions(view: View) -> frozenset[str]:
     """`namespace/name` of the Secret with each release's newest revision; older ones hold manifests with APIs that are gone."""
     newest: list[tuple[int, str]] = []
     for secrets in view.once(_revisions).values():
-        labelled = [((each["metadata"].get("labels") or {}).get("version", ""), _full(each)) for each in secrets]
+        labelled = [((each["metadata"].get("labels") or {}).get("version", ""), kinds.full_name(each)) for each in secrets]
         newest += sorted((int(version), name) for version, name in labelled if version.isdigit())[-1:]
     return frozenset(name for _, name in newest)

@@ -16,16 +16,17 @@ from migration.checks_replicate import of_the_judge
 from migration.errors import ConfigError, Forbidden, Held
 from migration.kinds import WELL_KNOWN, Resource
 from migration.model import Severity
+from migration.ports import Discovery
 from migration.preflight import preflight
 from migration.replicate.apply import Applied, apply
 from migration.replicate.choices import Choices, Selection
 from migration.replicate.classes import Action, Answer, Class
 from migration.replicate.export import GREENS, Bundle, export, read
 from migration.replicate.known import Known
-from migration.replicate.owners import made_by, never_copied
+from migration.replicate.owners import made_by, sign
 from migration.replicate.plan import Plan, plan
 from migration.replicate.transform import transform
-from migration.view import look
+from migration.view import View, look
 from tests.fakes.apiserver import FakeApiServer
 
 RBAC, ADMISSION = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
@@ -836,6 +837,11 @@ def test_an_api_that_has_no_server_hides_nothing_and_one_whose_server_is_away_do
 
 
 def test_what_only_a_person_knows_is_not_said_to_be_never_copied() -> None:
-    assert never_copied(TRACKED[0], kinds.DEPLOYMENT) is None
+    def left(obj: Object) -> str | None:
+        """The reason for which it stays on blue, by whose it is, with nothing else known."""
+        found = sign(obj, kinds.DEPLOYMENT, Known(View("", Discovery((), {}), {})))
+        return found.reason if found is not None and found.action is Action.LEAVE else None
+
+    assert left(TRACKED[0]) is None
     assert made_by(TRACKED[0], kinds.DEPLOYMENT) == "deployed by Argo CD (Application shop)"
-    assert never_copied(one(kinds.DEPLOYMENT, managers={"eks": {}}), kinds.DEPLOYMENT) == "managed by EKS"
+    assert left(one(kinds.DEPLOYMENT, managers={"eks": {}})) == "managed by EKS"

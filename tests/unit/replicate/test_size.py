@@ -13,7 +13,7 @@ from lab import estate
 from migration import kinds
 from migration.checks_clusters import unmatched_selectors
 from migration.checks_workloads import leaders
-from migration.findings import Found, Scope, behind_routes, full_name, gateways_of, routed_services, spec_of, workloads
+from migration.findings import Found, Scope, behind_routes, gateways_of, routed_services, spec_of, workloads
 from migration.kinds import Object, Resource
 from migration.model import Finding
 from migration.ports import Discovery, Kubernetes, Listing
@@ -107,14 +107,14 @@ def test_the_index_finds_what_a_search_through_everything_finds() -> None:
         elif number % 7 == 0:
             service["spec"].pop("selector")
     slow = _searched(mine, scope)
-    assert [(full_name(w), route) for w, route in behind_routes(mine, scope)] == slow
+    assert [(kinds.full_name(w), route) for w, route in behind_routes(mine, scope)] == slow
     assert len(slow) > 100
     assert len({route for _, route in slow}) < len(slow), "some routes reach several workloads"
 
 
 def _searched(mine: View, scope: Scope) -> list[tuple[str, str]]:
     """Workloads behind routes, without any index: each is told with the first route that reaches it."""
-    services = {full_name(s): spec_of(s).get("selector") or {} for s in mine.of("services")}
+    services = {kinds.full_name(s): spec_of(s).get("selector") or {} for s in mine.of("services")}
     found: dict[tuple[str, str], str] = {}
     for route in mine.of(kinds.VIRTUAL_SERVICE.name):
         if not scope.moves(route) or not gateways_of(route):
@@ -124,7 +124,7 @@ def _searched(mine: View, scope: Scope) -> list[tuple[str, str]]:
                 labels = spec_of(workload)["template"]["metadata"]["labels"]
                 same = workload["metadata"]["namespace"] == service.partition("/")[0]
                 if same and services.get(service) and services[service].items() <= labels.items():
-                    found.setdefault((workload["kind"], full_name(workload)), full_name(route))
+                    found.setdefault((workload["kind"], kinds.full_name(workload)), kinds.full_name(route))
     return [(name, route) for (_, name), route in found.items()]
 
 
