@@ -118,6 +118,19 @@ def replicate(pair: tuple[Bare, Bare], **options: Any) -> tuple[plan.Plan, apply
     return asyncio.run(run())
 
 
+def write_migration(folder: Path, pair: tuple[Bare, Bare], namespace: str) -> None:
+    """The files of a migration between bare clusters, of one namespace, for the command itself. No gateway answers."""
+    (folder / "Pulumi.edge.yaml").write_text(
+        "config:\n  bluegreen:sides: {blue: plum, green: fern}\n  bluegreen:services: {}\n  bluegreen:generation: 1\n"
+    )
+    clusters = {
+        bare.name: {"kubeconfig": str(bare.kubeconfig), "gateway": {"address": f"127.0.0.{number}", "port": 9}}
+        for number, bare in enumerate(pair, start=1)
+    }
+    migration = {"clusters": clusters, "edge": "Pulumi.edge.yaml", "replicate": {"include": {"namespaces": [namespace]}}}
+    (folder / "migration.yaml").write_text(json.dumps(migration))
+
+
 def on(plane: Bare, *what: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(plane.kubectl("get", *what, "-o", "json", "--show-managed-fields"))
     return found

@@ -16,7 +16,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.lab.replicate.conftest import Bare
+from tests.lab.replicate.conftest import Bare, write_migration
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -64,15 +64,7 @@ def uploads(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
 
 
 def findings(folder: Path, pair: tuple[Bare, Bare], environment: dict[str, str]) -> list[dict[str, Any]]:
-    (folder / "Pulumi.edge.yaml").write_text(
-        "config:\n  bluegreen:sides: {blue: plum, green: fern}\n  bluegreen:services: {}\n  bluegreen:generation: 1\n"
-    )
-    clusters = {
-        bare.name: {"kubeconfig": str(bare.kubeconfig), "gateway": {"address": f"127.0.0.{number}", "port": 9}}
-        for number, bare in enumerate(pair, start=1)
-    }
-    migration = {"clusters": clusters, "edge": "Pulumi.edge.yaml", "replicate": {"include": {"namespaces": [SPACE]}}}
-    (folder / "migration.yaml").write_text(json.dumps(migration))
+    write_migration(folder, pair, SPACE)
     kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     done = subprocess.run(

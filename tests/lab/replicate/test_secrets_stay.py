@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.replicate.conftest import Bare, eventually, on
+from tests.lab.replicate.conftest import Bare, eventually, on, write_migration
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -132,15 +132,7 @@ class Project:
     def __init__(self, folder: Path, pair: tuple[Bare, Bare]) -> None:
         self.folder = folder
         self.said: dict[str, str] = {}
-        (folder / "Pulumi.edge.yaml").write_text(
-            "config:\n  bluegreen:sides: {blue: plum, green: fern}\n  bluegreen:services: {}\n  bluegreen:generation: 1\n"
-        )
-        clusters = {
-            bare.name: {"kubeconfig": str(bare.kubeconfig), "gateway": {"address": f"127.0.0.{number}", "port": 9}}
-            for number, bare in enumerate(pair, start=1)
-        }
-        migration = {"clusters": clusters, "edge": "Pulumi.edge.yaml", "replicate": {"include": {"namespaces": [SPACE]}}}
-        (folder / "migration.yaml").write_text(json.dumps(migration))
+        write_migration(folder, pair, SPACE)
 
     def run(self, *words: str) -> str:
         command = [sys.executable, "-m", "migration.cli", "--config", str(self.folder / "migration.yaml"), *words]
