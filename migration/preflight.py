@@ -27,10 +27,10 @@ from migration.replicate import refusal
 from migration.replicate.admission import nobody_answers
 from migration.replicate.baseline import COMPARED_GROUPS
 from migration.replicate.choices import NOTHING_SAID, Choices
-from migration.replicate.export import GREENS, read
+from migration.replicate.export import GREENS, both
 from migration.replicate.judge import going_namespaces, verdict
 from migration.replicate.known import Known
-from migration.view import View, look
+from migration.view import View
 
 _WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
 _ROUTED = ("services", kinds.VIRTUAL_SERVICE.name, *_WORKLOADS)
@@ -78,8 +78,8 @@ async def preflight(
     wanted_green = frozenset(name for check in CHECKS for name in check.green)
     there = await green.discover()
     beside = {r.name for r in there.resources if r.group in COMPARED_GROUPS}
-    theirs = await look(green, whole=wanted_green | GREENS | identity.GREEN_KINDS | checks_baseline.GREENS | beside)
-    mine = await read(blue, theirs.discovery, more=wanted)
+    greens = wanted_green | GREENS | identity.GREEN_KINDS | checks_baseline.GREENS | beside
+    mine, theirs = await both(blue, green, greens, wanted)
     known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
     facts = await identity.learn(known, blue, green, aws)
     checks = (*CHECKS, *identity.checks(known, facts))

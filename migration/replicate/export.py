@@ -103,10 +103,17 @@ async def learn(
     enrolled: Iterable[str] = (),
     singletons: Iterable[str] = (),
 ) -> Known:
-    """Reads both clusters as far as objects are judged by them."""
-    theirs = await look(green, whole=GREENS) if green is not None else None
-    mine = await read(blue, theirs.discovery if theirs else None)
+    """Reads both clusters at once, as far as objects are judged by them."""
+    mine, theirs = await both(blue, green, GREENS) if green is not None else (await read(blue), None)
     return Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
+
+
+async def both(
+    blue: Kubernetes, green: Kubernetes, greens: frozenset[str], more: frozenset[str] = frozenset()
+) -> tuple[View, View]:
+    """Blue as `read` has it, and of green these kinds, whole; neither waits for the other."""
+    there = await green.discover()
+    return await asyncio.gather(read(blue, there, more), look(green, whole=greens))
 
 
 async def bundle(known: Known, blue: Kubernetes) -> Bundle:
