@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migration.errors import BluegreenError, ConfigError, Held, Interrupted, TakenBack
-from migration.terminal import Context, confirm, pass_context, run, say, yes_option
+from migration.terminal import Context, confirm, pass_context, run, say, show, yes_option
+from migration.views.pauses import Paused, Resumed
 
 if TYPE_CHECKING:
     from migration.wiring import Opened
@@ -215,8 +216,9 @@ def pause(context: Context) -> None:
 
     from migration.stackfile import write_whole
 
-    write_whole(migration.store / "pause", getpass.getuser())
-    say(context, {"paused": True}, ["paused; `bluegreen resume` goes on"])
+    who = getpass.getuser()
+    write_whole(migration.store / "pause", who)
+    show(context, Paused(who))
 
 
 @click.command()
@@ -225,7 +227,7 @@ def resume(context: Context) -> None:
     """End a pause."""
     migration = context.load()
     (migration.store / "pause").unlink(missing_ok=True)
-    say(context, {"paused": False}, ["no pause; a running shift goes on, else `bluegreen shift`"])
+    show(context, Resumed())
 
 
 @click.command()

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import migration
-from migration.cli import cli
+from migration.cli import cli, run
 from migration.config import load
 from migration.errors import ConfigError
 from migration.stackfile import Edge, StackFile
@@ -203,12 +203,13 @@ def test_every_mistake_in_a_file_or_an_option_has_a_next_command():
 
 @pytest.mark.parametrize("command", [["pause"], ["resume"]], ids=" ".join)
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_json_is_asked_for_before_a_command_or_after_it(tmp_path: Path, command: list[str], where: str):
+def test_json_is_asked_for_before_a_command_or_after_it(
+    tmp_path: Path, command: list[str], where: str, capsys: pytest.CaptureFixture[str]
+):
     (tmp_path / "migration.yaml").write_text(GOOD)
     asked = ["--json", *command] if where == "before" else [*command, "--json"]
-    outcome = CliRunner().invoke(cli, ["-c", str(tmp_path / "migration.yaml"), *asked])
-    assert outcome.exception is None
-    assert json.loads(outcome.stdout) == {"paused": command == ["pause"]}
+    assert run(["-c", str(tmp_path / "migration.yaml"), *asked]) == 0
+    assert json.loads(capsys.readouterr().out)["paused"] == (command == ["pause"])
 
 
 def test_every_command_takes_json():

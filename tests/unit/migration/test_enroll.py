@@ -20,7 +20,7 @@ from migration.errors import Held, Unreachable
 from migration.journal import FILE, Journal, open_intents, read
 from migration.kinds import Resource
 from migration.stackfile import StackFile, read_route
-from migration.terminal import Context
+from migration.terminal import Context, finish
 from tests.fakes.apiserver import FakeApiServer
 
 SERVICE = "shop/catalog"
@@ -66,7 +66,9 @@ class Pair:
 
     def enroll(self, *services: str) -> None:
         migration: Any = SimpleNamespace(store=self.store)
-        asyncio.run(take_in(Context(Path("m"), True), migration, self.opened(), services, yes=True))
+        context = Context(Path("m"), True)
+        asyncio.run(take_in(context, migration, self.opened(), services, yes=True))
+        finish(context, None)
 
     def cut_short(self, cut: Callable[[str, str], bool]) -> Unreachable:
         self.cut = cut

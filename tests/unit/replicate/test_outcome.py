@@ -21,7 +21,7 @@ from migration.replicate.classes import Answer
 from migration.replicate.compare import Wait
 from migration.replicate.refusal import by_cause, unread_lines
 from migration.replicate.refusal import despite as despite_words
-from migration.terminal import Context
+from migration.terminal import Context, finish
 from tests.fakes.apiserver import FakeApiServer
 
 WIDGET = Resource("example.com", "v1", "Widget", "widgets", True)
@@ -60,10 +60,11 @@ def run(
     choices: Choices = NOTHING_SAID,
 ) -> BluegreenError | None:
     there = SimpleNamespace(clusters={"blue": one, "green": other}, edge=SimpleNamespace(services={}))
+    context = Context(Path("migration.yaml"), as_json)
     try:
         asyncio.run(
             copy(
-                Context(Path("migration.yaml"), as_json),
+                context,
                 SimpleNamespace(singletons=(), replicate=choices),  # type: ignore[arg-type]
                 there,  # type: ignore[arg-type]
                 yes=yes,
@@ -72,7 +73,9 @@ def run(
             )
         )
     except BluegreenError as problem:
+        finish(context, problem)
         return problem
+    finish(context, None)
     return None
 
 
