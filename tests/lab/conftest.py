@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from kit import LabCluster, gateway
-
 from lab import programs
 from lab.server import Lab, LabClient
-
-
-class TwoClusters(NamedTuple):
-    """plum emulates Kubernetes 1.34, fern is 1.36; both have the public and the peer Gateway."""
-
-    plum: LabCluster
-    fern: LabCluster
+from tests.lab.support.kit import LabCluster, TwoClusters, gateway
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

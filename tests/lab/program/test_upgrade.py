@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 import yaml
 from dnslib import DNSRecord
-from kit import LabCluster, eventually
 
 from components.live import Live, read_live
 from lab import programs
 from lab.project import EDGE, NETWORK, ZONE, Operations, Project, ProjectError
 from lab.server import Lab
+from tests.lab.support.kit import LabCluster, eventually
 
 BLUE, GREEN = "plum", "fern"
 SERVICE, HOST = "shop/catalog", f"catalog.{ZONE}"
