@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -34,3 +38,126 @@ def test_what_tests_share_is_imported_by_its_whole_name_and_from_no_conftest(fil
     assert "sys.path" not in {
         ast.unparse(node) for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)
     }
+
+
+LIMITS = """
+import json, pytest
+
+def pytest_collection_finish(session):
+    settings = [(item.nodeid, item.get_closest_marker("timeout")) for item in session.items]
+    print("LIMITS", json.dumps([[name, mark and mark.args, mark and mark.kwargs] for name, mark in settings]))
+"""
+SAMPLE_HOOKS = """
+from tests.lab.conftest import pytest_runtest_makereport, pytest_runtest_setup, pytest_runtest_teardown
+from tests.lab.support import steps
+
+def pytest_collection_modifyitems(items):
+    steps.in_order(items)
+"""
+ONE_HANGS = """
+import subprocess, sys, time
+import pytest
+
+@pytest.fixture(scope="module")
+def child():
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        print("CHILD", process.pid)
+        yield process
+        process.kill()
+
+@pytest.mark.timeout(1)
+def test_hangs(child):
+    time.sleep(600)
+
+def test_another(child):
+    assert child.poll() is None
+"""
+END_HANGS = """
+import time
+import pytest
+
+@pytest.fixture
+def slow():
+    yield
+    time.sleep(600)
+
+def test_fails_and_its_end_hangs(slow):
+    raise ValueError
+
+def test_another(): ...
+"""
+THREE_STEPS = """
+import pytest
+pytestmark = pytest.mark.steps
+ran = []
+
+def test_c_comes_first(): ran.append("c")
+def test_a_comes_second():
+    assert ran == ["c"]
+    BREAK
+def test_b_comes_third(): assert ran == ["c"]
+"""
+
+
+def pytest_of(folder: Path, *words: str, **files: str) -> str:
+    """What pytest prints, with this project's options, of a folder with these files."""
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    options = ["-c", str(CHECKOUT / "pyproject.toml"), f"--rootdir={folder}", "-p", "no:cacheprovider", "-s", *words]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=folder if files else CHECKOUT,
+        env=environment | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(folder)])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    return done.stdout + done.stderr
+
+
+def test_every_lab_test_has_a_time_limit_that_ends_it_alone(tmp_path: Path) -> None:
+    (tmp_path / "limits.py").write_text(LIMITS)
+    told = pytest_of(tmp_path, "--collect-only", "-q", "-p", "limits", str(TESTS / "lab"))
+    (line,) = (line for line in told.splitlines() if line.startswith("LIMITS "))
+    limits = json.loads(line.removeprefix("LIMITS "))
+    assert len(limits) > 200
+    wrong = [name for name, given, named in limits if not given or named or not 0 < given[0] <= 1800]
+    assert not wrong, "no limit in seconds, or one that ends more than the test (a method of its own)"
+
+
+def test_a_test_that_hangs_fails_alone_and_its_fixtures_end_what_they_started(tmp_path: Path) -> None:
+    told = pytest_of(tmp_path, "-p", "no:randomly", str(tmp_path), conftest=SAMPLE_HOOKS, test_sample=ONE_HANGS)
+    assert "1 failed, 1 passed" in told
+    assert "Timeout" in told
+    (child,) = (line.split("CHILD ")[1] for line in told.splitlines() if "CHILD " in line)
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_what_a_failed_test_leaves_to_end_has_a_limit_too(tmp_path: Path) -> None:
+    hooks = f"{SAMPLE_HOOKS}\nfrom tests.lab import conftest\nconftest.LIMIT_SECONDS = 1.0\n"
+    told = pytest_of(tmp_path, "-p", "no:randomly", str(tmp_path), conftest=hooks, test_sample=END_HANGS)
+    assert "1 failed, 1 passed, 1 error" in told
+    assert "what test_fails_and_its_end_hangs leaves behind did not end within 1 s" in told
+
+
+def test_steps_keep_the_order_of_their_file_however_the_rest_is_shuffled(tmp_path: Path) -> None:
+    seed = 1  # would put the last one first
+    sample = THREE_STEPS.replace("BREAK", "")
+    told = pytest_of(tmp_path, f"--randomly-seed={seed}", str(tmp_path), conftest=SAMPLE_HOOKS, test_sample=sample)
+    assert "3 passed" in told
+
+
+def test_after_a_step_that_failed_the_rest_are_skipped_and_name_it(tmp_path: Path) -> None:
+    sample = THREE_STEPS.replace("BREAK", "raise ValueError")
+    told = pytest_of(tmp_path, str(tmp_path), conftest=SAMPLE_HOOKS, test_sample=sample)
+    assert "1 failed, 1 passed, 1 skipped" in told
+    assert "a step after test_a_comes_second, which failed" in told
+
+
+def test_a_step_alone_is_skipped_and_says_what_to_run(tmp_path: Path) -> None:
+    sample = THREE_STEPS.replace("BREAK", "")
+    told = pytest_of(tmp_path, f"{tmp_path}/test_sample.py::test_b_comes_third", conftest=SAMPLE_HOOKS, test_sample=sample)
+    assert "1 skipped" in told
+    assert "run the whole of test_sample.py" in told
