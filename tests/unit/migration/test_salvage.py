@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from migration.kinds import Object, Resource
 from migration.salvage import read_words
 from migration.stackfile import StackFile, read_route
 from tests.fakes.apiserver import FakeApiServer
-from tests.fakes.served import served
+from tests.fakes.served import Ports, served
 
 SPLITS = {"shop/cart": 2500, "shop/pay": 10_000, "shop/search": 0}
 EDGE = """\
@@ -60,6 +60,8 @@ def original(service: str) -> Object:
 
 class Project:
     """Files of a migration as they should be, and two clusters that hold what they say. A test breaks some of it."""
+
+    ports: Sequence[Ports]  # of the clusters, once they are served
 
     def __init__(
         self,
@@ -130,7 +132,8 @@ class Project:
         return {service for service in SPLITS if self.live("plum", service) == 0}
 
     def live(self, cluster: str, service: str) -> int | None:
-        found = self.servers[cluster].objects["networking.istio.io", "VirtualService", *service.split("/")]
+        namespace, name = service.split("/")
+        found = self.servers[cluster].objects["networking.istio.io", "VirtualService", namespace, name]
         side: routing.Side = "blue" if cluster == "plum" else "green"
         for route in (self.originals[service], reduced(self.originals[service])):
             if (split := routing.live_split(found, route, side)) is not None:
@@ -154,7 +157,7 @@ def project(
 ) -> Iterator[Project]:
     made = Project(tmp_path, capsys, caplog, monkeypatch)
     with served(*made.servers.values()) as ports:
-        made.ports = ports  # type: ignore[attr-defined]
+        made.ports = ports
         made.configure()
         yield made
 

@@ -79,9 +79,8 @@ def test_latency_is_compared_with_what_blue_showed_before_it_fell_silent(tmp_pat
     universe = Universe(tmp_path, latency_ms={"blue": 100.0, "green": 150.0})
     policy = replace(FAST, latency_factor=2.0)
     assert shift(universe, policy=policy, metrics=True).arrived == (S,)
-    slow = (
-        Universe(tmp_path / "slow", latency_ms={"blue": 100.0, "green": 250.0}) if (tmp_path / "slow").mkdir() is None else None
-    )
+    (tmp_path / "slow").mkdir()
+    slow = Universe(tmp_path / "slow", latency_ms={"blue": 100.0, "green": 250.0})
     assert "latency 250 ms, allowed 200 ms" in shift(slow, policy=policy, metrics=True).returned[S]
 
 
@@ -286,12 +285,13 @@ class Pods(FakeCounters):
 def test_a_gateway_pod_that_is_scaled_in_is_told_and_nobody_goes_back_for_it(tmp_path: Path, caplog):
     universe = Universe(tmp_path)
     made = command(universe, replace(FAST, error_limit=3, bake_seconds=30))
-    made.shift.world.counters = {"blue": Pods(universe, "blue"), "green": Pods(universe, "green")}
+    blue = Pods(universe, "blue")
+    made.shift.world.counters = {"blue": blue, "green": Pods(universe, "green")}
 
     async def scale_in():
         task = asyncio.ensure_future(made.shift.run())
         await until(lambda: universe.live(S)[0] == 2000)
-        made.shift.world.counters["blue"].gone = frozenset({"c"})
+        blue.gone = frozenset({"c"})
         return await task
 
     try:
