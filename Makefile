@@ -1,5 +1,6 @@
 # make demo   a whole blue/green upgrade on this machine      make test   the same set-up, then all tests
-# make lab / lab-down   the lab alone, kept up                make bench  speed as ratios      make check   lint, types, layers
+# make lab / lab-down   the lab alone, kept up                make test-long   soaks and wide matrices, before a change is done
+# make bench  speed as ratios                                 make check  lint, types, layers
 .DEFAULT_GOAL := help
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -9,7 +10,7 @@ WORKLOADS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
 # uv comes from the locked list; everything else by uv, with hashes.
 $(READY): requirements.lock pyproject.toml
@@ -32,8 +33,14 @@ lab: $(READY)
 lab-down: $(READY)
 	@$(PY) -m lab down
 
+# pytest's own closing line stays; the line after it is what a run costs.
+timed = began=$$(date +%s); $(PY) -m pytest $(1); code=$$?; echo "make $@: $$(($$(date +%s) - began)) s"; exit $$code
+
 test: programs
-	$(PY) -m pytest
+	@$(call timed,-m "not long")
+
+test-long: programs
+	@$(call timed,-m long)
 
 unit: $(READY)
 	$(PY) -m pytest tests/unit
@@ -50,4 +57,4 @@ check: $(READY)
 lock:
 	$(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements.in -o requirements.lock
 
-.PHONY: help programs demo lab lab-down test unit bench check lock
+.PHONY: help programs demo lab lab-down test test-long unit bench check lock
