@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import Bare, await_object, on
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -211,12 +212,7 @@ def chosen_from(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
 
 
 def cleared(plane: Bare) -> None:
-    if plane.kubectl("get", "namespaces", *SPACES, "-o", "name", "--ignore-not-found"):
-        # first what a claim's protection waits for: the namespace controller asks again only after seconds
-        at_once = ("--all", "--grace-period=0", "--force", "--wait=false")
-        for space in SPACES:
-            plane.kubectl("delete", "deployments,replicasets,pods,persistentvolumeclaims", *at_once, "-n", space, check=False)
-        plane.kubectl("delete", "namespace", *SPACES, "--ignore-not-found", "--wait=true", "--timeout=120s")
+    remove_namespaces((plane,), *SPACES)
     plane.kubectl("delete", *CLUSTER_WIDE, "--ignore-not-found")
 
 

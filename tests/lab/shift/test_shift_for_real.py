@@ -97,10 +97,10 @@ def quiet(project: Project, service: str) -> bool:
 def prometheus(project: Project, service: str, began: float) -> dict[str, WindowStats]:
     """What the real store says of the time since `began`, when it has scraped it."""
 
-    def both() -> dict[str, Any] | None:
+    def both() -> dict[str, Any]:
         stats = ask_store(project, service, int(time.monotonic() - began))
         whole = all(each and each.latency_ms for each in stats.values()) and stats["green"] and stats["green"].errors
-        return stats if whole else None
+        return stats if whole else {}
 
     return eventually(both, f"numbers of {service} in the store")
 

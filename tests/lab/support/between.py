@@ -26,6 +26,7 @@ from migration.ports import Listing
 from migration.preflight import preflight
 from migration.replicate.choices import NOTHING_SAID
 from migration.terminal import Context
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import WRITES, Bare
 
 
@@ -171,5 +172,4 @@ def namespace(pair: tuple[Bare, Bare], name: str) -> Iterator[str]:
         pair[0].kubectl("create", "namespace", name)
         yield name
     finally:
-        for plane in pair:
-            plane.kubectl("delete", "namespace", name, "--ignore-not-found", "--timeout=60s")
+        remove_namespaces(pair, name)

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 import migration
 from migration.cli import cli, run
 from migration.config import load
-from migration.errors import ConfigError
+from migration.errors import BluegreenError, ConfigError
 from migration.stackfile import Edge, StackFile
 from migration.wiring import Opened, opened, salvaged
 
@@ -231,7 +231,8 @@ def test_an_unreachable_cluster_is_named_with_its_context(tmp_path: Path):
     (tmp_path / "migration.yaml").write_text(GOOD)
     outcome = CliRunner().invoke(cli, ["-c", str(tmp_path / "migration.yaml"), "enroll", "--yes"])
     problem = outcome.exception
-    assert getattr(problem, "exit_code", None) == 1, problem
+    assert isinstance(problem, BluegreenError), problem
+    assert problem.exit_code == 1, problem
     assert "plum" in str(problem)
     assert "context" in f"{problem} {problem.remedy}"
     assert not (tmp_path / ".bluegreen").exists()

@@ -54,9 +54,9 @@ class Recorder(pulumi.runtime.Mocks):
             outputs["arn"] = "arn:eks"
         return f"{args.name}-id", outputs
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         assert args.token == "aws:lb/getHostedZoneId:getHostedZoneId"
-        return {"id": "ZNLB", "region": "eu-west-1"}
+        return {"id": "ZNLB", "region": "eu-west-1"}, []
 
     def inputs(self, typ: str, name: str) -> dict[str, Any]:
         return dict(self.made[typ, name].inputs)
