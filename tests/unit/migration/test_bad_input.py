@@ -120,7 +120,7 @@ def test_the_stack_file(tmp_path: Path, old: str, new: str, parts: list[str]):
     ("plum", "fern"),
     [
         pytest.param("{kubeconfig: a, context: x, ", "{kubeconfig: a, ", id="the current context, told and untold"),
-        pytest.param("{kubeconfig: a, context: x, ", "{kubeconfig: a, context: y, ", id="two contexts of one server"),
+        pytest.param("{kubeconfig: a, context: x, ", "{kubeconfig: a, context: z, ", id="two contexts of one server"),
         pytest.param("{kubeconfig: a, ", "{kubeconfig: b, ", id="a copy of the kubeconfig"),
     ],
 )
@@ -130,7 +130,7 @@ def test_one_cluster_under_two_names_is_refused_before_anything_is_done(
 ):
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks/Pulumi.edge.yaml").write_text(EDGE.replace("{a/b: 0}", "{}"))
-    (tmp_path / "a").write_text(kubeconfig(x="https://one.test", y="https://ONE.test:443/"))
+    (tmp_path / "a").write_text(kubeconfig(x="https://one.test", z="https://ONE.test:443/"))
     (tmp_path / "b").write_text((tmp_path / "a").read_text())
     text = GOOD.replace("{kubeconfig: a, context: plum, ", plum).replace("{kubeconfig: a, context: fern, ", fern)
     (tmp_path / "migration.yaml").write_text(text)
