@@ -154,7 +154,9 @@ class StackFile:
         return self.read()
 
     def _parse(self) -> Edge:
-        document, lines = read_yaml(self.path, "the edge's stack file")
+        document, lines = read_yaml(
+            self.path, "the edge's stack file", remedy="name it under `edge:` in migration.yaml, or restore it from git"
+        )
         config = document.get("config") if isinstance(document, Mapping) else None
         if not isinstance(config, Mapping):
             remedy = f"write {self.path} as docs/configuration.md shows"
