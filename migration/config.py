@@ -31,10 +31,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from migration import policy_reading
 from migration.findings import DOCS
-from migration.keys import SERVICE_SHAPE, key, keys_of
+from migration.keys import HOST, SERVICE_SHAPE, key, keys_of
 from migration.policy import Check, Policy, ServicePolicy
 from migration.reading import Reader, did_you_mean, given, read_yaml, shown, some_of
 from migration.replicate import choices
@@ -73,22 +74,26 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-HTTP = "^https?://"
-URL_SHAPE = {"type": "string", "pattern": HTTP}
+HTTP = "^https?://[^/?# ]+"
+URL_SHAPE = {"type": "string", "pattern": HTTP, "examples": ["http://10.0.3.7:15020/stats/prometheus"]}
 WAIVER = f"^({'|'.join(DOCS)})(:.+)?$"
 
 
 @dataclass(frozen=True)
 class Gateway:
-    address: str = key(doc="an address or a name, as it is reached from here")
+    address: str = key(doc="an address or a name, as it is reached from here", pattern=HOST)
     port: int = key(80, 1, 65535, doc="the public listener's port")
     peer_port: int = key(15088, 1, 65535, doc="the port of the private listener for the other gateway")
-    peer_address: str | None = key(None, doc="where the other gateway reaches it; `address` unless told")
+    peer_address: str | None = key(None, doc="where the other gateway reaches it; `address` unless told", pattern=HOST)
 
 
 @dataclass(frozen=True)
 class Source:
-    url: str = key(doc="Prometheus' API; its series carry the label `cluster` with the cluster's name", pattern=HTTP)
+    url: str = key(
+        doc="Prometheus' API; its series carry the label `cluster` with the cluster's name",
+        pattern=HTTP,
+        examples=["http://metrics.example.com"],
+    )
     dialect: Dialect = key("istio", doc="whose metrics")
 
 
@@ -268,10 +273,10 @@ def _clusters(reader: Reader, value: Any, folder: Path) -> dict[str, Cluster]:
 def _gateway(reader: Reader, value: Any, key: str) -> Gateway:
     fields = reader.mapping(value, key, KEYS["clusters.NAME.gateway"], required=("address",))
     return Gateway(
-        reader.text(fields["address"], f"{key}.address"),
+        reader.host(fields["address"], f"{key}.address"),
         _whole(reader, Gateway, fields.get("port", 80), key, "port"),
         _whole(reader, Gateway, fields.get("peer_port", 15088), key, "peer_port"),
-        reader.text(fields["peer_address"], f"{key}.peer_address") if fields.get("peer_address") is not None else None,
+        reader.host(fields["peer_address"], f"{key}.peer_address") if fields.get("peer_address") is not None else None,
     )
 
 
@@ -302,7 +307,12 @@ def _pages(reader: Reader, value: Any, key: str) -> Pages:
 
 def _url(reader: Reader, value: Any, key: str) -> str:
     url = reader.text(value, key)
-    if not url.startswith(("http://", "https://")):
+    try:
+        parts = urlsplit(url)
+        good = re.match(HTTP, url) and parts.hostname and parts.port != 0
+    except ValueError:  # a port of 99999, half an IPv6 address
+        good = False
+    if not good:
         raise reader.wrong(key, f"must be a URL, http://... or https://..., got {shown(url)}")
     return url
 
@@ -332,7 +342,7 @@ def _service(reader: Reader, value: Any, key: str) -> ServicePolicy:
     return ServicePolicy(
         check=Check(
             path,
-            reader.text(check["host"], f"{key}.check.host") if check.get("host") is not None else None,
+            reader.host(check["host"], f"{key}.check.host") if check.get("host") is not None else None,
             _whole(reader, Check, status, f"{key}.check", "status") if status is not None else None,
         ),
         hold=reader.boolean(fields.get("hold", False), f"{key}.hold"),

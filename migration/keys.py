@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 SERVICE = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"  # namespace/name of a VirtualService
+HOST = "^[!-.0-~]+$"  # a name or an address, maybe with a port: printable ASCII without /
 SERVICE_SHAPE = {"type": "string", "pattern": SERVICE}
 
 

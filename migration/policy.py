@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from migration.keys import SERVICE_SHAPE, key
+from migration.keys import HOST, SERVICE_SHAPE, key
 
 MONTH = 31 * 86_400.0
 PARTS = "of the answers (0.01 is 1 %)"
@@ -91,7 +91,7 @@ class Check:
     """The request that `verify` sends to a service."""
 
     path: str = key("/", doc="`/` lets `verify` choose a path that a route takes", pattern="^/")
-    host: str | None = key(None, doc="the host that is asked for; the route's first unless told")
+    host: str | None = key(None, doc="the host that is asked for; the route's first unless told", pattern=HOST)
     status: int | None = key(None, 100, 599, doc="exactly this status passes, whoever gives it; as blue answers unless told")
 
 

@@ -12,7 +12,7 @@ from migration import keys
 from migration.errors import ConfigError
 from migration.keys import span
 
-SERVICE = re.compile(keys.SERVICE)
+SERVICE, HOST = re.compile(keys.SERVICE), re.compile(keys.HOST)
 KEYS_SHOWN = 8  # longer lists of what is allowed are cut to the nearest
 NEAREST = 3
 # of a file that people write; what is beyond is a mistake, or made to exhaust whoever reads it
@@ -62,6 +62,12 @@ class Reader:
         if any(ord(each) < 32 or ord(each) == 127 for each in value):
             raise self.wrong(key, f"must be a string without control characters, got {shown(value)}")
         return value
+
+    def host(self, value: Any, key: str) -> str:
+        text = self.text(value, key)
+        if not HOST.fullmatch(text):
+            raise self.wrong(key, f"must be a host name or an address, without http:// and path, got {shown(text)}")
+        return text
 
     def number(self, value: Any, key: str, low: float, high: float, unit: str = "", *, whole: bool = False) -> float:
         """From `low` to `high`, both allowed. 5.0 is a whole number, too: that is how some programs write 5."""

@@ -156,6 +156,8 @@ edge: stacks/Pulumi.edge.yaml
         pytest.param('store: "a\\tb"\n', ":6: store: must be a string without control characters", id="a tab in a string"),
         pytest.param('store: "a\\0b"\n', ":6: store: must be a string without control characters", id="NUL in a string"),
         pytest.param("store: ''\n", ":6: store: must be a string, got an empty one", id="an empty string"),
+        pytest.param("metrics: {url: 'http://a:99999'}\n", "must be a URL, http://... or https://...", id="no such port"),
+        pytest.param("metrics: {url: 'http://[::1'}\n", "must be a URL, http://... or https://...", id="half an address"),
         pytest.param("store: ~nobody-here/x\n", ":6: store: '~nobody-here/x': there is no such home folder", id="no home"),
         pytest.param("5: 1\n", ":6: 5: a key must be a string, got 5: put it in quotes", id="a number for a key"),
         pytest.param("no: 1\n", "a key must be a string, got false: put it in quotes", id="no for a key"),
