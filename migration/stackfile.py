@@ -19,7 +19,7 @@ from typing import Any
 import manifests
 from migration.errors import ConfigError, ForeignWrite
 from migration.model import WHOLE_BP
-from migration.reading import SERVICE, Reader, did_you_mean, read_yaml, shown
+from migration.reading import SERVICE, Reader, did_you_mean, read_yaml, shown, some_of
 
 PREFIX = "bluegreen:"
 # what the program (stacks/edge.py) knows; the command itself needs only some of them
@@ -154,7 +154,9 @@ class StackFile:
         return self.read()
 
     def _parse(self) -> Edge:
-        document, lines = read_yaml(self.path, "the edge's stack file")
+        document, lines = read_yaml(
+            self.path, "the edge's stack file", remedy="name it under `edge:` in migration.yaml, or restore it from git"
+        )
         config = document.get("config") if isinstance(document, Mapping) else None
         if not isinstance(config, Mapping):
             remedy = f"write {self.path} as docs/configuration.md shows"
@@ -181,7 +183,8 @@ def _known(reader: Reader, config: Mapping[Any, Any]) -> dict[str, Any]:
     for key in ours:
         if key not in KEYS:
             known = [PREFIX + name for name in KEYS]
-            raise reader.wrong(PREFIX + key, f"unknown key{did_you_mean(PREFIX + key, known)}", ", ".join(known))
+            some = some_of(known, PREFIX + key, f"all {len(known)} are in docs/configuration.md#the-edges-stack-file")
+            raise reader.wrong(PREFIX + key, f"unknown key{did_you_mean(PREFIX + key, known)}", some)
     return ours
 
 

@@ -107,7 +107,7 @@ class Project:
             del self.servers[cluster].objects[key]["metadata"]["annotations"][routing.ORIGINAL_ANNOTATION]
 
     def configure(self, more: str = "") -> None:
-        text = "clusters:\n"
+        text = "version: 1\nclusters:\n"
         for name, ports in zip(self.servers, self.ports, strict=True):
             gateway = f"{{address: 127.0.0.1, port: {ports.api}, peer_port: {ports.peer}}}"
             text += f"  {name}: {{kubeconfig: {name}.kubeconfig, gateway: {gateway}}}\n"

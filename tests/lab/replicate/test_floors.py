@@ -62,7 +62,7 @@ class Floors:
             bare.name: {"kubeconfig": str(bare.kubeconfig), "gateway": {"address": f"192.0.2.{number}"}}
             for number, bare in enumerate(pair, start=1)
         }
-        (folder / "migration.yaml").write_text(json.dumps({"clusters": clusters, "edge": edge.name}))
+        (folder / "migration.yaml").write_text(json.dumps({"version": 1, "clusters": clusters, "edge": edge.name}))
 
     def run(self, *words: str, code: int = 0) -> Any:
         output, _ = command.run(self.folder / "migration.yaml", "--json", *words, codes=(code,))

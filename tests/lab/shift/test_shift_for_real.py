@@ -237,13 +237,13 @@ def test_bad_input_is_named_with_its_remedy_and_changes_nothing(project: Project
             ["policy.dwel_seconds", "mean dwell_seconds"],
         ),
         (project.file, migration.replace("2000", "20000"), 2, ["policy.steps_bp[1]", "20000", "from 1 to 10000"]),
-        (project.file, migration.replace("{", "{[", 1), 2, ["broken YAML", "mend"]),
+        (project.file, migration.replace("{", "{[", 1), 2, ["broken YAML", "fix"]),
         (project.file, json.dumps(twice), 2, ["clusters.fern", "same cluster as plum"]),
         (project.file, json.dumps(nowhere), 2, ["fern", "nowhere"]),
         (project.file, json.dumps(unreachable), 1, ["fern", "127.0.0.1:9", "dead.kubeconfig"]),
         (project.edge, edge.replace(f"{project.good}: 0", f"{project.good}: 10001"), 2, [project.good, "10001", "0 to 10000"]),
         (project.edge, edge.replace("fern, ", "").replace('"green": "fern"', '"green": "plum"'), 2, ["sides", "both plum"]),
-        (project.edge, edge + "  : [", 2, ["broken YAML", "mend"]),
+        (project.edge, edge + "  : [", 2, ["broken YAML", "fix"]),
     ]
     before = project.snapshot()
     for file, text, code, parts in cases:
