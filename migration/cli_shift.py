@@ -102,12 +102,13 @@ async def _shift(
     unverified = verdicts.doubts(there.migration.store, edge.green or "", moves)
     for service, why in unverified.items():
         click.echo(f"warning: {service}: {why}; `bluegreen verify {service}`", err=True)
+    counters, metrics = there.counters(), there.metrics()
     confirm(context, yes, plan)
     journal = Journal(there.migration.store, lock.fence, time.time)
     world = World(
         there.routers(),
-        there.counters(),
-        there.metrics(),
+        counters,
+        metrics,
         SystemClock(),
         there.file,
         journal,
@@ -212,13 +213,9 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
 def pause(context: Context) -> None:
     """Stop moving forward; analysis and the way back go on."""
     migration = context.load()
-    import getpass
+    from migration import pause as pauses
 
-    from migration.stackfile import write_whole
-
-    who = getpass.getuser()
-    write_whole(migration.store / "pause", who)
-    show(context, Paused(who))
+    show(context, Paused(pauses.pause(migration.store)))
 
 
 @click.command()
@@ -226,7 +223,9 @@ def pause(context: Context) -> None:
 def resume(context: Context) -> None:
     """End a pause."""
     migration = context.load()
-    (migration.store / "pause").unlink(missing_ok=True)
+    from migration import pause as pauses
+
+    pauses.resume(migration.store)
     show(context, Resumed())
 
 

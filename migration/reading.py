@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from migration import keys
+from migration import disk, keys
 from migration.errors import ConfigError
 from migration.keys import span
 
@@ -168,7 +168,8 @@ def read_yaml(path: Path, what: str, *, remedy: str | None = None) -> tuple[Any,
     `remedy`: what to do where there is no such file.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, or holds what no file of people holds (see MOST_*).
+        ConfigError: there is no such file, it is no YAML, or holds what no file of people holds (see MOST_*).
+        StoreError: it is there and cannot be read.
     """
     import yaml
 
@@ -190,9 +191,11 @@ def _text(path: Path, what: str, remedy: str) -> str:
     try:
         with path.open("rb") as stream:
             raw = stream.read(MOST_BYTES + 1)
-    except OSError as problem:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as problem:
         told = f"{path}: {what} cannot be read: {problem.strerror or problem}{_link(path)}"
         raise ConfigError(told, remedy=remedy) from problem
+    except OSError as problem:
+        raise disk.trouble(path, f"{what} cannot be read", problem) from problem
     except ValueError as problem:  # a NUL byte in its name
         raise ConfigError(f"{str(path)!r}: {what} cannot be read: {problem}", remedy=remedy) from problem
     if len(raw) > MOST_BYTES:
