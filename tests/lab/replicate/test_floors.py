@@ -126,9 +126,10 @@ asyncio.run(act())
     assert project.minimums() == {"plum": before | {"cart": 5}, "fern": before | {"cart": 7}}
 
     came = project.run("capacity", "release", f"{NAMESPACE}/cart", "--yes")
-    assert ["kubectl-patch since" in line for line in came["released"]] == [False, True]
+    assert ["kubectl-patch since" in floor["reason"] for floor in came["released"]] == [False, True]
     assert project.minimums() == {"plum": before, "fern": before | {"cart": 7}}
-    assert project.run("capacity", "release", "--yes") == {"released": [], "kept": [], "failed": []}
+    again = project.run("capacity", "release", "--yes")
+    assert [again[name] for name in ("floors", "released", "kept", "failed")] == [[], [], [], []]
     for bare in pair:
         for item in on(bare, "hpa", "-n", NAMESPACE)["items"]:
             assert "bluegreen.io/floor-before" not in (item["metadata"].get("annotations") or {})

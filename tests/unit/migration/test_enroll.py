@@ -156,7 +156,7 @@ def test_what_is_whole_is_left_alone(pair: Pair, capsys: pytest.CaptureFixture[s
     before = len(pair.green.writes())
     capsys.readouterr()
     pair.enroll()
-    assert document(capsys) == {"enrolled": [], "finished": [], "left_out": []}
+    assert not any(document(capsys)[each] for each in ("enroll", "finish", "update", "enrolled", "finished", "left_out"))
     assert len(pair.green.writes()) == before
 
 
@@ -292,13 +292,13 @@ def test_an_edge_of_an_earlier_version_gets_what_the_hop_needs_now(
     before = {cluster.name: cluster.objects[KEY]["spec"] for cluster in (pair.blue, pair.green)}
     capsys.readouterr()
     pair.enroll()
-    assert len(document(capsys)["mended"]) == 2
+    assert len(document(capsys)["updated"]) == 2
     assert pair.blue.objects[HOP_KEY]["spec"]["trafficPolicy"]["connectionPool"]["http"]["useClientProtocol"] is True
     assert pair.green.objects[DESTINATION_KEY]["spec"]["exportTo"] == ["istio-system"]
     assert {cluster.name: cluster.objects[KEY]["spec"] for cluster in (pair.blue, pair.green)} == before
     capsys.readouterr()
     pair.enroll()
-    assert document(capsys) == {"enrolled": [], "finished": [], "left_out": []}
+    assert not any(document(capsys)[each] for each in ("enroll", "finish", "update", "enrolled", "finished", "left_out"))
 
 
 @pytest.mark.parametrize("cluster", ["blue", "green"])
