@@ -67,7 +67,7 @@ def test_nothing_is_sent_over_a_hop_of_an_earlier_version_until_it_is_enrolled_a
     assert "DestinationRule istio-system/bluegreen-peer" in told
     assert "bluegreen enroll" in told
     assert project.split(project.good) == project.split(project.bad) == (0, 0)
-    assert project.run("enroll", "--yes", project.good)["mended"] == ["fern: DestinationRule istio-system/bluegreen-peer"]
+    assert project.run("enroll", "--yes", project.good)["updated"] == ["fern: DestinationRule istio-system/bluegreen-peer"]
     renewed = project.fern.api.get(rule)
     assert renewed is not None
     assert renewed["spec"] == made["spec"]

@@ -25,7 +25,7 @@ from migration.kinds import Object, Resource
 from migration.ports import Listing
 from migration.preflight import preflight
 from migration.replicate.choices import NOTHING_SAID
-from migration.terminal import Context
+from migration.terminal import Context, finish
 from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import WRITES, Bare
 
@@ -142,11 +142,13 @@ def run(
         async with both(pair, **between) as (blue, green):
             there: Any = SimpleNamespace(clusters={"blue": blue, "green": green}, edge=SimpleNamespace(services={}))
             migration: Any = SimpleNamespace(singletons=frozenset({"tricky/leader"}), replicate=choices)
+            context = Context(Path("migration.yaml"), True)
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
                 try:
-                    await copy(Context(Path("migration.yaml"), True), migration, there, yes=yes, despite_unread=despite)
+                    await copy(context, migration, there, yes=yes, despite_unread=despite)
                 except BluegreenError as raised:
                     problem = raised
+                finish(context, problem)
             writes = sum(green.requests.get(verb, 0) for verb in WRITES)
         document = json.loads(printed.getvalue()) if printed.getvalue() else {}
         said = f"{problem}\n{problem.remedy}" if problem else ""
