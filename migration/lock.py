@@ -82,7 +82,7 @@ def take(store: Path, command: str) -> Lock:
         {
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "user": _user(),
+            "user": user(),
             "command": command,
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         },
@@ -136,7 +136,8 @@ def _guarded(store: Path) -> Iterator[None]:
         yield
 
 
-def _user() -> str:
+def user() -> str:
+    """The login name, or its number where it has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
