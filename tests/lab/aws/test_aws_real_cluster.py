@@ -12,7 +12,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from lab.client import Lab
-from tests.lab.aws.conftest import until
+from tests.lab.support.aws import until
 
 NAME = "rose"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import LabCluster, eventually
 
 from lab.client import LabClient, LabError
 from lab.cluster import CONTROLLERS
+from tests.lab.support.kit import LabCluster, eventually
 
 
 @pytest.mark.parametrize(("index", "minor"), [(0, "34"), (1, "36")], ids=["plum emulates 1.34", "fern is 1.36"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kit import eventually
+from tests.lab.support.kit import eventually
 
 
 def names(pods: list[dict[str, Any]]) -> set[str]:

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 import grpc
 import pytest
-from kit import PATIENCE_SECONDS, LabCluster, Object, eventually, virtual_service
 
 from lab.client import LabClient
 from migration.clients.counters import PageCounters
 from migration.clients.prometheus import PrometheusMetrics
 from migration.model import Tally, WindowStats
+from tests.lab.support.kit import PATIENCE_SECONDS, LabCluster, Object, eventually, virtual_service
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import boto3
 import pytest
-from pulumi_program import Program
 
 from lab.server import Lab
+from tests.lab.support.pulumi_program import Program
 
 PROGRAM = """
 import json

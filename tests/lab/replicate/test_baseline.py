@@ -13,7 +13,7 @@ from migration.clients.kubernetes import Kubernetes
 from migration.model import Finding
 from migration.preflight import preflight
 from migration.replicate.choices import Choices, Selection
-from tests.lab.replicate.conftest import WRITES, Bare, on, replicate
+from tests.lab.support.bare import WRITES, Bare, on, replicate
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 

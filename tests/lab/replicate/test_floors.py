@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.replicate.conftest import Bare, on
+from tests.lab.support.bare import Bare, on
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 

@@ -16,7 +16,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.lab.replicate.conftest import Bare, write_migration
+from tests.lab.support.bare import Bare, write_migration
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 

@@ -20,7 +20,7 @@ import yaml
 from lab.control_plane import audit_log
 from migration.capacity import apply_floors, plan_floors
 from migration.clients.kubernetes import Kubernetes
-from tests.lab.replicate.conftest import Bare, eventually, on
+from tests.lab.support.bare import Bare, await_object, on
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -270,7 +270,7 @@ def pieces(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
     blue.kubectl("create", "namespace", SPACE)
     blue.kubectl("apply", "-f", "-", given=given(DEFINITION))
     blue.kubectl("wait", "--for=condition=Established", "crd/notes.reads-only.example.com", "--timeout=60s")
-    eventually(blue, "serviceaccount/default", "-n", SPACE)
+    await_object(blue, "serviceaccount/default", "-n", SPACE)
     blue.kubectl("apply", "-f", "-", given=given(*OBJECTS))
     try:
         yield pair

@@ -15,8 +15,8 @@ from migration.errors import Rejected
 from migration.kinds import CRD, INGRESS, Resource
 from migration.replicate.conversion import refused
 from migration.replicate.transform import for_green
-from tests.lab.replicate.between import Ended, look, namespace, run
-from tests.lab.replicate.conftest import Bare, established, on
+from tests.lab.support.bare import Bare, established, on
+from tests.lab.support.between import Ended, look, namespace, run
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.replicate.conftest import Bare, eventually, on, write_migration
+from tests.lab.support.bare import Bare, await_object, on, write_migration
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -117,7 +117,7 @@ def held(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
     try:
         for bare in pair:
             bare.kubectl("create", "namespace", SPACE)
-            eventually(bare, "serviceaccount/default", "-n", SPACE)
+            await_object(bare, "serviceaccount/default", "-n", SPACE)
         blue.kubectl("apply", "-f", "-", given=given(ACCOUNT, TOKEN, fixed(1), *secrets(1)))
         green.kubectl("apply", "-f", "-", given=given(secret("in-the-way", stringData={"password": value("theirs")}), *QUOTING))
         yield pair
@@ -156,7 +156,7 @@ def forms(text: str) -> set[str]:
 def test_no_value_of_a_secret_is_in_anything_that_is_said_or_kept(held: tuple[Bare, Bare], tmp_path: Path) -> None:
     blue, green = held
     project = Project(tmp_path, held)
-    eventually(blue, "secret", "token", "-n", SPACE)
+    await_object(blue, "secret", "token", "-n", SPACE)
 
     for words in (["preflight"], ["--json", "preflight"], ["replicate"], ["--json", "replicate"], ["-v", "replicate"]):
         project.run(*words)

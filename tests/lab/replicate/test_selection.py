@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.replicate.conftest import Bare, eventually, on
+from tests.lab.support.bare import Bare, await_object, on
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -205,7 +205,7 @@ def chosen_from(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
     blue.kubectl("apply", "-f", "-", given=DEFINITION)
     blue.kubectl("wait", "--for=condition=Established", "crd/trinkets.pick.example.com", "--timeout=60s")
     blue.kubectl("apply", "-f", "-", given=OBJECTS)
-    eventually(blue, "pods", "-n", "pick-shop", "-l", "app=pages")
+    await_object(blue, "pods", "-n", "pick-shop", "-l", "app=pages")
     yield pair
     cleared(blue)
 

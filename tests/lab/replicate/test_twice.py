@@ -16,7 +16,7 @@ from migration.clients.kubernetes import Kubernetes
 from migration.preflight import preflight
 from migration.replicate.choices import Choices
 from migration.replicate.classes import Answer
-from tests.lab.replicate.conftest import WRITES, Bare, on, replicate
+from tests.lab.support.bare import WRITES, Bare, on, replicate
 
 SHARED = Choices(answers={"PersistentVolume share": Answer.IMPORT})
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]

@@ -13,14 +13,14 @@ from typing import Any
 
 import grpc
 import pytest
-from crossing import Crossing, Line, answers, recording, within
-from encrypted import GATEWAY as ENCRYPTED
-from encrypted import await_encrypted, encrypted
-from encrypted import send as send_encrypted
-from kit import Answer, LabCluster, deployment, eventually
 
 import routing
 from lab.balancer import Balancer, balancing
+from tests.lab.support.crossing import Crossing, Line, answers, recording, within
+from tests.lab.support.encrypted import GATEWAY as ENCRYPTED
+from tests.lab.support.encrypted import await_encrypted, encrypted
+from tests.lab.support.encrypted import send as send_encrypted
+from tests.lab.support.kit import Answer, LabCluster, deployment, eventually
 
 Rule = dict[str, Any]
 HEADER = "x-forwarded-proto"

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from crossing import SIDES, Crossing, answers, load, probe, recording, within
-from kit import LabCluster, deployment, eventually
 
 import routing
 from migration.clients.counters import PageCounters
 from migration.model import GatewayCounters, ServiceCounters, Tally
 from migration.samples import sides
+from tests.lab.support.crossing import SIDES, Crossing, answers, load, probe, recording, within
+from tests.lab.support.kit import LabCluster, deployment, eventually
 
 SPLITS = (0, 10, 2500, 9000, 10000)
 

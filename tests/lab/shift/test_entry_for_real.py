@@ -17,10 +17,10 @@ import dns.message
 import dns.query
 import dns.rdatatype
 import pytest
-from kit import eventually
-from shifting import ERRORS, MENDED, PATIENCE, STEPS, Project
 
 import routing
+from tests.lab.support.kit import eventually
+from tests.lab.support.shifting import ERRORS, MENDED, PATIENCE, STEPS, Project
 
 TTL = 2
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kit import LabCluster, eventually, virtual_service
-from shifting import PATIENCE, Project
 
 import routing
 from lab.client import LabClient
@@ -18,6 +16,8 @@ from migration.enroll import RESOURCES
 from migration.kinds import Object
 from migration.model import MANAGER
 from migration.stackfile import StackFile
+from tests.lab.support.kit import LabCluster, eventually, virtual_service
+from tests.lab.support.shifting import PATIENCE, Project
 
 MANY = 300
 SPLIT = 2500

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kit import eventually
-from shifting import PATIENCE, IdlePod, Project
+from tests.lab.support.kit import eventually
+from tests.lab.support.shifting import PATIENCE, IdlePod, Project
 
 BLIND_SAMPLES = 4
 

@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kit import eventually
-from shifting import ERRORS, MENDED, STEPS, Project, wall
-
 from migration.clients.prometheus import PrometheusMetrics
 from migration.model import WindowStats
 from migration.stackfile import read_route
+from tests.lab.support.kit import eventually
+from tests.lab.support.shifting import ERRORS, MENDED, STEPS, Project, wall
 
 
 def test_a_bad_service_is_at_zero_within_two_samples_and_the_good_one_arrives_then_all_the_way_back(project: Project) -> None:

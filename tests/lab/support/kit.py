@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from lab.server import LabClient
 
@@ -294,6 +294,13 @@ class LabCluster:
             self.client.program(self.name, program, "running")
             if program in ("etcd", "kube-apiserver"):
                 eventually(lambda: self.api.get("/readyz") == "ok", f"{self.name}'s API server")
+
+
+class TwoClusters(NamedTuple):
+    """plum emulates Kubernetes 1.34, fern is 1.36; both have the public and the peer Gateway."""
+
+    plum: LabCluster
+    fern: LabCluster
 
 
 def _ready(pod: Object) -> bool:

@@ -22,9 +22,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kit import LabCluster, eventually
-
 from lab.client import LabClient
+from tests.lab.support.kit import LabCluster, eventually
 
 STEPS = [500, 2000, 10_000]
 PATIENCE = 180

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tests.lab.replicate.conftest import Bare
+from tests.lab.support.bare import Bare
 
 
 def definition(

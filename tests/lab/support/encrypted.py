@@ -15,7 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from kit import Answer, LabCluster, eventually
+
+from tests.lab.support.kit import Answer, LabCluster, eventually
 
 TLS_CONTEXT = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 NAME, PORT = "encrypted", 10443  # not a port that the lab takes away

@@ -10,7 +10,7 @@ import dns.query
 import dns.rdatatype
 from botocore.exceptions import ClientError
 
-from tests.lab.aws.conftest import Aws, until
+from tests.lab.support.aws import Aws, until
 
 
 def a(name: str, address: str, weight: int | None = None, identifier: str | None = None, ttl: int = 5) -> dict[str, Any]:

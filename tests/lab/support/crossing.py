@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit import LabCluster, eventually
-
 import routing
 from routing import Intent, Peer
+from tests.lab.support.kit import LabCluster, eventually
 
 Object = dict[str, Any]
 SIDES: tuple[routing.Side, routing.Side] = ("blue", "green")

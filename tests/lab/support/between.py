@@ -26,7 +26,7 @@ from migration.ports import Listing
 from migration.preflight import preflight
 from migration.replicate.choices import NOTHING_SAID
 from migration.terminal import Context
-from tests.lab.replicate.conftest import WRITES, Bare
+from tests.lab.support.bare import WRITES, Bare
 
 
 @dataclass(frozen=True)
