@@ -131,12 +131,13 @@ async def _shift(context: Context, there: Opened, lock: Lock, asked: Asked) -> S
         click.echo(line, err=True)
     if context.as_json:
         show(context, ShiftEnd(plan))  # of a run that is not begun
+    counters, metrics = there.counters(), there.metrics()  # what is wrong with them is said before any question
     confirm(context, asked.yes, plan.lines())
     journal = Journal(there.migration.store, lock.fence, time.time)
     world = World(
         routers=there.routers(),
-        counters=there.counters(),
-        metrics=there.metrics(),
+        counters=counters,
+        metrics=metrics,
         clock=SystemClock(),
         file=there.file,
         journal=journal,
@@ -342,11 +343,9 @@ def pause(context: Context) -> None:
     """Stop moving forward; a running shift goes on judging, and rolls back what turns bad."""
     migration = context.load()
     from migration import pause as pauses
-    from migration.lock import user
 
-    who = user()
-    before = pauses.pause(migration.store, who)
-    show(context, Paused(before or who, already=before is not None))
+    before = pauses.pause(migration.store)
+    show(context, Paused(before or pauses.user(), already=before is not None))
 
 
 @click.command()
@@ -372,7 +371,7 @@ def status(context: Context) -> None:
 
         async with opened(migration, need=()) as there:
             pages = there.counters(as_far_as_known=True)
-            return await look(there.edge, there.routers(), pages, migration.store, pauses.by(migration.store))
+            return await look(there.edge, there.routers(), pages, migration.store, pauses.paused(migration.store))
 
     found = run(act())
     show(context, found)

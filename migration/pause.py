@@ -1,54 +1,46 @@
-"""A pause of the shift: the file `pause` in the store, with the name of who asked for it."""
+"""A person's word that nothing goes forward: the file STORE/pause, with who said so. Analysis and the way back go on."""
 
 from __future__ import annotations
 
+import getpass
+import os
 from pathlib import Path
 
-from migration.errors import StoreError
-from migration.stackfile import write_whole
+from migration import disk
 
 FILE = "pause"
 
 
-def by(store: Path) -> str | None:
-    """Who paused; None: nobody did, or the store cannot be read."""
-    try:
-        return (store / FILE).read_text().strip() or "somebody"
-    except OSError:
+def pause(store: Path) -> str | None:
+    """In the name of `user()`. Gives who had paused before, and leaves that as it is. Raises StoreError."""
+    before = disk.read_bytes(store / FILE, "the pause")
+    if before is None:
+        disk.write_whole(store / FILE, user(), "the pause")
         return None
-
-
-def pause(store: Path, who: str) -> str | None:
-    """Pauses; gives who had paused before, and leaves that as it is.
-
-    Raises:
-        StoreError: it cannot be written, so nothing is paused.
-    """
-    if (before := by(store)) is not None:
-        return before
-    try:
-        write_whole(store / FILE, who)
-    except OSError as problem:
-        raise StoreError(
-            f"{store / FILE} cannot be written: {problem.strerror}; nothing is paused",
-            remedy="make room or give the right to write there, then `bluegreen pause`; or stop the shift (Ctrl-C)",
-        ) from problem
-    return None
+    return before.decode(errors="replace").strip() or "somebody"
 
 
 def resume(store: Path) -> str | None:
-    """Ends a pause; gives who had paused.
+    """Gives who had paused; None: nobody had. Raises StoreError."""
+    before = paused(store)
+    disk.remove(store / FILE, "the pause")
+    return before
 
-    Raises:
-        StoreError: it cannot be ended.
-    """
-    before = by(store)
+
+def paused(store: Path) -> str | None:
+    """Who paused. What is there and cannot be read is a pause, too: somebody may have said so. Raises nothing."""
+    path = store / FILE
     try:
-        (store / FILE).unlink(missing_ok=True)
-    except NotADirectoryError:
+        return path.read_text(errors="replace").strip() or "somebody"
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as problem:
-        raise StoreError(
-            f"{store / FILE} cannot be removed: {problem.strerror}; still paused", remedy=f"rm {store / FILE}"
-        ) from problem
-    return before
+        return f"somebody ({path} cannot be read: {problem.strerror})"
+
+
+def user() -> str:
+    """The login name; the number of a user who has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

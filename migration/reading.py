@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from migration import disk
 from migration.errors import ConfigError
 
 SERVICE = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
@@ -101,14 +102,21 @@ def shown(value: Any) -> str:
 
 
 def read_yaml(path: Path, what: str) -> tuple[Any, dict[str, int]]:
-    """The document as plain values, and the line of every key by its dotted path. Duplicate keys are an error."""
+    """The document as plain values, and the line of every key by its dotted path. Duplicate keys are an error.
+
+    Raises:
+        ConfigError: there is no such file, or what is in it is wrong.
+        StoreError: it is there and cannot be read.
+    """
     import yaml
 
     try:
-        text = path.read_text()
-    except OSError as problem:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as problem:
         remedy = f"write {path}, or name another with --config" if what == "migration.yaml" else f"check the path of {what}"
         raise ConfigError(f"{path}: {what} cannot be read: {problem.strerror}", remedy=remedy) from problem
+    except OSError as problem:
+        raise disk.trouble(path, f"{what} cannot be read", problem) from problem
     except UnicodeDecodeError as problem:
         raise ConfigError(f"{path}: is not UTF-8 text", remedy=f"edit {path}") from problem
     lines: dict[str, int] = {}

@@ -19,7 +19,7 @@ from pathlib import Path
 from migration import returned
 from migration.entry import Moved
 from migration.entry import entry_back as go_back
-from migration.errors import BluegreenError, ConfigError, LostFence, Unreachable
+from migration.errors import BluegreenError, LostFence, StoreError, Unreachable
 from migration.gateways import SIDES
 from migration.journal import Journal
 from migration.lock import Lock, take_over
@@ -54,13 +54,13 @@ def open_books(store: Path, wall: Callable[[], float]) -> Books:
     problems = []
     try:
         lock = take_over(store)
-    except OSError as problem:
+    except StoreError as problem:
         lock = Lock(store, 0)
-        problems.append(f"{store} cannot be written: {problem}; a running `bluegreen shift` is not told: stop it")
+        problems.append(f"{problem}; a running `bluegreen shift` is not told: stop it")
     journal = None
     try:
         journal = Journal(store, lock.fence, wall)
-    except (ConfigError, OSError) as problem:
+    except StoreError as problem:
         problems.append(f"this is not in the journal: {problem}")
     return Books(lock, journal, tuple(problems))
 
@@ -265,7 +265,7 @@ async def rollback(
         )
         if moved:  # the routers' records have the entry as it was
             await write_record(clusters or {}, now)
-    except (BluegreenError, OSError) as problem:
+    except BluegreenError as problem:
         problems.append(
             f"{file.path} could not be written: {problem}; set these services to 0 there before the next `pulumi up`"
         )
@@ -279,7 +279,7 @@ async def rollback(
         with contextlib.suppress(BluegreenError):
             live[side] = await routers[side].read()
     highest = max((state.fence for state in live.values()), default=0)
-    with contextlib.suppress(BluegreenError, OSError):
+    with contextlib.suppress(BluegreenError):
         books.lock.rise_above(highest)
     fence = max(books.lock.fence, highest + 1)
     again = await asyncio.gather(*(_mark(router, fence, splits, generation) for router in answering.values()))

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from migration import analysis, returned
 from migration.decide import JUDGED, ON_GREEN, WAITS, Decision, Observation, decide
 from migration.entry import NotMoved, entry_back
-from migration.errors import BluegreenError, Held, LostFence, Unreachable
+from migration.errors import BluegreenError, Held, LostFence, StoreError, Unreachable
 from migration.gateways import SIDES, Gateways
 from migration.journal import Remembered, remember, told_baseline, told_step
 from migration.model import (
@@ -191,7 +191,10 @@ class Shift:
     async def tick(self) -> bool:
         """One sample interval; whether all is done."""
         world, rules = self.world, self.rules
-        world.lock.check()
+        try:
+            world.lock.check()
+        except StoreError as unknown:  # whoever took over raised the fence on the routes as well, which refuse us then
+            self._not_written(unknown)
         if self._gates.lost:
             raise self._gates.lost
         began = world.clock.monotonic()
@@ -262,7 +265,7 @@ class Shift:
                 await self._write(forward, forward=True, before=before)
             except LostFence:
                 raise
-            except (BluegreenError, OSError) as problem:  # file or journal: no gateway was written
+            except BluegreenError as problem:  # file or journal: no gateway was written
                 for move in forward:
                     self.state[move.service] = before[move.service]
                 self._not_written(problem)
@@ -295,7 +298,7 @@ class Shift:
             ids = world.journal.intents("shift", changes)
             try:
                 self._generation = world.file.write(services=targets, generation=self._generation + 1).generation
-            except (BluegreenError, OSError) as problem:
+            except BluegreenError as problem:
                 world.journal.outcomes("shift", ids, {s: (b, f"not done: {problem}") for s, b, _, _ in changes})
                 raise
             await self._gates.write(list(targets))
@@ -322,16 +325,15 @@ class Shift:
         self._see_file()
         try:
             edge = self.world.file.write(services={**self._file_owed, **splits}, generation=self._generation)
-        except (BluegreenError, OSError) as problem:
+        except BluegreenError as problem:
             self._file_owed |= splits
             self._not_written(problem)
         else:
             self._generation, self._file_owed, self._file_trouble = edge.generation, {}, None
 
-    def _not_written(self, problem: BluegreenError | OSError) -> None:
+    def _not_written(self, problem: BluegreenError) -> None:
         """A disk that takes nothing may take it again, a file that is broken may be mended."""
-        why = problem if isinstance(problem, BluegreenError) else f"{self.world.file.path} cannot be written: {problem}"
-        self._file_trouble = self.world.journal.trouble or str(why)
+        self._file_trouble = self.world.journal.trouble or str(problem)
         if self._file_trouble != self._trouble_told:
             log.warning("%s; nothing goes forward, what turns bad goes back", self._file_trouble)
         self._trouble_told = self._file_trouble
@@ -398,7 +400,7 @@ class Shift:
         try:
             edge = world.file.write(entry=shares, generation=self._generation + 1)
             self._generation = edge.generation
-        except (BluegreenError, OSError) as problem:
+        except BluegreenError as problem:
             self._not_written(problem)
         world.journal.outcomes("entry", ids, {name: (share, why) for name, share in shares.items()})
         await write_record(world.clusters, edge)

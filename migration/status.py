@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -16,9 +17,10 @@ from migration.lock import holder
 from migration.model import WHOLE_BP, Phase, RouterState, Side
 from migration.ports import Router
 from migration.stackfile import Edge
-from migration.views.state import ApiServer, ServiceRow, Status, Watched
+from migration.views.state import ApiServer, Running, ServiceRow, Status, Watched
 
 READ_SECONDS = 5.0
+SHIFT = "bluegreen shift"  # as its lock names it
 
 
 class Pages(Protocol):
@@ -48,6 +50,9 @@ async def status(
     except BluegreenError as raised:
         problem = str(raised)
     back = returned.kept(live)
+    running = holder(store)
+    rows = [row(name, split, live, memory.get(name), back.get(name)) for name, split in edge.services.items()]
+    shifting = running is not None and running.command in ("", SHIFT)
     return Status(
         sides=names,
         entry=dict(edge.entry),
@@ -57,12 +62,11 @@ async def status(
             for side, state in found.items()
         },
         counters={side: Watched(names[side] or side, len(pages[side].urls), dict(silent[side])) for side in pages},
-        lock=holder(store),
+        lock=Running(**asdict(running)) if running else None,
         paused=paused,
         journal=problem,
-        services=[
-            row(service, split, live, memory.get(service), back.get(service)) for service, split in edge.services.items()
-        ],
+        services=rows,
+        unwatched=() if shifting else tuple(each.service for each in rows if _needs_eyes(each)),
     )
 
 
@@ -96,6 +100,10 @@ def row(
         reason=kept if kept is not None else memory.reason if memory else "",
         missing=tuple(side for side, route in routes.items() if route is None),
     )
+
+
+def _needs_eyes(there: ServiceRow) -> bool:
+    return there.state is not Phase.BAKED and max(there.file, there.blue or 0, there.green or 0) > 0
 
 
 def _phase(split: int, memory: Remembered | None, kept: str | None) -> Phase:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migration import collection
-from migration.errors import BluegreenError, Held
+from migration.errors import BluegreenError, Held, StoreError
 from migration.views import document as views
 from migration.views.document import Document
 
@@ -109,7 +109,11 @@ def locked(migration: Migration, command: str) -> tuple[Lock, Journal]:
     from migration.lock import take
 
     lock = take(migration.store, command)
-    return lock, Journal(migration.store, lock.fence, time.time)
+    try:
+        return lock, Journal(migration.store, lock.fence, time.time)
+    except BaseException:
+        lock.release()
+        raise
 
 
 def keep(act: Callable[[float], None]) -> None:
@@ -118,5 +122,5 @@ def keep(act: Callable[[float], None]) -> None:
 
     try:
         act(time.time())
-    except OSError as problem:
+    except StoreError as problem:
         log.warning("not kept for `bluegreen shift`, which will call it never verified: %s", problem)

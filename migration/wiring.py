@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import routing
 from migration import choice, decide, pause, windows
 from migration.config import Cluster, Migration
-from migration.errors import BluegreenError, ConfigError, NotFound, Unreachable
+from migration.errors import BluegreenError, ConfigError, NotFound, StoreError, Unreachable
 from migration.kinds import Object
 from migration.model import WHOLE_BP, Side
 from migration.reading import Reader, did_you_mean
@@ -157,7 +157,7 @@ class Opened:
             migration.policy,
             migration.policy_of,
             window_open=lambda wall: windows.any_open(migration.windows, wall),
-            paused=lambda: pause.by(migration.store),
+            paused=lambda: pause.paused(migration.store),
             held=held,
             reassert=reassert or migration.policy.on_foreign_write == "reassert",
         )
@@ -280,7 +280,7 @@ async def salvaged(path: Path, wanted: Collection[str] = ()) -> AsyncIterator[Sa
     needed. A green that cannot be opened is left out.
 
     Raises:
-        ConfigError: it cannot be told which cluster is blue, or blue cannot be opened.
+        ConfigError, StoreError: it cannot be told which cluster is blue, or blue cannot be opened.
     """
     from migration import salvage
 
@@ -289,7 +289,7 @@ async def salvaged(path: Path, wanted: Collection[str] = ()) -> AsyncIterator[Sa
     words = None
     try:
         edge: Edge | None = file.read()
-    except ConfigError as problem:
+    except (ConfigError, StoreError) as problem:
         told.append(str(problem))
         edge, words = None, salvage.read_words(file.path)
     async with AsyncExitStack() as stack:
@@ -360,13 +360,13 @@ def _originals(file: StackFile, services: Iterable[str]) -> tuple[dict[str, Obje
     for service in services:
         try:
             originals[service] = _usable(file, service)
-        except ConfigError as problem:
+        except (ConfigError, StoreError) as problem:
             missing[service] = str(problem)
     return originals, missing
 
 
 def _usable(file: StackFile, service: str) -> Object:
-    """A stored original that routes can be made of; a ConfigError for every other."""
+    """A stored original that routes can be made of; a ConfigError or StoreError for every other."""
     route = read_route(file.routes_folder, service)
     try:
         wrong = routing.refusals(route)

@@ -12,7 +12,7 @@ from typing import Any
 
 import routing
 from migration import salvage
-from migration.errors import ConfigError
+from migration.errors import ConfigError, StoreError
 from migration.kinds import Object
 from migration.model import Side
 from migration.stackfile import Edge
@@ -182,7 +182,7 @@ class Witness:
     def _file(self, service: str) -> Object | None:
         try:
             return self._stored(service)
-        except ConfigError:
+        except (ConfigError, StoreError):
             return None
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from migration.model import Phase, Side
 from migration.views.document import Document, told
-from migration.views.words import percent, services, shares
+from migration.views.words import NAMED, percent, services, shares, some
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,22 @@ class Watched:
 
 
 @dataclass(frozen=True)
+class Running:
+    """The command that holds the lock of this store."""
+
+    command: str = told('as typed, such as "bluegreen shift"; empty: not known')
+    user: str = told("its user; empty: not known")
+    host: str = told("where it runs; empty: not known")
+    pid: int = told("its process there; 0: not known")
+    since: str = told("ISO 8601; empty: not known")
+
+    def line(self) -> str:
+        if not self.command:
+            return "running: another command"
+        return f"running: `{self.command}` of {self.user} on {self.host} (pid {self.pid}), since {self.since}"
+
+
+@dataclass(frozen=True)
 class Status(Document):
     command: ClassVar[str] = "status"
     sides: Mapping[Side, str | None] = told("the clusters' names by side; null: the stack file names none")
@@ -77,10 +93,13 @@ class Status(Document):
     generation: int = told("the stack file's; it grows with every write")
     gateways: Mapping[Side, ApiServer] = told("by side, whether its cluster could be read")
     counters: Mapping[Side, Watched] = told("by side, its gateway's counters; no side without pages in migration.yaml")
-    lock: str | None = told("which command holds the lock, in words; null: none runs on this store")
+    lock: Running | None = told("which command holds the lock; null: none runs on this store")
     paused: str | None = told("who paused; null: not paused")
     journal: str | None = told("why the journal cannot be read (then states come from the splits alone); null: it can")
     services: Sequence[ServiceRow] = told("every enrolled service")
+    unwatched: tuple[str, ...] = told(
+        "services that green serves, that have not baked, and that no running shift of this store watches"
+    )
 
     def lines(self) -> list[str]:
         blue, green = self.sides["blue"], self.sides["green"]
@@ -93,7 +112,7 @@ class Status(Document):
         if self.gateways and not any(api.reachable for api in self.gateways.values()):
             lines.append("shares below are the stack file's; what users get is not known")
         lines += [line for watched in self.counters.values() for line in watched.lines()]
-        lines += [f"running: {self.lock}"] if self.lock else []
+        lines += [self.lock.line()] if self.lock else []
         lines += [f"paused by {self.paused}: nothing moves forward; `bluegreen resume` ends it"] if self.paused else []
         if self.journal:
             lines.append(f"the journal cannot be read; states below come from the shares alone: {self.journal}")
@@ -108,5 +127,17 @@ class Status(Document):
                 f"drift of {services(len(drifting))}: a command was interrupted, or somebody else changed it; "
                 "`bluegreen shift` goes on from the lowest share, or names who it was; "
                 f"`bluegreen rollback {drifting[0] if len(drifting) == 1 else 'SERVICE'}` puts it back to blue at once"
+            )
+        if retry := [f"--retry {row.service}" for row in self.services if row.state is Phase.RETURNED]:
+            lines.append(f"returned stays at blue until it is tried again: `bluegreen shift {' '.join(retry[:NAMED])}`")
+        if frozen := [row.service for row in self.services if row.state is Phase.FROZEN]:
+            lines.append(
+                "frozen goes no further: undo that change and `bluegreen shift`, or `bluegreen shift --reassert` to write over "
+                f"it, or `bluegreen rollback {' '.join(frozen[:NAMED])}`"
+            )
+        if self.unwatched:
+            lines.append(
+                f"no shift runs here: {some(self.unwatched)} {'is' if len(self.unwatched) == 1 else 'are'} served by green and "
+                "watched by nobody; `bluegreen shift` continues"
             )
         return lines

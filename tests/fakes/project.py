@@ -23,6 +23,7 @@ from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.served import Ports, served
 from tests.fakes.traffic import Traffic
 
+CLOSED = {"plum": 9, "fern": 11}  # ports where nothing listens
 SPLITS = {"shop/cart": 2500, "shop/pay": 10_000, "shop/search": 0}
 EDGE = """\
 # the way in
@@ -133,7 +134,7 @@ class Project:
         """Their API servers: nothing listens where the kubeconfig says."""
         for name in clusters:
             path = self.folder / f"{name}.kubeconfig"
-            path.write_text(re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:9", path.read_text()))
+            path.write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{CLOSED[name]}", path.read_text()))
 
     def enrolled(self, *lines: str) -> None:
         """The stack file's services are these alone: `shop/cart: 2500`."""

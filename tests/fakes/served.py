@@ -93,6 +93,9 @@ async def _answer(server: FakeApiServer, request: web.Request) -> Any:
         return {"metadata": {"resourceVersion": found.resource_version}, "items": found.items}
     if request.method == "GET":
         return await server.get(resource, namespace, parts[1])
+    if request.method == "DELETE":
+        await server.delete(resource, namespace, parts[1])
+        return {"kind": "Status", "status": "Success"}
     body = await request.json()
     version = body["metadata"].pop("resourceVersion", None)
     return await server.apply(

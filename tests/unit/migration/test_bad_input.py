@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import errno
 import json
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -17,9 +18,10 @@ from click.testing import CliRunner
 import migration
 from migration.cli import cli, run
 from migration.config import load
-from migration.errors import ConfigError
+from migration.errors import ConfigError, StoreError
 from migration.stackfile import Edge, StackFile
 from migration.wiring import Opened, opened, salvaged
+from tests.fakes.disk import refusing
 
 GOOD = """\
 clusters:
@@ -277,18 +279,13 @@ def test_a_missing_kubeconfig_of_green_is_an_error_but_not_for_a_rollback(tmp_pa
     assert "fern is left out" in told
 
 
-def test_a_write_that_failed_is_not_in_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_write_that_failed_is_not_in_the_next_one(tmp_path: Path):
     path = tmp_path / "Pulumi.edge.yaml"
     path.write_text(EDGE.replace("{a/b: 0}", "{a/b: 0, c/d: 100}"))
     file = StackFile(path)
     file.read()
     file.write(services={"c/d": 200})
 
-    def full(*_: object) -> None:
-        raise OSError("No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("migration.stackfile.write_whole", full)
-        with pytest.raises(OSError, match="No space"):
-            file.write(services={"a/b": 5000})
+    with refusing(tmp_path, "rename", errno.ENOSPC), pytest.raises(StoreError, match="stack file cannot be written: No space"):
+        file.write(services={"a/b": 5000})
     assert file.write(services={"c/d": 0}).services == {"a/b": 0, "c/d": 0}
