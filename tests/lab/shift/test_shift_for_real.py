@@ -202,7 +202,7 @@ def test_with_greens_api_server_dead_the_way_back_is_as_ever(project: Project) -
         with project.fern.killed("kube-apiserver"):
             rolled = project.run("rollback")
             assert rolled["complete"]
-            assert rolled["in_effect"] == {"blue": True, "green": False}
+            assert rolled["in_effect"] == {"blue": "served", "green": "unreachable"}
             assert rolled["entry"] is None
             for service in project.services:
                 assert project.probe(project.plum, service) == 0

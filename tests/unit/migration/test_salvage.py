@@ -109,7 +109,7 @@ def test_a_broken_stack_file_holds_nobody_up_and_is_told(project: Project, how: 
     project.edge.write_text(broken)
     code, rolled, told = project.run("rollback")
     assert project.at_blue() == ALL
-    assert rolled["in_effect"]["blue"] is True
+    assert rolled["in_effect"]["blue"] == "served"
     assert code == 1, "the file could not be written"
     assert "Pulumi.edge.yaml" in told
     assert "set these services to 0 there" in told

@@ -15,6 +15,7 @@ from migration.journal import open_intents, read
 from migration.model import Phase
 from migration.rollback import open_books, rollback
 from migration.stackfile import StackFile
+from migration.views.rolled import Proof
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.disk import refusing
 from tests.fakes.world import FAST, FakeEntry, FakeRouter, Killed, Universe, command, shift, until
@@ -149,7 +150,7 @@ def test_blind_eyes_hold_and_then_go_back(tmp_path: Path):
         world.dead.add("blue-counters")
 
     result = shift(universe, during=blind)
-    assert "blind" in result.returned["shop/catalog"]
+    assert "no counters from the gateway for 10 samples" in result.returned["shop/catalog"]
     assert 10_000 not in splits(universe, "shop/catalog")
 
 
@@ -366,7 +367,7 @@ def test_rollback_stops_a_running_shift_and_works_with_green_dead(tmp_path: Path
 def test_rollback_without_green_at_all_takes_blue_back_and_says_that_green_was_not_told(tmp_path: Path):
     universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
     rolled = run(take_back(universe, sides=("blue",)))
-    assert rolled.in_effect == {"blue": True, "green": False}
+    assert rolled.in_effect == {"blue": Proof.SERVED, "green": Proof.UNREACHABLE}
     assert rolled.complete
     assert all(universe.live(service) == (0, 2000) for service in SHOP)
 
@@ -384,7 +385,7 @@ def test_rollback_needs_no_fence_no_journal_and_no_file(tmp_path: Path, monkeypa
         full_disk(monkeypatch)
     rolled = run(take_back(universe))
     assert all(universe.live(service) == (0, 0) for service in SHOP)
-    assert rolled.in_effect == {"blue": True, "green": True}
+    assert rolled.in_effect == {"blue": Proof.SERVED, "green": Proof.SERVED}
     assert not rolled.complete
     told = " ".join(rolled.problems)
     assert {"no folder": "a running `bluegreen shift` is not told", "torn journal": "journal.jsonl:1"}.get(
@@ -404,7 +405,9 @@ def full_disk(monkeypatch):
         monkeypatch.setattr(where, refuse)
 
 
-@pytest.mark.parametrize(("lost", "seen", "complete"), [(1, True, True), (10**6, None, True)], ids=["once", "always"])
+@pytest.mark.parametrize(
+    ("lost", "seen", "complete"), [(1, Proof.SERVED, True), (10**6, Proof.ACCEPTED, True)], ids=["once", "always"]
+)
 def test_a_probe_that_does_not_come_through_is_no_word_against_the_way_back(tmp_path: Path, monkeypatch, lost, seen, complete):
     universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
     asked, real = [], FakeRouter.in_effect
@@ -430,7 +433,7 @@ def test_a_gateway_that_serves_the_old_split_makes_the_way_back_incomplete(tmp_p
 
     monkeypatch.setattr(FakeRouter, "in_effect", in_effect)
     rolled = run(take_back(universe))
-    assert rolled.in_effect == {"blue": False, "green": True}
+    assert rolled.in_effect == {"blue": Proof.FAILED, "green": Proof.SERVED}
     assert not rolled.complete
 
 
