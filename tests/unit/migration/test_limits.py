@@ -5,6 +5,7 @@ is read.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -152,8 +153,10 @@ def failing(policy: Policy) -> Verdict:
 def test_a_limit_of_1_lets_everything_pass_and_the_highest_allowed_does_not(name: str) -> None:
     high = Policy.__dataclass_fields__[name].metadata["key"].high
     assert failing(Policy()) is Verdict.FAIL
-    assert failing(Policy(**{name: 1.0})) is Verdict.PASS
-    assert failing(Policy(**{name: high})) is Verdict.FAIL
+    changed: dict[str, Any] = {name: 1.0}
+    assert failing(Policy(**changed)) is Verdict.PASS
+    changed[name] = high
+    assert failing(Policy(**changed)) is Verdict.FAIL
 
 
 # -- version -----------------------------------------------------------------------------------------------------------
