@@ -6,17 +6,18 @@ Nothing heavy is imported before a command needs it: `bluegreen --help` must ans
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from migration import cli_entry, cli_prepare, cli_replicate, cli_shift
-from migration.errors import BluegreenError
-from migration.terminal import Context
-
-CONFIG = "migration.yaml"
+from migration import cli_entry, cli_prepare, cli_replicate, cli_schema, cli_shift
+from migration.errors import BluegreenError, InternalError, Interrupted, UsageError
+from migration.terminal import CONFIG, Context, finish
 
 
 class InOrder(click.Group):
@@ -31,14 +32,15 @@ class InOrder(click.Group):
     "--config", "-c", type=click.Path(path_type=Path), default=CONFIG, show_default=True, help="The migration's file."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, logs on stderr.")
-@click.option("--verbose", "-v", is_flag=True, help="Tell more on stderr.")
+@click.option("--verbose", "-v", is_flag=True, help="Verbose logging to stderr.")
 @click.pass_context
-def cli(context: click.Context, config: Path, as_json: bool, verbose: bool) -> None:
+def cli(click_context: click.Context, config: Path, as_json: bool, verbose: bool) -> None:
     """Upgrade a Kubernetes cluster by moving its services to a new one beside it, with a way back at every moment."""
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     for noisy in ("botocore", "boto3", "urllib3", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    context.obj = Context(config, as_json)
+    context = click_context.ensure_object(Context)
+    context.config, context.as_json = config, context.as_json or as_json
 
 
 for command in (
@@ -54,13 +56,20 @@ for command in (
     cli_shift.resume,
     cli_shift.status,
     cli_entry.entry,
+    cli_schema.schema,
 ):
     cli.add_command(command)
 
 
-def _answer_in_json(context: click.Context, _: click.Parameter, asked: bool) -> None:
-    if asked:
-        context.ensure_object(Context).as_json = True
+def _answer_in_json(click_context: click.Context, _: click.Parameter, asked: bool) -> None:
+    context = click_context.ensure_object(Context)
+    context.command = _typed(click_context)
+    context.as_json = context.as_json or asked
+
+
+def _typed(click_context: click.Context) -> str:
+    """`capacity release` of "bluegreen capacity release"."""
+    return click_context.command_path.partition(" ")[2]
 
 
 def take_json(command: click.Command) -> None:
@@ -76,22 +85,42 @@ for command in cli.commands.values():
     take_json(command)
 
 
+def run(arguments: Sequence[str]) -> int:
+    """One run of the command; gives its exit code. What went wrong is told here and nowhere else."""
+    context = Context(as_json="--json" in arguments)  # a wrong command line is told as it asks, too
+    problem: BluegreenError | None = None
+    try:
+        cli.main(list(arguments), prog_name="bluegreen", standalone_mode=False, obj=context)
+    except BluegreenError as raised:
+        problem = raised
+    except click.ClickException as raised:
+        problem = _misused(context, raised)
+    except (click.Abort, KeyboardInterrupt):
+        problem = Interrupted("interrupted", remedy="`bluegreen status` shows where things are")
+    except BrokenPipeError:
+        raise
+    except Exception as raised:
+        traceback.print_exc()
+        problem = InternalError(
+            f"{type(raised).__name__}: {raised}; this is a fault of bluegreen",
+            remedy="report it with the lines above; `bluegreen status` shows where things are",
+        )
+    return finish(context, problem)
+
+
+def _misused(context: Context, raised: click.ClickException) -> UsageError:
+    asked = getattr(raised, "ctx", None)
+    context.command = _typed(asked) if asked is not None else ""
+    return UsageError(raised.format_message(), remedy=f"bluegreen {context.command}".rstrip() + " --help")
+
+
 def main() -> NoReturn:
     try:
-        cli.main(standalone_mode=False)
-        code = 0
-    except BluegreenError as problem:
-        click.echo(f"bluegreen: {problem}", err=True)
-        if problem.remedy:
-            click.echo(f"  next: {problem.remedy}", err=True)
-        code = problem.exit_code
-    except click.ClickException as problem:
-        problem.show()
-        code = 2
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("bluegreen: interrupted", err=True)
-        code = 130
-    sys.stdout.flush()
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `bluegreen status | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141  # as a shell has it for SIGPIPE
     sys.exit(code)
 
 

@@ -6,14 +6,15 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from migration import collection
-from migration.errors import Held
+from migration.errors import BluegreenError, Held, StoreError
+from migration.views import document as views
+from migration.views.document import Document
 
 if TYPE_CHECKING:
     from migration.config import Migration
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+CONFIG = "migration.yaml"
 
 
 class Context:
-    def __init__(self, config: Path, as_json: bool) -> None:
+    """Of one run of the command. With --json the document is kept until the end, since what went wrong belongs to it."""
+
+    def __init__(self, config: Path = Path(CONFIG), as_json: bool = False) -> None:
         self.config = config
         self.as_json = as_json
+        self.command = ""  # as typed, such as "capacity release"; empty until it is known
+        self.document: dict[str, Any] | None = None
 
     def load(self) -> Migration:
         from migration.config import load
@@ -53,29 +59,53 @@ def run_once(task: Coroutine[Any, Any, Any]) -> Any:
         return run(task)
 
 
+def show(context: Context, document: Document) -> None:
+    """For people at once; as JSON at the end of the run, by `finish`."""
+    if context.as_json:
+        context.document = views.as_json(document)
+    else:
+        for line in document.lines():
+            click.echo(line)
+
+
 def say(context: Context, document: Any, lines: list[str]) -> None:
     if context.as_json:
-        click.echo(json.dumps(document, default=plain, indent=2))
+        context.document = {"version": views.VERSION, "command": context.command, **views.plain(document)}
     else:
         for line in lines:
             click.echo(line)
 
 
-def plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return list(value) if isinstance(value, (tuple, set, frozenset)) else str(value)
+def finish(context: Context, problem: BluegreenError | None) -> int:
+    """The exit code of the run, after its last words: with --json one document on stdout, else the error on stderr."""
+    if problem is not None:
+        click.echo(f"bluegreen: {problem}", err=True)
+        if problem.remedy:
+            click.echo(f"  next: {problem.remedy}", err=True)
+    if context.as_json and (context.document is not None or problem is not None):
+        document = context.document or {"version": views.VERSION, "command": context.command}
+        if problem is not None:
+            document = {**document, "error": problem.as_json()}
+        click.echo(json.dumps(document, indent=2))
+    return problem.exit_code if problem is not None else 0
 
 
-def confirm(context: Context, yes: bool, plan: list[str]) -> None:
-    """The plan, then a word: --yes, or an answer on a terminal. Without either nothing is done."""
+def confirm(context: Context, yes: bool, plan: list[str], planned: Document | None = None) -> None:
+    """The plan, then a word: --yes, or an answer on a terminal. Without either nothing is done, and `planned` is the
+    document.
+    """
     for line in plan:
         click.echo(line, err=context.as_json)
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
-    click.confirm("Go on?", abort=True, err=context.as_json)
+    asked = sys.stdin.isatty()
+    if asked and click.confirm("Continue?", err=context.as_json):
+        return
+    if context.as_json and planned is not None:
+        show(context, planned)
+    if asked:
+        raise Held("nothing was changed: the plan was declined")
+    raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
 
 
 def locked(migration: Migration, command: str) -> tuple[Lock, Journal]:
@@ -85,7 +115,11 @@ def locked(migration: Migration, command: str) -> tuple[Lock, Journal]:
     from migration.lock import take
 
     lock = take(migration.store, command)
-    return lock, Journal(migration.store, lock.fence, time.time)
+    try:
+        return lock, Journal(migration.store, lock.fence, time.time)
+    except BaseException:
+        lock.release()
+        raise
 
 
 def keep(act: Callable[[float], None]) -> None:
@@ -94,5 +128,5 @@ def keep(act: Callable[[float], None]) -> None:
 
     try:
         act(time.time())
-    except OSError as problem:
+    except StoreError as problem:
         log.warning("not kept for `bluegreen shift`, which will call it never verified: %s", problem)

@@ -2,8 +2,13 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+from tests.fakes.project import Project, running
 
 settings.register_profile("unit", deadline=None, max_examples=50)
 settings.load_profile("unit")
@@ -15,3 +20,10 @@ def pytest_collection_finish() -> None:
     with contextlib.suppress(RuntimeError):  # there is none
         asyncio.get_event_loop_policy().get_event_loop().close()
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[Project]:
+    """Three enrolled services on two clusters that answer (fakes on loopback), and the command on them."""
+    with running(tmp_path, capsys, caplog) as made:
+        yield made

@@ -206,6 +206,7 @@ def test_what_enroll_wrote_is_taken_over_as_it_is(world: World) -> None:
         cluster.workload("shop", "catalog", host=HOST, http_routes=RULES)
     world.original = world.spec(BLUE)
     description = {
+        "version": 1,
         "clusters": {
             each.name: {
                 "kubeconfig": each.kubeconfig,

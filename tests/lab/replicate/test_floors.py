@@ -62,7 +62,7 @@ class Floors:
             bare.name: {"kubeconfig": str(bare.kubeconfig), "gateway": {"address": f"192.0.2.{number}"}}
             for number, bare in enumerate(pair, start=1)
         }
-        (folder / "migration.yaml").write_text(json.dumps({"clusters": clusters, "edge": edge.name}))
+        (folder / "migration.yaml").write_text(json.dumps({"version": 1, "clusters": clusters, "edge": edge.name}))
 
     def run(self, *words: str, code: int = 0) -> Any:
         output, _ = command.run(self.folder / "migration.yaml", "--json", *words, codes=(code,))
@@ -124,9 +124,10 @@ asyncio.run(act())
     assert floors.minimums() == {"plum": before | {"cart": 5}, "fern": before | {"cart": 7}}
 
     came = floors.run("capacity", "release", f"{NAMESPACE}/cart", "--yes")
-    assert ["kubectl-patch since" in line for line in came["released"]] == [False, True]
+    assert ["kubectl-patch since" in floor["reason"] for floor in came["released"]] == [False, True]
     assert floors.minimums() == {"plum": before, "fern": before | {"cart": 7}}
-    assert floors.run("capacity", "release", "--yes") == {"released": [], "kept": [], "failed": []}
+    again = floors.run("capacity", "release", "--yes")
+    assert [again[name] for name in ("floors", "released", "kept", "failed")] == [[], [], [], []]
     for bare in pair:
         for item in on(bare, "hpa", "-n", NAMESPACE)["items"]:
             assert "bluegreen.io/floor-before" not in (item["metadata"].get("annotations") or {})

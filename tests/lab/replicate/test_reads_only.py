@@ -199,6 +199,7 @@ class User:
             "config:\n  bluegreen:sides: {blue: plum, green: fern}\n  bluegreen:services: {}\n  bluegreen:generation: 1\n"
         )
         migration = {
+            "version": 1,
             "clusters": clusters,
             "edge": "Pulumi.edge.yaml",
             "replicate": {"include": {"namespaces": [SPACE]}},

@@ -230,7 +230,7 @@ def bluegreen(chosen_from: tuple[Bare, Bare], tmp_path: Path) -> Iterator[Comman
 
     def run(*arguments: str, said: dict[str, Any] | None = None) -> Ran:
         said = {"answers": {"Deployment pick-shop/pages": "empty"}, **(said or {})}
-        document = {"clusters": clusters, "edge": "edge.yaml", "replicate": said}
+        document = {"version": 1, "clusters": clusters, "edge": "edge.yaml", "replicate": said}
         (tmp_path / "migration.yaml").write_text(json.dumps(document, indent=1))
         command = [sys.executable, "-m", "migration.cli", "-c", str(tmp_path / "migration.yaml"), "replicate", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -96,7 +96,7 @@ def test_all_services_are_back_by_one_rollback_and_a_second_one_writes_nothing(s
     assert rolled["complete"], rolled["problems"]
     assert told.count("taken from its peer route instead") == 3
     assert "did you mean policy" in told
-    assert rolled["in_effect"] == {"blue": True, "green": True}
+    assert rolled["in_effect"] == {"blue": "served", "green": "served"}
     assert rolled["not_back"] == {}
     assert shop.splits(shop.plum, "blue") == {(0, 0)}
     assert shop.splits(shop.fern, "green") == {(0, 0)}

@@ -67,7 +67,7 @@ def test_nothing_is_sent_over_a_hop_of_an_earlier_version_until_it_is_enrolled_a
     assert "DestinationRule istio-system/bluegreen-peer" in told
     assert "bluegreen enroll" in told
     assert project.split(project.good) == project.split(project.bad) == (0, 0)
-    assert project.run("enroll", "--yes", project.good)["mended"] == ["fern: DestinationRule istio-system/bluegreen-peer"]
+    assert project.run("enroll", "--yes", project.good)["updated"] == ["fern: DestinationRule istio-system/bluegreen-peer"]
     renewed = project.fern.api.get(rule)
     assert renewed is not None
     assert renewed["spec"] == made["spec"]
@@ -202,7 +202,7 @@ def test_with_greens_api_server_dead_the_way_back_is_as_ever(project: Project) -
         with project.fern.killed("kube-apiserver"):
             rolled = project.run("rollback")
             assert rolled["complete"]
-            assert rolled["in_effect"] == {"blue": True, "green": False}
+            assert rolled["in_effect"] == {"blue": "served", "green": "unreachable"}
             assert rolled["entry"] is None
             for service in project.services:
                 assert project.probe(project.plum, service) == 0
@@ -237,13 +237,13 @@ def test_bad_input_is_named_with_its_remedy_and_changes_nothing(project: Project
             ["policy.dwel_seconds", "mean dwell_seconds"],
         ),
         (project.file, migration.replace("2000", "20000"), 2, ["policy.steps_bp[1]", "20000", "from 1 to 10000"]),
-        (project.file, migration.replace("{", "{[", 1), 2, ["broken YAML", "mend"]),
+        (project.file, migration.replace("{", "{[", 1), 2, ["broken YAML", "fix"]),
         (project.file, json.dumps(twice), 2, ["clusters.fern", "same cluster as plum"]),
         (project.file, json.dumps(nowhere), 2, ["fern", "nowhere"]),
         (project.file, json.dumps(unreachable), 1, ["fern", "127.0.0.1:9", "dead.kubeconfig"]),
         (project.edge, edge.replace(f"{project.good}: 0", f"{project.good}: 10001"), 2, [project.good, "10001", "0 to 10000"]),
         (project.edge, edge.replace("fern, ", "").replace('"green": "fern"', '"green": "plum"'), 2, ["sides", "both plum"]),
-        (project.edge, edge + "  : [", 2, ["broken YAML", "mend"]),
+        (project.edge, edge + "  : [", 2, ["broken YAML", "fix"]),
     ]
     before = project.snapshot()
     for file, text, code, parts in cases:

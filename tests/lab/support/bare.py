@@ -134,7 +134,12 @@ def write_migration(folder: Path, pair: tuple[Bare, Bare], namespace: str) -> No
         bare.name: {"kubeconfig": str(bare.kubeconfig), "gateway": {"address": f"127.0.0.{number}", "port": 9}}
         for number, bare in enumerate(pair, start=1)
     }
-    migration = {"clusters": clusters, "edge": "Pulumi.edge.yaml", "replicate": {"include": {"namespaces": [namespace]}}}
+    migration = {
+        "version": 1,
+        "clusters": clusters,
+        "edge": "Pulumi.edge.yaml",
+        "replicate": {"include": {"namespaces": [namespace]}},
+    }
     (folder / "migration.yaml").write_text(json.dumps(migration))
 
 

@@ -191,6 +191,7 @@ class Project:
             "analysis_interval_seconds": 1,
         }
         document = {
+            "version": 1,
             "clusters": {cluster.name: self._cluster(cluster) for cluster in (self.plum, self.fern)},
             "edge": "stacks/Pulumi.edge.yaml",
             "policy": {**short, **policy},

@@ -15,8 +15,9 @@ from migration.errors import Rejected, Unreachable
 from migration.gateways import Gateways
 from migration.kinds import Object, Resource
 from migration.model import FENCE
-from migration.rollback import Rolled, open_books, rollback
+from migration.rollback import open_books, rollback
 from migration.stackfile import StackFile
+from migration.views.rolled import Proof, RolledBack
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.world import until
@@ -92,7 +93,7 @@ def project(folder: Path, services: Sequence[str], split: int, entry: str = "{pl
     return StackFile(path)
 
 
-async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequence[str] = ()) -> Rolled:
+async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequence[str] = ()) -> RolledBack:
     books = open_books(folder / ".bluegreen", FakeClock().wall)
     try:
         return await rollback(
@@ -105,13 +106,13 @@ async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequenc
 
 
 def test_a_thousand_services_are_back_and_blues_public_routes_come_before_all_else(tmp_path: Path) -> None:
-    async def act() -> tuple[Pair, Rolled]:
+    async def act() -> tuple[Pair, RolledBack]:
         pair = Pair(seconds=SECONDS)
         return pair, await take_back(tmp_path, pair, project(tmp_path, list(pair.originals), 2500))
 
     pair, rolled = run(act())
     assert rolled.complete
-    assert rolled.in_effect == {"blue": True, "green": True}
+    assert rolled.in_effect == {"blue": Proof.SERVED, "green": Proof.SERVED}
     assert rolled.not_back == {}
     for side in NAMES:
         assert set(pair.splits(side).values()) == {0}

@@ -3,164 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 
 import routing
-from migration.cli import main
-from migration.errors import ConfigError, Forbidden
-from migration.kinds import Object, Resource
+from migration.errors import ConfigError
+from migration.kinds import Resource
 from migration.salvage import read_words
 from migration.stackfile import StackFile, read_route
-from tests.fakes.apiserver import FakeApiServer
-from tests.fakes.served import Ports, served
-
-SPLITS = {"shop/cart": 2500, "shop/pay": 10_000, "shop/search": 0}
-EDGE = """\
-# the way in
-config:
-  bluegreen:kind: edge
-  bluegreen:sides: {blue: plum, green: fern}
-  bluegreen:entry: {plum: 10000, fern: 0}
-  bluegreen:services:
-    shop/cart: 2500  # one line each
-    shop/pay: 10000
-    shop/search: 0
-  bluegreen:generation: 7
-"""
-
-
-def original(service: str) -> Object:
-    namespace, name = service.split("/")
-    two = [
-        {"destination": {"host": f"{name}.{namespace}.svc.cluster.local", "subset": subset}, "weight": weight}
-        for subset, weight in (("v1", 60), ("v2", 40))
-    ]
-    two[0]["headers"] = {"request": {"set": {"x-a": "1"}}}
-    return {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "VirtualService",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "hosts": [f"{name}.test"],
-            "gateways": ["istio-system/public"],
-            "http": [
-                {"match": [{"uri": {"prefix": "/v2"}}], "route": two},
-                {"match": [{"uri": {"prefix": "/old"}}], "redirect": {"uri": "/"}},
-                {"route": [{"destination": {"host": f"{name}.{namespace}.svc.cluster.local", "port": {"number": 80}}}]},
-            ],
-        },
-    }
-
-
-class Project:
-    """Files of a migration as they should be, and two clusters that hold what they say. A test breaks some of it."""
-
-    ports: Sequence[Ports]  # of the clusters, once they are served
-
-    def __init__(
-        self,
-        folder: Path,
-        capsys: pytest.CaptureFixture[str],
-        caplog: pytest.LogCaptureFixture,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        self.folder, self._capsys, self._log, self._patch = folder, capsys, caplog, monkeypatch
-        self.closed: set[tuple[str, str]] = set()  # (cluster, kind) that may not be read
-        self.originals = {service: original(service) for service in SPLITS}
-        self.servers = {name: FakeApiServer(name, trouble=self._trouble(name)) for name in ("plum", "fern")}
-        intent = routing.Intent({"blue": "plum", "green": "fern"}, {"plum": 10_000, "fern": 0}, SPLITS, 7)
-        sides: tuple[routing.Side, routing.Side] = ("blue", "green")
-        for side, server in zip(sides, self.servers.values(), strict=True):
-            for obj in routing.objects(intent, self.originals, side, routing.Peer("10.0.0.1")).in_order():
-                server.put(obj)
-        self.edge = folder / "stacks/Pulumi.edge.yaml"
-        self.routes = folder / "stacks/edge.routes"
-        self.routes.mkdir(parents=True)
-        self.edge.write_text(EDGE)
-        for service, route in self.originals.items():
-            self.route(service).write_text(yaml.safe_dump(route))
-        self.file = folder / "migration.yaml"
-
-    def _trouble(self, cluster: str) -> Callable[[str, Resource, str], None]:
-        def trouble(verb: str, resource: Resource, name: str) -> None:
-            if verb in ("get", "list") and (cluster, resource.kind) in self.closed:
-                raise Forbidden(f"may not read {resource.kind}")
-
-        return trouble
-
-    def route(self, service: str) -> Path:
-        return self.routes / f"{service.replace('/', '.')}.yaml"
-
-    def forget(self, service: str, *clusters: str) -> None:
-        """The peer route keeps the original no more, as one of an older enrolment."""
-        namespace, name = service.split("/")
-        for cluster in clusters or self.servers:
-            key = ("networking.istio.io", "VirtualService", namespace, f"{name}-bluegreen-peer")
-            del self.servers[cluster].objects[key]["metadata"]["annotations"][routing.ORIGINAL_ANNOTATION]
-
-    def configure(self, more: str = "") -> None:
-        text = "clusters:\n"
-        for name, ports in zip(self.servers, self.ports, strict=True):
-            gateway = f"{{address: 127.0.0.1, port: {ports.api}, peer_port: {ports.peer}}}"
-            text += f"  {name}: {{kubeconfig: {name}.kubeconfig, gateway: {gateway}}}\n"
-            config = {
-                "current-context": "x",
-                "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-                "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{ports.api}"}}],
-                "users": [{"name": "x", "user": {"token": "t"}}],
-            }
-            (self.folder / f"{name}.kubeconfig").write_text(json.dumps(config))
-        self.file.write_text(f"{text}edge: stacks/Pulumi.edge.yaml\n{more}")
-
-    def run(self, *words: str) -> tuple[int, Any, str]:
-        """Exit code, document and what was told of the command as people run it."""
-        self._patch.setattr(sys, "argv", ["bluegreen", "--json", "-c", str(self.file), *words])
-        self._log.clear()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = self._capsys.readouterr()
-        return int(ended.value.code or 0), json.loads(out) if out else None, self._log.text + err
-
-    def at_blue(self) -> set[str]:
-        """Services whose route on blue is the original again, up to a common factor of weights."""
-        return {service for service in SPLITS if self.live("plum", service) == 0}
-
-    def live(self, cluster: str, service: str) -> int | None:
-        namespace, name = service.split("/")
-        found = self.servers[cluster].objects["networking.istio.io", "VirtualService", namespace, name]
-        side: routing.Side = "blue" if cluster == "plum" else "green"
-        for route in (self.originals[service], reduced(self.originals[service])):
-            if (split := routing.live_split(found, route, side)) is not None:
-                return split
-        return None
-
-
-def reduced(route: Object) -> Object:
-    copied: Object = json.loads(json.dumps(route))
-    for each, weight in zip(copied["spec"]["http"][0]["route"], (3, 2), strict=True):
-        each["weight"] = weight
-    return copied
-
-
-@pytest.fixture
-def project(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Project]:
-    made = Project(tmp_path, capsys, caplog, monkeypatch)
-    with served(*made.servers.values()) as ports:
-        made.ports = ports
-        made.configure()
-        yield made
-
+from tests.fakes.project import EDGE, SPLITS, Project, original
 
 ALL = set(SPLITS)
 
@@ -182,6 +36,8 @@ def test_where_nothing_is_broken_all_is_back_and_the_clusters_are_asked_for_noth
         pytest.param("services: {shop/cart: {hold: 'yes'}}\n", "hold", id="a wrong value of a service"),
         pytest.param("policy: {[\n", "broken YAML", id="broken YAML"),
         pytest.param("policy: {}\npolicy: {}\n", "given twice", id="a key twice"),
+        pytest.param("policy: {latency_limit_ms: 0}\n", "latency_limit_ms: must be a number from 1", id="what can never pass"),
+        pytest.param("policy: {latency_limit_ms: 200}\n", "needs a metrics store", id="what cannot work together"),
     ],
 )
 def test_a_mistake_in_migration_yaml_that_says_nothing_of_the_clusters(project: Project, text: str, told: str) -> None:
@@ -191,6 +47,22 @@ def test_a_mistake_in_migration_yaml_that_says_nothing_of_the_clusters(project: 
     assert told in said
     code, _, _ = project.run("status")
     assert code == 2, "everybody else is strict"
+
+
+@pytest.mark.parametrize("said", ["2", "'1'", "next", "[1]", "", "1\nwhatever: {comes: then}"])
+def test_a_version_that_is_not_known_stops_nobody_on_the_way_back(project: Project, said: str) -> None:
+    project.file.write_text(project.file.read_text().replace("version: 1\n", f"version: {said}\n"))
+    code, rolled, told = project.run("rollback")
+    assert (code, project.at_blue(), rolled["complete"]) == (0, ALL, True)
+    assert ("version: must be 1" if "whatever" not in said else "whatever: unknown key") in told
+    assert project.run("status")[0] == 2, "everybody else is strict"
+
+
+def test_a_home_folder_that_is_none_leaves_one_cluster_out(project: Project) -> None:
+    project.file.write_text(project.file.read_text().replace("kubeconfig: fern", "kubeconfig: ~nobody-here/fern"))
+    _, _, told = project.run("rollback")
+    assert project.at_blue() == ALL
+    assert "no such home folder" in told
 
 
 def test_counters_and_other_keys_of_a_cluster_may_be_wrong_too(project: Project) -> None:
@@ -237,7 +109,7 @@ def test_a_broken_stack_file_holds_nobody_up_and_is_told(project: Project, how: 
     project.edge.write_text(broken)
     code, rolled, told = project.run("rollback")
     assert project.at_blue() == ALL
-    assert rolled["in_effect"]["blue"] is True
+    assert rolled["in_effect"]["blue"] == "served"
     assert code == 1, "the file could not be written"
     assert "Pulumi.edge.yaml" in told
     assert "set these services to 0 there" in told

@@ -99,7 +99,7 @@ def test_status_of_a_fresh_store_tells_who_went_back(went_back: Universe) -> Non
     fresh(went_back)
     routers = {side: FakeRouter(went_back, side) for side in SIDES}
     rows = run(status(StackFile(went_back.edge).read(), routers, {}, went_back.folder / ".bluegreen", None)).services
-    told = {row["service"]: (row["state"], row["reason"]) for row in rows}
+    told = {row.service: (row.state, row.reason) for row in rows}
     assert told["shop/cart"][0] == "returned"
     assert "errors" in told["shop/cart"][1]
     assert told["shop/catalog"] == ("arrived", "")
@@ -189,11 +189,11 @@ def test_a_rollback_from_elsewhere_stops_a_running_shift_for_good(tmp_path: Path
     run(both())
     first.close()
     assert [universe.live(service) for service in SHOP] == [(0, 0), (0, 0)]
-    assert universe.returned["blue"]["shop/catalog"] == "rollback a hunch"
+    assert universe.returned["blue"]["shop/catalog"] == "manual rollback: a hunch"
     fresh(universe)
     result = shift(universe)
     assert result.arrived == ()
-    assert result.behind["shop/catalog"] == "rollback a hunch"
+    assert result.behind["shop/catalog"] == "manual rollback: a hunch"
 
 
 AT = RouteLive(2500, "1", 1, "d", MANAGER)

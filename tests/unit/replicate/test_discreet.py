@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from migration.clients import kubeconfig
+from access import kubeconfig
 from migration.clients.discreet import told
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import BluegreenError, Forbidden, NotFound, Rejected

@@ -9,16 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from migration.cli import cli
+from migration.cli import run
 from migration.cli_replicate import copy, tell
 from migration.errors import BluegreenError, ConfigError, Forbidden, Held
 from migration.kinds import Object, Resource
 from migration.replicate.choices import NOTHING_SAID, Choices
 from migration.replicate.classes import ACTIONS, ANSWERS, CLASSES, Action, Answer, Class
 from migration.replicate.explain import changed
-from migration.terminal import Context
+from migration.terminal import Context, finish
 from tests.fakes.apiserver import FakeApiServer
 from tests.unit.replicate.selecting import SERVED, many
 
@@ -74,10 +73,12 @@ def said(
     there: Any = SimpleNamespace(clusters={"blue": one, "green": other}, edge=SimpleNamespace(services={}))
     migration: Any = SimpleNamespace(singletons=singletons, replicate=choices)
     problem = None
+    context = Context(Path("migration.yaml"), as_json)
     try:
-        asyncio.run(tell(Context(Path("migration.yaml"), as_json), migration, there, name))
+        asyncio.run(tell(context, migration, there, name))
     except BluegreenError as found:
         problem = found
+    finish(context, problem)
     assert one.writes() == other.writes() == [], "it only tells"
     return problem, other
 
@@ -229,15 +230,15 @@ def test_people_read_it_as_a_few_lines(capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
-def test_the_classes_are_all_told_and_need_no_file(tmp_path: Path) -> None:
+def test_the_classes_are_all_told_and_need_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert CLASSES.keys() == set(Class)
     assert ACTIONS.keys() == set(Action)
     assert ANSWERS.keys() == set(Answer)
     for command in (["replicate", "--explain", "classes"], ["--json", "replicate", "--explain", "classes"]):
-        outcome = CliRunner().invoke(cli, ["-c", str(tmp_path / "none.yaml"), *command])
-        assert outcome.exit_code == 0
+        assert run(["-c", str(tmp_path / "none.yaml"), *command]) == 0
+        out = capsys.readouterr().out
         for about in CLASSES.values():
-            assert about.why in outcome.output
+            assert about.why in out
 
 
 def test_the_docs_have_the_same_table() -> None:
@@ -258,10 +259,13 @@ def copied(
     other = green or FakeApiServer("fern", resources=SERVED)
     there: Any = SimpleNamespace(clusters={"blue": one, "green": other}, edge=SimpleNamespace(services={}))
     migration: Any = SimpleNamespace(singletons=(), replicate=Choices(only=only, **more))
+    context = Context(Path("migration.yaml"), as_json)
     try:
-        asyncio.run(copy(Context(Path("migration.yaml"), as_json), migration, there, yes=yes))
+        asyncio.run(copy(context, migration, there, yes=yes))
     except BluegreenError as problem:
+        finish(context, problem)
         return problem, other
+    finish(context, None)
     return None, other
 
 
@@ -286,5 +290,5 @@ def test_a_service_is_copied_with_what_it_needs_and_json_tells_what_brought_each
 def test_the_plan_of_a_service_names_what_comes_and_why(capsys: pytest.CaptureFixture[str]) -> None:
     copied("shop/web", yes=False, as_json=False)
     told = capsys.readouterr().out
-    assert "  + brought by Deployment shop/web: ConfigMap shop/settings\n" in told
+    assert "  create, brought by Deployment shop/web: ConfigMap shop/settings\n" in told
     assert "  left out: 6 (not asked for by shop/web)\n" in told

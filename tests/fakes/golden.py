@@ -1,0 +1,35 @@
+"""What a command prints, compared with a file of tests/golden. `BLUEGREEN_GOLDEN=write` writes them anew: read the diff."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from tests.fakes.project import Project, Ran
+
+FOLDER = Path(__file__).parents[1] / "golden"
+VARYING = (
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?"), "TIME"),
+    (re.compile(r"\b\d+\.\d+ s\b"), "N s"),
+    (re.compile(r'("[a-z_]*seconds": )\d+\.\d+(e-\d+)?'), r"\g<1>0.0"),
+    (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
+)
+
+
+def same(name: str, ran: Ran, project: Project, *, warnings: bool = False) -> None:
+    """`name` is the file; what differs from run to run (folder, ports, times, durations) has a word in its place.
+
+    `warnings`: with what was logged.
+    """
+    text = f"exit {ran.code}\n-- stdout\n{ran.out}-- stderr\n{ran.err}"
+    if warnings and (logged := project.warnings()):
+        text += f"-- logged\n{logged}"
+    text = text.replace(str(project.folder), "FOLDER")
+    for pattern, word in VARYING:
+        text = pattern.sub(word, text)
+    path = FOLDER / name
+    if os.environ.get("BLUEGREEN_GOLDEN") == "write":
+        path.write_text(text)
+    assert path.is_file(), f"{path} is missing: BLUEGREEN_GOLDEN=write writes it"
+    assert text == path.read_text()
