@@ -27,6 +27,22 @@ from migration.pause import user
 FENCE = "the migration's fence"
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock; `command` is empty where the file does not say."""
+
+    command: str = ""
+    user: str = ""
+    host: str = ""
+    pid: int = 0
+    since: str = ""
+
+    def __str__(self) -> str:
+        if not self.command:
+            return "another command"
+        return f"`{self.command}` of {self.user} on {self.host} (pid {self.pid}), since {self.since}"
+
+
 @dataclass
 class Lock:
     store: Path
@@ -102,9 +118,7 @@ def _take(stream: IO[str], store: Path) -> None:
     except BlockingIOError as problem:
         stream.seek(0)
         holder = stream.read().strip()
-        raise Locked(
-            f"{store}: locked by {_describe(holder)}", remedy="wait for it, stop it, or `bluegreen rollback`"
-        ) from problem
+        raise Locked(f"{store}: locked by {_read(holder)}", remedy="wait for it, stop it, or `bluegreen rollback`") from problem
 
 
 def _close(stream: IO[str]) -> None:
@@ -119,14 +133,14 @@ def take_over(store: Path) -> Lock:
     return Lock(store, raise_fence(store))
 
 
-def holder(store: Path) -> str | None:
-    """Who holds the lock now, in words; None too where that cannot be told. Raises nothing."""
+def holder(store: Path) -> Holder | None:
+    """Who holds the lock now; None too where that cannot be told. Raises nothing."""
     try:
         with (store / "lock").open(errors="replace") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return _describe(stream.read().strip())
+                return _read(stream.read().strip())
     except OSError:
         return None
     return None
@@ -152,9 +166,9 @@ def _guarded(store: Path) -> AbstractContextManager[None]:
     return disk.guarded(store / "fence.lock", FENCE)
 
 
-def _describe(text: str) -> str:
+def _read(text: str) -> Holder:
     try:
         there = json.loads(text)
-        return f"`{there['command']}` of {there['user']} on {there['host']} (pid {there['pid']}), since {there['since']}"
+        return Holder(str(there["command"]), str(there["user"]), str(there["host"]), int(there["pid"]), str(there["since"]))
     except (ValueError, KeyError, TypeError):
-        return "another command"
+        return Holder()

@@ -11,16 +11,20 @@ from migration import disk
 FILE = "pause"
 
 
-def pause(store: Path) -> str:
-    """Gives who paused. Raises StoreError."""
-    who = user()
-    disk.write_whole(store / FILE, who, "the pause")
-    return who
+def pause(store: Path) -> str | None:
+    """In the name of `user()`. Gives who had paused before, and leaves that as it is. Raises StoreError."""
+    before = disk.read_bytes(store / FILE, "the pause")
+    if before is None:
+        disk.write_whole(store / FILE, user(), "the pause")
+        return None
+    return before.decode(errors="replace").strip() or "somebody"
 
 
-def resume(store: Path) -> None:
-    """Raises StoreError; nothing where nobody paused."""
+def resume(store: Path) -> str | None:
+    """Gives who had paused; None: nobody had. Raises StoreError."""
+    before = paused(store)
     disk.remove(store / FILE, "the pause")
+    return before
 
 
 def paused(store: Path) -> str | None:

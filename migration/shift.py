@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from migration import analysis, returned
 from migration.decide import JUDGED, ON_GREEN, WAITS, Decision, Observation, decide
-from migration.entry import entry_back
+from migration.entry import NotMoved, entry_back
 from migration.errors import BluegreenError, Held, LostFence, StoreError, Unreachable
 from migration.gateways import SIDES, Gateways
 from migration.journal import Remembered, remember, told_baseline, told_step
@@ -384,15 +384,15 @@ class Shift:
         world = self.world
         edge = world.file.known or world.file.read()
         shares = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
-        why = f"{services} went back and green's gateway cannot be told"
+        why = f"{services} went back and green's gateway is unreachable"
         back = await entry_back(world.entry, shares)
-        if back.problem:
+        if isinstance(back, NotMoved):
             if back.problem != self._not_left:
-                log.warning("%s; users who come in by it keep its last split", back.problem)
+                log.warning("%s; users who enter through green's gateway keep its old split", back.problem)
             self._not_left = back.problem
             await world.clock.sleep(LEAVE_AGAIN_SECONDS)
             return
-        log.warning("%s: %s", why, back.told)
+        log.warning("%s: %s", why, back.words)
         self._entry_sides = frozenset({"blue"})
         self._gates.entry_is(shares)
         entries = [(name, edge.entry.get(name, 0), share, why) for name, share in shares.items()]
@@ -542,12 +542,15 @@ class Shift:
         def those(*phases: Phase) -> dict[str, str]:
             return {service: there.reason for service, there in self.state.items() if there.phase in phases}
 
+        stay = self.rules.order.stay
         behind = {
             s: why
             for s, why in those(Phase.RETURNED, Phase.HELD, Phase.WAITING, Phase.MOVING).items()
-            if s not in self.returned
+            if s not in self.returned and s not in stay
         }
-        return Result(tuple(those(Phase.ARRIVED, Phase.BAKED)), dict(self.returned), behind, those(Phase.FROZEN))
+        arrived = tuple(s for s in those(Phase.ARRIVED, Phase.BAKED) if s not in stay)
+        splits = {service: there.split_bp for service, there in self.state.items()}
+        return Result(arrived, dict(self.returned), behind, those(Phase.FROZEN), splits)
 
     def _release_soon(self) -> None:
         self._bake.set()

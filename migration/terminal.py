@@ -106,16 +106,22 @@ def causes(problem: BaseException) -> list[str]:
     return told
 
 
-def confirm(context: Context, yes: bool, plan: list[str]) -> None:
-    """The plan, then a word: --yes, or an answer on a terminal. Without either nothing is done."""
+def confirm(context: Context, yes: bool, plan: list[str], planned: Document | None = None) -> None:
+    """The plan, then a word: --yes, or an answer on a terminal. Without either nothing is done, and `planned` is the
+    document.
+    """
     for line in plan:
         click.echo(line, err=context.as_json)
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
-    if not click.confirm("Continue?", err=context.as_json):
+    asked = sys.stdin.isatty()
+    if asked and click.confirm("Continue?", err=context.as_json):
+        return
+    if context.as_json and planned is not None:
+        show(context, planned)
+    if asked:
         raise Held("nothing was changed: the plan was declined")
+    raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
 
 
 def locked(migration: Migration, command: str) -> tuple[Lock, Journal]:

@@ -100,6 +100,12 @@ class Witness:
         )
         return True
 
+    async def silent(self) -> list[Side]:
+        """Sides whose cluster did not list its routes: what its gateway forwards is not known. Waits for all."""
+        await asyncio.wait(self.asking.values())
+        both: tuple[Side, Side] = ("blue", "green")
+        return [side for side in both if side not in self._live()]
+
     async def others(self) -> Others:
         """Asked once; a cluster that tells nothing is waited for as long as its own time-outs last, at most."""
         if self._finding is None:

@@ -383,7 +383,7 @@ class PageCounters:
         except TimeoutError as error:
             return Silence(f"do not answer within {self._read_seconds:g} s", cause=error)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Silence(f"do not answer: {without_passwords(repr(error))[:300]}", cause=error)
+            return Silence(f"do not answer: {without_passwords(str(error) or repr(error))[:300]}", cause=error)
         if answer.status >= 500:
             return Silence(f"answer {answer.status}")
         remedy = "put the address of its Prometheus page under clusters.<name>.counters.url"
