@@ -241,7 +241,7 @@ def test_a_service_s_floors_go_and_others_stay_until_the_last_that_needs_them_ha
         first = await release_floors(blue, green, originals=ROUTES, services=["shop/web"], keep={"shop/cart": "has not baked"})
         assert minimums(blue, green) == {"web": FLOOR, "cart": FLOOR, "worker": FLOOR, "gate": FLOOR}
         assert [change.kept for change in first] == [True, True]
-        assert "shop/cart, which it serves too, has not baked" in str(first[0])
+        assert "shop/cart, which it serves, has not baked" in str(first[0])
         await release_floors(blue, green, originals=ROUTES, services=["shop/cart"], keep={})
         assert minimums(blue, green) == {"web": BACK, "cart": BACK, "worker": FLOOR, "gate": FLOOR}
         assert await release_floors(blue, green, originals=ROUTES, services=["shop/cart"], keep={}) == []
