@@ -1,7 +1,10 @@
 # make demo   a whole blue/green upgrade on this machine      make test   the same set-up, then all tests
-# make lab / lab-down   the lab alone, kept up                make bench  speed as ratios      make check   lint, types, layers
+# make lab / lab-down   the lab alone, kept up                make test-long   soaks and wide matrices, before a change is done
+# make bench  speed as ratios                                 make check  lint, types, layers
 .DEFAULT_GOAL := help
-VENV := .venv
+# A folder of its own: what Pulumi and `uv sync` do in .venv leaves it alone, and the other way round.
+VENV := .venv-dev
+UV := $(VENV)/bin/uv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 WORKLOADS ?=
@@ -9,15 +12,16 @@ WORKLOADS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
-# uv comes from the locked list; everything else by uv, with hashes.
-$(READY): requirements.lock pyproject.toml
+# uv comes from PyPI in the locked version; everything else by uv, with the lock's hashes.
+$(UV):
 	@python3 -c 'import sys; sys.exit("bluegreen needs Python 3.11 or newer; python3 here is %s" % sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@test -x $(PY) || python3 -m venv $(VENV)
-	@$(PY) -m pip install -q --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
-	$(VENV)/bin/uv pip sync -q --python $(PY) --require-hashes requirements.lock
-	$(VENV)/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .
+	@$(PY) -m pip install -q --disable-pip-version-check "uv==$$(sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' uv.lock)"
+
+$(READY): uv.lock pyproject.toml | $(UV)
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync -q --frozen --all-groups --no-build-isolation-package bluegreen
 	@touch $@
 
 programs: $(READY)
@@ -32,22 +36,30 @@ lab: $(READY)
 lab-down: $(READY)
 	@$(PY) -m lab down
 
+# pytest's own closing line stays; the line after it is what a run costs.
+timed = began=$$(date +%s); $(PY) -m pytest $(1); code=$$?; echo "make $@: $$(($$(date +%s) - began)) s"; exit $$code
+
 test: programs
-	$(PY) -m pytest
+	@$(call timed,-m "not long" $(ARGS))
+
+test-long: programs
+	@$(call timed,-m long $(ARGS))
 
 unit: $(READY)
-	$(PY) -m pytest tests/unit
+	$(PY) -m pytest tests/unit $(ARGS)
 
 bench: programs
 	@$(PY) -m lab bench
 
 check: $(READY)
+	$(UV) lock --check
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-lock:
-	$(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements.in -o requirements.lock
+# Keeps the versions that are locked; `make lock ARGS=--upgrade` takes newer ones.
+lock: $(UV)
+	$(UV) lock $(ARGS)
 
-.PHONY: help programs demo lab lab-down test unit bench check lock
+.PHONY: help programs demo lab lab-down test test-long unit bench check lock

@@ -68,7 +68,7 @@ def migration_file(
             "counters": {"url": f"{told['admin']}/stats/prometheus", "dialect": "envoy"},
         }
     metrics = {"url": client.lab()["services"]["metrics"], "dialect": "envoy"}
-    told = {"clusters": clusters, "edge": f"stacks/Pulumi.{EDGE}.yaml", "metrics": metrics, "policy": policy}
+    told = {"version": 1, "clusters": clusters, "edge": f"stacks/Pulumi.{EDGE}.yaml", "metrics": metrics, "policy": policy}
     return told | ({"replicate": {"answers": answers}} if answers else {})
 
 

@@ -1,34 +1,43 @@
-"""Commands of the entry: by which cluster's gateway requests come in."""
+"""Commands of the entry: which cluster's gateway receives traffic."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from migration.errors import ConfigError
-from migration.terminal import Context, confirm, locked, pass_context, run, say, yes_option
+from migration.terminal import Context, confirm, locked, pass_context, run, show, yes_option
+from migration.views.entries import EntryAdopted, EntryPlan, EntryShifted, EntryStatus
 
 if TYPE_CHECKING:
+    from migration.clients.route53 import Route53Entry
     from migration.wiring import Opened
 
 
 @click.group()
 def entry() -> None:
-    """By which cluster's gateway requests come in."""
+    """Which cluster's gateway receives traffic."""
 
 
 @entry.command("status")
 @pass_context
 def entry_status(context: Context) -> None:
-    """Shares as Route 53 has them."""
-    _entry(
-        context,
-        lambda there, client: client.read(),
-        lambda shares: [f"{name} {share / 100:g} %" for name, share in shares.items()],
-    )
+    """Shares as Route 53 has them, compared with the stack file."""
+    migration = context.load()
+
+    async def act() -> EntryStatus:
+        from migration.entry import drifts
+        from migration.wiring import opened
+
+        async with opened(migration, need=()) as there:
+            client = _client(there)
+            shares, ttl = await client.read(), await client.ttl_seconds()
+            edge = there.edge
+            return EntryStatus(shares, edge.entry, edge.hosts, drifts(edge.entry, shares), ttl, edge.green)
+
+    show(context, run(act()))
 
 
 @entry.command("adopt")
@@ -36,12 +45,17 @@ def entry_status(context: Context) -> None:
 @pass_context
 def entry_adopt(context: Context, yes: bool) -> None:
     """Make existing simple records weighted, all at blue, in one change batch."""
-    confirm(context, yes, ["simple records of the edge's hosts become weighted, all at blue"])
-    _entry(
-        context,
-        lambda there, client: client.adopt(there.edge.blue, there.edge.green),
-        lambda change: [f"change {change}" if change else "nothing to adopt"],
-    )
+    migration = context.load()
+
+    async def act() -> EntryAdopted:
+        from migration.wiring import opened
+
+        async with opened(migration, need=()) as there:
+            client, edge = _client(there), there.edge
+            confirm(context, yes, [f"simple records of {', '.join(edge.hosts)} become weighted, all at {edge.blue}"])
+            return EntryAdopted(await client.adopt(edge.blue, edge.green) or None, edge.blue)
+
+    show(context, run(act()))
 
 
 class Percent(click.FloatRange):
@@ -56,7 +70,7 @@ class Percent(click.FloatRange):
 
 @entry.command("shift")
 @click.option("--to", "percent", type=Percent(0, 100), default=100.0, show_default=True, help="Green's share in percent.")
-@click.option("--force", is_flag=True, help="Before services have baked.")
+@click.option("--force", is_flag=True, help="Move the entry even if services have not finished baking.")
 @yes_option
 @pass_context
 def entry_shift(context: Context, percent: float, force: bool, yes: bool) -> None:
@@ -64,20 +78,22 @@ def entry_shift(context: Context, percent: float, force: bool, yes: bool) -> Non
     migration = context.load()
     share = round(percent * 100)
 
-    async def act() -> tuple[dict[str, int], int]:
+    async def act() -> EntryShifted:
         from migration.clock import SystemClock
         from migration.entry import check_ready, shift_entry
         from migration.wiring import opened
 
         async with opened(migration, need=()) as there:
-            client = there.entry()
-            if client is None:
-                raise _no_entry(there)
+            client = _client(there)
             shares = {there.edge.blue: 10_000 - share, there.edge.green or "": share}
             lock, journal = locked(migration, "bluegreen entry shift")
             try:
-                check_ready(shares, there.edge, await client.read(), journal, force)
-                confirm(context, yes, [f"entry: {', '.join(f'{name} {s / 100:g} %' for name, s in shares.items())}"])
+                before = dict(await client.read())
+                check_ready(shares, there.edge, before, journal, force)
+                plan = EntryPlan(before, shares, there.edge.hosts, await client.ttl_seconds())
+                if context.as_json:
+                    show(context, EntryShifted(plan))  # where it is declined, or fails
+                confirm(context, yes, plan.lines())
                 ttl = await shift_entry(
                     shares,
                     entry=client,
@@ -90,31 +106,16 @@ def entry_shift(context: Context, percent: float, force: bool, yes: bool) -> Non
             finally:
                 journal.close()
                 lock.release()
-            return shares, ttl
+            return EntryShifted(plan, shares, ttl)
 
-    shares, ttl = run(act())
-    told = ", ".join(f"{name} {s / 100:g} %" for name, s in shares.items())
-    say(context, {"entry": shares, "ttl_seconds": ttl}, [f"entry: {told}; resolvers follow within {ttl} s, some clients later"])
+    show(context, run(act()))
 
 
-def _no_entry(there: Opened) -> ConfigError:
-    return ConfigError(
-        f"{there.file.path}: has no bluegreen:zone and bluegreen:hosts; allowed: a domain and a list of names in it",
-        remedy=f"name them in {there.file.path}, as docs/configuration.md shows",
-    )
-
-
-def _entry(context: Context, act: Callable[[Opened, Any], Coroutine[Any, Any, Any]], words: Callable[[Any], list[str]]) -> None:
-    migration = context.load()
-
-    async def inner() -> Any:
-        from migration.wiring import opened
-
-        async with opened(migration, need=()) as there:
-            client = there.entry()
-            if client is None:
-                raise _no_entry(there)
-            return await act(there, client)
-
-    found = run(inner())
-    say(context, {"entry": found}, words(found))
+def _client(there: Opened) -> Route53Entry:
+    client = there.entry()
+    if client is None:
+        raise ConfigError(
+            f"{there.file.path}: has no bluegreen:zone and bluegreen:hosts; allowed: a domain and a list of names in it",
+            remedy=f"name them in {there.file.path}, as docs/configuration.md shows",
+        )
+    return client

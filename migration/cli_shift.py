@@ -1,4 +1,4 @@
-"""Commands of the shift: move, take back, pause, see where things are."""
+"""Commands of the shift: move, roll back, pause, see where things are."""
 
 from __future__ import annotations
 
@@ -6,219 +6,346 @@ import logging
 import os
 import signal
 import sys
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
-from migration.errors import BluegreenError, ConfigError, Held, Interrupted, TakenBack
-from migration.terminal import Context, confirm, pass_context, run, say, show, yes_option
+from migration.errors import BluegreenError, ConfigError, Held, Interrupted, TakenBack, Unreachable, UsageError
+from migration.terminal import Context, confirm, pass_context, run, show, yes_option
+from migration.views.moved import ShiftEnd, ShiftPlan
 from migration.views.pauses import Paused, Resumed
+from migration.views.rolled import REASON, RolledBack
+from migration.views.words import some
 
 if TYPE_CHECKING:
-    from migration.wiring import Opened
-    from migration.witness import Others
+    from pathlib import Path
+
+    from migration.live import View
+    from migration.lock import Lock
+    from migration.views.state import Status
+    from migration.wiring import Opened, Salvaged
+    from migration.world import Result, Rules
 
 log = logging.getLogger(__name__)
 
 
 @click.command()
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @yes_option
 @click.option("--retry", multiple=True, metavar="SERVICE|all", help="Try a service again that went back.")
-@click.option("--reassert", is_flag=True, help="Write over what somebody else changed.")
+@click.option("--reassert", is_flag=True, help="Write over what somebody else changed, of all services.")
 @pass_context
-def shift(context: Context, yes: bool, retry: tuple[str, ...], reassert: bool) -> None:
-    """Move services to green step by step; take back at once what turns bad. Goes on where it was left."""
-    migration = context.load()
+def shift(context: Context, services: tuple[str, ...], yes: bool, retry: tuple[str, ...], reassert: bool) -> None:
+    """Move services to green step by step; roll back at once what turns bad. Continues where it was left.
 
-    async def act() -> Any:
+    With names only these move (a group moves together). The others keep their share: what green serves of them is judged
+    and rolled back all the same.
+    """
+    migration = context.load()
+    asked = Asked(services, yes, retry, reassert)
+
+    async def act() -> ShiftEnd:
         from migration.lock import take
         from migration.wiring import opened
 
         lock = take(migration.store, "bluegreen shift")  # before any question: a second one should not be asked
         try:
             async with opened(migration) as there:
-                return await _shift(context, there, lock, yes, retry, reassert)
+                return await _shift(context, there, lock, asked)
         finally:
             lock.release()
 
-    result, interrupted, unverified = run(act())
-    document = {**asdict(result), "unverified": unverified}
-    lines = [f"arrived: {', '.join(result.arrived) or 'none'}"]
-    lines += [f"went back: {service}: {why}" for service, why in result.returned.items()]
-    lines += [f"frozen: {service}: {why}" for service, why in result.frozen.items()]
-    lines += [f"behind: {service}{': ' + why if why else ''}" for service, why in result.behind.items()]
-    say(context, document, lines)
-    if interrupted:
-        raise Interrupted("interrupted; the state is saved", remedy="`bluegreen shift` goes on from here")
-    if result.frozen:
-        raise Held(
-            f"frozen, and not watched from here on: {', '.join(result.frozen)}",
-            remedy="put it right and `bluegreen shift` again, `bluegreen shift --reassert`, or `bluegreen rollback SERVICE`",
-        )
-    if result.returned:
-        names = " ".join(f"--retry {service}" for service in result.returned)
-        raise TakenBack(
-            f"went back: {', '.join(result.returned)}",
-            services=tuple(result.returned),
-            remedy=f"mend it, then `bluegreen shift {names}`",
-        )
-    if result.behind:
-        raise Held(
-            f"not on green: {', '.join(result.behind)}", remedy="`bluegreen shift --retry SERVICE` tries again what went back"
-        )
+    end = run(act())
+    show(context, end)
+    if (problem := _problem(end, services)) is not None:
+        raise problem
 
 
-async def _shift(
-    context: Context, there: Opened, lock: Any, yes: bool, retry: tuple[str, ...], reassert: bool
-) -> tuple[Any, bool, dict[str, str]]:
+@dataclass(frozen=True)
+class Asked:
+    """The command line of `shift`. `services`: empty for all."""
+
+    services: tuple[str, ...]
+    yes: bool
+    retry: tuple[str, ...]
+    reassert: bool
+
+
+def _problem(end: ShiftEnd, named: tuple[str, ...]) -> BluegreenError | None:
+    """Why the run does not end with 0: the most urgent of what its document says."""
+    again = " ".join(("bluegreen shift", *named))
+    frozen = [service for service in end.frozen if service not in end.plan.stays]
+    if end.interrupted:
+        left = f"; not watched from here on: {', '.join(end.between())}" if end.between() else ""
+        return Interrupted(f"interrupted; the state is saved{left}", remedy=f"`{again}` continues from here")
+    if frozen:
+        return Held(
+            f"changed by somebody else, so frozen, and not watched from here on: {', '.join(frozen)}",
+            remedy=f"undo that change and `{again}`; or `{again} --reassert` to write over it; "
+            f"or `bluegreen rollback {' '.join(frozen)}`",
+        )
+    if end.returned:
+        names = " ".join(f"--retry {service}" for service in end.returned)
+        return TakenBack(
+            f"rolled back automatically: {', '.join(end.returned)}",
+            services=tuple(end.returned),
+            remedy=f"fix it on green, then `bluegreen verify {' '.join(end.returned)}` and `{again} {names}`",
+        )
+    if end.behind:
+        names = " ".join(f"--retry {service}" for service in end.behind if service in end.plan.returned)
+        return Held(
+            f"not on green: {', '.join(end.behind)}",
+            remedy=f"`{again} {names}` tries again what went back" if names else f"`{again}` when its reason is gone",
+        )
+    return None
+
+
+async def _shift(context: Context, there: Opened, lock: Lock, asked: Asked) -> ShiftEnd:
     import asyncio
     import time
 
-    from migration import verdicts
+    from migration.choice import refuse_unknown
     from migration.clock import SystemClock
     from migration.enroll import require_hop
     from migration.journal import Journal
-    from migration.model import WHOLE_BP
     from migration.shift import Shift
     from migration.world import World
 
     edge = there.edge
     if not edge.services:
-        raise ConfigError("no service is enrolled", remedy="`bluegreen enroll`")
-    unknown = [name for name in retry if name not in edge.services and name != "all"]
-    if unknown:
-        raise ConfigError(
-            f"--retry {', '.join(unknown)}: not enrolled; there: {', '.join(edge.services)}",
-            remedy="name one of these, or `--retry all`",
+        raise ConfigError(f"{there.file.path}: no service is enrolled", remedy="`bluegreen enroll`")
+    retried = frozenset(edge.services) if "all" in asked.retry else frozenset(asked.retry)
+    refuse_unknown(sorted(retried), edge.services, "--retry ")
+    rules = there.rules(reassert=asked.reassert, services=asked.services)
+    if "all" in asked.retry:
+        retried -= rules.order.stay
+    if unmoved := sorted(retried & rules.order.stay):
+        raise UsageError(
+            f"--retry {', '.join(unmoved)}: not among the services that are to move",
+            remedy=" ".join(("bluegreen shift", *asked.services, *unmoved, *(f"--retry {name}" for name in asked.retry))),
         )
-    rules = there.rules(reassert=reassert)
     await require_hop(there.clusters, there.peers, there.originals)
-    steps = ", ".join(f"{step / 100:g} %" for step in rules.policy.steps_bp)
-    plan = [f"{edge.blue} -> {edge.green}, steps {steps}, dwell {rules.policy.dwell_seconds:g} s"]
-    for number, batch in enumerate(rules.order.batches, start=1):
-        plan.append(f"  batch {number}: " + ", ".join("+".join(unit) for unit in batch))
-    moves = [s for s, split in edge.services.items() if split < WHOLE_BP and s not in rules.held]
-    unverified = verdicts.doubts(there.migration.store, edge.green or "", moves)
-    for service, why in unverified.items():
-        click.echo(f"warning: {service}: {why}; `bluegreen verify {service}`", err=True)
-    confirm(context, yes, plan)
+    plan = _plan(there, rules, retried)
+    for line in plan.warnings():
+        click.echo(line, err=True)
+    if context.as_json:
+        show(context, ShiftEnd(plan))  # of a run that is not begun
+    counters, metrics = there.counters(), there.metrics()  # what is wrong with them is said before any question
+    confirm(context, asked.yes, plan.lines())
     journal = Journal(there.migration.store, lock.fence, time.time)
     world = World(
-        there.routers(),
-        there.counters(),
-        there.metrics(),
-        SystemClock(),
-        there.file,
-        journal,
-        lock,
-        there.entry(),
-        there.clusters,
-        there.release(),
+        routers=there.routers(),
+        counters=counters,
+        metrics=metrics,
+        clock=SystemClock(),
+        file=there.file,
+        journal=journal,
+        lock=lock,
+        entry=there.entry(),
+        clusters=there.clusters,
+        release=there.release(),
     )
     moving = Shift(world, rules)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, moving.stop.set)
-    view = None
-    if sys.stdout.isatty() and not context.as_json and not os.environ.get("NO_COLOR"):
-        from migration.live import View
-
-        view = View(rules.policy_of)
+    view = _view(context, rules)
+    if view:
         moving.on_tick = view.show
     try:
         if view:
             view.start()
-        result = await moving.run(frozenset(edge.services) if "all" in retry else frozenset(retry))
-        return result, moving.stop.is_set(), unverified
+        result = await moving.run(retried)
+        return _end(plan, result, interrupted=moving.stop.is_set())
+    except BluegreenError:
+        if moving.state:  # how far it came is worth as much where it ended with an error
+            show(context, _end(plan, moving.result()))
+        raise
     finally:
         if view:
             view.stop()
         journal.close()
 
 
-def _known(others: Others) -> bool:
-    return bool(others.services or others.lost)
+def _end(plan: ShiftPlan, result: Result, *, interrupted: bool = False) -> ShiftEnd:
+    return ShiftEnd(
+        plan,
+        begun=True,
+        interrupted=interrupted,
+        arrived=result.arrived,
+        returned=result.returned,
+        behind=result.behind,
+        frozen=result.frozen,
+        splits=result.splits,
+        unverified=plan.unverified,
+    )
+
+
+def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
+    """Raises ConfigError where the journal cannot be read."""
+    import time
+
+    from migration import journal, verdicts
+    from migration.model import WHOLE_BP, Phase
+
+    edge, store = there.edge, there.migration.store
+    batches = [[unit for unit in batch if rules.order.stay.isdisjoint(unit)] for batch in rules.order.batches]
+    moved = {service for batch in batches for unit in batch for service in unit}
+    memory = journal.remember(journal.read(store / journal.FILE))
+    returned = {
+        service: memory[service].reason
+        for service in sorted(moved - retried)
+        if service in memory and memory[service].state == Phase.RETURNED
+    }
+    held = tuple(sorted(moved & rules.held))
+    doubtful = [s for s, split in edge.services.items() if s in moved and split < WHOLE_BP and s not in held]
+    return ShiftPlan(
+        blue=edge.blue,
+        green=edge.green or "",
+        steps_bp=rules.policy.steps_bp,
+        dwell_seconds=rules.policy.dwell_seconds,
+        batches=[batch for batch in batches if batch],
+        splits=dict(edge.services),
+        held=held,
+        returned=returned,
+        stays=tuple(sorted(rules.order.stay)),
+        unverified=verdicts.doubts(store, edge.green or "", doubtful),
+        paused=rules.paused(),
+        window_open=rules.window_open(time.time()),
+    )
+
+
+def _view(context: Context, rules: Rules) -> View | None:
+    """The live table, on a terminal that can move its cursor; else what is logged, line by line, has to do."""
+    if context.as_json or not sys.stdout.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
+        return None
+    from migration.live import View
+
+    return View(rules.policy_of)
 
 
 @click.command()
-@click.argument("services", nargs=-1)
-@click.option("--reason", default="asked for", help="For the journal.")
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.option("--reason", default=REASON, show_default=True, help="Recorded in the journal.")
 @pass_context
 def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
-    """Everything, or the named services, back to blue. At once: asks nobody, waits for no lock and for no green."""
+    """Everything, or the named services, back to blue.
 
-    async def act() -> Any:
-        import time
+    Immediate: no confirmation, no lock, does not wait for green.
+    """
 
-        from migration.clock import SystemClock
-        from migration.rollback import open_books
-        from migration.rollback import rollback as go_back
+    async def act() -> RolledBack:
         from migration.wiring import salvaged
 
         async with salvaged(context.config, services) as saved:
-            there = saved.opened
-            unknown = [name for name in services if name not in there.edge.services]
-            if unknown and len(unknown) == len(services) and not _known(await saved.witness.others()):
-                raise ConfigError(
-                    f"not enrolled: {', '.join(unknown)}; there: {', '.join(there.edge.services)}",
-                    remedy="`bluegreen rollback` without a name takes everything back",
-                )
-            for problem in saved.told:
-                log.warning("%s", problem)
-            books = open_books(there.migration.store, time.time)
-            try:
-                return await go_back(
-                    there.edge,
-                    [name for name in services or there.edge.services if name in there.originals],
-                    routers=there.routers(),
-                    entry=there.entry(),
-                    file=there.file,
-                    books=books,
-                    clock=SystemClock(),
-                    clusters=there.clusters,
-                    reason=reason,
-                    witness=saved.witness,
-                )
-            finally:
-                if books.journal is not None:
-                    books.journal.close()
+            return await _roll_back(saved, services, reason)
 
     rolled = run(act())
-    lines = []
-    count = f"{len(rolled.back)} services" if not rolled.not_back else f"{len(rolled.back)} of {len(rolled.services)} services"
-    if rolled.in_effect.get("blue") is None:
-        lines.append(f"{count} at blue: its API server took the routes; its gateway's peer listener cannot be asked from here")
-    elif rolled.back:
-        lines.append(f"{count} at blue, in effect after {rolled.seconds:.2f} s")
-    lines += [f"not back: {service}: {why}" for service, why in rolled.not_back.items()]
-    if rolled.in_effect.get("green") is False:
-        by_it = "users leave it with the entry" if rolled.entry else "nobody comes in by it"
-        lines.append(f"green's gateway could not be told and keeps its last split; {by_it}")
-    if rolled.entry:
-        lines.append(rolled.entry)
-    say(context, {**asdict(rolled), "back": rolled.back, "complete": rolled.complete}, lines)
+    show(context, rolled)
     if not rolled.complete:
-        back = not rolled.not_back
-        begin = "users are served by blue, but not all is done: " if back else "the way back is not complete: "
+        begin = "rollback is not complete" if rolled.not_back else "users are served by blue, but not all is done"
         raise BluegreenError(
-            begin + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),
-            remedy="`bluegreen rollback` again",
+            f"{begin}: " + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),
+            remedy=" ".join(("bluegreen rollback", *services)),
         )
+
+
+async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str) -> RolledBack:
+    import time
+
+    from migration.clock import SystemClock
+    from migration.rollback import open_books
+    from migration.rollback import rollback as go_back
+
+    there = saved.opened
+    if services:
+        await _refuse_unknown(saved, services)
+    for problem in saved.told:
+        log.warning("%s", problem)
+    if not services and (nothing := await _nothing_there(saved)):
+        return nothing
+    books = open_books(there.migration.store, time.time)
+    try:
+        return await go_back(
+            there.edge,
+            [name for name in services or there.edge.services if name in there.originals],
+            routers=there.routers(),
+            entry=there.entry(),
+            file=there.file,
+            books=books,
+            clock=SystemClock(),
+            clusters=there.clusters,
+            reason=reason,
+            witness=saved.witness,
+        )
+    finally:
+        if books.journal is not None:
+            books.journal.close()
+
+
+async def _refuse_unknown(saved: Salvaged, services: tuple[str, ...]) -> None:
+    """Where no name is known to anybody: not to the stack file, and not to the clusters."""
+    from migration.choice import named
+
+    enrolled, path = saved.opened.edge.services, saved.opened.file.path
+    if any(name in enrolled for name in services):
+        return
+    others = await saved.witness.others()
+    if others.services or others.lost:
+        return
+    told = f"not enrolled: {named(services, enrolled)}; {path} lists {some(enrolled) or 'no service'}"
+    if unread := await _unread(saved):
+        raise Unreachable(
+            f"nothing was done: {told}, and {unread} could not be asked", remedy=_restore(path, " ".join(services))
+        )
+    raise ConfigError(told, remedy="`bluegreen rollback` without a name takes everything back")
+
+
+async def _nothing_there(saved: Salvaged) -> RolledBack | None:
+    """Where neither the stack file nor the clusters know of a service that green may serve. Changes nothing.
+
+    Raises:
+        Unreachable: the file lists none, and blue's cluster, which knows better, cannot be asked.
+    """
+    edge, path = saved.opened.edge, saved.opened.file.path
+    if edge.services or edge.green_entry_bp:
+        return None
+    others = await saved.witness.others()
+    if others.services or others.lost:
+        return None
+    if "blue" in await saved.witness.silent():
+        raise Unreachable(
+            f"nothing was done: {path} lists no service, and {await _unread(saved)} could not be asked whether a gateway "
+            "forwards any to green",
+            remedy=_restore(path),
+        )
+    return RolledBack(
+        nothing=f"nothing to roll back: {path} lists no service, {edge.blue}'s gateway forwards none to green, and the "
+        f"entry is at {edge.blue}; nothing was changed"
+    )
+
+
+async def _unread(saved: Salvaged) -> str:
+    """Names of the clusters that did not tell what their gateways forward."""
+    edge = saved.opened.edge
+    return " and ".join((edge.blue if side == "blue" else edge.green) or side for side in await saved.witness.silent())
+
+
+def _restore(path: Path, services: str = "") -> str:
+    again = f"bluegreen rollback {services}".rstrip()
+    return f"`bluegreen status` says why; if services were enrolled, restore {path} from version control, then `{again}`"
 
 
 @click.command()
 @pass_context
 def pause(context: Context) -> None:
-    """Stop moving forward; analysis and the way back go on."""
+    """Stop moving forward; a running shift goes on judging, and rolls back what turns bad."""
     migration = context.load()
-    import getpass
+    from migration import pause as pauses
 
-    from migration.stackfile import write_whole
-
-    who = getpass.getuser()
-    write_whole(migration.store / "pause", who)
-    show(context, Paused(who))
+    before = pauses.pause(migration.store)
+    show(context, Paused(before or pauses.user(), already=before is not None))
 
 
 @click.command()
@@ -226,8 +353,9 @@ def pause(context: Context) -> None:
 def resume(context: Context) -> None:
     """End a pause."""
     migration = context.load()
-    (migration.store / "pause").unlink(missing_ok=True)
-    show(context, Resumed())
+    from migration import pause as pauses
+
+    show(context, Resumed(pauses.resume(migration.store)))
 
 
 @click.command()
@@ -236,13 +364,18 @@ def status(context: Context) -> None:
     """Where every service is: file, gateways, journal; which gateway pods cannot be watched."""
     migration = context.load()
 
-    async def act() -> Any:
+    async def act() -> Status:
+        from migration import pause as pauses
         from migration.status import status as look
-        from migration.wiring import opened, paused
+        from migration.wiring import opened
 
         async with opened(migration, need=()) as there:
             pages = there.counters(as_far_as_known=True)
-            return await look(there.edge, there.routers(), pages, migration.store, paused(migration))
+            return await look(there.edge, there.routers(), pages, migration.store, pauses.paused(migration.store))
 
     found = run(act())
-    say(context, found.as_json(), found.lines())
+    show(context, found)
+    if found.journal is not None:
+        from migration import journal
+
+        journal.read(migration.store / journal.FILE)  # raises what was said, with its remedy

@@ -28,15 +28,20 @@ ON_GREEN = (Phase.MOVING, Phase.ARRIVED, Phase.BAKED)
 JUDGED = (*ON_GREEN, Phase.FROZEN)
 SETTLED = (Phase.ARRIVED, Phase.BAKED, Phase.RETURNED, Phase.HELD, Phase.FROZEN)
 WAITS = "holds: waits for the metrics store"  # for its next word; not yet a reason to worry
+STAYS = "holds: this shift was not asked to move it"
 NOTHING = Judged(Verdict.INCONCLUSIVE, "no samples yet")
 
 
 @dataclass(frozen=True)
 class Order:
-    """In which order services move: batches of units, and what each service needs before it."""
+    """In which order services move: batches of units, and what each service needs before it.
+
+    `stay`: services that this run does not move forward. Where green serves them they are judged, and go back, like all.
+    """
 
     batches: Batches
     depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stay: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,15 @@ def decide(order: Order, state: State, seen: Observation, policy_of: Callable[[s
         if culprits:
             _return(unit, culprits, guilty, services, moves, notes, now)
     for unit in units:
-        _advance(unit, services, seen, policy_of, moves, notes, wants, now)
+        if order.stay.isdisjoint(unit):
+            _advance(unit, services, seen, policy_of, moves, notes, wants, now)
+        else:
+            _stay(unit, services)
     _start(order, services, seen, policy_of, moves, now)
     done = all(
         there.phase in SETTLED and there.phase is not Phase.ARRIVED and not _watched(there, seen, service, policy_of(service))
         for service, there in services.items()
+        if service not in order.stay
     )
     return Decision(services, tuple(moves), tuple(notes), frozenset(wants), done)
 
@@ -137,7 +146,7 @@ def _judge(there: ServiceState, seen: Observation, service: str, policy: Policy,
     if fast.verdict is Verdict.ERROR:
         there = replace(there, errors=there.errors + 1, slow_passed_at=None, reason=f"holds: {fast.reason}")
         if there.errors >= policy.error_limit:
-            return there, f"blind for {there.errors} samples: {fast.reason}"
+            return there, f"no counters from the gateway for {there.errors} samples: {fast.reason}"
         return there, None
     there = replace(there, errors=0, reason="")
     if slow is not None:
@@ -229,6 +238,13 @@ def _advance(
     _step(moving, services, policy_of, moves, now)
 
 
+def _stay(unit: Unit, services: dict[str, ServiceState]) -> None:
+    for service in unit:
+        there = services[service]
+        if there.phase is Phase.MOVING and there.dwell_done_at is not None and not there.reason:
+            services[service] = replace(there, reason=STAYS)
+
+
 def _proven(
     there: ServiceState, seen: Observation, policy: Policy, wants: set[str], service: str
 ) -> tuple[ServiceState, bool, str | None]:
@@ -300,14 +316,15 @@ def _start(
     now: float,
 ) -> None:
     """Begins units of the first batch that is not settled, as many as may be on their way at once."""
-    for batch in order.batches:
+    batches = [[unit for unit in batch if order.stay.isdisjoint(unit)] for batch in order.batches]
+    for batch in batches:
         for unit in batch:
             for service in unit:
                 if services[service].phase is Phase.WAITING and (stuck := _stuck(order, services, service)):
                     for member in unit:
                         if services[member].phase is Phase.WAITING:
                             services[member] = replace(services[member], phase=Phase.HELD, reason=stuck)
-    for batch in order.batches:
+    for batch in batches:
         if all(services[service].phase in SETTLED for unit in batch for service in unit):
             continue
         if _blocked(seen):
@@ -333,6 +350,8 @@ def _stuck(order: Order, services: State, service: str) -> str | None:
     for need in order.depends_on.get(service, ()):
         if need in services and services[need].phase in (Phase.RETURNED, Phase.HELD, Phase.FROZEN):
             return f"waits for {need}, which is {services[need].phase}"
+        if need in order.stay and services[need].phase not in (Phase.ARRIVED, Phase.BAKED):
+            return f"waits for {need}, which is at {services[need].split_bp / 100:g} % and which this shift does not move"
     return None
 
 
@@ -374,9 +393,14 @@ def make_order(
 
     for service in known:
         visit(unit_of[service])
+    return Order(batched(sorted_units, first_batch, batch), needs)
+
+
+def batched(units: Iterable[Unit], first_batch: int, batch: int) -> Batches:
+    """In their order, so many services each; a unit is never split."""
     batches: list[tuple[Unit, ...]] = []
     current: list[Unit] = []
-    for unit in sorted_units:
+    for unit in units:
         size = first_batch if not batches else batch
         if current and sum(map(len, current)) + len(unit) > size:
             batches.append(tuple(current))
@@ -384,4 +408,4 @@ def make_order(
         current.append(unit)
     if current:
         batches.append(tuple(current))
-    return Order(tuple(batches), needs)
+    return tuple(batches)

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import manifests
 import routing
 from migration import returned
 from migration.errors import BluegreenError, Held
@@ -38,7 +37,7 @@ from migration.model import LOCK_MANAGER, MANAGER, Side
 from migration.named import refuse_unknown
 from migration.ports import Kubernetes
 from migration.replicate.owners import managers_of
-from migration.stackfile import Edge, StackFile, read_route, write_whole
+from migration.stackfile import Edge, StackFile, forget_route, keep_route, read_route
 
 log = logging.getLogger(__name__)
 RESOURCES: Mapping[str, Resource] = {
@@ -126,7 +125,7 @@ async def enroll(
     left_open = _open(journal.events, originals)
     ids = journal.intents("enroll", [(c.service, None, 0, "") for c in chosen])
     for service, original in originals.items():
-        write_whole(file.routes_folder / f"{service.replace('/', '.', 1)}.yaml", manifests.write(original))
+        keep_route(file.routes_folder, service, original)
     edge = file.write(services=dict.fromkeys(originals, 0))
     made = await asyncio.gather(
         *(make(clusters[side], side, peers[side], edge, originals) for side in clusters), return_exceptions=True
@@ -348,7 +347,7 @@ async def unenroll(
         intent = routing.Intent({"blue": edge.blue, "green": edge.green or ""}, edge.entry, edge.services, edge.generation)
         await cluster.apply(CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True)
         await returned.write(cluster, dict.fromkeys(services))
-    for service in services:
-        (file.routes_folder / f"{service.replace('/', '.', 1)}.yaml").unlink(missing_ok=True)
     journal.outcomes("unenroll", ids, dict.fromkeys(services, (None, "original restored")))
+    for service in services:  # last: nothing is left undone where one stays
+        forget_route(file.routes_folder, service)
     return edge

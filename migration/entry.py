@@ -11,6 +11,7 @@ from migration.model import WHOLE_BP, Side
 from migration.ports import Clock, Entry, Kubernetes
 from migration.record import write_record
 from migration.stackfile import Edge, StackFile
+from routing.weights import effective_bp, route53
 
 INSYNC_SECONDS = 180.0
 
@@ -37,6 +38,13 @@ def check_ready(shares: Mapping[str, int], edge: Edge, live: Mapping[str, int], 
             "the entry stays: " + "; ".join(why),
             remedy="`bluegreen shift` to the end of the bake, or `bluegreen entry shift --force`",
         )
+
+
+def drifts(wanted: Mapping[str, int], live: Mapping[str, int]) -> bool:
+    """Whether live shares are other than the weights of the wanted ones give: Route 53 has 255 steps, shares 10,000."""
+    return {name: share for name, share in effective_bp(route53(wanted)).items() if share} != {
+        name: share for name, share in live.items() if share
+    }
 
 
 async def shift_entry(
@@ -77,22 +85,28 @@ async def shift_entry(
 
 
 @dataclass(frozen=True)
-class EntryBack:
-    """What became of moving the entry back: Route 53's change and words for people, or why it could not be."""
+class Moved:
+    """The entry is all at blue: Route 53's id of the change, and words for people."""
 
-    change: str | None = None
-    told: str | None = None
-    problem: str | None = None
+    change: str
+    words: str
 
 
-async def entry_back(entry: Entry | None, shares: Mapping[str, int]) -> EntryBack:
+@dataclass(frozen=True)
+class NotMoved:
+    problem: str
+
+
+async def entry_back(entry: Entry | None, shares: Mapping[str, int]) -> Moved | NotMoved:
     """Writes shares that are all at blue, over whatever is there. Waits for no resolver; raises nothing."""
     if entry is None:
-        return EntryBack(problem="the entry is at green, and no zone is configured to move it back; do it by hand")
+        return NotMoved("the entry is at green, and no zone is configured to move it back; move it by hand")
     try:
         change = await entry.write(shares, force=True)
         ttl = await entry.ttl_seconds()
     except BluegreenError as problem:
-        return EntryBack(problem=f"the entry could not be moved back: {problem}")
-    told = f"the entry goes back to blue: users follow within {ttl} s (the records' TTL) plus what clients cache on their own"
-    return EntryBack(change, told)
+        return NotMoved(f"the entry could not be moved back: {problem}")
+    return Moved(
+        change,
+        f"the entry goes back to blue: users follow within {ttl} s (the records' TTL) plus what clients cache on their own",
+    )

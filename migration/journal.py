@@ -6,7 +6,7 @@
 
 On the way to green an intent is on disk (fsync) before its side effect; its outcome names it in `of`. An intent
 without an outcome is open: whoever comes next looks at the live world. A last line that a crash tore is dropped when the
-file is opened; any other line that cannot be read is an error, because then something else wrote here.
+file is opened; any other line that cannot be read is a StoreError, because then something else wrote here.
 
 Operations: shift (a split), rollback, entry, enroll, unenroll: with intents. Notes: start, stop, progress (dwell so far,
 `after` = {service: seconds}), step (what came of the present step, `after` = {service: {blue, green, sent}}, each
@@ -21,17 +21,22 @@ with the next line that can be, and `trouble` says so until then.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from migration.errors import ConfigError
+from migration import disk
+from migration.errors import StoreError
 from migration.model import Baseline, Step, Tally
 
+log = logging.getLogger(__name__)
 FILE = "journal.jsonl"
+WHAT = "the journal"
 Kind = Literal["intent", "outcome", "note"]
 
 
@@ -52,36 +57,49 @@ class Event:
 
 class Journal:
     def __init__(self, store: Path, fence: int, wall: Callable[[], float]) -> None:
+        """Raises StoreError where it cannot be read or opened for writing."""
         self.path = store / FILE
         self.fence = fence
         self._wall = wall
-        store.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(store)
         self.events = read(self.path)
-        self.trouble: str | None = None
+        self._refused: StoreError | None = None
         self._unwritten = b""
         self._seq = self.events[-1].seq if self.events else 0
         self._stream = self._open()
 
     def _open(self) -> IO[bytes]:
-        stream = self.path.open("ab+")
-        stream.seek(0)
-        content = stream.read()
-        if content and not content.endswith(b"\n"):  # torn by a crash: it was never promised to be there
-            stream.truncate(content.rfind(b"\n") + 1)
-        stream.seek(0, os.SEEK_END)
+        with disk.told(self.path, f"{WHAT} cannot be opened for writing"):
+            stream = self.path.open("ab+")
+            try:
+                stream.seek(0)
+                content = stream.read()
+                if content and not content.endswith(b"\n"):  # torn by a crash: it was never promised to be there
+                    stream.truncate(content.rfind(b"\n") + 1)
+                stream.seek(0, os.SEEK_END)
+            except OSError:
+                with suppress(OSError):
+                    stream.close()
+                raise
         return stream
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last lines are not on disk yet."""
+        return str(self._refused) if self._refused is not None else None
 
     def intents(self, op: str, changes: Iterable[tuple[str, Any, Any, str]], *, needed: bool = True) -> dict[str, str]:
         """(target, before, after, reason) each. Gives the id by target.
 
-        `needed`: all are on disk when this returns, or it raises OSError. On the way back they are not.
+        `needed`: all are on disk when this returns, or it raises StoreError. On the way back they are not.
         """
         made = [self._make("intent", op, target, before, after, reason) for target, before, after, reason in changes]
         self._append(made)
         ids = {event.target: event.id for event in made}
-        if needed and self.trouble:
-            self.outcomes(op, ids, {event.target: (event.before, f"not done: {self.trouble}") for event in made})
-            raise OSError(self.trouble)
+        if needed and self._refused is not None:
+            problem = self._refused
+            self.outcomes(op, ids, {event.target: (event.before, f"not done: {problem}") for event in made})
+            raise StoreError(str(problem), remedy=problem.remedy) from problem.__cause__
         return ids
 
     def outcomes(self, op: str, ids: Mapping[str, str], results: Mapping[str, tuple[Any, str]]) -> None:
@@ -95,7 +113,7 @@ class Journal:
 
     def try_again(self) -> None:
         """Writes what could not be written, if there is any."""
-        if self.trouble:
+        if self._refused is not None:
             self._append([])
 
     def settle(self, splits: Mapping[str, int], reason: str) -> None:
@@ -114,11 +132,12 @@ class Journal:
         self.events.extend(events)
         self._unwritten += b"".join(json.dumps(asdict(event), separators=(",", ":")).encode() + b"\n" for event in events)
         try:
-            self._flush(sync)
-        except OSError as problem:
-            self.trouble = f"{self.path} cannot be written: {problem}"
+            with disk.told(self.path, f"{WHAT} cannot be written"):
+                self._flush(sync)
+        except StoreError as problem:
+            self._refused = problem
         else:
-            self.trouble = None
+            self._refused = None
 
     def _flush(self, sync: bool) -> None:
         while self._unwritten:
@@ -127,24 +146,39 @@ class Journal:
             os.fsync(self._stream.fileno())
 
     def close(self) -> None:
-        self._stream.close()
+        """Raises nothing: what could not be written is tried once more, and told."""
+        self.try_again()
+        if self._unwritten:
+            log.warning("%s; %d lines of it are lost", self._refused, self._unwritten.count(b"\n"))
+        with suppress(OSError):  # what was promised is on disk by fsync
+            self._stream.close()
 
 
 def read(path: Path) -> list[Event]:
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
+    """Without a last line that was torn; empty where there is no such file.
+
+    Raises:
+        StoreError: it cannot be read, or another line than the last is none of a journal.
+    """
+    lines = (disk.read_bytes(path, WHAT) or b"").split(b"\n")
     events = []
     for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is empty or torn
         try:
-            events.append(Event(**json.loads(line)))
-        except (ValueError, TypeError) as problem:
-            raise ConfigError(
+            events.append(_event(json.loads(line)))
+        except (ValueError, TypeError, RecursionError) as problem:
+            raise StoreError(
                 f"{path}:{number}: not a line of a journal: {line[:80].decode(errors='replace')!r}",
                 remedy=f"restore {path} from a copy, or move it away: the live splits stay as they are",
             ) from problem
     return events
+
+
+def _event(told: dict[str, Any]) -> Event:
+    event = Event(**told)
+    texts = (event.time, event.kind, event.id, event.op, event.target, event.reason, event.of or "")
+    if not isinstance(event.seq, int) or not isinstance(event.fence, int) or not all(isinstance(each, str) for each in texts):
+        raise TypeError("of another shape")
+    return event
 
 
 def open_intents(events: Iterable[Event]) -> list[Event]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -25,11 +26,14 @@ COLOURS = {
 
 
 class View:
-    """Redraws the table in place. What is logged meanwhile goes above it instead of through it."""
+    """Redraws the table in place. What is logged meanwhile goes above it instead of through it.
 
-    def __init__(self, policy_of: Callable[[str], Policy]) -> None:
+    With NO_COLOR it is the same without colours: rich's Console looks at it by itself.
+    """
+
+    def __init__(self, policy_of: Callable[[str], Policy], console: Console | None = None) -> None:
         self._policy_of = policy_of
-        self._live = Live(refresh_per_second=4)
+        self._live = Live(console=console, refresh_per_second=4)
         self._streams: list[tuple[logging.StreamHandler[Any], Any]] = []
 
     def start(self) -> None:

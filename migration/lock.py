@@ -11,19 +11,36 @@ there: a store that knows less than they do rises above them first.
 from __future__ import annotations
 
 import fcntl
-import getpass
 import json
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from migration import disk
 from migration.errors import Locked, LostFence
-from migration.stackfile import write_whole
+from migration.pause import user
+
+FENCE = "the migration's fence"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock; `command` is empty where the file does not say."""
+
+    command: str = ""
+    user: str = ""
+    host: str = ""
+    pid: int = 0
+    since: str = ""
+
+    def __str__(self) -> str:
+        if not self.command:
+            return "another command"
+        return f"`{self.command}` of {self.user} on {self.host} (pid {self.pid}), since {self.since}"
 
 
 @dataclass
@@ -33,7 +50,7 @@ class Lock:
     _stream: IO[str] | None = None
 
     def check(self) -> None:
-        """Raises LostFence when somebody has taken over since."""
+        """Raises LostFence when somebody has taken over since, StoreError where that cannot be told."""
         now = read_fence(self.store)
         if now > self.fence:
             raise LostFence(
@@ -47,105 +64,111 @@ class Lock:
 
         Raises:
             LostFence: somebody has taken over in this store since.
+            StoreError: the store cannot be read or written.
         """
         if live < self.fence:
             return False
         with _guarded(self.store):
             self.check()
-            write_whole(self.store / "fence", f"{live + 1}\n")
+            disk.write_whole(self.store / "fence", f"{live + 1}\n", FENCE)
             self.fence = live + 1
         return True
 
     def release(self) -> None:
         if self._stream is not None:
-            self._stream.truncate(0)
-            self._stream.close()
-            self._stream = None
+            stream, self._stream = self._stream, None
+            with suppress(OSError):  # who held it is words only
+                stream.truncate(0)
+            _close(stream)
 
 
 def take(store: Path, command: str) -> Lock:
-    """The lock of this migration, or Locked naming its holder. Changes nothing in that case."""
-    store.mkdir(parents=True, exist_ok=True)
-    stream = (store / "lock").open("a+")
+    """The lock of this migration. Changes nothing where it cannot be had.
+
+    Raises:
+        Locked: somebody else has it; named.
+        StoreError: the store cannot be written, or its file system knows no locks.
+    """
+    disk.make_folder(store)
+    path = store / "lock"
+    words = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "user": user(),
+        "command": command,
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with disk.told(path, "the migration's lock cannot be taken"):
+        stream = path.open("a+", errors="replace")
+        try:
+            _take(stream, store)
+            stream.seek(0)
+            stream.truncate()
+            json.dump(words, stream)
+            stream.flush()
+            return Lock(store, raise_fence(store), stream)
+        except BaseException:
+            _close(stream)
+            raise
+
+
+def _take(stream: IO[str], store: Path) -> None:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as problem:
+    except BlockingIOError as problem:
         stream.seek(0)
         holder = stream.read().strip()
+        raise Locked(f"{store}: locked by {_read(holder)}", remedy="wait for it, stop it, or `bluegreen rollback`") from problem
+
+
+def _close(stream: IO[str]) -> None:
+    """Lets go of the lock, also where what is still to be written cannot be."""
+    with suppress(OSError):
         stream.close()
-        raise Locked(
-            f"{store}: locked by {_describe(holder)}", remedy="wait for it, stop it, or `bluegreen rollback`"
-        ) from problem
-    stream.seek(0)
-    stream.truncate()
-    json.dump(
-        {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "user": _user(),
-            "command": command,
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-        stream,
-    )
-    stream.flush()
-    return Lock(store, raise_fence(store), stream)
 
 
 def take_over(store: Path) -> Lock:
-    """A fence above everybody's, without waiting for the lock."""
-    store.mkdir(parents=True, exist_ok=True)
+    """A fence above everybody's, without waiting for the lock. Raises StoreError."""
+    disk.make_folder(store)
     return Lock(store, raise_fence(store))
 
 
-def holder(store: Path) -> str | None:
-    """Who holds the lock now, in words."""
+def holder(store: Path) -> Holder | None:
+    """Who holds the lock now; None too where that cannot be told. Raises nothing."""
     try:
-        stream = (store / "lock").open("a+")
+        with (store / "lock").open(errors="replace") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _read(stream.read().strip())
     except OSError:
         return None
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            stream.seek(0)
-            return _describe(stream.read().strip())
     return None
 
 
 def read_fence(store: Path) -> int:
+    """0: there is none yet. Raises StoreError."""
     try:
-        return int((store / "fence").read_text())
-    except FileNotFoundError:
-        return 0
+        return int(disk.read_bytes(store / "fence", FENCE) or b"0")
     except ValueError:
         return 0  # an empty file of a crash between creation and write; every raise writes it whole
 
 
 def raise_fence(store: Path) -> int:
+    """Raises StoreError."""
     with _guarded(store):
         fence = read_fence(store) + 1
-        write_whole(store / "fence", f"{fence}\n")
+        disk.write_whole(store / "fence", f"{fence}\n", FENCE)
         return fence
 
 
-@contextmanager
-def _guarded(store: Path) -> Iterator[None]:
-    with (store / "fence.lock").open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+def _guarded(store: Path) -> AbstractContextManager[None]:
+    return disk.guarded(store / "fence.lock", FENCE)
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
-
-
-def _describe(text: str) -> str:
+def _read(text: str) -> Holder:
     try:
         there = json.loads(text)
-        return f"`{there['command']}` of {there['user']} on {there['host']} (pid {there['pid']}), since {there['since']}"
+        return Holder(str(there["command"]), str(there["user"]), str(there["host"]), int(there["pid"]), str(there["since"]))
     except (ValueError, KeyError, TypeError):
-        return "another command"
+        return Holder()

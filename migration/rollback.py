@@ -13,12 +13,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migration import returned
+from migration.entry import Moved
 from migration.entry import entry_back as go_back
-from migration.errors import BluegreenError, ConfigError, LostFence, Unreachable
+from migration.errors import BluegreenError, LostFence, StoreError, Unreachable
 from migration.gateways import SIDES
 from migration.journal import Journal
 from migration.lock import Lock, take_over
@@ -26,6 +27,7 @@ from migration.model import WHOLE_BP, RouterState, Side
 from migration.ports import Clock, Entry, Kubernetes, Router, Written
 from migration.record import write_record
 from migration.stackfile import Edge, StackFile
+from migration.views.rolled import REASON, Proof, RolledBack
 from migration.witness import Others, Witness
 
 log = logging.getLogger(__name__)
@@ -36,25 +38,6 @@ UNPROVEN_SECONDS = 3.0  # a gateway's peer listener that has not answered by the
 PROBE_SECONDS = 0.02
 INSYNC_SECONDS = 60.0
 TOLD = 5  # services of a kind that are named in words; `--json` has all
-
-
-@dataclass(frozen=True)
-class Rolled:
-    services: tuple[str, ...]
-    in_effect: Mapping[Side, bool | None]  # None: taken, but the gateway cannot be asked from here
-    problems: tuple[str, ...]  # what could not be done; each with its remedy
-    entry: str | None  # what became of the entry, in words
-    seconds: float  # until the gateways that users come in by served it
-    not_back: Mapping[str, str] = field(default_factory=dict)  # by service, why blue's gateway may still forward it
-
-    @property
-    def complete(self) -> bool:
-        """Whether no user reaches green any more, or will not once caches have run out."""
-        return self.in_effect.get("blue", False) is not False and not self.problems
-
-    @property
-    def back(self) -> tuple[str, ...]:
-        return tuple(service for service in self.services if service not in self.not_back)
 
 
 @dataclass(frozen=True)
@@ -71,13 +54,13 @@ def open_books(store: Path, wall: Callable[[], float]) -> Books:
     problems = []
     try:
         lock = take_over(store)
-    except OSError as problem:
+    except StoreError as problem:
         lock = Lock(store, 0)
-        problems.append(f"{store} cannot be written: {problem}; a running `bluegreen shift` is not told: stop it")
+        problems.append(f"{problem}; a running `bluegreen shift` is not told: stop it")
     journal = None
     try:
         journal = Journal(store, lock.fence, wall)
-    except (ConfigError, OSError) as problem:
+    except StoreError as problem:
         problems.append(f"this is not in the journal: {problem}")
     return Books(lock, journal, tuple(problems))
 
@@ -92,9 +75,9 @@ async def rollback(
     books: Books,
     clock: Clock,
     clusters: Mapping[Side, Kubernetes] | None = None,
-    reason: str = "asked for",
+    reason: str = REASON,
     witness: Witness | None = None,
-) -> Rolled:
+) -> RolledBack:
     """`services` have their originals; `witness` may know of others, and better than these. None but those whose file does
     not agree with the live route wait for it.
     """
@@ -168,22 +151,23 @@ async def rollback(
         await one(side)
         await rest(side)
 
-    async def probe(side: Side, service: str) -> bool | None:
+    async def probe(side: Side, service: str) -> Proof:
+        """FAILED: its gateway answers, with another split."""
         try:
-            return await routers[side].in_effect(service, 0)
+            return Proof.SERVED if await routers[side].in_effect(service, 0) else Proof.FAILED
         except BluegreenError:
-            return None
+            return Proof.ACCEPTED
 
-    async def effect(side: Side, names: Sequence[str]) -> dict[str, bool | None]:
-        """By service what its gateway says of itself; False where the write failed."""
+    async def effect(side: Side, names: Sequence[str]) -> dict[str, Proof]:
+        """By service what its gateway says of itself, or why its route was not written."""
         failed = wrote[side].problems
-        seen: dict[str, bool | None] = dict.fromkeys(names, False)
+        seen = {service: _unwritten(failed[service]) for service in names if service in failed}
         left, heard, since = [service for service in names if service not in failed], False, clock.monotonic()
         while left:
             answers = dict(zip(left, await asyncio.gather(*(probe(side, service) for service in left)), strict=True))
             seen |= answers
-            heard = heard or any(answer is not None for answer in answers.values())
-            still = [service for service, answer in answers.items() if not answer]
+            heard = heard or any(answer is not Proof.ACCEPTED for answer in answers.values())
+            still = [service for service, answer in answers.items() if answer is not Proof.SERVED]
             if len(still) < len(left):
                 left, since = still, clock.monotonic()
             elif clock.monotonic() - since > (EFFECT_SECONDS if heard else UNPROVEN_SECONDS):
@@ -217,10 +201,10 @@ async def rollback(
     if late := [service for service in services if service not in at_blue]:
         at_blue |= await effect("blue", late)
         seconds = clock.monotonic() - began
-    in_effect: dict[Side, bool | None] = {"blue": _whole(at_blue)}
+    in_effect: dict[Side, Proof] = {"blue": _worst(at_blue)}
     entry_told = None
     if green is None:
-        in_effect["green"] = False
+        in_effect["green"] = Proof.UNREACHABLE
     else:
         while not green.done():
             before, begun = len(taken["green"]), opening["green"].done()
@@ -236,18 +220,18 @@ async def rollback(
         elif cut := [s for s in (*doubted.get("green", ()), *found.services) if s not in taken["green"]]:
             gone = Unreachable(f"{routers['green'].cluster} does not answer")
             wrote["green"] = replace(wrote["green"], problems={**dict.fromkeys(cut, gone), **wrote["green"].problems})
-        in_effect["green"] = _whole(await effect("green", services))
+        in_effect["green"] = _worst(await effect("green", services))
         if green_entry:
             seconds = clock.monotonic() - began
     problems = [*books.problems, *found.problems]
     not_back = {
         service: str(problem) if problem else "blue's gateway does not serve it yet"
         for service in services
-        if (problem := wrote["blue"].problems.get(service)) or at_blue[service] is False
+        if (problem := wrote["blue"].problems.get(service)) or at_blue[service] is Proof.FAILED
     }
     if lost := found.lost:
         problems.append(
-            f"{len(lost)} services keep their last split, for their original route is not to be had: {_some(lost)}; "
+            f"{len(lost)} services keep their old split: their original route cannot be found: {_some(lost)}; "
             "restore the file from version control, then `bluegreen rollback` again"
         )
     if not_back:
@@ -255,19 +239,20 @@ async def rollback(
             f"blue's gateway may still forward {len(not_back)} of {len(services)} services to green: {_some(not_back)}; "
             "`bluegreen rollback` again goes on with what is left"
         )
-    change, moved = None, False
+    moved = None
     if entry_back is not None:
         back = await entry_back
-        change, entry_told, moved = back.change, back.told, back.problem is None
-        if back.problem:
+        if isinstance(back, Moved):
+            moved, entry_told = back, back.words
+        else:
             problems.append(back.problem)
-    elif green_entry and not in_effect.get("green"):
+    elif green_entry and in_effect["green"] is not Proof.SERVED:
         problems.append(
-            "requests still come in by green's gateway, which cannot be told; "
+            "users still enter through green's gateway, which is not known to serve the new split; "
             "`bluegreen rollback` without a service moves the entry back"
         )
     if "green" in wrote and (kept := wrote["green"].problems):
-        log.warning("green's gateway keeps its last split of %d services: %s", len(kept), _some(kept))
+        log.warning("green's gateway keeps its old split of %d services: %s", len(kept), _some(kept))
     for side, written in wrote.items():
         if written.record is not None:
             log.warning("%s keeps an older record of the edge: %s", routers[side].cluster, written.record)
@@ -280,7 +265,7 @@ async def rollback(
         )
         if moved:  # the routers' records have the entry as it was
             await write_record(clusters or {}, now)
-    except (BluegreenError, OSError) as problem:
+    except BluegreenError as problem:
         problems.append(
             f"{file.path} could not be written: {problem}; set these services to 0 there before the next `pulumi up`"
         )
@@ -289,12 +274,12 @@ async def rollback(
         service for state in live.values() for service in services if (there := state.routes.get(service)) and there.split_bp
     }
     answering = {side: routers[side] for side in wrote if not wrote[side].problems or taken[side]}
-    await returned.keep(answering, dict.fromkeys(sorted(on_green), f"rollback {reason}"))
+    await returned.keep(answering, dict.fromkeys(sorted(on_green), words(reason)))
     for side in [side for side in answering if side not in live]:  # it was too slow for the first look
         with contextlib.suppress(BluegreenError):
             live[side] = await routers[side].read()
     highest = max((state.fence for state in live.values()), default=0)
-    with contextlib.suppress(BluegreenError, OSError):
+    with contextlib.suppress(BluegreenError):
         books.lock.rise_above(highest)
     fence = max(books.lock.fence, highest + 1)
     again = await asyncio.gather(*(_mark(router, fence, splits, generation) for router in answering.values()))
@@ -303,9 +288,24 @@ async def rollback(
         _enter(books.journal, edge, services, reason)
         if books.journal.trouble:
             problems.append(books.journal.trouble)
-    if entry is not None and change and not await _in_sync(entry, change, clock):
+    if entry is not None and moved and not await _in_sync(entry, moved.change, clock):
         entry_told = f"{entry_told}; Route 53 has not finished it yet (`bluegreen entry status`)"
-    return Rolled((*services, *lost), in_effect, tuple(problems), entry_told, seconds, {**not_back, **lost})
+    everything, not_back = (*services, *lost), {**not_back, **lost}
+    return RolledBack(
+        services=everything,
+        back=tuple(service for service in everything if service not in not_back),
+        not_back=not_back,
+        in_effect=in_effect,
+        problems=tuple(problems),
+        entry=entry_told,
+        seconds=seconds,
+        complete=in_effect["blue"] in (Proof.SERVED, Proof.ACCEPTED) and not problems,
+    )
+
+
+def words(reason: str) -> str:
+    """Why a service went back, as the journal, the clusters and `status` have it."""
+    return reason if reason == REASON else f"{REASON}: {reason}"
 
 
 def _warn(told: Sequence[str]) -> None:
@@ -344,9 +344,13 @@ def _left(services: Sequence[str], edge: Edge, live: RouterState | None) -> list
     return sorted(there, key=lambda service: -there[service])
 
 
-def _whole(seen: Mapping[str, bool | None]) -> bool | None:
-    answers = set(seen.values())
-    return False if False in answers else None if None in answers else True
+def _unwritten(problem: BluegreenError) -> Proof:
+    return Proof.UNREACHABLE if isinstance(problem, Unreachable) else Proof.FAILED
+
+
+def _worst(seen: Mapping[str, Proof]) -> Proof:
+    order = list(Proof)
+    return max(seen.values(), key=order.index, default=Proof.SERVED)
 
 
 def _some(problems: Mapping[str, object]) -> str:
@@ -360,7 +364,7 @@ def _enter(journal: Journal, edge: Edge, services: Sequence[str], reason: str) -
     journal.outcomes("rollback", ids, dict.fromkeys(services, (0, reason)))
     for service in services:
         if edge.services.get(service, 0) > 0:
-            journal.note("return", service, reason=f"rollback {reason}")
+            journal.note("return", service, reason=words(reason))
 
 
 async def _in_sync(entry: Entry, change: str, clock: Clock) -> bool:

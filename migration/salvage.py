@@ -16,7 +16,7 @@ from typing import Any
 import routing
 from migration import config
 from migration.config import Cluster, Gateway, Migration
-from migration.errors import ConfigError
+from migration.errors import BluegreenError, ConfigError, StoreError
 from migration.kinds import Object
 from migration.model import WHOLE_BP
 from migration.policy import Policy
@@ -32,16 +32,17 @@ def load(path: Path) -> tuple[Migration, list[str]]:
     """migration.yaml as far as a way back needs it, and what of it is wrong.
 
     Raises:
-        ConfigError: clusters or the name of the stack file cannot be read.
+        ConfigError, StoreError: clusters or the name of the stack file cannot be read.
     """
     try:
         return config.load(path), []
-    except ConfigError as problem:
-        told, whole = [str(problem)], problem
+    except (ConfigError, StoreError) as problem:
+        whole: BluegreenError = problem
+        told = [str(problem)]
     try:
         document, lines = read_yaml(path, "migration.yaml")
         top = dict(document) if isinstance(document, Mapping) else {}
-    except ConfigError:
+    except (ConfigError, StoreError):
         top, lines = _blocks_of(path), {}
     reader = Reader(path, lines)
     clusters: dict[str, Cluster] = {}
@@ -63,7 +64,7 @@ def load(path: Path) -> tuple[Migration, list[str]]:
 def _cluster(reader: Reader, name: str, entry: Any, folder: Path) -> Cluster:
     key = f"clusters.{name}"
     fields = reader.mapping(entry, key, None, required=("kubeconfig",))
-    kubeconfig = str(folder / Path(reader.text(fields["kubeconfig"], f"{key}.kubeconfig")).expanduser())
+    kubeconfig = str(config.path_of(reader, fields["kubeconfig"], f"{key}.kubeconfig", folder))
     context = fields.get("context")
     gateway = fields.get("gateway")
     there = gateway if isinstance(gateway, Mapping) else {}
@@ -136,7 +137,7 @@ def read_words(path: Path) -> Words:
         there = document.get("config") if isinstance(document, Mapping) else None
         if isinstance(there, Mapping):
             return Words({str(k).removeprefix(PREFIX): v for k, v in there.items() if str(k).startswith(PREFIX)})
-    except ConfigError:
+    except (ConfigError, StoreError):
         pass
     texts = _blocks(_text(path), re.compile(rf"""^(\s+)["']?{PREFIX}(\w+)["']?\s*:"""))
     known: dict[str, Any] = {}

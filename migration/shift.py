@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 
 from migration import analysis, returned
 from migration.decide import JUDGED, ON_GREEN, WAITS, Decision, Observation, decide
-from migration.entry import entry_back
-from migration.errors import BluegreenError, Held, LostFence, Unreachable
+from migration.entry import NotMoved, entry_back
+from migration.errors import BluegreenError, Held, LostFence, StoreError, Unreachable
 from migration.gateways import SIDES, Gateways
 from migration.journal import Remembered, remember, told_baseline, told_step
 from migration.model import (
@@ -191,7 +191,10 @@ class Shift:
     async def tick(self) -> bool:
         """One sample interval; whether all is done."""
         world, rules = self.world, self.rules
-        world.lock.check()
+        try:
+            world.lock.check()
+        except StoreError as unknown:  # whoever took over raised the fence on the routes as well, which refuse us then
+            self._not_written(unknown)
         if self._gates.lost:
             raise self._gates.lost
         began = world.clock.monotonic()
@@ -262,7 +265,7 @@ class Shift:
                 await self._write(forward, forward=True, before=before)
             except LostFence:
                 raise
-            except (BluegreenError, OSError) as problem:  # file or journal: no gateway was written
+            except BluegreenError as problem:  # file or journal: no gateway was written
                 for move in forward:
                     self.state[move.service] = before[move.service]
                 self._not_written(problem)
@@ -295,7 +298,7 @@ class Shift:
             ids = world.journal.intents("shift", changes)
             try:
                 self._generation = world.file.write(services=targets, generation=self._generation + 1).generation
-            except (BluegreenError, OSError) as problem:
+            except BluegreenError as problem:
                 world.journal.outcomes("shift", ids, {s: (b, f"not done: {problem}") for s, b, _, _ in changes})
                 raise
             await self._gates.write(list(targets))
@@ -322,16 +325,15 @@ class Shift:
         self._see_file()
         try:
             edge = self.world.file.write(services={**self._file_owed, **splits}, generation=self._generation)
-        except (BluegreenError, OSError) as problem:
+        except BluegreenError as problem:
             self._file_owed |= splits
             self._not_written(problem)
         else:
             self._generation, self._file_owed, self._file_trouble = edge.generation, {}, None
 
-    def _not_written(self, problem: BluegreenError | OSError) -> None:
+    def _not_written(self, problem: BluegreenError) -> None:
         """A disk that takes nothing may take it again, a file that is broken may be mended."""
-        why = problem if isinstance(problem, BluegreenError) else f"{self.world.file.path} cannot be written: {problem}"
-        self._file_trouble = self.world.journal.trouble or str(why)
+        self._file_trouble = self.world.journal.trouble or str(problem)
         if self._file_trouble != self._trouble_told:
             log.warning("%s; nothing goes forward, what turns bad goes back", self._file_trouble)
         self._trouble_told = self._file_trouble
@@ -382,15 +384,15 @@ class Shift:
         world = self.world
         edge = world.file.known or world.file.read()
         shares = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
-        why = f"{services} went back and green's gateway cannot be told"
+        why = f"{services} went back and green's gateway is unreachable"
         back = await entry_back(world.entry, shares)
-        if back.problem:
+        if isinstance(back, NotMoved):
             if back.problem != self._not_left:
-                log.warning("%s; users who come in by it keep its last split", back.problem)
+                log.warning("%s; users who enter through green's gateway keep its old split", back.problem)
             self._not_left = back.problem
             await world.clock.sleep(LEAVE_AGAIN_SECONDS)
             return
-        log.warning("%s: %s", why, back.told)
+        log.warning("%s: %s", why, back.words)
         self._entry_sides = frozenset({"blue"})
         self._gates.entry_is(shares)
         entries = [(name, edge.entry.get(name, 0), share, why) for name, share in shares.items()]
@@ -398,7 +400,7 @@ class Shift:
         try:
             edge = world.file.write(entry=shares, generation=self._generation + 1)
             self._generation = edge.generation
-        except (BluegreenError, OSError) as problem:
+        except BluegreenError as problem:
             self._not_written(problem)
         world.journal.outcomes("entry", ids, {name: (share, why) for name, share in shares.items()})
         await write_record(world.clusters, edge)
@@ -540,12 +542,15 @@ class Shift:
         def those(*phases: Phase) -> dict[str, str]:
             return {service: there.reason for service, there in self.state.items() if there.phase in phases}
 
+        stay = self.rules.order.stay
         behind = {
             s: why
             for s, why in those(Phase.RETURNED, Phase.HELD, Phase.WAITING, Phase.MOVING).items()
-            if s not in self.returned
+            if s not in self.returned and s not in stay
         }
-        return Result(tuple(those(Phase.ARRIVED, Phase.BAKED)), dict(self.returned), behind, those(Phase.FROZEN))
+        arrived = tuple(s for s in those(Phase.ARRIVED, Phase.BAKED) if s not in stay)
+        splits = {service: there.split_bp for service, there in self.state.items()}
+        return Result(arrived, dict(self.returned), behind, those(Phase.FROZEN), splits)
 
     def _release_soon(self) -> None:
         self._bake.set()

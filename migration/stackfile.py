@@ -8,8 +8,6 @@ somebody else changed it: ForeignWrite. Keys of others may change at any time (P
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import manifests
+from migration import disk
+from migration.disk import Signature
 from migration.errors import ConfigError, ForeignWrite
 from migration.model import WHOLE_BP
-from migration.reading import SERVICE, Reader, did_you_mean, read_yaml, shown
+from migration.reading import SERVICE, Reader, did_you_mean, read_yaml, shown, some_of
 
 PREFIX = "bluegreen:"
+WHAT = "the edge's stack file"
 # what the program (stacks/edge.py) knows; the command itself needs only some of them
 KEYS = (
     "kind",
@@ -67,9 +68,6 @@ class Change:
     whole: bool
 
 
-Signature = tuple[int, int, int]  # when it was written, how long, which file
-
-
 class StackFile:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -93,7 +91,7 @@ class StackFile:
 
     def _signature(self) -> Signature | None:
         try:
-            return _signature_of(self.path.stat())
+            return disk.signature_of(self.path.stat())
         except OSError:
             return None
 
@@ -116,7 +114,11 @@ class StackFile:
         force: bool = False,
     ) -> Edge:
         """Sets the given splits and shares. `generation` names a floor: what is written is above it and above
-        the file's own."""
+        the file's own.
+
+        Raises:
+            ForeignWrite, ConfigError, StoreError: the file is as it was.
+        """
         if not force and (change := self.changed_by_others()):
             raise ForeignWrite(
                 f"{self.path}: changed by somebody else at {self._changed_at()}: {change.told}",
@@ -126,6 +128,7 @@ class StackFile:
                 remedy="look at it (git diff), then `bluegreen shift` to go on from what the file says",
             )
         from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
 
         current = self._parse()  # first: what is broken is told in our words
         yaml = YAML()
@@ -133,7 +136,12 @@ class StackFile:
         yaml.width = 4096
         (document, seen), self._document = self._document, (None, None)  # one that a failed write has changed is not kept
         if document is None or seen != self._signature():
-            document = yaml.load(self.path.read_text())
+            try:
+                document = yaml.load(disk.read_bytes(self.path, WHAT) or b"")
+            except YAMLError as problem:  # YAML 1.2 refuses what 1.1, by which we read, allows
+                raise ConfigError(
+                    f"{self.path}: cannot be written without harming it: {problem}", remedy=f"mend {self.path} there"
+                ) from problem
         config = document["config"]
         if services or remove:
             there = config.setdefault(f"{PREFIX}services", {})
@@ -150,11 +158,11 @@ class StackFile:
         config[f"{PREFIX}generation"] = max(current.generation + 1, generation or 0)
         buffer = io.StringIO()
         yaml.dump(document, buffer)
-        self._document = document, write_whole(self.path, buffer.getvalue())
+        self._document = document, disk.write_whole(self.path, buffer.getvalue(), WHAT)
         return self.read()
 
     def _parse(self) -> Edge:
-        document, lines = read_yaml(self.path, "the edge's stack file")
+        document, lines = read_yaml(self.path, WHAT, remedy="name it under `edge:` in migration.yaml, or restore it from git")
         config = document.get("config") if isinstance(document, Mapping) else None
         if not isinstance(config, Mapping):
             remedy = f"write {self.path} as docs/configuration.md shows"
@@ -163,7 +171,11 @@ class StackFile:
         return edge_of(reader, _known(reader, config))
 
     def _changed_at(self) -> str:
-        return datetime.fromtimestamp(self.path.stat().st_mtime).astimezone().isoformat(timespec="seconds")
+        try:
+            changed = self.path.stat().st_mtime
+        except OSError:
+            return "an unknown time"
+        return datetime.fromtimestamp(changed).astimezone().isoformat(timespec="seconds")
 
     def _owner(self) -> str:
         try:
@@ -181,7 +193,8 @@ def _known(reader: Reader, config: Mapping[Any, Any]) -> dict[str, Any]:
     for key in ours:
         if key not in KEYS:
             known = [PREFIX + name for name in KEYS]
-            raise reader.wrong(PREFIX + key, f"unknown key{did_you_mean(PREFIX + key, known)}", ", ".join(known))
+            some = some_of(known, PREFIX + key, f"all {len(known)} are in docs/configuration.md#the-edges-stack-file")
+            raise reader.wrong(PREFIX + key, f"unknown key{did_you_mean(PREFIX + key, known)}", some)
     return ours
 
 
@@ -266,45 +279,37 @@ def _word(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _signature_of(there: os.stat_result) -> Signature:
-    return there.st_mtime_ns, there.st_size, there.st_ino
+def route_path(folder: Path, service: str) -> Path:
+    return folder / f"{service.replace('/', '.', 1)}.yaml"
 
 
-def write_whole(path: Path, text: str) -> Signature:
-    """The file is as it was or as it shall be, also after a power cut. Keeps the mode; follows a symbolic link.
-    Gives by what our own content is known as long as nobody else writes."""
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fchmod(stream.fileno(), path.stat().st_mode & 0o777 if path.exists() else 0o644)
-            os.fsync(stream.fileno())
-            written = _signature_of(os.fstat(stream.fileno()))
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return written
+def keep_route(folder: Path, service: str, original: Mapping[str, Any]) -> None:
+    """Raises StoreError."""
+    disk.write_whole(route_path(folder, service), manifests.write(original), f"the original route of {service}")
+
+
+def forget_route(folder: Path, service: str) -> None:
+    """Raises StoreError."""
+    disk.remove(route_path(folder, service), f"the original route of {service}")
 
 
 def read_route(folder: Path, service: str) -> dict[str, Any]:
-    """A service's original route, as `enroll` stored it."""
-    path = folder / f"{service.replace('/', '.', 1)}.yaml"
+    """A service's original route, as `enroll` stored it.
+
+    Raises:
+        ConfigError: there is none, or it is none of this service.
+        StoreError: it cannot be read.
+    """
+    path = route_path(folder, service)
     remedy = f"restore it from git, or `bluegreen enroll {service}` again"
     try:
         document = manifests.read_one(path.read_bytes())
-    except OSError as problem:
+    except FileNotFoundError as problem:
         raise ConfigError(
             f"{path}: the original route of {service} cannot be read: {problem.strerror}", remedy=remedy
         ) from problem
+    except OSError as problem:
+        raise disk.trouble(path, f"the original route of {service} cannot be read", problem, remedy) from problem
     except manifests.ManifestError as problem:
         raise ConfigError(f"{path}: the original route of {service}: {problem}", remedy=remedy) from problem
     if not isinstance(document, dict) or document.get("kind") != "VirtualService" or not isinstance(document.get("spec"), dict):

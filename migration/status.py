@@ -6,17 +6,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from migration import returned
 from migration.errors import BluegreenError
-from migration.journal import FILE, read, remember
+from migration.journal import FILE, Remembered, read, remember
 from migration.lock import holder
-from migration.model import RouterState, Side
+from migration.model import WHOLE_BP, Phase, RouterState, Side
 from migration.ports import Router
 from migration.stackfile import Edge
+from migration.views.state import ApiServer, Running, ServiceRow, Status, Watched
+
+READ_SECONDS = 5.0
+SHIFT = "bluegreen shift"  # as its lock names it
 
 
 class Pages(Protocol):
@@ -29,107 +33,82 @@ class Pages(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Watched:
-    """Of one gateway: how many pages it has, and which of them tell nothing now (URL -> why)."""
-
-    cluster: str
-    pages: int
-    silent: Mapping[str, str]
-
-    def lines(self) -> list[str]:
-        told = [f"{self.cluster}: the gateway's counters at {url} {why}" for url, why in self.silent.items()]
-        if not told:
-            return []
-        answering = self.pages - len(self.silent)
-        if answering:
-            return [*told, f"{self.cluster}: {answering} of {self.pages} pages of counters answer; `shift` goes on by these"]
-        return [*told, f"{self.cluster}: no page of counters answers: `shift` would be blind and take services back"]
-
-
-@dataclass(frozen=True)
-class Status:
-    edge: Edge
-    services: list[dict[str, Any]]
-    gateways: dict[str, str]  # side -> "reachable" or what is wrong
-    counters: dict[str, Watched]  # side -> its gateway's pages; no side without pages in migration.yaml
-    holder: str | None
-    paused: str | None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "sides": {"blue": self.edge.blue, "green": self.edge.green},
-            "entry": dict(self.edge.entry),
-            "generation": self.edge.generation,
-            "gateways": self.gateways,
-            "counters": {side: asdict(watched) for side, watched in self.counters.items()},
-            "lock": self.holder,
-            "paused": self.paused,
-            "services": self.services,
-        }
-
-    def lines(self) -> list[str]:
-        entry = ", ".join(f"{name} {share / 100:g} %" for name, share in self.edge.entry.items())
-        told = [f"blue {self.edge.blue}, green {self.edge.green}, entry: {entry}, generation {self.edge.generation}"]
-        told += [f"{side}'s gateway: {word}" for side, word in self.gateways.items() if word != "reachable"]
-        told += [line for watched in self.counters.values() for line in watched.lines()]
-        told += [f"running: {self.holder}"] if self.holder else []
-        told += [f"paused by {self.paused}"] if self.paused else []
-        told += [] if self.services else ["no service is enrolled; next: `bluegreen enroll`"]
-        width = max((len(row["service"]) for row in self.services), default=0)
-        for row in self.services:
-            live = {row["blue"], row["green"], row["file"]} - {None}
-            drift = "" if len(live) == 1 else f"  file {row['file']}, blue {row['blue']}, green {row['green']}"
-            told.append(
-                f"{row['service']:<{width}}  {row['file'] / 100:>6g} %  {row['state']}{drift}  {row['reason']}".rstrip()
-            )
-        return told
-
-
 async def status(
     edge: Edge, routers: Mapping[Side, Router], pages: Mapping[Side, Pages], store: Path, paused: str | None
 ) -> Status:
-    gateways: dict[str, str] = {}
-    counters: dict[str, Watched] = {}
-    live: dict[Side, RouterState] = {}
-
-    async def one(side: Side) -> None:
-        try:
-            await routers[side].ready()
-            live[side] = await asyncio.wait_for(routers[side].read(), 5.0)
-            gateways[side] = "reachable"
-        except TimeoutError:
-            gateways[side] = "did not answer within 5 s"
-        except BluegreenError as problem:
-            gateways[side] = str(problem)
-
-    async def watch(side: Side) -> None:
-        cluster = (edge.blue if side == "blue" else edge.green) or side
-        counters[side] = Watched(cluster, len(pages[side].urls), dict(await pages[side].silent()))
-
-    await asyncio.gather(*(one(side) for side in routers), *(watch(side) for side in pages))
-    counters = {side: counters[side] for side in pages}  # in a steady order
-    memory = remember(read(store / FILE))
+    """Reads both clusters and all pages at once. A cluster, a page or a journal that cannot be read is said in the result."""
+    names: dict[Side, str | None] = {"blue": edge.blue, "green": edge.green}
+    states, silences = await asyncio.gather(
+        asyncio.gather(*map(_read, routers.values())), asyncio.gather(*(each.silent() for each in pages.values()))
+    )
+    found, silent = dict(zip(routers, states, strict=True)), dict(zip(pages, silences, strict=True))
+    live = {side: state for side, state in found.items() if isinstance(state, RouterState)}
+    problem = None
+    memory: Mapping[str, Remembered] = {}
+    try:
+        memory = remember(read(store / FILE))
+    except BluegreenError as raised:
+        problem = str(raised)
     back = returned.kept(live)
-    rows = []
-    for service, split in edge.services.items():
-        there = memory.get(service)
-        splits = {
-            side: (r.split_bp if (r := live[side].routes.get(service)) else None) if side in live else None for side in routers
-        }
-        known = there is not None and (bool(there.state) or there.split_bp is not None)
-        kept = back.get(service) if not known else None  # by another store; ours knows better what it did since
-        state = (there.state if there else "") or (
-            "returned" if kept is not None else "waiting" if split == 0 else "arrived" if split == 10_000 else "moving"
-        )
-        rows.append(
-            {
-                "service": service,
-                "file": split,
-                "blue": splits.get("blue"),
-                "green": splits.get("green"),
-                "state": state,
-                "reason": kept if kept is not None else there.reason if there else "",
-            }
-        )
-    return Status(edge, rows, gateways, counters, holder(store), paused)
+    running = holder(store)
+    rows = [row(name, split, live, memory.get(name), back.get(name)) for name, split in edge.services.items()]
+    shifting = running is not None and running.command in ("", SHIFT)
+    return Status(
+        sides=names,
+        entry=dict(edge.entry),
+        generation=edge.generation,
+        gateways={
+            side: ApiServer(names[side] or side, side in live, state if isinstance(state, str) else None)
+            for side, state in found.items()
+        },
+        counters={side: Watched(names[side] or side, len(pages[side].urls), dict(silent[side])) for side in pages},
+        lock=Running(**asdict(running)) if running else None,
+        paused=paused,
+        journal=problem,
+        services=rows,
+        unwatched=() if shifting else tuple(each.service for each in rows if _needs_eyes(each)),
+    )
+
+
+async def _read(router: Router) -> RouterState | str:
+    """What the cluster holds, or why that is not known."""
+    try:
+        await router.ready()
+        return await asyncio.wait_for(router.read(), READ_SECONDS)
+    except TimeoutError:
+        return f"it did not answer within {READ_SECONDS:g} s"
+    except BluegreenError as problem:
+        return str(problem)
+
+
+def row(
+    service: str, split: int, live: Mapping[Side, RouterState], memory: Remembered | None, returned_for: str | None
+) -> ServiceRow:
+    """`split`: the file's. `memory`: of this store's journal; where that knows nothing, `returned_for` tells why the service
+    went back by another store's.
+    """
+    known = memory is not None and (bool(memory.state) or memory.split_bp is not None)
+    kept = None if known else returned_for
+    routes = {side: state.routes.get(service) for side, state in live.items()}
+    splits = {side: route.split_bp if route else None for side, route in routes.items()}
+    return ServiceRow(
+        service=service,
+        file=split,
+        blue=splits.get("blue"),
+        green=splits.get("green"),
+        state=_phase(split, memory, kept),
+        reason=kept if kept is not None else memory.reason if memory else "",
+        missing=tuple(side for side, route in routes.items() if route is None),
+    )
+
+
+def _needs_eyes(there: ServiceRow) -> bool:
+    return there.state is not Phase.BAKED and max(there.file, there.blue or 0, there.green or 0) > 0
+
+
+def _phase(split: int, memory: Remembered | None, kept: str | None) -> Phase:
+    if memory is not None and memory.state:
+        return Phase(memory.state)
+    if kept is not None:
+        return Phase.RETURNED
+    return Phase.WAITING if split == 0 else Phase.ARRIVED if split == WHOLE_BP else Phase.MOVING

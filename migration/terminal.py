@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migration import collection
-from migration.errors import BluegreenError, Held
+from migration.errors import BluegreenError, Held, StoreError
 from migration.views import document as views
 from migration.views.document import Document
 
@@ -68,14 +68,6 @@ def show(context: Context, document: Document) -> None:
             click.echo(line)
 
 
-def say(context: Context, document: Any, lines: list[str]) -> None:
-    if context.as_json:
-        context.document = {"version": views.VERSION, "command": context.command, **views.plain(document)}
-    else:
-        for line in lines:
-            click.echo(line)
-
-
 def finish(context: Context, problem: BluegreenError | None) -> int:
     """The exit code of the run, after its last words: with --json one document on stdout, else the error on stderr."""
     if problem is not None:
@@ -115,7 +107,11 @@ def locked(migration: Migration, command: str) -> tuple[Lock, Journal]:
     from migration.lock import take
 
     lock = take(migration.store, command)
-    return lock, Journal(migration.store, lock.fence, time.time)
+    try:
+        return lock, Journal(migration.store, lock.fence, time.time)
+    except BaseException:
+        lock.release()
+        raise
 
 
 def keep(act: Callable[[float], None]) -> None:
@@ -124,5 +120,5 @@ def keep(act: Callable[[float], None]) -> None:
 
     try:
         act(time.time())
-    except OSError as problem:
+    except StoreError as problem:
         log.warning("not kept for `bluegreen shift`, which will call it never verified: %s", problem)

@@ -11,16 +11,17 @@ it cannot be read counts as never verified.
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from migration.stackfile import write_whole
+from migration import disk
+from migration.errors import StoreError
 
 FILE = "verified.json"
+WHAT = "what `verify` found"
 
 
 class Verdict(Protocol):
@@ -35,20 +36,24 @@ class Verdict(Protocol):
 
 
 def keep(store: Path, green: str, verdicts: Iterable[Verdict], wall: float) -> None:
-    """Raises OSError where the store cannot be written."""
+    """Raises StoreError where the store cannot be written."""
     at = _stamp(wall)
     services = {v.service: {"at": at, "outcome": v.outcome, "why": "; ".join(v.problems)} for v in verdicts}
     _change(store, green, services=services)
 
 
 def replicated(store: Path, green: str, wall: float) -> None:
-    """Marks that something on green was changed. Raises OSError where the store cannot be written."""
+    """Marks that something on green was changed. Raises StoreError where the store cannot be written."""
     _change(store, green, replicated=_stamp(wall))
 
 
 def doubts(store: Path, green: str, services: Iterable[str]) -> dict[str, str]:
     """Why each of these services is not known to be good on green; without those that are."""
-    known = _of(_read(store / FILE), green)
+    try:
+        document = _read(store / FILE)
+    except StoreError:
+        document = {}
+    known = _of(document, green)
     told = {service: _doubt(known["services"].get(service), known["replicated"]) for service in services}
     return {service: why for service, why in told.items() if why}
 
@@ -66,20 +71,20 @@ def _doubt(last: Any, replicated_at: Any) -> str | None:
 
 
 def _change(store: Path, green: str, *, services: Mapping[str, Any] | None = None, replicated: str | None = None) -> None:
-    store.mkdir(parents=True, exist_ok=True)
-    with (store / f"{FILE}.lock").open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)  # held for one read and one write
+    disk.make_folder(store)
+    with disk.guarded(store / f"{FILE}.lock", WHAT):
         document = _read(store / FILE)
         there = _of(document, green)
         there["services"] |= services or {}
         there["replicated"] = replicated or there["replicated"]
-        write_whole(store / FILE, json.dumps({**document, green: there}, indent=1) + "\n")
+        disk.write_whole(store / FILE, json.dumps({**document, green: there}, indent=1) + "\n", WHAT)
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Raises StoreError where it is there and cannot be read: it would be written over with less."""
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        document = json.loads(disk.read_bytes(path, WHAT) or b"{}")
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

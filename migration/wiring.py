@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import routing
-from migration import decide, windows
+from migration import choice, decide, pause, windows
 from migration.config import Cluster, Migration
-from migration.errors import BluegreenError, ConfigError, NotFound, Unreachable
+from migration.errors import BluegreenError, ConfigError, NotFound, StoreError, Unreachable
 from migration.kinds import Object
 from migration.model import WHOLE_BP, Side
-from migration.reading import Reader, did_you_mean
+from migration.reading import Reader, did_you_mean, some_of
 from migration.stackfile import Edge, StackFile, read_route
 from migration.witness import Held, Witness, recorded
 
@@ -138,7 +138,8 @@ class Opened:
             if meant:
                 raise _not_enrolled(self.migration, key, name, meant, self.edge.services)
 
-    def rules(self, *, reassert: bool = False) -> Rules:
+    def rules(self, *, reassert: bool = False, services: Sequence[str] = ()) -> Rules:
+        """`services`: the only ones to move; empty: all."""
         from migration.world import Rules
 
         migration = self.migration
@@ -147,22 +148,19 @@ class Opened:
         order = decide.make_order(
             self.edge.services, migration.groups, depends, migration.policy.first_batch, migration.policy.batch
         )
+        held = frozenset(service for service, own in migration.services.items() if own.hold)
+        if services:
+            sizes = {"first_batch": migration.policy.first_batch, "batch": migration.policy.batch}
+            order = choice.choose(services, order, self.edge.services, held=held, **sizes)
         return Rules(
             order,
             migration.policy,
             migration.policy_of,
             window_open=lambda wall: windows.any_open(migration.windows, wall),
-            paused=lambda: paused(migration),
-            held=frozenset(service for service, own in migration.services.items() if own.hold),
+            paused=lambda: pause.paused(migration.store),
+            held=held,
             reassert=reassert or migration.policy.on_foreign_write == "reassert",
         )
-
-
-def paused(migration: Migration) -> str | None:
-    try:
-        return (migration.store / "pause").read_text().strip() or "somebody"
-    except OSError:
-        return None
 
 
 def unenrolled(migration: Migration, enrolled: Iterable[str]) -> list[tuple[str, str, str]]:
@@ -180,7 +178,7 @@ def _not_enrolled(migration: Migration, key: str, name: str, meant: str, enrolle
     return Reader(migration.path, migration.lines).wrong(
         key,
         f"{name} is not enrolled{meant}",
-        f"an enrolled service: {', '.join(enrolled)}",
+        f"an enrolled service: {some_of(enrolled, name, '`bluegreen status` lists all')}",
         f"correct it in {migration.path}, or `bluegreen enroll {name}` first",
     )
 
@@ -282,7 +280,7 @@ async def salvaged(path: Path, wanted: Collection[str] = ()) -> AsyncIterator[Sa
     needed. A green that cannot be opened is left out.
 
     Raises:
-        ConfigError: it cannot be told which cluster is blue, or blue cannot be opened.
+        ConfigError, StoreError: it cannot be told which cluster is blue, or blue cannot be opened.
     """
     from migration import salvage
 
@@ -291,7 +289,7 @@ async def salvaged(path: Path, wanted: Collection[str] = ()) -> AsyncIterator[Sa
     words = None
     try:
         edge: Edge | None = file.read()
-    except ConfigError as problem:
+    except (ConfigError, StoreError) as problem:
         told.append(str(problem))
         edge, words = None, salvage.read_words(file.path)
     async with AsyncExitStack() as stack:
@@ -362,13 +360,13 @@ def _originals(file: StackFile, services: Iterable[str]) -> tuple[dict[str, Obje
     for service in services:
         try:
             originals[service] = _usable(file, service)
-        except ConfigError as problem:
+        except (ConfigError, StoreError) as problem:
             missing[service] = str(problem)
     return originals, missing
 
 
 def _usable(file: StackFile, service: str) -> Object:
-    """A stored original that routes can be made of; a ConfigError for every other."""
+    """A stored original that routes can be made of; a ConfigError or StoreError for every other."""
     route = read_route(file.routes_folder, service)
     try:
         wrong = routing.refusals(route)

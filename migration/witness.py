@@ -12,7 +12,7 @@ from typing import Any
 
 import routing
 from migration import salvage
-from migration.errors import ConfigError
+from migration.errors import ConfigError, StoreError
 from migration.kinds import Object
 from migration.model import Side
 from migration.stackfile import Edge
@@ -100,6 +100,12 @@ class Witness:
         )
         return True
 
+    async def silent(self) -> list[Side]:
+        """Sides whose cluster did not list its routes: what its gateway forwards is not known. Waits for all."""
+        await asyncio.wait(self.asking.values())
+        both: tuple[Side, Side] = ("blue", "green")
+        return [side for side in both if side not in self._live()]
+
     async def others(self) -> Others:
         """Asked once; a cluster that tells nothing is waited for as long as its own time-outs last, at most."""
         if self._finding is None:
@@ -176,7 +182,7 @@ class Witness:
     def _file(self, service: str) -> Object | None:
         try:
             return self._stored(service)
-        except ConfigError:
+        except (ConfigError, StoreError):
             return None
 
 

@@ -60,3 +60,4 @@ class Result:
     returned: Mapping[str, str]  # in this run, unasked
     behind: Mapping[str, str]  # held, or went back before
     frozen: Mapping[str, str]
+    splits: Mapping[str, int]  # of all, also of those that it was not asked to move

@@ -378,7 +378,7 @@ class PageCounters:
         except TimeoutError:
             return Silence(f"do not answer within {self._read_seconds:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Silence(f"do not answer: {error!r}")
+            return Silence(f"do not answer: {error or repr(error)}")
         if answer.status >= 500:
             return Silence(f"answer {answer.status}")
         remedy = "put the address of its Prometheus page under clusters.<name>.counters.url"

@@ -12,16 +12,22 @@ from migration.views.document import Document, told
 class Paused(Document):
     command: ClassVar[str] = "pause"
     by: str = told("who paused: the login name")
+    already: bool = told("whether it was paused before; then nothing was changed")
     paused: bool = told("true", default=True)
 
     def lines(self) -> list[str]:
-        return [f"paused by {self.by}; `bluegreen resume` ends it"]
+        if self.already:
+            return [f"already paused by {self.by}: nothing was changed; `bluegreen resume` ends it"]
+        return [f"paused by {self.by}: nothing moves forward, what turns bad is still rolled back; `bluegreen resume` ends it"]
 
 
 @dataclass(frozen=True)
 class Resumed(Document):
     command: ClassVar[str] = "resume"
+    by: str | None = told("who had paused; null: it was not paused, so nothing was changed")
     paused: bool = told("false", default=False)
 
     def lines(self) -> list[str]:
-        return ["not paused; a running shift continues, else `bluegreen shift`"]
+        if self.by is None:
+            return ["it was not paused: nothing was changed; if no shift runs (`bluegreen status`), `bluegreen shift`"]
+        return [f"the pause of {self.by} is over: a running shift continues; if none runs, `bluegreen shift`"]

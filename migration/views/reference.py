@@ -136,7 +136,8 @@ def _first_line(cls: type[Any]) -> str:
 
 
 def _section(document: type[Document]) -> str:
-    lines = [f"## `bluegreen {document.command}{f' {document.form}' if document.form else ''}`", "", _paragraph(document), ""]
+    lines = [f"## `bluegreen {document.command}{f' {document.form}' if document.form else ''}`", ""]
+    lines += [text, ""] if (text := _paragraph(document)) else []
     lines += _table(document)
     for row in _rows(document, []):
         lines += ["", f"**{_row_name(row)}**", "", *_table(row)]

@@ -17,9 +17,15 @@ VARYING = (
 )
 
 
-def same(name: str, ran: Ran, project: Project) -> None:
-    """`name` is the file; what differs from run to run (folder, ports, times, durations) has a word in its place."""
-    text = f"exit {ran.code}\n-- stdout\n{ran.out}-- stderr\n{ran.err}".replace(str(project.folder), "FOLDER")
+def same(name: str, ran: Ran, project: Project, *, warnings: bool = False) -> None:
+    """`name` is the file; what differs from run to run (folder, ports, times, durations) has a word in its place.
+
+    `warnings`: with what was logged.
+    """
+    text = f"exit {ran.code}\n-- stdout\n{ran.out}-- stderr\n{ran.err}"
+    if warnings and (logged := project.warnings()):
+        text += f"-- logged\n{logged}"
+    text = text.replace(str(project.folder), "FOLDER")
     for pattern, word in VARYING:
         text = pattern.sub(word, text)
     path = FOLDER / name

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +17,13 @@ import yaml
 import routing
 from migration import cli
 from migration.errors import Forbidden
+from migration.journal import Journal
 from migration.kinds import Object, Resource
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.served import Ports, served
+from tests.fakes.traffic import Traffic
 
+CLOSED = {"plum": 9, "fern": 11}  # ports where nothing listens
 SPLITS = {"shop/cart": 2500, "shop/pay": 10_000, "shop/search": 0}
 EDGE = """\
 # the way in
@@ -88,6 +94,9 @@ class Project:
         for service, route in self.originals.items():
             self.route(service).write_text(yaml.safe_dump(route))
         self.file = folder / "migration.yaml"
+        self.store = folder / ".bluegreen"
+        self.traffic = Traffic(SPLITS, lambda service: self.live("plum", service))
+        self.watched = False  # whether migration.yaml has the gateways' counters
 
     def _trouble(self, cluster: str) -> Callable[[str, Resource, str], None]:
         def trouble(verb: str, resource: Resource, name: str) -> None:
@@ -107,10 +116,11 @@ class Project:
             del self.servers[cluster].objects[key]["metadata"]["annotations"][routing.ORIGINAL_ANNOTATION]
 
     def configure(self, more: str = "") -> None:
-        text = "clusters:\n"
+        text = "version: 1\nclusters:\n"
         for name, ports in zip(self.servers, self.ports, strict=True):
             gateway = f"{{address: 127.0.0.1, port: {ports.api}, peer_port: {ports.peer}}}"
-            text += f"  {name}: {{kubeconfig: {name}.kubeconfig, gateway: {gateway}}}\n"
+            pages = f", counters: {{urls: ['http://127.0.0.1:{ports.page}/'], dialect: istio}}" if self.watched else ""
+            text += f"  {name}: {{kubeconfig: {name}.kubeconfig, gateway: {gateway}{pages}}}\n"
             config = {
                 "current-context": "x",
                 "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
@@ -119,6 +129,46 @@ class Project:
             }
             (self.folder / f"{name}.kubeconfig").write_text(json.dumps(config))
         self.file.write_text(f"{text}edge: stacks/Pulumi.edge.yaml\n{more}")
+
+    def unreachable(self, *clusters: str) -> None:
+        """Their API servers: nothing listens where the kubeconfig says."""
+        for name in clusters:
+            path = self.folder / f"{name}.kubeconfig"
+            path.write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{CLOSED[name]}", path.read_text()))
+
+    def enrolled(self, *lines: str) -> None:
+        """The stack file's services are these alone: `shop/cart: 2500`."""
+        head, tail = EDGE[: EDGE.index("  bluegreen:services")], EDGE[EDGE.index("  bluegreen:generation") :]
+        services = "".join(f"    {line}\n" for line in lines)
+        self.edge.write_text(f"{head}  bluegreen:services:{chr(10) + services if lines else ' {}' + chr(10)}{tail}")
+
+    def journal(self, *notes: tuple[str, str, str]) -> None:
+        """Adds notes of an earlier shift: (operation, service, reason)."""
+        journal = Journal(self.store, 1, lambda: 0.0)
+        for op, service, reason in notes:
+            journal.note(op, service, reason=reason)
+        journal.close()
+
+    @contextmanager
+    def locked(self, command: str = "bluegreen shift") -> Iterator[None]:
+        """By another process, which lives until the end."""
+        self.store.mkdir(exist_ok=True)
+        who = {"pid": 4711, "host": "ops-1", "user": "lee", "command": command, "since": "2026-08-24T03:04:05+00:00"}
+        program = (
+            "import fcntl, sys\nstream = open(sys.argv[1], 'w')\nfcntl.flock(stream, fcntl.LOCK_EX)\n"
+            "stream.write(sys.argv[2])\nstream.flush()\nprint(flush=True)\nsys.stdin.read()\n"
+        )
+        arguments = [sys.executable, "-c", program, str(self.store / "lock"), json.dumps(who)]
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdin is not None
+            assert holder.stdout is not None
+            holder.stdout.readline()
+            yield
+            holder.stdin.close()
+
+    def warnings(self) -> str:
+        """What the last run logged, as people see it on stderr."""
+        return "".join(f"{each.getMessage()}\n" for each in self._log.records)
 
     def run(self, *words: str) -> tuple[int, Any, str]:
         """Exit code, document and what was told of the command with --json."""
@@ -154,7 +204,7 @@ def reduced(route: Object) -> Object:
 @contextmanager
 def running(folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[Project]:
     made = Project(folder, capsys, caplog)
-    with served(*made.servers.values()) as ports:
+    with served(*made.servers.values(), page=made.traffic.page) as ports:
         made.ports = ports
         made.configure()
         yield made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +25,12 @@ STATUS = {NotFound: 404, Conflict: 409, Forbidden: 403}
 class Ports:
     api: int
     peer: int
+    page: int  # of its gateway's counters
 
 
 @contextmanager
-def served(*servers: FakeApiServer) -> Iterator[list[Ports]]:
-    """Each on two ports of 127.0.0.1, from a thread of its own."""
+def served(*servers: FakeApiServer, page: Callable[[str], str] = lambda cluster: "") -> Iterator[list[Ports]]:
+    """Each on three ports of 127.0.0.1, from a thread of its own. `page`: what a cluster's gateway counts now."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -46,7 +47,10 @@ def served(*servers: FakeApiServer) -> Iterator[list[Ports]]:
         return port
 
     async def start() -> list[Ports]:
-        return [Ports(await listen(_api(server)), await listen(_peer(server))) for server in servers]
+        return [
+            Ports(await listen(_api(server)), await listen(_peer(server)), await listen(_page(server.name, page)))
+            for server in servers
+        ]
 
     async def stop() -> None:
         for runner in runners:
@@ -107,7 +111,8 @@ async def _answer(server: FakeApiServer, request: web.Request) -> Any:
     if request.method == "GET":
         return await server.get(resource, namespace, parts[1])
     if request.method == "DELETE":
-        return await server.delete(resource, namespace, parts[1]) or {}
+        await server.delete(resource, namespace, parts[1])
+        return {"kind": "Status", "status": "Success"}
     body = await request.json()
     if request.method == "POST":
         return await server.create(resource, body, manager=manager)
@@ -154,5 +159,12 @@ def _peer(server: FakeApiServer) -> Any:
         key = ("networking.istio.io", "VirtualService", namespace, f"{name}{routing.PEER_SUFFIX}")
         split = routing.probe_split(server.objects.get(key) or {})
         return web.Response(text=str(split), status=404 if split is None else 200)
+
+    return handle
+
+
+def _page(cluster: str, page: Callable[[str], str]) -> Any:
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(text=page(cluster))
 
     return handle

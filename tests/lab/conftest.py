@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
+import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from kit import LabCluster, gateway
-
 from lab import programs
 from lab.server import Lab, LabClient
+from tests.lab.support import steps
+from tests.lab.support.kit import LabCluster, TwoClusters, gateway
 
-
-class TwoClusters(NamedTuple):
-    """plum emulates Kubernetes 1.34, fern is 1.36; both have the public and the peer Gateway."""
-
-    plum: LabCluster
-    fern: LabCluster
+HERE = Path(__file__).parent
+LIMIT_SECONDS = 300.0  # of a lab test that says no other one, with the set-up and the end of what it shares with others
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.lab)
+    mine = [item for item in items if HERE in item.path.parents]
+    for item in mine:
+        item.add_marker(pytest.mark.lab)
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIMIT_SECONDS))
+    steps.in_order(items)
     # The session's lab, once it is up, takes its part of the machine to the end: those with a lab of their own go first.
-    items.sort(key=lambda item: here in item.path.parents and "lab" in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: HERE in item.path.parents and "lab" in getattr(item, "fixturenames", ()))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Programs that are not built yet take longer than any test may. Where they cannot be, the first test says why."""
+    if not session.config.option.collectonly and any(HERE in item.path.parents for item in session.items):
+        with contextlib.suppress(programs.BuildFailed):
+            programs.ensure()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    steps.skip_after_failure(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    steps.note(item, report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """A test's own limit ends with its first failure; what then hangs while its fixtures end would hang for ever."""
+    if signal.getitimer(signal.ITIMER_REAL)[0]:
+        return (yield)
+
+    def ended(*_: object) -> None:
+        pytest.fail(f"Timeout: what {item.name} leaves behind did not end within {LIMIT_SECONDS:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, ended)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

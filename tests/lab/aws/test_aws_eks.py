@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.lab.aws.conftest import Aws
+from tests.lab.support.aws import Aws
 
 ROLE = "arn:aws:iam::123456789012:role/eks"
 

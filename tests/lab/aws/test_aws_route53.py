@@ -8,8 +8,8 @@ from typing import Any
 import dns.rcode
 import pytest
 
-from tests.lab.aws.conftest import Aws, until
-from tests.lab.aws.zone import Zone, a
+from tests.lab.support.aws import Aws, until
+from tests.lab.support.zone import Zone, a
 
 
 @pytest.mark.parametrize("weight", [256, 1000])

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import eventually
 
 from lab.client import Lab, LabError
 from lab.layout import CHECKOUT
 from lab.processes import Program, Supervisor, end_leftovers, start_time
+from tests.lab.support.kit import eventually
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 

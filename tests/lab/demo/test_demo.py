@@ -13,7 +13,8 @@ import pytest
 
 from lab.layout import CHECKOUT
 
-SECONDS = 1500  # the story takes about five minutes on two quiet cores
+SECONDS = 1200  # the story takes about five minutes on two quiet cores
+pytestmark = pytest.mark.timeout(SECONDS + 60)  # the first of them waits for the story
 
 
 @pytest.fixture(scope="module")

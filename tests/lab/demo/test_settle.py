@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import TwoClusters
 
 from lab import manifests, workloads
 from lab.faults import KUBECTL
 from lab.layout import CHECKOUT
 from lab.settle import COMING_SECONDS, settle
+from tests.lab.support.kit import TwoClusters
 
 INSTALLS = CHECKOUT / "tests" / "installs"
 NAMES = ("ingress-controller.yaml", "kube-prometheus", "rendered-chart.yaml", "dashboard.yaml", "quiet.yaml", "stubborn.yaml")

@@ -1,16 +1,14 @@
 """`pulumi up` and the `bluegreen` command on the same world, in the order of an upgrade, on real parts.
 
-One test: each step goes on from where the last one ended, and a failure names its step by the frame it is in.
+Each test is a step that goes on from where the last one ended; after the first that fails the rest are skipped.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,15 @@ from typing import Any
 import pytest
 import yaml
 from dnslib import DNSRecord
-from kit import LabCluster, eventually
 
 from components.live import Live, read_live
 from lab import programs
 from lab.project import EDGE, NETWORK, ZONE, Operations, Project, ProjectError
 from lab.server import Lab
+from tests.lab.support import command
+from tests.lab.support.kit import LabCluster, eventually
+
+pytestmark = [pytest.mark.steps, pytest.mark.timeout(600)]  # an `up` of a cluster has the other tests' machine to share
 
 BLUE, GREEN = "plum", "fern"
 SERVICE, HOST = "shop/catalog", f"catalog.{ZONE}"
@@ -98,7 +99,7 @@ class World:
         """What both data planes say."""
         return [int(each.send("any", headers={"x-bluegreen-probe": SERVICE}, peer=True).text) for each in self.both]
 
-    def aws(self, service: str) -> Any:
+    def aws(self, service: Any) -> Any:
         import boto3
 
         env = self.project.environment
@@ -134,19 +135,10 @@ class World:
     # -- who acts
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "migration.cli", "--json", "-c", str(self.project.folder / "migration.yaml"), *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **self.project.environment, "NO_COLOR": "1"},
-        )
+        return command.begin(self.project.folder / "migration.yaml", "--json", *words, environment=self.project.environment)
 
     def bluegreen(self, *words: str, code: int = 0) -> Any:
-        process = self.begin(*words)
-        output, told = process.communicate(timeout=300)
-        assert process.returncode == code, told
+        output, _ = command.ended(self.begin(*words), (code,))
         return json.loads(output) if output else None
 
     def move_all_to_green(self) -> None:
@@ -178,7 +170,7 @@ def unchanged(operations: Operations) -> bool:
     return operations.changes == 0 and operations.same > 0
 
 
-def network_blue_and_edge_come_up_and_a_second_up_changes_nothing(world: World) -> None:
+def test_network_blue_and_edge_come_up_and_a_second_up_changes_nothing(world: World) -> None:
     for stack in (NETWORK, BLUE, EDGE):
         made = world.project.up(stack)
         assert made.create > 0
@@ -193,7 +185,7 @@ def network_blue_and_edge_come_up_and_a_second_up_changes_nothing(world: World) 
     assert world.resolved() == gateway
 
 
-def green_is_created_and_nothing_else_is_touched(world: World) -> None:
+def test_green_is_created_and_nothing_else_is_touched(world: World) -> None:
     world.before_green = world.held()
     made = world.project.up(GREEN)
     assert GREEN in json.dumps(world.held())
@@ -208,12 +200,13 @@ def green_is_created_and_nothing_else_is_touched(world: World) -> None:
     assert world.weights() == {BLUE: 1, GREEN: 0}
 
 
-def what_enroll_wrote_is_taken_over_as_it_is(world: World) -> None:
+def test_what_enroll_wrote_is_taken_over_as_it_is(world: World) -> None:
     for cluster in world.both:
         cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
         cluster.workload("shop", "catalog", host=HOST, http_routes=RULES)
     world.original = world.spec(BLUE)
     description = {
+        "version": 1,
         "clusters": {
             each.name: {
                 "kubeconfig": each.kubeconfig,
@@ -233,7 +226,6 @@ def what_enroll_wrote_is_taken_over_as_it_is(world: World) -> None:
     }
     (world.project.folder / "migration.yaml").write_text(yaml.safe_dump(description))
     world.bluegreen("enroll", "--yes", SERVICE)
-    verify_asks_green_itself(world)
     before = world.versions()
     taken = world.project.up(EDGE)
     assert taken.create == 6  # route, peer route and destination of each cluster
@@ -243,7 +235,7 @@ def what_enroll_wrote_is_taken_over_as_it_is(world: World) -> None:
     assert world.spec(BLUE) == world.original
 
 
-def verify_asks_green_itself(world: World) -> None:
+def test_verify_asks_green_itself(world: World) -> None:
     """At 0 green's gateway would have blue answer for it."""
     green = world.cluster(GREEN)
     (good,) = world.bluegreen("verify")["verdicts"]
@@ -256,13 +248,12 @@ def verify_asks_green_itself(world: World) -> None:
     assert world.bluegreen("verify")["verdicts"][0]["ok"]
 
 
-def after_each_write_of_the_command_nothing_is_left_to_do(world: World) -> None:
+def test_after_each_write_of_the_command_nothing_is_left_to_do(world: World) -> None:
     with world.cluster(BLUE).traffic(HOST, workers=2, pause=0.02) as users:
         running = world.begin("shift", "--yes")
         eventually(lambda: world.splits() == [2500, 2500], "the first step", seconds=120)
         running.send_signal(signal.SIGINT)  # the state is saved: this is a person who looks around in between
-        _, told = running.communicate(timeout=120)
-        assert running.returncode == 130, told
+        command.ended(running, (130,))
         world.edge_is_unchanged()
         assert world.splits() == [2500, 2500]
 
@@ -285,7 +276,7 @@ def after_each_write_of_the_command_nothing_is_left_to_do(world: World) -> None:
     assert not users.bad
 
 
-def putting_the_file_back_and_up_is_a_rollback(world: World) -> None:
+def test_putting_the_file_back_and_up_is_a_rollback(world: World) -> None:
     file = world.project.stack_file(EDGE)
     older = file.read_text()
     world.move_all_to_green()
@@ -301,7 +292,7 @@ def putting_the_file_back_and_up_is_a_rollback(world: World) -> None:
     assert unchanged(world.project.preview(EDGE))
 
 
-def an_old_file_never_raises_what_green_serves(world: World) -> None:
+def test_an_old_file_never_raises_what_green_serves(world: World) -> None:
     file = world.project.stack_file(EDGE)
     kept = file.read_text()
     world.project.configure(EDGE, {"services": {SERVICE: 9000}, "generation": 1, "entry": {BLUE: 0, GREEN: 10000}})
@@ -313,7 +304,7 @@ def an_old_file_never_raises_what_green_serves(world: World) -> None:
     file.write_text(kept)
 
 
-def a_service_left_out_by_hand_is_not_cut_off(world: World) -> None:
+def test_a_service_left_out_by_hand_is_not_cut_off(world: World) -> None:
     file = world.project.stack_file(EDGE)
     kept = file.read_text()
     before = world.versions()
@@ -325,7 +316,7 @@ def a_service_left_out_by_hand_is_not_cut_off(world: World) -> None:
     file.write_text(kept)
 
 
-def a_dead_green_does_not_hold_up_a_rollback(world: World) -> None:
+def test_a_dead_green_does_not_hold_up_a_rollback(world: World) -> None:
     live = world.record(BLUE)
     assert live is not None
     generation = live.generation or 0
@@ -351,7 +342,7 @@ def a_dead_green_does_not_hold_up_a_rollback(world: World) -> None:
     world.edge_is_unchanged()
 
 
-def unenrolling_puts_the_original_back_before_anything_is_removed(world: World) -> None:
+def test_unenrolling_puts_the_original_back_before_anything_is_removed(world: World) -> None:
     green = world.cluster(GREEN)
     assert world.spec(GREEN) != world.original  # at 0 green's gateway forwards all that comes in by it
     since = green.api.request("GET", ROUTES)["metadata"]["resourceVersion"]
@@ -377,7 +368,7 @@ def unenrolling_puts_the_original_back_before_anything_is_removed(world: World) 
     world.edge_is_unchanged()
 
 
-def destroying_green_leaves_nothing_of_it_and_blue_as_it_was(world: World) -> None:
+def test_destroying_green_leaves_nothing_of_it_and_blue_as_it_was(world: World) -> None:
     world.project.set_sides(BLUE)
     world.project.up(EDGE)
     assert world.weights() == {BLUE: 1}
@@ -391,23 +382,3 @@ def destroying_green_leaves_nothing_of_it_and_blue_as_it_was(world: World) -> No
         assert unchanged(world.project.preview(stack))
     assert world.spec(BLUE) == world.original
     assert world.cluster(BLUE).send(HOST).cluster == BLUE
-
-
-STEPS: tuple[Callable[[World], None], ...] = (
-    network_blue_and_edge_come_up_and_a_second_up_changes_nothing,
-    green_is_created_and_nothing_else_is_touched,
-    what_enroll_wrote_is_taken_over_as_it_is,
-    after_each_write_of_the_command_nothing_is_left_to_do,
-    putting_the_file_back_and_up_is_a_rollback,
-    an_old_file_never_raises_what_green_serves,
-    a_service_left_out_by_hand_is_not_cut_off,
-    a_dead_green_does_not_hold_up_a_rollback,
-    unenrolling_puts_the_original_back_before_anything_is_removed,
-    destroying_green_leaves_nothing_of_it_and_blue_as_it_was,
-)
-
-
-def test_an_upgrade_by_pulumi_and_the_command(world: World) -> None:
-    for step in STEPS:
-        print(step.__name__, flush=True)  # noqa: T201 - which step, in the captured output
-        step(world)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pulumi_program import Program
 
 from lab.server import Lab
+from tests.lab.support.pulumi_program import Program
 
 HEAD = """
 import pulumi, pulumi_kubernetes as k8s

@@ -12,12 +12,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from kit import eventually
 
 from lab.layout import CHECKOUT
 from lab.processes import start_time
 from lab.pulumi.handover import SOCKET_VARIABLE
 from lab.pulumi.warm import AHEAD
+from tests.lab.support.kit import eventually
 
 CALLER = "import sys; from lab.pulumi.handover import run; run('helper')"
 HELPER = """

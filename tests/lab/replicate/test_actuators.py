@@ -15,7 +15,8 @@ from migration.preflight import preflight
 from migration.replicate.apply import Applied
 from migration.replicate.choices import Choices, Selection
 from migration.replicate.classes import Answer
-from tests.lab.replicate.conftest import WRITES, Bare, eventually, on, replicate
+from tests.lab.support.away import remove_namespaces
+from tests.lab.support.bare import WRITES, Bare, await_object, on, replicate
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -183,8 +184,8 @@ spec: {{holderIdentity: "{holder}", leaseDurationSeconds: 15}}
         wait_for(lambda: replicas(blue, "Deployment outside-shop/mailer") == 2, "its HPA to raise the mailer on blue")
         yield pair
     finally:
+        remove_namespaces(pair, *NAMESPACES)
         for plane in pair:
-            plane.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found", "--timeout=120s")
             plane.kubectl("delete", "-n", "kube-system", *CLUSTER_WIDE, "--ignore-not-found")
 
 
@@ -245,7 +246,7 @@ def test_none_runs_on_green_until_it_is_answered_start_and_hold_stops_it_again(o
 
     first, _, unanswered = act(outside, None)
     assert unanswered == ASKED
-    eventually(green, "pods", "-n", "outside-shop", "-l", "app=web")  # green's controllers have been at work
+    await_object(green, "pods", "-n", "outside-shop", "-l", "app=web")  # green's controllers have been at work
     assert running(green) == []
     there = SCALED.keys() - {"Deployment kube-system/cluster-autoscaler"}
     assert {name: replicas(green, name) for name in there} == dict.fromkeys(there, 0)

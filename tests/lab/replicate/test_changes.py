@@ -10,7 +10,7 @@ import pytest
 from migration import capacity, kinds
 from migration.clients.kubernetes import Kubernetes
 from migration.replicate.choices import in_namespaces
-from tests.lab.replicate.conftest import WRITES, Bare, on, replicate
+from tests.lab.support.bare import WRITES, Bare, on, replicate
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import eventually
 
 from migration import capacity, verify
 from migration.clients.kubernetes import Kubernetes
@@ -16,6 +15,7 @@ from migration.clients.probe import ask
 from migration.replicate import apply as applying
 from migration.replicate import export, plan, transform
 from migration.replicate.choices import in_namespaces
+from tests.lab.support.kit import eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 

@@ -12,8 +12,8 @@ from migration.kinds import name_of
 from migration.replicate.choices import Choices, Selection
 from migration.replicate.classes import Answer
 from migration.views.replicate import objects as planned_objects
-from tests.lab.replicate.conftest import Bare, on, replicate
-from tests.lab.replicate.definitions import Made, definition
+from tests.lab.support.bare import Bare, on, replicate
+from tests.lab.support.definitions import Made, definition
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from kit import eventually
 
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import Held
@@ -18,7 +17,8 @@ from migration.replicate.apply import Applied, apply
 from migration.replicate.choices import Choices, Selection
 from migration.replicate.classes import Answer
 from migration.replicate.plan import Plan
-from tests.lab.replicate.conftest import Bare, on
+from tests.lab.support.bare import Bare, on
+from tests.lab.support.kit import eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 Pair = tuple[Bare, Bare]

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import pytest
 from aiohttp import web
 
-from tests.lab.replicate.between import Answer, Instead, both, look, namespace, run
-from tests.lab.replicate.conftest import Bare, eventually
+from tests.lab.support.away import remove_namespaces
+from tests.lab.support.bare import Bare, await_object
+from tests.lab.support.between import Answer, Instead, both, look, namespace, run
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -30,7 +31,7 @@ def planes(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
         blue.kubectl("run", "bare", "-n", NAME, "--image=example.test/bare:1", "--restart=Always")
         for number in range(5):
             blue.kubectl("create", "configmap", f"c{number}", "-n", NAME, "--from-literal=a=b")
-        eventually(blue, "pods", "-n", NAME, "-l", "app=api")
+        await_object(blue, "pods", "-n", NAME, "-l", "app=api")
         yield pair
 
 
@@ -95,7 +96,7 @@ def test_without_replica_sets_no_pod_of_theirs_is_copied_and_nothing_is_written_
         assert [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("ownerReferences")] == ["bare"]
     finally:
         without(blue, "most")
-        green.kubectl("delete", "namespace", NAME, "--ignore-not-found", "--timeout=60s")
+        remove_namespaces((green,), NAME)
 
 
 def test_a_misspelt_kind_is_refused_before_anything_is_written(planes: tuple[Bare, Bare]) -> None:
@@ -182,7 +183,7 @@ def test_an_aggregated_api_whose_server_is_away_is_unread(planes: tuple[Bare, Ba
     try:
         blue.kubectl("create", "service", "clusterip", "away", "--tcp=443:443", "-n", NAME)  # with nothing behind it
         blue.kubectl("apply", "-f", "-", given=json.dumps({**service, "spec": spec}))
-        eventually(blue, "apiservice", "v1.away.example.com")
+        await_object(blue, "apiservice", "v1.away.example.com")
         ended = run(planes)
         assert (ended.code, ended.writes) == (3, 0)
         assert ended.document["unread"]["away.example.com/v1"] == "its API server does not answer"

@@ -16,8 +16,8 @@ from migration.replicate.classes import Answer
 from migration.replicate.known import with_group
 from migration.replicate.work import RUNS, SWITCHES, UNSTOPPABLE, Switch, value_of
 from migration.views.replicate import objects as planned_objects
-from tests.lab.replicate.conftest import Bare, on, replicate
-from tests.lab.replicate.definitions import Made, definition
+from tests.lab.support.bare import Bare, on, replicate
+from tests.lab.support.definitions import Made, definition
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from kit import LabCluster, eventually
-from shifting import Project
 
 from lab.client import LabClient
+from tests.lab.support.kit import LabCluster, eventually
+from tests.lab.support.shifting import Project
 
 
 @pytest.fixture

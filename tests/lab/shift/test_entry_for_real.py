@@ -17,10 +17,10 @@ import dns.message
 import dns.query
 import dns.rdatatype
 import pytest
-from kit import eventually
-from shifting import ERRORS, MENDED, PATIENCE, STEPS, Project
 
 import routing
+from tests.lab.support.kit import eventually
+from tests.lab.support.shifting import ERRORS, MENDED, PATIENCE, STEPS, Project
 
 TTL = 2
 
@@ -132,7 +132,7 @@ def test_with_green_dead_the_way_back_moves_the_entry_within_the_ttl(project: Pr
                 with fern.killed("kube-apiserver"):
                     rolled = project.run("rollback")
                     assert rolled["complete"]
-                    assert rolled["in_effect"] == {"blue": True, "green": False}
+                    assert rolled["in_effect"] == {"blue": "served", "green": "unreachable"}
                     assert f"within {TTL} s" in rolled["entry"]
                     assert project.probe(plum, project.good) == 0
                 eventually(lambda: zone.answers() == {plum.gateway}, "the entry at blue")

@@ -6,8 +6,9 @@ import json
 import re
 
 import pytest
-from kit import eventually
-from shifting import ERRORS, MENDED, Project
+
+from tests.lab.support.kit import eventually
+from tests.lab.support.shifting import ERRORS, MENDED, Project
 
 DENIED = {"lab.bluegreen.io/errors": "1", "lab.bluegreen.io/status": "401"}
 MOVED = {"lab.bluegreen.io/errors": "1", "lab.bluegreen.io/status": "301"}

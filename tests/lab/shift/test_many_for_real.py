@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kit import LabCluster, eventually, virtual_service
-from shifting import PATIENCE, Project
 
 import routing
 from lab.client import LabClient
@@ -18,6 +16,8 @@ from migration.enroll import RESOURCES
 from migration.kinds import Object
 from migration.model import MANAGER
 from migration.stackfile import StackFile
+from tests.lab.support.kit import LabCluster, eventually, virtual_service
+from tests.lab.support.shifting import PATIENCE, Project
 
 MANY = 300
 SPLIT = 2500
@@ -91,7 +91,7 @@ def test_three_hundred_services_are_back_by_one_rollback_and_a_second_one_writes
     assert rolled["complete"], rolled["problems"]
     assert told.count("taken from its peer route instead") == 3
     assert "did you mean policy" in told
-    assert rolled["in_effect"] == {"blue": True, "green": True}
+    assert rolled["in_effect"] == {"blue": "served", "green": "served"}
     assert rolled["not_back"] == {}
     assert shop.splits(shop.plum, "blue") == {(0, 0)}
     assert shop.splits(shop.fern, "green") == {(0, 0)}

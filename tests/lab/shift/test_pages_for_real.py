@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kit import eventually
-from shifting import PATIENCE, IdlePod, Project
+from tests.lab.support.kit import eventually
+from tests.lab.support.shifting import PATIENCE, IdlePod, Project
 
 BLIND_SAMPLES = 4
 
@@ -32,7 +32,7 @@ def test_one_pod_scaled_in_takes_nothing_back_and_is_named_but_without_any_the_s
         result, told = project.ended(running, 4)
         assert sorted(result["returned"]) == sorted(project.services), told
         for why in result["returned"].values():
-            assert why.startswith("blind for")
+            assert why.startswith("no counters from the gateway for")
             assert all(url in why for url in (real, second, third))
         assert list(project.run("status")["counters"]["blue"]["silent"]) == [real, second, third]
         assert project.split(good) == project.split(bad) == (0, 0)

@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kit import eventually
-from shifting import ERRORS, MENDED, STEPS, Project, wall
-
 from migration.clients.prometheus import PrometheusMetrics
 from migration.model import WindowStats
 from migration.stackfile import read_route
+from tests.lab.support.kit import eventually
+from tests.lab.support.shifting import ERRORS, MENDED, STEPS, Project, wall
 
 
 def test_a_bad_service_is_at_zero_within_two_samples_and_the_good_one_arrives_then_all_the_way_back(project: Project) -> None:
@@ -98,10 +97,10 @@ def quiet(project: Project, service: str) -> bool:
 def prometheus(project: Project, service: str, began: float) -> dict[str, WindowStats]:
     """What the real store says of the time since `began`, when it has scraped it."""
 
-    def both() -> dict[str, Any] | None:
+    def both() -> dict[str, Any]:
         stats = ask_store(project, service, int(time.monotonic() - began))
         whole = all(each and each.latency_ms for each in stats.values()) and stats["green"] and stats["green"].errors
-        return stats if whole else None
+        return stats if whole else {}
 
     return eventually(both, f"numbers of {service} in the store")
 
@@ -203,7 +202,7 @@ def test_with_greens_api_server_dead_the_way_back_is_as_ever(project: Project) -
         with project.fern.killed("kube-apiserver"):
             rolled = project.run("rollback")
             assert rolled["complete"]
-            assert rolled["in_effect"] == {"blue": True, "green": False}
+            assert rolled["in_effect"] == {"blue": "served", "green": "unreachable"}
             assert rolled["entry"] is None
             for service in project.services:
                 assert project.probe(project.plum, service) == 0
@@ -238,13 +237,13 @@ def test_bad_input_is_named_with_its_remedy_and_changes_nothing(project: Project
             ["policy.dwel_seconds", "mean dwell_seconds"],
         ),
         (project.file, migration.replace("2000", "20000"), 2, ["policy.steps_bp[1]", "20000", "from 1 to 10000"]),
-        (project.file, migration.replace("{", "{[", 1), 2, ["broken YAML", "mend"]),
+        (project.file, migration.replace("{", "{[", 1), 2, ["broken YAML", "fix"]),
         (project.file, json.dumps(twice), 2, ["clusters.fern", "same cluster as plum"]),
         (project.file, json.dumps(nowhere), 2, ["fern", "nowhere"]),
         (project.file, json.dumps(unreachable), 1, ["fern", "127.0.0.1:9", "dead.kubeconfig"]),
         (project.edge, edge.replace(f"{project.good}: 0", f"{project.good}: 10001"), 2, [project.good, "10001", "0 to 10000"]),
         (project.edge, edge.replace("fern, ", "").replace('"green": "fern"', '"green": "plum"'), 2, ["sides", "both plum"]),
-        (project.edge, edge + "  : [", 2, ["broken YAML", "mend"]),
+        (project.edge, edge + "  : [", 2, ["broken YAML", "fix"]),
     ]
     before = project.snapshot()
     for file, text, code, parts in cases:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kit import LabCluster, deployment, eventually
-from shifting import MENDED, Project
+from tests.lab.support.kit import LabCluster, deployment, eventually
+from tests.lab.support.shifting import MENDED, Project
 
 BROKEN = {"lab.bluegreen.io/errors": "1.0"}
 GREETING = {"directResponse": {"status": 200, "body": {"string": "hello"}}}

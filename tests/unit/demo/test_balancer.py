@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from kit import eventually
 
 from lab.balancer import balancing
+from tests.lab.support.kit import eventually
 
 
 @pytest.fixture

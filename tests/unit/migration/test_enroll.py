@@ -255,11 +255,11 @@ def test_a_text_of_a_route_stays_a_text_in_its_file(tmp_path: Path, word: str) -
 def test_a_service_that_is_let_go_leaves_no_word_that_it_went_back(tmp_path: Path) -> None:
     pair = Pair(tmp_path)
     pair.enroll()
-    clusters = {"blue": pair.blue, "green": pair.green}
+    clusters: dict[routing.Side, FakeApiServer] = {"blue": pair.blue, "green": pair.green}
 
     async def act() -> None:
         for cluster in clusters.values():
-            await returned.write(cluster, {SERVICE: "too slow", "shop/cart": "too slow"})  # type: ignore[arg-type]
+            await returned.write(cluster, {SERVICE: "too slow", "shop/cart": "too slow"})
         journal = Journal(pair.store, 1, lambda: 0.0)
         try:
             await unenroll(
@@ -267,7 +267,7 @@ def test_a_service_that_is_let_go_leaves_no_word_that_it_went_back(tmp_path: Pat
                 clusters=clusters,
                 file=StackFile(pair.edge_path),
                 journal=journal,
-                force=True,  # type: ignore[arg-type]
+                force=True,
             )
         finally:
             journal.close()

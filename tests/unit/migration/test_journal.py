@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from migration.errors import ConfigError
+from migration.errors import StoreError
 from migration.journal import FILE, Journal, open_intents, read, remember
 
 
@@ -46,7 +46,7 @@ def test_a_line_of_somebody_else_is_named_with_its_number(tmp_path: Path, line: 
     there.close()
     with (tmp_path / FILE).open("a") as stream:
         stream.write(line + "\n")
-    with pytest.raises(ConfigError, match=rf"{FILE}:2: not a line of a journal"):
+    with pytest.raises(StoreError, match=rf"{FILE}:2: not a line of a journal"):
         read(tmp_path / FILE)
 
 

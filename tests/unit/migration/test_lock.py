@@ -32,7 +32,7 @@ def test_another_process_is_refused_and_told_who_has_it_and_a_killed_one_has_not
         with pytest.raises(Locked, match=rf"`bluegreen shift` of .*pid {other.pid}"):
             take(tmp_path, "bluegreen shift")
         assert read_fence(tmp_path) == fence
-        assert f"pid {other.pid}" in (holder(tmp_path) or "")
+        assert f"pid {other.pid}" in str(holder(tmp_path))
         other.kill()
     assert holder(tmp_path) is None
     lock = take(tmp_path, "bluegreen shift")

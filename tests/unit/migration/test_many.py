@@ -15,15 +15,16 @@ from migration.errors import Rejected, Unreachable
 from migration.gateways import Gateways
 from migration.kinds import Object, Resource
 from migration.model import FENCE
-from migration.rollback import Rolled, open_books, rollback
+from migration.rollback import open_books, rollback
 from migration.stackfile import StackFile
+from migration.views.rolled import Proof, RolledBack
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.world import until
 
 MANY = 1000
 SECONDS = 0.04  # of an API server for one write, of which it does 8 at a time: 200 a second
-NAMES = {"blue": "plum", "green": "fern"}
+NAMES: dict[routing.Side, str] = {"blue": "plum", "green": "fern"}
 SIDES = Sides("plum", "fern", {"plum": 10_000, "fern": 0})
 PEER = routing.Peer("10.0.0.9")
 
@@ -45,22 +46,22 @@ class Pair:
         self.originals = {f"shop/s{number}": original(number) for number in range(many)}
         self.servers = {side: FakeApiServer(name, **server) for side, name in NAMES.items()}
         self.routers = {
-            side: Asked(server, side, PEER, ("", 0), self.originals, SIDES)  # type: ignore[arg-type]
-            for side, server in self.servers.items()
+            side: Asked(server, side, PEER, ("", 0), self.originals, SIDES) for side, server in self.servers.items()
         }
-        for side, server in self.servers.items():
+        for side, cluster in self.servers.items():
             for route in self.originals.values():
-                server.put(owned(routing.public_route(route, split, side), fences))  # type: ignore[arg-type]
-                server.put(owned(routing.peer_route(route, split)))
+                cluster.put(owned(routing.public_route(route, split, side), fences))
+                cluster.put(owned(routing.peer_route(route, split)))
 
-    def splits(self, side: str) -> dict[str, int | None]:
+    def splits(self, side: routing.Side) -> dict[str, int | None]:
         found = {}
         for service, route in self.originals.items():
-            live = self.servers[side].objects["networking.istio.io", "VirtualService", *service.split("/")]
-            found[service] = routing.live_split(live, route, side)  # type: ignore[arg-type]
+            namespace, name = service.split("/")
+            live = self.servers[side].objects["networking.istio.io", "VirtualService", namespace, name]
+            found[service] = routing.live_split(live, route, side)
         return found
 
-    def written(self, side: str) -> list[str]:
+    def written(self, side: routing.Side) -> list[str]:
         """Names of the objects that were applied, in that order."""
         return [what.split()[1] for verb, what in self.servers[side].requests if verb == "apply"]
 
@@ -92,7 +93,7 @@ def project(folder: Path, services: Sequence[str], split: int, entry: str = "{pl
     return StackFile(path)
 
 
-async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequence[str] = ()) -> Rolled:
+async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequence[str] = ()) -> RolledBack:
     books = open_books(folder / ".bluegreen", FakeClock().wall)
     try:
         return await rollback(
@@ -105,13 +106,13 @@ async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequenc
 
 
 def test_a_thousand_services_are_back_and_blues_public_routes_come_before_all_else(tmp_path: Path) -> None:
-    async def act() -> tuple[Pair, Rolled]:
+    async def act() -> tuple[Pair, RolledBack]:
         pair = Pair(seconds=SECONDS)
         return pair, await take_back(tmp_path, pair, project(tmp_path, list(pair.originals), 2500))
 
     pair, rolled = run(act())
     assert rolled.complete
-    assert rolled.in_effect == {"blue": True, "green": True}
+    assert rolled.in_effect == {"blue": Proof.SERVED, "green": Proof.SERVED}
     assert rolled.not_back == {}
     for side in NAMES:
         assert set(pair.splits(side).values()) == {0}

@@ -17,7 +17,7 @@ import pytest
 from moto import mock_aws
 
 from migration.clients.route53 import Route53Entry
-from migration.entry import entry_back
+from migration.entry import Moved, NotMoved, entry_back
 from migration.errors import BluegreenError, ConfigError, ForeignWrite, NotFound
 from migration.stackfile import StackFile
 
@@ -73,7 +73,7 @@ def test_records_touched_by_hand_refuse_a_shift_and_do_not_stop_the_way_back(zon
     with pytest.raises(ForeignWrite, match="disagree on plum"):
         asyncio.run(entry.read())
     back = asyncio.run(entry_back(entry, BACK))
-    assert back.problem is None
+    assert isinstance(back, Moved)
     left = {(name.replace("\\052", "*").rstrip("."), cluster): weight for (name, cluster), weight in zone.weights().items()}
     assert {left[host, "fern"] for host in HOSTS} == {0}
     assert {left[host, "plum"] for host in HOSTS} == {1}
@@ -116,7 +116,9 @@ def test_where_the_name_is_no_answer_nothing_is_written_and_both_are_named(zone:
         assert f"{other.bare_id} ({'private' if private else 'public'}" in str(refused.value)
         assert "bluegreen:zoneId" in str(refused.value.remedy)
     assert (zone.weights(), other.weights()) == before
-    assert zone.bare_id in str(asyncio.run(entry_back(entry, BACK)).problem)
+    back = asyncio.run(entry_back(entry, BACK))
+    assert isinstance(back, NotMoved)
+    assert zone.bare_id in back.problem
 
 
 def test_a_private_zone_alone_is_taken_by_its_id_only(account: None) -> None:

@@ -15,7 +15,9 @@ from migration.journal import open_intents, read
 from migration.model import Phase
 from migration.rollback import open_books, rollback
 from migration.stackfile import StackFile
+from migration.views.rolled import Proof
 from tests.fakes.clock import FakeClock, run
+from tests.fakes.disk import refusing
 from tests.fakes.world import FAST, FakeEntry, FakeRouter, Killed, Universe, command, shift, until
 
 SHORT = replace(FAST, steps_bp=(2000, 10_000), dwell_seconds=1, bake_seconds=2)
@@ -52,7 +54,7 @@ def test_the_second_batch_begins_only_when_the_first_has_settled(tmp_path: Path)
 
 def test_a_service_that_turns_bad_at_twenty_percent_is_at_zero_within_two_samples(tmp_path: Path):
     universe = Universe(tmp_path, SHOP)
-    broken_at = None
+    broken_at: float | None = None
 
     def errors(service, now):
         nonlocal broken_at
@@ -65,6 +67,7 @@ def test_a_service_that_turns_bad_at_twenty_percent_is_at_zero_within_two_sample
 
     universe.green_errors = errors
     result = shift(universe)
+    assert broken_at is not None
     assert list(result.returned) == ["shop/cart"]
     assert "errors in" in result.returned["shop/cart"]
     zero = {side: at for at, side, split in universe.history["shop/cart"] if split == 0}
@@ -147,7 +150,7 @@ def test_blind_eyes_hold_and_then_go_back(tmp_path: Path):
         world.dead.add("blue-counters")
 
     result = shift(universe, during=blind)
-    assert "blind" in result.returned["shop/catalog"]
+    assert "no counters from the gateway for 10 samples" in result.returned["shop/catalog"]
     assert 10_000 not in splits(universe, "shop/catalog")
 
 
@@ -276,7 +279,7 @@ def test_users_who_come_in_by_a_green_that_cannot_be_told_leave_it_with_the_entr
     universe = Universe(tmp_path, ("shop/catalog", "shop/cart"))
     shares = f"{{plum: {10_000 - green_share}, fern: {green_share}}}"
     universe.edge.write_text(universe.edge.read_text().replace("{plum: 10000, fern: 0}", shares))
-    universe.entry = FakeEntry(universe, {"plum": 10_000 - green_share, "fern": green_share})
+    universe.entry = entry = FakeEntry(universe, {"plum": 10_000 - green_share, "fern": green_share})
     made = []
 
     async def kill(loop, world):
@@ -286,9 +289,9 @@ def test_users_who_come_in_by_a_green_that_cannot_be_told_leave_it_with_the_entr
         await asyncio.sleep(1)
         world.green_errors = lambda service, now: 0.5 if service == "shop/catalog" else 0.0
         await until(lambda: "could not be moved back: Route 53" in caplog.text)
-        assert universe.entry.shares["fern"] == green_share
+        assert entry.shares["fern"] == green_share
         world.dead -= {"route53"}
-        await until(lambda: universe.entry.shares["fern"] == 0)
+        await until(lambda: entry.shares["fern"] == 0)
         assert universe.live("shop/catalog") == (0, 2000)
         world.dead.clear()
 
@@ -309,7 +312,7 @@ def test_users_who_come_in_by_a_green_that_cannot_be_told_leave_it_with_the_entr
 def test_a_green_that_cannot_be_told_keeps_the_entry_where_it_is_at_blue(tmp_path: Path):
     universe = Universe(tmp_path)
     universe.entry = FakeEntry(universe, {"plum": 10_000, "fern": 0})
-    universe.entry.write = None  # type: ignore[method-assign] - would fail if it were called
+    universe.entry.write = None  # type: ignore[method-assign, assignment]  # would fail if it were called
 
     async def kill(loop, world):
         await until(lambda: world.live("shop/catalog")[0] == 2000)
@@ -364,7 +367,7 @@ def test_rollback_stops_a_running_shift_and_works_with_green_dead(tmp_path: Path
 def test_rollback_without_green_at_all_takes_blue_back_and_says_that_green_was_not_told(tmp_path: Path):
     universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
     rolled = run(take_back(universe, sides=("blue",)))
-    assert rolled.in_effect == {"blue": True, "green": False}
+    assert rolled.in_effect == {"blue": Proof.SERVED, "green": Proof.UNREACHABLE}
     assert rolled.complete
     assert all(universe.live(service) == (0, 2000) for service in SHOP)
 
@@ -382,7 +385,7 @@ def test_rollback_needs_no_fence_no_journal_and_no_file(tmp_path: Path, monkeypa
         full_disk(monkeypatch)
     rolled = run(take_back(universe))
     assert all(universe.live(service) == (0, 0) for service in SHOP)
-    assert rolled.in_effect == {"blue": True, "green": True}
+    assert rolled.in_effect == {"blue": Proof.SERVED, "green": Proof.SERVED}
     assert not rolled.complete
     told = " ".join(rolled.problems)
     assert {"no folder": "a running `bluegreen shift` is not told", "torn journal": "journal.jsonl:1"}.get(
@@ -395,14 +398,16 @@ def test_rollback_needs_no_fence_no_journal_and_no_file(tmp_path: Path, monkeypa
 def full_disk(monkeypatch):
     """No file of the migration can be written from here on; `undo` of the patch makes room."""
 
-    def refuse(*_: object):
+    def refuse(*_: object, **__: object):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for where in ("migration.stackfile.write_whole", "migration.lock.write_whole", "migration.journal.os.write"):
+    for where in ("migration.disk.tempfile.mkstemp", "migration.journal.os.write"):
         monkeypatch.setattr(where, refuse)
 
 
-@pytest.mark.parametrize(("lost", "seen", "complete"), [(1, True, True), (10**6, None, True)], ids=["once", "always"])
+@pytest.mark.parametrize(
+    ("lost", "seen", "complete"), [(1, Proof.SERVED, True), (10**6, Proof.ACCEPTED, True)], ids=["once", "always"]
+)
 def test_a_probe_that_does_not_come_through_is_no_word_against_the_way_back(tmp_path: Path, monkeypatch, lost, seen, complete):
     universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
     asked, real = [], FakeRouter.in_effect
@@ -428,7 +433,7 @@ def test_a_gateway_that_serves_the_old_split_makes_the_way_back_incomplete(tmp_p
 
     monkeypatch.setattr(FakeRouter, "in_effect", in_effect)
     rolled = run(take_back(universe))
-    assert rolled.in_effect == {"blue": False, "green": True}
+    assert rolled.in_effect == {"blue": Proof.FAILED, "green": Proof.SERVED}
     assert not rolled.complete
 
 
@@ -458,6 +463,39 @@ def test_on_a_full_disk_what_turns_bad_goes_back_and_nothing_forward_until_there
     assert went_well
     assert sorted(result.returned) == sorted(services)
     assert StackFile(universe.edge).read().services == dict.fromkeys(services, 0)
+    assert not open_intents(read(tmp_path / ".bluegreen" / "journal.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "word"),
+    [
+        ("create", errno.EACCES, "Permission denied"),
+        ("write", errno.EIO, "Input/output error"),
+        ("fsync", errno.ENOSPC, "No space left on device"),
+        ("rename", errno.EROFS, "Read-only file system"),
+        ("read", errno.EMFILE, "Too many open files"),  # neither the fence can be told, nor who changed the file
+    ],
+)
+def test_a_store_that_fails_under_way_ends_no_shift(tmp_path: Path, call: str, number: int, word: str):
+    bad_from = {"shop/catalog": 1e9, "shop/cart": 1e9}
+    universe = Universe(tmp_path, tuple(bad_from), green_errors=lambda service, now: 0.5 if now > bad_from[service] else 0.0)
+
+    async def fail(loop, world):
+        await until(lambda: all(world.live(service) == (2000, 2000) for service in bad_from))
+        with refusing(tmp_path, call, number):
+            await asyncio.sleep(100)
+            assert all(world.live(service) == (2000, 2000) for service in bad_from), "nothing goes forward"
+            assert word in loop.state["shop/cart"].reason
+            bad_from["shop/catalog"] = began = asyncio.get_running_loop().time()
+            await until(lambda: world.live("shop/catalog") == (0, 0))
+            assert asyncio.get_running_loop().time() - began < 3
+        went_well.append(True)
+
+    went_well: list[bool] = []
+    result = shift(universe, during=fail, policy=replace(FAST, dwell_seconds=30))
+    assert went_well
+    assert (result.arrived, list(result.returned)) == (("shop/cart",), ["shop/catalog"])
+    assert StackFile(universe.edge).read().services == {"shop/catalog": 0, "shop/cart": 10_000}
     assert not open_intents(read(tmp_path / ".bluegreen" / "journal.jsonl"))
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from migration.model import Side
-from migration.status import Status, status
+from migration.status import status
+from migration.views.document import as_json
+from migration.views.state import ApiServer, Status
 from tests.fakes.clock import run
 from tests.fakes.world import FakeRouter, Universe, command
 
@@ -56,9 +58,9 @@ def test_a_pod_whose_page_is_silent_is_named_with_its_cluster(tmp_path: Path) ->
     found = looked(tmp_path, {"blue": FakePages(3, GONE, slow=0.6), "green": FakePages(1, {}, slow=0.5)})
     assert about_counters(found) == [
         f"plum: the gateway's counters at http://pod-1/stats {WHY}",
-        "plum: 2 of 3 pages of counters answer; `shift` goes on by these",
+        "plum: 2 of 3 pages of counters answer; `shift` judges by these",
     ]
-    assert found.as_json()["counters"] == {
+    assert as_json(found)["counters"] == {
         "blue": {"cluster": "plum", "pages": 3, "silent": GONE},
         "green": {"cluster": "fern", "pages": 1, "silent": {}},
     }
@@ -66,7 +68,7 @@ def test_a_pod_whose_page_is_silent_is_named_with_its_cluster(tmp_path: Path) ->
 
 def test_a_gateway_without_any_page_is_told_as_blind(tmp_path: Path) -> None:
     found = looked(tmp_path, {"green": FakePages(3, ALL)})
-    assert about_counters(found)[-1] == "fern: no page of counters answers: `shift` would be blind and take services back"
+    assert about_counters(found)[-1] == "fern: no page of counters answers: `shift` would be blind and roll services back"
     assert len(about_counters(found)) == 4
 
 
@@ -87,4 +89,4 @@ def test_a_slow_credential_program_is_no_silence_of_the_cluster(tmp_path: Path, 
     async def look() -> Status:
         return await status(edge, {"blue": FakeRouter(universe, "blue")}, {}, tmp_path, None)
 
-    assert run(look()).gateways == {"blue": "reachable"}
+    assert run(look()).gateways == {"blue": ApiServer("plum", True, None)}

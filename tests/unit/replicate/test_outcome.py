@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -407,7 +408,7 @@ def test_it_tells_whether_green_was_changed() -> None:
             there,  # type: ignore[arg-type]
             yes=True,
             force=False,
-            changed=lambda number=number: told.append(number),
+            changed=partial(told.append, number),
         )
         asyncio.run(act)
     assert told == ["first"]

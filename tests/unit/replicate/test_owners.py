@@ -178,7 +178,7 @@ def test_rights_of_the_baselines_accounts_are_greens_own_where_green_has_them() 
     def rights(manager: str, namespace: str = "kube-system") -> tuple[Object, Object]:
         subjects = [{"kind": "ServiceAccount", "name": "agent", "namespace": namespace}]
         role = {"kind": "ClusterRole", "name": "agent"}
-        fields = {manager: {"f:rules": {}}}
+        fields: dict[str, Any] = {manager: {"f:rules": {}}}
         return one(ROLE, "agent", rules=[], managers=fields), one(
             BINDING, "agent", roleRef=role, subjects=subjects, managers=fields
         )
@@ -250,7 +250,7 @@ def asking(bundle: str = "QkxVRQ==", service: str = "kube-system/balancer", **re
 
 @pytest.mark.parametrize("force", [False, True], ids=["asked once", "with force"])
 def test_what_belongs_to_a_release_of_a_baseline_namespace_is_left_alone_wherever_it_is(force: bool) -> None:
-    by_helm = {"helm": {"f:rules": {}, "f:webhooks": {}}}
+    by_helm: dict[str, Any] = {"helm": {"f:rules": {}, "f:webhooks": {}}}
     blue = [
         asking(annotations=BALANCER),
         one(ROLE, "balancer", annotations=BALANCER, rules=[{"verbs": ["get"]}]),
@@ -637,8 +637,8 @@ POD = {"metadata": {"labels": {"app": "guard"}}}
 SERVER = one(kinds.DEPLOYMENT, "guard", "guard", spec={"replicas": 2, "template": POD})
 HERE = "guard/guard"
 HOOKED = "ValidatingWebhookConfiguration guard"
-CLIENT = {"f:webhooks": {'k:{"name":"a.example.com"}': {"f:clientConfig": {"f:service": {}}}}}
-BUNDLE = {"f:webhooks": {'k:{"name":"a.example.com"}': {"f:clientConfig": {"f:caBundle": {}}}}}
+CLIENT: dict[str, Any] = {"f:webhooks": {'k:{"name":"a.example.com"}': {"f:clientConfig": {"f:service": {}}}}}
+BUNDLE: dict[str, Any] = {"f:webhooks": {'k:{"name":"a.example.com"}': {"f:clientConfig": {"f:caBundle": {}}}}}
 
 
 def bundle_on(green: FakeApiServer) -> Any:
@@ -759,7 +759,7 @@ def test_a_webhook_waits_for_a_server_that_comes_stopped_and_needs_no_answer_of_
     assert HOOKED in comes(asyncio.run(export(one_side, running, singletons={HERE}))), "handed over"
 
 
-MADE = {"guard": {"f:webhooks": {".": {}, 'k:{"name":"a.example.com"}': {}}}}
+MADE: dict[str, Any] = {"guard": {"f:webhooks": {".": {}, 'k:{"name":"a.example.com"}': {}}}}
 BY_LABEL = {"webhook.guard.io/managed-by": "guard"}
 RULES = [{"apiGroups": [ADMISSION], "resources": [HOOK.plural], "verbs": ["create", "get"]}]
 MAY = [

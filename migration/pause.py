@@ -1,0 +1,46 @@
+"""A person's word that nothing goes forward: the file STORE/pause, with who said so. Analysis and the way back go on."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+
+from migration import disk
+
+FILE = "pause"
+
+
+def pause(store: Path) -> str | None:
+    """In the name of `user()`. Gives who had paused before, and leaves that as it is. Raises StoreError."""
+    before = disk.read_bytes(store / FILE, "the pause")
+    if before is None:
+        disk.write_whole(store / FILE, user(), "the pause")
+        return None
+    return before.decode(errors="replace").strip() or "somebody"
+
+
+def resume(store: Path) -> str | None:
+    """Gives who had paused; None: nobody had. Raises StoreError."""
+    before = paused(store)
+    disk.remove(store / FILE, "the pause")
+    return before
+
+
+def paused(store: Path) -> str | None:
+    """Who paused. What is there and cannot be read is a pause, too: somebody may have said so. Raises nothing."""
+    path = store / FILE
+    try:
+        return path.read_text(errors="replace").strip() or "somebody"
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as problem:
+        return f"somebody ({path} cannot be read: {problem.strerror})"
+
+
+def user() -> str:
+    """The login name; the number of a user who has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

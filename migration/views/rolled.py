@@ -1,0 +1,62 @@
+"""What `rollback` did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from migration.model import Side
+from migration.views.document import Document, told
+from migration.views.words import services
+
+REASON = "manual rollback"  # where no other is given
+
+
+class Proof(StrEnum):
+    """How far it is known that a gateway has its routes of the rollback, from best to worst."""
+
+    SERVED = "served"  # the gateway itself says so
+    ACCEPTED = "accepted"  # its API server took the routes; the gateway cannot be asked from here
+    UNREACHABLE = "unreachable"  # its API server did not answer: the gateway keeps its old split
+    FAILED = "failed"  # its API server refused a route, or the gateway does not serve it yet
+
+
+@dataclass(frozen=True)
+class RolledBack(Document):
+    command: ClassVar[str] = "rollback"
+    services: tuple[str, ...] = told("all that were to go back", default=())
+    back: tuple[str, ...] = told("those that blue serves again", default=())
+    not_back: Mapping[str, str] = told("why blue's gateway may still forward it, by service", default_factory=dict)
+    in_effect: Mapping[Side, Proof] = told(
+        "by side: served (its gateway says so) | accepted (its API server took the routes, its gateway could not be asked) | "
+        "unreachable (its gateway keeps its old split) | failed",
+        default_factory=dict,
+    )
+    problems: tuple[str, ...] = told("what could not be done, each with its remedy", default=())
+    entry: str | None = told("what became of the entry, in words; null: it was at blue, or stays", default=None)
+    seconds: float = told("until the gateways that users enter through served it", default=0.0)
+    complete: bool = told("whether no user reaches green any more, or will not when DNS caches have expired", default=True)
+    nothing: str | None = told("why there was nothing to roll back, so that nothing was changed; null: there was", default=None)
+
+    def lines(self) -> list[str]:
+        if self.nothing:
+            return [self.nothing]
+        lines = []
+        whole = len(self.services)
+        count = services(len(self.back)) if not self.not_back else f"{len(self.back)} of {services(whole)}"
+        if self.in_effect.get("blue") is Proof.ACCEPTED:
+            lines.append(
+                f"{count} at blue: blue's API server accepted the routes; could not confirm them at the gateway "
+                "(its peer listener is unreachable from this host)"
+            )
+        elif self.back:
+            lines.append(f"{count} at blue, in effect after {self.seconds:.2f} s")
+        lines += [f"not back: {service}: {why}" for service, why in self.not_back.items()]
+        if (green := self.in_effect.get("green")) in (Proof.UNREACHABLE, Proof.FAILED):
+            how = "is unreachable and still has" if green is Proof.UNREACHABLE else "does not serve the new one: it has"
+            users = "users leave it as the entry moves back" if self.entry else "no users enter through it"
+            enters = any("enter through green" in problem for problem in self.problems)
+            lines.append(f"green's gateway {how} its old split; " + ("users still enter through it" if enters else users))
+        return [*lines, *([self.entry] if self.entry else [])]

@@ -1,0 +1,143 @@
+"""What `status` shows: where every service is, and what of the migration cannot be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from migration.model import Phase, Side
+from migration.views.document import Document, told
+from migration.views.words import NAMED, percent, services, shares, some
+
+
+@dataclass(frozen=True)
+class ServiceRow:
+    """One enrolled service. Shares are green's, in basis points (2500 is 25 %)."""
+
+    service: str = told("namespace/name of its route")
+    file: int = told("the share that the stack file wants")
+    blue: int | None = told("what the route on blue holds; null: unreachable, no route, or not one that bluegreen wrote")
+    green: int | None = told("the same of green")
+    state: Phase = told("waiting | moving | arrived (at 100 %) | baked | returned (rolled back) | frozen")
+    reason: str = told("why it is returned or frozen; empty: nothing is known")
+    missing: tuple[Side, ...] = told("sides whose cluster answers and has no route of it")
+
+    def line(self, width: int, seen: Mapping[Side, bool]) -> str:
+        return f"{self.service:<{width}}  {percent(self.file):>8}  {self.state:<8}  {self._details(seen)}".rstrip()
+
+    def _details(self, seen: Mapping[Side, bool]) -> str:
+        live: dict[Side, int | None] = {"blue": self.blue, "green": self.green}
+        wrong = [f"{side} {self._word(side, split)}" for side, split in live.items() if seen.get(side) and split != self.file]
+        drift = f"drift: file {percent(self.file)}, {', '.join(wrong)}" if wrong else ""
+        return "; ".join(filter(None, (self.reason, drift)))
+
+    def _word(self, side: Side, split: int | None) -> str:
+        if side in self.missing:
+            return "has no route"
+        return "has a route that bluegreen did not write" if split is None else percent(split)
+
+    def drifts(self, seen: Mapping[Side, bool]) -> bool:
+        live: dict[Side, int | None] = {"blue": self.blue, "green": self.green}
+        return any(seen.get(side) and split != self.file for side, split in live.items())
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """Whether the cluster of one side could be read."""
+
+    cluster: str = told("its name")
+    reachable: bool = told("whether its API server listed the routes within 5 s")
+    problem: str | None = told("why not; null: it is reachable")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The pages of counters of one gateway's pods."""
+
+    cluster: str = told("its name")
+    pages: int = told("how many pages migration.yaml has")
+    silent: Mapping[str, str] = told("pages that cannot be used, by URL: why")
+
+    def lines(self) -> list[str]:
+        lines = [f"{self.cluster}: the gateway's counters at {url} {why}" for url, why in self.silent.items()]
+        if not lines:
+            return []
+        answering = self.pages - len(self.silent)
+        if answering:
+            return [*lines, f"{self.cluster}: {answering} of {self.pages} pages of counters answer; `shift` judges by these"]
+        return [*lines, f"{self.cluster}: no page of counters answers: `shift` would be blind and roll services back"]
+
+
+@dataclass(frozen=True)
+class Running:
+    """The command that holds the lock of this store."""
+
+    command: str = told('as typed, such as "bluegreen shift"; empty: not known')
+    user: str = told("its user; empty: not known")
+    host: str = told("where it runs; empty: not known")
+    pid: int = told("its process there; 0: not known")
+    since: str = told("ISO 8601; empty: not known")
+
+    def line(self) -> str:
+        if not self.command:
+            return "running: another command"
+        return f"running: `{self.command}` of {self.user} on {self.host} (pid {self.pid}), since {self.since}"
+
+
+@dataclass(frozen=True)
+class Status(Document):
+    command: ClassVar[str] = "status"
+    sides: Mapping[Side, str | None] = told("the clusters' names by side; null: the stack file names none")
+    entry: Mapping[str, int] = told("by cluster, the share of requests that enter there, in basis points, by the stack file")
+    generation: int = told("the stack file's; it grows with every write")
+    gateways: Mapping[Side, ApiServer] = told("by side, whether its cluster could be read")
+    counters: Mapping[Side, Watched] = told("by side, its gateway's counters; no side without pages in migration.yaml")
+    lock: Running | None = told("which command holds the lock; null: none runs on this store")
+    paused: str | None = told("who paused; null: not paused")
+    journal: str | None = told("why the journal cannot be read (then states come from the splits alone); null: it can")
+    services: Sequence[ServiceRow] = told("every enrolled service")
+    unwatched: tuple[str, ...] = told(
+        "services that green serves, that have not baked, and that no running shift of this store watches"
+    )
+
+    def lines(self) -> list[str]:
+        blue, green = self.sides["blue"], self.sides["green"]
+        lines = [f"blue {blue}, green {green}, entry: {shares(self.entry)}, generation {self.generation}"]
+        lines += [
+            f"{side} is not seen: {api.cluster} cannot be read: {api.problem}"
+            for side, api in self.gateways.items()
+            if not api.reachable
+        ]
+        if self.gateways and not any(api.reachable for api in self.gateways.values()):
+            lines.append("shares below are the stack file's; what users get is not known")
+        lines += [line for watched in self.counters.values() for line in watched.lines()]
+        lines += [self.lock.line()] if self.lock else []
+        lines += [f"paused by {self.paused}: nothing moves forward; `bluegreen resume` ends it"] if self.paused else []
+        if self.journal:
+            lines.append(f"the journal cannot be read; states below come from the shares alone: {self.journal}")
+        if not self.services:
+            return [*lines, "no service is enrolled; next: `bluegreen enroll`"]
+        seen = {side: api.reachable for side, api in self.gateways.items()}
+        width = max(len(row.service) for row in self.services)
+        lines += [row.line(width, seen) for row in self.services]
+        drifting = [row.service for row in self.services if row.drifts(seen)]
+        if drifting and not self.lock:  # else the command that runs is just writing
+            lines.append(
+                f"drift of {services(len(drifting))}: a command was interrupted, or somebody else changed it; "
+                "`bluegreen shift` goes on from the lowest share, or names who it was; "
+                f"`bluegreen rollback {drifting[0] if len(drifting) == 1 else 'SERVICE'}` puts it back to blue at once"
+            )
+        if retry := [f"--retry {row.service}" for row in self.services if row.state is Phase.RETURNED]:
+            lines.append(f"returned stays at blue until it is tried again: `bluegreen shift {' '.join(retry[:NAMED])}`")
+        if frozen := [row.service for row in self.services if row.state is Phase.FROZEN]:
+            lines.append(
+                "frozen goes no further: undo that change and `bluegreen shift`, or `bluegreen shift --reassert` to write over "
+                f"it, or `bluegreen rollback {' '.join(frozen[:NAMED])}`"
+            )
+        if self.unwatched:
+            lines.append(
+                f"no shift runs here: {some(self.unwatched)} {'is' if len(self.unwatched) == 1 else 'are'} served by green and "
+                "watched by nobody; `bluegreen shift` continues"
+            )
+        return lines

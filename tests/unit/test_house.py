@@ -1,0 +1,163 @@
+"""How the tests are laid out: what they share is a package, reached from the checkout's root and from nowhere else."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lab.layout import CHECKOUT
+
+TESTS = CHECKOUT / "tests"
+FILES = sorted(TESTS.rglob("*.py"))
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Every module that a file imports, by its whole name."""
+    found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return found | {node.module or "." for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+
+def test_only_the_checkout_itself_is_put_on_the_path() -> None:
+    options = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert options["pythonpath"] == ["."]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(TESTS)))
+def test_what_tests_share_is_imported_by_its_whole_name_and_from_no_conftest(file: Path) -> None:
+    names = imported(ast.parse(file.read_text()))
+    stems = {other.stem for other in FILES}
+    assert not [name for name in names if name in stems], "of the tests, but not by its whole name"
+    assert not [name for name in names if name.split(".")[-1] == "conftest"], "what a conftest defines is for pytest"
+    assert "sys.path" not in {
+        ast.unparse(node) for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)
+    }
+
+
+LIMITS = """
+import json, pytest
+
+def pytest_collection_finish(session):
+    settings = [(item.nodeid, item.get_closest_marker("timeout")) for item in session.items]
+    print("LIMITS", json.dumps([[name, mark and mark.args, mark and mark.kwargs] for name, mark in settings]))
+"""
+SAMPLE_HOOKS = """
+from tests.lab.conftest import pytest_runtest_makereport, pytest_runtest_setup, pytest_runtest_teardown
+from tests.lab.support import steps
+
+def pytest_collection_modifyitems(items):
+    steps.in_order(items)
+"""
+ONE_HANGS = """
+import subprocess, sys, time
+import pytest
+
+@pytest.fixture(scope="module")
+def child():
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        print("CHILD", process.pid)
+        yield process
+        process.kill()
+
+@pytest.mark.timeout(1)
+def test_hangs(child):
+    time.sleep(600)
+
+def test_another(child):
+    assert child.poll() is None
+"""
+END_HANGS = """
+import time
+import pytest
+
+@pytest.fixture
+def slow():
+    yield
+    time.sleep(600)
+
+def test_fails_and_its_end_hangs(slow):
+    raise ValueError
+
+def test_another(): ...
+"""
+THREE_STEPS = """
+import pytest
+pytestmark = pytest.mark.steps
+ran = []
+
+def test_c_comes_first(): ran.append("c")
+def test_a_comes_second():
+    assert ran == ["c"]
+    BREAK
+def test_b_comes_third(): assert ran == ["c"]
+"""
+
+
+def pytest_of(folder: Path, *words: str, **files: str) -> str:
+    """What pytest prints, with this project's options, of a folder with these files."""
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    options = ["-c", str(CHECKOUT / "pyproject.toml"), f"--rootdir={folder}", "-p", "no:cacheprovider", "-s", *words]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=folder if files else CHECKOUT,
+        env=environment | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(folder)])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    return done.stdout + done.stderr
+
+
+def test_every_lab_test_has_a_time_limit_that_ends_it_alone(tmp_path: Path) -> None:
+    (tmp_path / "limits.py").write_text(LIMITS)
+    told = pytest_of(tmp_path, "--collect-only", "-q", "-p", "limits", str(TESTS / "lab"))
+    (line,) = (line for line in told.splitlines() if line.startswith("LIMITS "))
+    limits = json.loads(line.removeprefix("LIMITS "))
+    assert len(limits) > 200
+    wrong = [name for name, given, named in limits if not given or named or not 0 < given[0] <= 1800]
+    assert not wrong, "no limit in seconds, or one that ends more than the test (a method of its own)"
+
+
+def test_a_test_that_hangs_fails_alone_and_its_fixtures_end_what_they_started(tmp_path: Path) -> None:
+    told = pytest_of(tmp_path, "-p", "no:randomly", str(tmp_path), conftest=SAMPLE_HOOKS, test_sample=ONE_HANGS)
+    assert "1 failed, 1 passed" in told
+    assert "Timeout" in told
+    (child,) = (line.split("CHILD ")[1] for line in told.splitlines() if "CHILD " in line)
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_what_a_failed_test_leaves_to_end_has_a_limit_too(tmp_path: Path) -> None:
+    hooks = f"{SAMPLE_HOOKS}\nfrom tests.lab import conftest\nconftest.LIMIT_SECONDS = 1.0\n"
+    told = pytest_of(tmp_path, "-p", "no:randomly", str(tmp_path), conftest=hooks, test_sample=END_HANGS)
+    assert "1 failed, 1 passed, 1 error" in told
+    assert "what test_fails_and_its_end_hangs leaves behind did not end within 1 s" in told
+
+
+def test_steps_keep_the_order_of_their_file_however_the_rest_is_shuffled(tmp_path: Path) -> None:
+    seed = 1  # would put the last one first
+    sample = THREE_STEPS.replace("BREAK", "")
+    told = pytest_of(tmp_path, f"--randomly-seed={seed}", str(tmp_path), conftest=SAMPLE_HOOKS, test_sample=sample)
+    assert "3 passed" in told
+
+
+def test_after_a_step_that_failed_the_rest_are_skipped_and_name_it(tmp_path: Path) -> None:
+    sample = THREE_STEPS.replace("BREAK", "raise ValueError")
+    told = pytest_of(tmp_path, str(tmp_path), conftest=SAMPLE_HOOKS, test_sample=sample)
+    assert "1 failed, 1 passed, 1 skipped" in told
+    assert "a step after test_a_comes_second, which failed" in told
+
+
+def test_a_step_alone_is_skipped_and_says_what_to_run(tmp_path: Path) -> None:
+    sample = THREE_STEPS.replace("BREAK", "")
+    told = pytest_of(tmp_path, f"{tmp_path}/test_sample.py::test_b_comes_third", conftest=SAMPLE_HOOKS, test_sample=sample)
+    assert "1 skipped" in told
+    assert "run the whole of test_sample.py" in told
