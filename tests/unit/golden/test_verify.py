@@ -60,6 +60,14 @@ def test_verdicts(project: Project, case: str, form: str) -> None:
     same(f"verify-{case}.{form}", project.ran(*(["--json"] if form == "json" else []), "verify", *words), project)
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-0.5", "soon"])
+@pytest.mark.parametrize("option", ["--timeout", "--patience"])
+def test_a_time_to_wait_that_is_none_is_refused(project: Project, option: str, seconds: str) -> None:
+    ran = project.ran("verify", f"{option}={seconds}")
+    assert ran.code == 2
+    assert option in ran.err
+
+
 def test_patience_is_the_timeouts_name_of_before(project: Project) -> None:
     mixed(project)
     assert project.ran("verify", "--patience", "0", "shop/pay").code == 3

@@ -64,6 +64,20 @@ def test_without_an_autoscaler_green_runs_as_many_as_blue() -> None:
     assert planned([workload(4)], [workload(4)]) == []
 
 
+def test_how_many_floors_wait_for_pods_is_told_while_it_waits() -> None:
+    two = {"name": "api"}
+    blue, green = [workload(4), workload(4, **two)], [workload(1, ready=4), workload(1, ready=2, **two)]
+    one, other = pair(blue, green)
+    told: list[tuple[int, int, str]] = []
+
+    async def act() -> None:
+        changes = await plan_floors(one, other)
+        await apply_floors(changes, one, other, ready_seconds=0, progress=lambda *each: told.append(each))
+
+    asyncio.run(act())
+    assert told[0] == (1, 2, "fern: Deployment shop/api: 2 of 4 ready")
+
+
 def test_what_is_not_on_green_is_a_problem_and_not_silence() -> None:
     (missing,) = planned([workload(4)], [])
     assert "replicate" in missing.problem

@@ -148,6 +148,11 @@ def test_a_value_that_its_name_says_to_be_secret_is_not_shown(wanted: Object, li
         assert CANARY not in repr((each.old, each.new)), "nor in JSON"
 
 
+def test_where_nothing_but_what_is_hidden_differs_it_is_only_said_to_change() -> None:
+    url = "postgres://shop:{}@db/shop"
+    assert lines({"data": {"url": url.format(CANARY)}}, {"data": {"url": url.format("old")}}) == ["data.url: changed"]
+
+
 @pytest.mark.parametrize(
     "value",
     [
