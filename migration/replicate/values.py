@@ -89,7 +89,10 @@ def _at(path: Path, wanted: Any, live: Any) -> Iterator[FieldChange]:
     # an item of a list is told by its name where it has one
     path = path[: next((n for n, step in enumerate(path) if step.startswith("i:")), len(path))]
     name = _name(path, wanted, live)
-    for field, old, new, called in _leaves(readable(path), _lookup(wanted, path), _lookup(live, path), name):
+    mine, theirs = _lookup(wanted, path), _lookup(live, path)
+    # where blue's has nothing that green's lacks, what green's has more is what goes
+    leaves = list(_leaves(readable(path), mine, theirs, name)) or list(_leaves(readable(path), mine, theirs, name, more=True))
+    for field, old, new, called in leaves:
         if field.endswith(_NEVER) or (old is MISSING and new is MISSING):
             continue
         what: What = "added" if old is MISSING else "removed" if new is MISSING else "changed"
@@ -133,16 +136,16 @@ def _name(path: Path, wanted: Any, live: Any) -> str:
     return last
 
 
-def _leaves(path: str, wanted: Any, live: Any, called: str) -> Iterator[tuple[str, Any, Any, str]]:
+def _leaves(path: str, wanted: Any, live: Any, called: str, *, more: bool = False) -> Iterator[tuple[str, Any, Any, str]]:
     """(path, green's value, the wanted one, by what name it goes), as deep as both have something. What only green has
-    within a mapping is a default or another's.
+    within a mapping is a default or another's, but for `more`.
     """
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
-        for key, value in wanted.items():
-            there = live.get(key, MISSING)
+        for key in dict.fromkeys((*wanted, *live)) if more else wanted:
+            value, there = wanted.get(key, MISSING), live.get(key, MISSING)
             if there != value and not (there is MISSING and value in (None, {}, [])):
                 name = str(wanted.get("name", key)) if key == "value" else str(key)
-                yield from _leaves(f"{path}{_step(key)}", value, there, name)
+                yield from _leaves(f"{path}{_step(key)}", value, there, name, more=more)
         return
     if isinstance(wanted, list) and isinstance(live, list):
         mine, theirs_by_name = _by_name(wanted), _by_name(live)
@@ -150,12 +153,12 @@ def _leaves(path: str, wanted: Any, live: Any, called: str) -> Iterator[tuple[st
             for name in dict.fromkeys((*mine, *theirs_by_name)):
                 ours, there = mine.get(name, MISSING), theirs_by_name.get(name, MISSING)
                 if ours != there:
-                    yield from _leaves(f"{path}[name={name}]", ours, there, called)
+                    yield from _leaves(f"{path}[name={name}]", ours, there, called, more=more)
             return
         if len(wanted) == len(live):
             for index, (ours, theirs) in enumerate(zip(wanted, live, strict=True)):
                 if ours != theirs:
-                    yield from _leaves(f"{path}[{index}]", ours, theirs, called)
+                    yield from _leaves(f"{path}[{index}]", ours, theirs, called, more=more)
             return
     yield path, live, wanted, called
 

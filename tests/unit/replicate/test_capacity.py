@@ -65,8 +65,7 @@ def test_without_an_autoscaler_green_runs_as_many_as_blue() -> None:
 
 
 def test_how_many_floors_wait_for_pods_is_told_while_it_waits() -> None:
-    two = {"name": "api"}
-    blue, green = [workload(4), workload(4, **two)], [workload(1, ready=4), workload(1, ready=2, **two)]
+    blue, green = [workload(4), workload(4, name="api")], [workload(1, ready=4), workload(1, ready=2, name="api")]
     one, other = pair(blue, green)
     told: list[tuple[int, int, str]] = []
 

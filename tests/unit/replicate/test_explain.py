@@ -153,7 +153,7 @@ def test_differences_are_told_once_each() -> None:
     assert sorted(changed(before, after)) == [
         "+ a.new: false",
         "- a.gone",
-        "~ [d.e/f]: True -> False",
+        "~ [d.e/f]: true -> false",
         "~ a.b: 1 -> 2",
         "~ list",
         "~ other[0].c",
