@@ -186,7 +186,8 @@ class Project:
         return {service for service in SPLITS if self.live("plum", service) == 0}
 
     def live(self, cluster: str, service: str) -> int | None:
-        found = self.servers[cluster].objects["networking.istio.io", "VirtualService", *service.split("/")]
+        namespace, name = service.split("/")
+        found = self.servers[cluster].objects["networking.istio.io", "VirtualService", namespace, name]
         side: routing.Side = "blue" if cluster == "plum" else "green"
         for route in (self.originals[service], reduced(self.originals[service])):
             if (split := routing.live_split(found, route, side)) is not None:

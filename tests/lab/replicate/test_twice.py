@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from migration.clients import kubeconfig
+from access import kubeconfig
 from migration.clients.kubernetes import Kubernetes
 from migration.preflight import preflight
 from migration.replicate.choices import Choices

@@ -17,8 +17,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from access import kubeconfig, tls
 from migration.cli_replicate import copy
-from migration.clients import kubeconfig
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import BluegreenError
 from migration.kinds import Object, Resource
@@ -78,7 +78,7 @@ async def behind(access: kubeconfig.Access, answer: Answer | None) -> AsyncItera
     headers = {"Authorization": f"Bearer {access.token}"} if access.token else {}
 
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=access.tls(None, None) or False), auto_decompress=True
+        connector=aiohttp.TCPConnector(ssl=tls.context(access) or False), auto_decompress=True
     ) as session:
 
         async def handle(request: web.Request) -> web.Response:
