@@ -69,14 +69,6 @@ def show(context: Context, document: Document) -> None:
             click.echo(line)
 
 
-def say(context: Context, document: Any, lines: list[str]) -> None:
-    if context.as_json:
-        context.document = {"version": views.VERSION, "command": context.command, **views.plain(document)}
-    else:
-        for line in lines:
-            click.echo(line)
-
-
 def finish(context: Context, problem: BluegreenError | None) -> int:
     """The exit code of the run, after its last words: the error on stderr, and with --json one document on stdout."""
     if problem is not None:
