@@ -1,5 +1,6 @@
 # make demo   a whole blue/green upgrade on this machine      make test   the same set-up, then all tests
-# make lab / lab-down   the lab alone, kept up                make bench  speed as ratios      make check   lint, types, layers
+# make lab / lab-down   the lab alone, kept up                make test-long   soaks and wide matrices, before a change is done
+# make bench  speed as ratios                                 make check  lint, types, layers
 .DEFAULT_GOAL := help
 # A folder of its own: what Pulumi and `uv sync` do in .venv leaves it alone, and the other way round.
 VENV := .venv-dev
@@ -11,7 +12,7 @@ WORKLOADS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
 # uv comes from PyPI in the locked version; everything else by uv, with the lock's hashes.
 $(UV):
@@ -35,8 +36,14 @@ lab: $(READY)
 lab-down: $(READY)
 	@$(PY) -m lab down
 
+# pytest's own closing line stays; the line after it is what a run costs.
+timed = began=$$(date +%s); $(PY) -m pytest $(1); code=$$?; echo "make $@: $$(($$(date +%s) - began)) s"; exit $$code
+
 test: programs
-	$(PY) -m pytest $(ARGS)
+	@$(call timed,-m "not long" $(ARGS))
+
+test-long: programs
+	@$(call timed,-m long $(ARGS))
 
 unit: $(READY)
 	$(PY) -m pytest tests/unit $(ARGS)
@@ -55,4 +62,4 @@ check: $(READY)
 lock: $(UV)
 	$(UV) lock $(ARGS)
 
-.PHONY: help programs demo lab lab-down test unit bench check lock
+.PHONY: help programs demo lab lab-down test test-long unit bench check lock

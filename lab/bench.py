@@ -455,7 +455,7 @@ async def _raw(bench: Bench, changes: Sequence[Change], concurrency: int) -> flo
     """Seconds for these creates, bodies ready made."""
     import aiohttp
 
-    from migration.clients import kubeconfig
+    from access import kubeconfig, tls
 
     access = kubeconfig.load(bench.story.kubeconfig(GREEN), cluster=GREEN)
     headers = {"Authorization": f"Bearer {access.token}", "Content-Type": "application/json"}
@@ -464,7 +464,7 @@ async def _raw(bench: Bench, changes: Sequence[Change], concurrency: int) -> flo
         for c in changes
     ]
     waiting = iter(todo)
-    connector = aiohttp.TCPConnector(limit=concurrency, ssl=access.tls(None, None) or False)
+    connector = aiohttp.TCPConnector(limit=concurrency, ssl=tls.context(access) or False)
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
         async def send() -> None:

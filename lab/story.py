@@ -68,7 +68,7 @@ def migration_file(
             "counters": {"url": f"{told['admin']}/stats/prometheus", "dialect": "envoy"},
         }
     metrics = {"url": client.lab()["services"]["metrics"], "dialect": "envoy"}
-    told = {"clusters": clusters, "edge": f"stacks/Pulumi.{EDGE}.yaml", "metrics": metrics, "policy": policy}
+    told = {"version": 1, "clusters": clusters, "edge": f"stacks/Pulumi.{EDGE}.yaml", "metrics": metrics, "policy": policy}
     return told | ({"replicate": {"answers": answers}} if answers else {})
 
 
@@ -307,8 +307,8 @@ def prepare(story: Story) -> None:
     story.replicated = {"objects": len(replicated["applied"]), "seconds": round(time.monotonic() - began, 2)}
     for each in (*replicated["failures"], *replicated["conflicts"]):
         story.view.say(f"not on {GREEN}: {each['object']}: {each['reason']}; {each['remedy']}")
-    for change, why in story.bluegreen("capacity", "--yes", expect=held)["failed"]:
-        story.view.say(f"no floor on {GREEN}: {change}: {why}")
+    for floor in story.bluegreen("capacity", "--yes", expect=held)["failed"]:
+        story.view.say(f"no floor on {GREEN}: {floor['object']} {floor['field']} {floor['after']}: {floor['problem']}")
     verdicts = story.bluegreen("verify", *story.services, expect=(0, 3))["verdicts"]
     for verdict in verdicts:
         if not verdict["ok"]:

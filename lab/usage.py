@@ -36,12 +36,18 @@ def usage(lab: Mapping[str, Any], path: str) -> Iterator[str]:
         yield f"\n# {cluster['name']}: Kubernetes {cluster['version']}"
         yield f"kubectl --kubeconfig {shlex.quote(cluster['kubeconfig'])} get nodes"
     root = Path(lab["root"])
+    green = clusters[-1]["name"] if clusters else ""
+    yield "\n# who you are for AWS (the lab's stand-in), and where Pulumi keeps state"
+    yield "aws sts get-caller-identity"
+    yield "pulumi login"
     yield "\n# the program: a network, both clusters, the edge"
     yield f"cd {shlex.quote(str(root / 'work'))}"
     for stack in (NETWORK, *(cluster["name"] for cluster in clusters), EDGE):
         if not (root / "pulumi" / ".pulumi" / "stacks" / NAME / f"{stack}.json").exists():
             yield f"pulumi stack init {stack}"
         yield f"{UP} {stack}"
+        if stack == green:
+            yield f"pulumi stack output kubeconfig --show-secrets --stack {stack} > {stack}.kubeconfig"
     if clusters:
         yield from _upgrade(clusters)
     yield "\n# make lab-down ends it all"

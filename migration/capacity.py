@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ IN_FLIGHT = 32
 # of these the baseline has to carry the traffic of everything else, so it is raised first
 FIRST = "istio-system"
 OUR_MANAGERS = "bluegreen-"
+Progress = Callable[[int, int, str], None]  # done, of how many, what is waited for
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,12 @@ def _scaler(side: SideName, cluster: str, scaler: Object, now: int, label: str) 
 
 
 async def apply_floors(
-    changes: Sequence[FloorChange], blue: Kubernetes, green: Kubernetes, *, ready_seconds: float = READY_SECONDS
+    changes: Sequence[FloorChange],
+    blue: Kubernetes,
+    green: Kubernetes,
+    *,
+    ready_seconds: float = READY_SECONDS,
+    progress: Progress | None = None,
 ) -> Floors:
     """Raises them, baseline first, and waits until green has as many ready; a failure is told and the rest goes on."""
     began = time.monotonic()
@@ -231,6 +237,9 @@ async def apply_floors(
             else:
                 late.append((change, ready))
         waiting = [change for change, _ in late]
+        if progress is not None:
+            told = f"{late[0][0].where}: {late[0][1]} of {late[0][0].after} ready" if late else ""
+            progress(len(changes) - len(waiting), len(changes), told)
         if waiting and time.monotonic() > deadline:
             for change, ready in late:
                 text = f"{ready} of {change.after} ready after {ready_seconds:g} s; look at its pods on {change.cluster}"

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from migration import cli_entry, cli_prepare, cli_replicate, cli_shift
+from migration import cli_entry, cli_prepare, cli_replicate, cli_schema, cli_shift
 from migration.errors import BluegreenError, InternalError, Interrupted, UsageError
 from migration.terminal import CONFIG, Context, finish
 
@@ -56,6 +56,7 @@ for command in (
     cli_shift.resume,
     cli_shift.status,
     cli_entry.entry,
+    cli_schema.schema,
 ):
     cli.add_command(command)
 

@@ -1,18 +1,23 @@
-"""Commands before the shift: look, copy, size, check, take services in (and let them go)."""
+"""Commands before the shift: preflight, capacity, verify, enroll (and unenroll)."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from migration.errors import ConfigError, Held
-from migration.terminal import Context, confirm, keep, locked, pass_context, run_once, say, yes_option
+from migration.errors import Held, UsageError
+from migration.terminal import Context, confirm, keep, locked, pass_context, run_once, show, yes_option
+from migration.words import counted
 
 if TYPE_CHECKING:
     from migration.config import Migration
+    from migration.views.verify import Verified
     from migration.wiring import Opened
+
+AGAIN = "fix what is said of each above, then"
+LIST_SERVICES = "`bluegreen status` lists what is enrolled"
 
 
 @click.command()
@@ -22,27 +27,33 @@ def preflight(context: Context) -> None:
     migration = context.load()
 
     async def act() -> list[Any]:
+        from migration import progress
         from migration.preflight import preflight as look
         from migration.wiring import opened
 
         async with opened(migration) as there:
-            return await look(
-                there.clusters["blue"],
-                there.clusters["green"],
-                ignore=migration.ignore,
-                singletons=migration.singletons,
-                choices=migration.replicate,
-                enrolled=there.edge.services,
-                aws=there.aws(),
-            )
+            blue, green = there.clusters["blue"], there.clusters["green"]
+            async with progress.shown(f"reading {blue.name} and {green.name}", quiet=context.as_json):
+                return await look(
+                    blue,
+                    green,
+                    ignore=migration.ignore,
+                    singletons=migration.singletons,
+                    choices=migration.replicate,
+                    enrolled=there.edge.services,
+                    aws=there.aws(),
+                )
 
-    findings = run_once(act())
-    lines = [f"{f.code} {f.severity:<8} {f.status:<7} {f.object}: {f.evidence}\n      {f.remedy}" for f in findings]
-    held = [f for f in findings if f.status != "waived" and f.severity == "blocking"]
-    lines.append(f"{len(findings)} findings, {len(held)} of them hold" if findings else "nothing found")
-    say(context, {"findings": [asdict(f) for f in findings]}, lines)
-    if held:
-        raise Held(f"{len(held)} findings hold", remedy="mend them, or waive a known one under `ignore:`")
+    from migration.views.preflight import preflight as told
+
+    found = told(run_once(act()))
+    show(context, found)
+    if found.blocking:
+        raise Held(
+            counted(found.blocking, "blocking finding"),
+            remedy="fix them, or waive a known one under `ignore:` in migration.yaml (`CODE:OBJECT`, or `CODE` for all of a "
+            "check); then `bluegreen preflight` again",
+        )
 
 
 @click.group(invoke_without_command=True)
@@ -58,44 +69,52 @@ def _raise_floors(context: Context, yes: bool) -> None:
     migration = context.load()
 
     async def act() -> None:
+        from migration import progress
         from migration.capacity import apply_floors, plan_floors
+        from migration.views import capacity as views
         from migration.wiring import opened
 
         async with opened(migration) as there:
             blue, green = there.clusters["blue"], there.clusters["green"]
             changes = await plan_floors(blue, green, choices=migration.replicate, singletons=migration.singletons)
+            planned = views.planned(changes)
             if changes:
-                confirm(context, yes, [str(change) for change in changes])
-            done = await apply_floors(changes, blue, green)
-        bad = [f"  {change}: {why}" for change, why in done.failed]
-        document = {"raised": len(done.done), "failed": [[str(c), why] for c, why in done.failed], "seconds": done.seconds}
-        say(context, document, [f"{len(done.done)} floors raised" if changes else "every floor holds already", *bad])
+                confirm(context, yes, views.plan_lines(planned), planned)
+            async with progress.shown("raising floors", quiet=context.as_json) as told:
+                done = await apply_floors(changes, blue, green, progress=told.at)
+        show(context, views.raised(planned, done))
         if not done.ok:
-            raise Held(f"{len(done.failed)} floors do not hold", remedy="see above, then `bluegreen capacity` again")
+            raise Held(
+                f"{counted(len(done.failed), 'floor does', 'floors do')} not hold", remedy=f"{AGAIN} `bluegreen capacity` again"
+            )
 
     run_once(act())
 
 
 @capacity.command("release")
-@click.argument("services", nargs=-1)
+@click.argument("services", nargs=-1, metavar="[SERVICE ...]")
 @yes_option
 @pass_context
 def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> None:
     """Put back what was there before `capacity`: of the named services, or of everything."""
     migration = context.load()
 
-    async def act() -> list[Any]:
+    async def act() -> None:
         from migration.capacity import plan_release, release
         from migration.journal import FILE, read, remember
+        from migration.named import refuse_unknown
+        from migration.views import capacity as views
         from migration.wiring import opened
 
         async with opened(migration, need=()) as there:
             splits = there.edge.services
-            if unknown := [name for name in services if name not in splits]:
-                raise ConfigError(
-                    f"not enrolled: {', '.join(unknown)}; there: {', '.join(splits) or 'none'}",
-                    remedy="`bluegreen capacity release` without a name puts everything back",
-                )
+            refuse_unknown(
+                services,
+                splits,
+                lacks="not enrolled:",
+                there="enrolled are",
+                remedy="`bluegreen capacity release` without a name puts everything back",
+            )
             memory = remember(read(migration.store / FILE))
             baked = {name for name, known in memory.items() if known.state == "baked"}
             keep = {
@@ -106,74 +125,62 @@ def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> 
             }
             blue, green = there.clusters["blue"], there.clusters["green"]
             changes = await plan_release(blue, green, originals=there.originals, services=services or None, keep=keep)
-            if any(not change.kept and not change.problem for change in changes):
-                confirm(context, yes, [str(change) for change in changes])
-            return await release(changes, blue, green)
+            planned = views.releasing(changes)
+            if planned.floors:
+                confirm(context, yes, views.plan_lines(planned), planned)
+            came = views.released(planned, await release(changes, blue, green))
+        show(context, came)
+        if came.failed:
+            raise Held(
+                f"{counted(len(came.failed), 'floor is', 'floors are')} not put back",
+                remedy=f"{AGAIN} `bluegreen capacity release` again",
+            )
 
-    came = run_once(act())
-    failed = [change for change in came if change.problem]
-    kept = [change for change in came if change.kept]
-    back = [change for change in came if not change.problem and not change.kept]
-    say(
-        context,
-        {name: [str(change) for change in each] for name, each in (("released", back), ("kept", kept), ("failed", failed))},
-        [f"{len(back)} floors put back" if came else "no floor is held", *(f"  {change}" for change in (*kept, *failed))],
-    )
-    if failed:
-        raise Held(f"{len(failed)} floors are not put back", remedy="see above, then `bluegreen capacity release` again")
+    run_once(act())
+
+
+def _seconds(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not (math.isfinite(value) and value >= 0):
+        name = parameter.opts[0]
+        raise UsageError(f"{name} is {value:g}; allowed: a number of seconds, 0 or more", remedy="bluegreen verify --help")
+    return value
 
 
 @click.command()
-@click.argument("services", nargs=-1)
-@click.option("--patience", type=float, default=120.0, show_default=True, help="Seconds to wait for what is still starting.")
+@click.argument("services", nargs=-1, metavar="[SERVICE ...]")
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=float,
+    default=120.0,
+    show_default=True,
+    callback=_seconds,
+    help="Seconds to wait for what is still starting; 0 looks once.",
+)
+@click.option("--patience", "patience_seconds", type=float, hidden=True, callback=_seconds)  # its name of before
 @pass_context
-def verify(context: Context, services: tuple[str, ...], patience: float) -> None:
-    """Ask every service on green by its gateway, past DNS."""
-    migration = context.load()
+def verify(context: Context, services: tuple[str, ...], timeout_seconds: float, patience_seconds: float | None) -> None:
+    """Ask every service on green by its gateway, past DNS.
 
-    async def act() -> tuple[list[Any], list[str]]:
-        from migration import verdicts as kept
-        from migration.clients.probe import ask
-        from migration.enroll import candidates
-        from migration.request import Check
-        from migration.verify import verify as check
+    SERVICE is NAMESPACE/NAME of a VirtualService. Without names: every enrolled service; before any is enrolled, all of
+    blue that can be shifted. Exits with 3 where one fails, or cannot be verified.
+    """
+    migration = context.load()
+    seconds = timeout_seconds if patience_seconds is None else patience_seconds
+
+    async def act() -> Verified:
         from migration.wiring import opened
 
         async with opened(migration) as there:
-            names, left = list(services) or list(there.edge.services), []
-            if not names:
-                found = await candidates(there.clusters["blue"], (), ())
-                names = [c.service for c in found if not c.refusals]
-                left = [
-                    f"left out {c.service}, which moves with the entry: {'; '.join(c.refusals)}" for c in found if c.refusals
-                ]
-            own = {
-                name: Check(s.check.path if s.check.path != "/" else None, s.check.host, s.check.status)
-                for name, s in migration.services.items()
-            }
-            verdicts = await check(
-                names,
-                there.cluster_of("blue").gateway,
-                there.cluster_of("green").gateway,
-                there.clusters["blue"],
-                there.clusters["green"],
-                probe=ask,
-                checks=own,
-                enrolled=there.originals,
-                listeners={"blue": there.peers["green"], "green": there.peers["blue"]},  # of that side's gateway
-                patience_seconds=patience,
-            )
-            keep(lambda wall: kept.keep(migration.store, there.clusters["green"].name, verdicts, wall))
-            return verdicts, left
+            return await _verify(context, migration, there, services, seconds)
 
-    verdicts, left = run_once(act())
-    lines = [f"{'ok  ' if v.ok else 'FAIL'} {v.service}: {'; '.join(v.problems or v.evidence)}" for v in verdicts]
-    say(context, {"verdicts": [asdict(v) for v in verdicts], "left_out": left}, [*lines, *left])
-    if not verdicts:
+    found = run_once(act())
+    show(context, found)
+    if not found.verdicts:
         raise Held(
-            "nothing was verified: no service of blue can be asked", remedy="`bluegreen verify NAMESPACE/NAME` names one"
+            "nothing was verified: blue has no service that can be asked", remedy="`bluegreen verify NAMESPACE/NAME` names one"
         )
-    bad = [v for v in verdicts if not v.ok]
+    bad = [v for v in found.verdicts if not v.ok]
     if bad:
         told = []
         for outcome, words in (("failed", "not good on green"), ("not verified", "not verified")):
@@ -182,12 +189,65 @@ def verify(context: Context, services: tuple[str, ...], patience: float) -> None
         raise Held("; ".join(told), remedy=next((v.remedy for v in bad if v.remedy), None))
 
 
+async def _verify(context: Context, migration: Migration, there: Opened, services: tuple[str, ...], seconds: float) -> Verified:
+    from migration import kinds, progress
+    from migration import verdicts as kept
+    from migration.clients.probe import ask
+    from migration.enroll import candidates
+    from migration.named import refuse_unknown
+    from migration.request import Check
+    from migration.verify import verify as check
+    from migration.views.verify import verified
+
+    blue, green = there.clusters["blue"], there.clusters["green"]
+    names, left = list(dict.fromkeys(services)) or list(there.edge.services), []
+    if services:
+        listings = [await cluster.list(kinds.VIRTUAL_SERVICE, metadata_only=True) for cluster in (blue, green)]
+        routes = {kinds.full_name(route) for listing in listings for route in listing.items}
+        known = {*there.edge.services, *(name for name in routes if not name.endswith("-bluegreen-peer"))}
+        refuse_unknown(
+            services,
+            known,
+            lacks=f"neither {blue.name} nor {green.name} has VirtualService",
+            there="there are",
+            remedy="a service is NAMESPACE/NAME of a VirtualService; `bluegreen verify` without a name asks all",
+        )
+    if not names:
+        found = await candidates(blue, (), ())
+        names = [c.service for c in found if not c.refusals]
+        left = [(c.service, c.refusals) for c in found if c.refusals]
+    own = {
+        name: Check(s.check.path if s.check.path != "/" else None, s.check.host, s.check.status)
+        for name, s in migration.services.items()
+    }
+    async with progress.shown(f"verifying on {green.name}", quiet=context.as_json) as told:
+        verdicts = await check(
+            names,
+            there.cluster_of("blue").gateway,
+            there.cluster_of("green").gateway,
+            blue,
+            green,
+            probe=ask,
+            checks=own,
+            enrolled=there.originals,
+            listeners={"blue": there.peers["green"], "green": there.peers["blue"]},  # of that side's gateway
+            patience_seconds=seconds,
+            progress=told.at,
+        )
+    keep(lambda wall: kept.keep(migration.store, green.name, verdicts, wall))
+    return verified(green.name, verdicts, left)
+
+
 @click.command()
-@click.argument("services", nargs=-1)
+@click.argument("services", nargs=-1, metavar="[SERVICE ...]")
 @yes_option
 @pass_context
 def enroll(context: Context, services: tuple[str, ...], yes: bool) -> None:
-    """Take services in: store their original routes, make what forwarding needs. Moves nothing."""
+    """Enroll services: save their original routes and create the forwarding objects. Moves nothing.
+
+    SERVICE is NAMESPACE/NAME of a VirtualService of blue that is bound to a gateway. Without names: every one that can be
+    shifted. Again after an interruption it completes what is missing.
+    """
     migration = context.load()
 
     async def act() -> None:
@@ -200,10 +260,12 @@ def enroll(context: Context, services: tuple[str, ...], yes: bool) -> None:
 
 
 async def take_in(context: Context, migration: Migration, there: Opened, services: tuple[str, ...], *, yes: bool) -> None:
-    """What `enroll` does on two clusters that answer: new services, and those that a cut-short run left unfinished."""
+    """What `enroll` does on two clusters that answer: new services, and those that an interrupted run left unfinished."""
     from migration import argo
     from migration import enroll as steps
     from migration.journal import FILE, read
+    from migration.views.enroll import Enrolled
+    from migration.views.verify import LeftOut
 
     found = await steps.candidates(there.clusters["blue"], services, list(there.edge.services))
     again = await steps.unfinished(
@@ -215,18 +277,19 @@ async def take_in(context: Context, migration: Migration, there: Opened, service
         events=read(migration.store / FILE),
     )
     hop = await steps.hop_lacks(there.clusters, there.peers, there.originals)
-    mended = steps.told(there.clusters, hop)
     chosen = [c for c in found if not c.refusals or services]
-    left = [f"  left out {c.service}: {'; '.join(c.refusals)}" for c in found if c.refusals and not services]
-    warned = await argo.warnings(there.clusters["blue"], {c.service: c.original for c in chosen})
-    plan = [f"enrol {c.service} at 0 %" for c in chosen]
-    plan += [f"finish {c.service}: enrolled, but not everything of it is in place" for c in again]
-    plan += [f"bring what routes forward by up to date on {line}" for line in mended]
-    plan += left + [f"  take care: {line}" for line in warned]
-    if not chosen and not again and not mended:
-        say(context, {"enrolled": [], "finished": [], "left_out": left}, ["nothing to enrol", *left])
+    steps.refuse_unshiftable([*chosen, *again])
+    planned = Enrolled(
+        tuple(c.service for c in chosen),
+        tuple(c.service for c in again),
+        tuple(steps.told(there.clusters, hop)),
+        tuple(LeftOut(c.service, c.refusals) for c in found if c.refusals and not services),
+        tuple(await argo.warnings(there.clusters["blue"], {c.service: c.original for c in chosen})),
+    )
+    if planned.nothing:
+        show(context, planned)
         return
-    confirm(context, yes, plan)
+    confirm(context, yes, planned.plan(), planned)
     lock, journal = locked(migration, "bluegreen enroll")
     edge = there.edge
     try:
@@ -238,45 +301,40 @@ async def take_in(context: Context, migration: Migration, there: Opened, service
     finally:
         journal.close()
         lock.release()
-    say(
-        context,
-        {
-            "enrolled": [c.service for c in chosen],
-            "finished": [c.service for c in again],
-            "mended": mended,
-            "generation": edge.generation,
-            "left_out": left,
-            "warnings": warned,
-        },
-        [
-            *(f"what routes forward by is up to date on {line}" for line in mended),
-            *(f"{c.service}: what a cut-short enroll had left out is in place" for c in again),
-            f"{len(chosen) + len(again)} services enrolled; review and commit {there.file.routes_folder}",
-        ],
-    )
+    show(context, planned.done(generation=edge.generation, routes_folder=str(there.file.routes_folder)))
 
 
 @click.command()
-@click.argument("services", nargs=-1, required=True)
+@click.argument("services", nargs=-1, required=True, metavar="SERVICE ...")
 @yes_option
-@click.option("--force", is_flag=True, help="Also services that are between the clusters.")
+@click.option("--force", is_flag=True, help="Unenroll services that still have traffic on both clusters.")
 @pass_context
 def unenroll(context: Context, services: tuple[str, ...], yes: bool, force: bool) -> None:
-    """Put original routes back, then take away what they needed."""
+    """Unenroll services: restore their original routes, then remove the forwarding objects.
+
+    SERVICE is NAMESPACE/NAME of an enrolled service; `bluegreen status` lists them.
+    """
     migration = context.load()
+    names = tuple(dict.fromkeys(services))
 
     async def act() -> None:
         from migration import enroll as steps
+        from migration.named import refuse_unknown
+        from migration.views.enroll import Unenrolled
         from migration.wiring import opened
 
         async with opened(migration) as there:
-            confirm(context, yes, [f"put the original route of {service} back" for service in services])
+            refuse_unknown(names, there.edge.services, lacks="not enrolled:", there="enrolled are", remedy=LIST_SERVICES)
+            if not force:
+                steps.refuse_between(there.edge, names)
+            planned = Unenrolled(names)
+            confirm(context, yes, planned.plan(), planned)
             lock, journal = locked(migration, "bluegreen unenroll")
             try:
-                await steps.unenroll(services, clusters=there.clusters, file=there.file, journal=journal, force=force)
+                edge = await steps.unenroll(names, clusters=there.clusters, file=there.file, journal=journal, force=force)
             finally:
                 journal.close()
                 lock.release()
-        say(context, {"unenrolled": list(services)}, [f"{len(services)} services let go"])
+        show(context, Unenrolled(names, names, edge.generation))
 
     run_once(act())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migration.errors import Held
-from migration.terminal import Context, confirm, keep, pass_context, run_once, say, yes_option
+from migration.terminal import Context, confirm, keep, pass_context, run_once, show, yes_option
 
 if TYPE_CHECKING:
     from migration.config import Migration
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @yes_option
 @click.option("--force", is_flag=True, help="Take over fields that others own on green.")
 @click.option("--despite-unread", multiple=True, metavar="KIND|all", help="Go on although this kind could not be read.")
+@click.option("--full", is_flag=True, help="Show all of the plan: every name, every field, values at their full length.")
 @pass_context
 def replicate(
     context: Context,
@@ -36,21 +37,23 @@ def replicate(
     yes: bool,
     force: bool,
     despite_unread: tuple[str, ...],
+    full: bool,
 ) -> None:
     """Copy blue's objects to green.
 
     Without names: everything that green does not have by itself. NAMESPACE: all that is in it. SERVICE (NAMESPACE/NAME of
     a VirtualService): the route, the workloads behind it and what they need. Both bring the cluster-wide objects that
-    they depend on; the plan says what brought each.
+    they depend on; the plan says what brought each. What is updated is shown as green's value -> the new one; of Secrets
+    only whether a key changes.
 
     Nothing is started twice, shared or rerun: what acts outside the cluster, takes work from a queue or keeps data waits
     for an answer in migration.yaml, and the plan prints the lines to add. Exits with 3 while something is held without
     an answer, in conflict or unread.
     """
     if explain is not None and explain.lower() == "classes":
-        from migration.replicate.explain import classes, classes_lines
+        from migration.views.replicate import classes
 
-        say(context, classes(), classes_lines())
+        show(context, classes())
         return
     migration = context.load()
     migration = replace(migration, replicate=replace(migration.replicate, only=names, kinds=of_kinds))
@@ -67,27 +70,33 @@ def replicate(
             def changed() -> None:
                 keep(lambda wall: verdicts.replicated(migration.store, there.clusters["green"].name, wall))
 
-            await copy(context, migration, there, yes=yes, force=force, despite_unread=despite_unread, changed=changed)
+            await copy(
+                context, migration, there, yes=yes, force=force, despite_unread=despite_unread, full=full, changed=changed
+            )
 
     run_once(act())
 
 
 async def tell(context: Context, migration: Migration, there: Opened, name: str) -> None:
     """What `--explain` does: one object, as the plan would have it. Writes nothing."""
-    from migration import kinds
+    from migration import kinds, progress
     from migration.replicate import explain
     from migration.replicate.classes import WRITTEN
     from migration.replicate.export import bundle, learn
     from migration.replicate.plan import plan
     from migration.replicate.transform import transform
+    from migration.views.replicate import explained
 
     blue, green = there.clusters["blue"], there.clusters["green"]
-    known = await learn(blue, green, choices=migration.replicate, enrolled=there.edge.services, singletons=migration.singletons)
-    resource, obj = explain.find(known, name)
-    if obj is None:
+    async with progress.shown(f"reading {blue.name} and {green.name}", quiet=context.as_json):
+        known = await learn(
+            blue, green, choices=migration.replicate, enrolled=there.edge.services, singletons=migration.singletons
+        )
+        resource, obj = explain.find(known, name)
+        found = await bundle(known, blue) if obj is not None else None
+    if obj is None or found is None:
         told = explain.of_kind_left_out(resource, name)
     else:
-        found = await bundle(known, blue)
         item = explain.item_of([*found.items, *found.left], obj, resource)
         if item.verdict.action in WRITTEN:
             # what decides about it on green: its definition may come along, an autoscaler may have its replicas, its
@@ -100,7 +109,7 @@ async def tell(context: Context, migration: Migration, there: Opened, name: str)
             told = explain.explain(known, item, copied, change.action, change.reason)
         else:
             told = explain.explain(known, item, None)
-    say(context, told.as_json(), told.lines())
+    show(context, explained(told))
 
 
 async def copy(
@@ -111,37 +120,41 @@ async def copy(
     yes: bool,
     force: bool = False,
     despite_unread: Sequence[str] = (),
+    full: bool = False,
     changed: Callable[[], None] = lambda: None,
 ) -> None:
     """What `replicate` does on two clusters that answer; ends with an error where green lacks something of blue. Calls
     `changed` where green is not as it was.
     """
-    from migration.replicate.apply import apply, refuse_unread
+    from migration import progress
+    from migration.replicate.apply import apply, begun, refuse_unread
     from migration.replicate.export import export
-    from migration.replicate.outcome import Applied
     from migration.replicate.plan import plan
     from migration.replicate.transform import transform
+    from migration.views.plan import plan_lines
+    from migration.views.replicate import replicated
 
     blue, green = there.clusters["blue"], there.clusters["green"]
-    bundle = await export(
-        blue, green, choices=migration.replicate, enrolled=there.edge.services, singletons=migration.singletons
-    )
-    planned = await plan(transform(bundle), green)
-    if context.as_json and not yes:
-        say(context, planned.as_json(), [])
-        raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
+    async with progress.shown(f"reading {blue.name} and {green.name}", quiet=context.as_json):
+        bundle = await export(
+            blue, green, choices=migration.replicate, enrolled=there.edge.services, singletons=migration.singletons
+        )
+        planned = await plan(transform(bundle), green)
+    before, _ = begun(planned)
     if yes:
         try:
             refuse_unread(planned.unread, despite_unread, planned.asked)
         except Held:
-            nothing = Applied(planned.cluster, unread=dict(planned.unread), unanswered=planned.unanswered())
-            say(context, {**planned.as_json(), **nothing.as_json()}, planned.lines())
+            confirm(context, yes, plan_lines(planned, full=full))
+            if context.as_json:
+                show(context, replicated(planned, before))
             raise
     if planned.of("create", "update", "conflict") or not yes:
-        confirm(context, yes, planned.lines())
-    applied = await apply(planned, green, force=force, despite_unread=despite_unread)
+        confirm(context, yes, plan_lines(planned, full=full), replicated(planned, before))
+    async with progress.shown(f"writing to {green.name}", quiet=context.as_json) as told:
+        applied = await apply(planned, green, force=force, despite_unread=despite_unread, progress=told.at)
     if applied.writes:
         changed()
-    say(context, {**planned.as_json(), **applied.as_json()}, applied.lines())
+    show(context, replicated(planned, applied))
     if problem := applied.verdict():
         raise problem

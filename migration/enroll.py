@@ -1,4 +1,4 @@
-"""Takes services in and lets them go.
+"""Enrolls services, and unenrolls them.
 
 `enroll` stores a service's original route beside the stack file (to be reviewed and committed), lists it at 0 there, and
 makes on both clusters what a route needs before it may forward: the peer listener and the rule of connections to the other
@@ -20,7 +20,7 @@ from typing import Any
 
 import routing
 from migration import returned
-from migration.errors import BluegreenError, Held, NotFound
+from migration.errors import BluegreenError, Held
 from migration.journal import Event, Journal, open_intents
 from migration.kinds import (
     CONFIG_MAP,
@@ -34,6 +34,7 @@ from migration.kinds import (
     name_of,
 )
 from migration.model import LOCK_MANAGER, MANAGER, Side
+from migration.named import refuse_unknown
 from migration.ports import Kubernetes
 from migration.replicate.owners import managers_of
 from migration.stackfile import Edge, StackFile, forget_route, keep_route, read_route
@@ -60,6 +61,14 @@ async def candidates(blue: Kubernetes, wanted: Sequence[str], enrolled: Sequence
     listing = await blue.list(VIRTUAL_SERVICE)
     found = {}
     known, asked = frozenset(enrolled), frozenset(wanted)
+    there = {service for item in listing.items if not (service := routing.service_of(item)).endswith("-bluegreen-peer")}
+    refuse_unknown(
+        wanted,
+        there | known,
+        lacks=f"cluster {blue.name} has no VirtualService",
+        there="it has",
+        remedy="`kubectl get virtualservices -A` lists them; a service is NAMESPACE/NAME of one bound to a gateway",
+    )
     for item in listing.items:
         service = routing.service_of(item)
         if service.endswith("-bluegreen-peer") or service in known or (asked and service not in asked):
@@ -68,12 +77,6 @@ async def candidates(blue: Kubernetes, wanted: Sequence[str], enrolled: Sequence
         refused = tuple(routing.refusals(original))
         if wanted or not any("bound to no gateway" in reason for reason in refused):
             found[service] = Candidate(service, original, refused)
-    missing = [service for service in wanted if service not in found and service not in enrolled]
-    if missing:
-        raise NotFound(
-            f"cluster {blue.name} has no VirtualService {', '.join(missing)}",
-            remedy="`kubectl get virtualservices -A` lists them; a service is namespace/name of one bound to a gateway",
-        )
     return [found[service] for service in sorted(found)]
 
 
@@ -104,9 +107,7 @@ async def enroll(
     journal: Journal,
 ) -> Edge:
     """`peers`: how the gateway of that side reaches the other one."""
-    refused = [f"{c.service}: {reason}" for c in chosen for reason in c.refusals]
-    if refused:
-        raise Held("these routes cannot be shifted:\n  " + "\n  ".join(refused), remedy="leave them out, or change them first")
+    refuse_unshiftable(chosen)
     edge = file.read()
     moving = [c.service for c in chosen if edge.services.get(c.service)]
     if moving:
@@ -142,6 +143,15 @@ async def enroll(
     for event in left_open:
         journal.outcomes("enroll", {event.target: event.id}, {event.target: (0, "made again by a later enroll")})
     return edge
+
+
+def refuse_unshiftable(chosen: Iterable[Candidate]) -> None:
+    refused = [f"{c.service}: {reason}" for c in chosen for reason in c.refusals]
+    if refused:
+        raise Held(
+            "these routes cannot be shifted:\n  " + "\n  ".join(refused),
+            remedy="change them on blue, or leave them out: `bluegreen enroll` without a name enrolls what can be shifted",
+        )
 
 
 async def _refuse_gateway_elsewhere(cluster: Kubernetes) -> None:
@@ -285,6 +295,17 @@ async def make(cluster: Kubernetes, side: Side, peer: routing.Peer, edge: Edge, 
         await asyncio.gather(*(cluster.apply(RESOURCES[o["kind"]], o, manager=MANAGER, force=True) for o in stage))
 
 
+def refuse_between(edge: Edge, services: Iterable[str]) -> None:
+    """With the originals back, each gateway serves what comes in by it: nobody is moved only where that is so already."""
+    there = {service: edge.services[service] for service in services}
+    between = [s for s, split in there.items() if split != edge.green_entry_bp or split not in (0, routing.WHOLE_BP)]
+    if between:
+        raise Held(
+            f"unenrolling {', '.join(between)} would move users to the entry cluster at once",
+            remedy=f"`bluegreen rollback {' '.join(between)}` first (or `bluegreen entry shift` at the end), or --force",
+        )
+
+
 async def unenroll(
     services: Sequence[str], *, clusters: Mapping[Side, Kubernetes], file: StackFile, journal: Journal, force: bool = False
 ) -> Edge:
@@ -293,13 +314,8 @@ async def unenroll(
     if unknown:
         raise Held(f"not enrolled: {', '.join(unknown)}", remedy="`bluegreen status` lists what is")
     there = {service: edge.services[service] for service in services}
-    # with the originals back, each gateway serves what comes in by it: nobody jumps only where that is so already
-    between = [s for s, split in there.items() if split != edge.green_entry_bp or split not in (0, routing.WHOLE_BP)]
-    if between and not force:
-        raise Held(
-            f"the users of {', '.join(between)} would jump to the cluster by which they come in",
-            remedy="`bluegreen rollback SERVICE` first (or `bluegreen entry shift` at the end), or --force",
-        )
+    if not force:
+        refuse_between(edge, services)
     originals = {service: read_route(file.routes_folder, service) for service in services}
     ids = journal.intents("unenroll", [(service, split, None, "") for service, split in there.items()])
 

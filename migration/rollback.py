@@ -357,8 +357,11 @@ def _worst(seen: Mapping[str, Proof]) -> Proof:
 
 
 def _some(problems: Mapping[str, object]) -> str:
-    told = [f"{service}: {problem}" for service, problem in list(problems.items())[:TOLD]]
-    return "; ".join(told) + (f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else "")
+    by_problem: dict[str, list[str]] = {}
+    for service, problem in problems.items():
+        by_problem.setdefault(str(problem), []).append(service)
+    told = [f"{some(names, TOLD)}: {problem}" for problem, names in list(by_problem.items())[:TOLD]]
+    return "; ".join(told) + (f"; and {len(by_problem) - TOLD} other reasons" if len(by_problem) > TOLD else "")
 
 
 def _enter(journal: Journal, edge: Edge, services: Sequence[str], reason: str) -> None:

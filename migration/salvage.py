@@ -64,7 +64,7 @@ def load(path: Path) -> tuple[Migration, list[str]]:
 def _cluster(reader: Reader, name: str, entry: Any, folder: Path) -> Cluster:
     key = f"clusters.{name}"
     fields = reader.mapping(entry, key, None, required=("kubeconfig",))
-    kubeconfig = str(folder / Path(reader.text(fields["kubeconfig"], f"{key}.kubeconfig")).expanduser())
+    kubeconfig = str(config.path_of(reader, fields["kubeconfig"], f"{key}.kubeconfig", folder))
     context = fields.get("context")
     gateway = fields.get("gateway")
     there = gateway if isinstance(gateway, Mapping) else {}

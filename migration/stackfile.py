@@ -19,7 +19,7 @@ from migration import disk
 from migration.disk import Signature
 from migration.errors import ConfigError, ForeignWrite
 from migration.model import WHOLE_BP
-from migration.reading import SERVICE, Reader, did_you_mean, read_yaml, shown
+from migration.reading import SERVICE, Reader, did_you_mean, read_yaml, shown, some_of
 
 PREFIX = "bluegreen:"
 WHAT = "the edge's stack file"
@@ -125,7 +125,7 @@ class StackFile:
                 target=str(self.path),
                 who=self._owner(),
                 when=self._changed_at(),
-                remedy="look at it (git diff), then `bluegreen shift` to go on from what the file says",
+                remedy="review the change (git diff), then rerun `bluegreen shift` to continue from the file",
             )
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
@@ -162,7 +162,7 @@ class StackFile:
         return self.read()
 
     def _parse(self) -> Edge:
-        document, lines = read_yaml(self.path, WHAT)
+        document, lines = read_yaml(self.path, WHAT, remedy="name it under `edge:` in migration.yaml, or restore it from git")
         config = document.get("config") if isinstance(document, Mapping) else None
         if not isinstance(config, Mapping):
             remedy = f"write {self.path} as docs/configuration.md shows"
@@ -193,7 +193,8 @@ def _known(reader: Reader, config: Mapping[Any, Any]) -> dict[str, Any]:
     for key in ours:
         if key not in KEYS:
             known = [PREFIX + name for name in KEYS]
-            raise reader.wrong(PREFIX + key, f"unknown key{did_you_mean(PREFIX + key, known)}", ", ".join(known))
+            some = some_of(known, PREFIX + key, f"all {len(known)} are in docs/configuration.md#the-edges-stack-file")
+            raise reader.wrong(PREFIX + key, f"unknown key{did_you_mean(PREFIX + key, known)}", some)
     return ours
 
 

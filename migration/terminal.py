@@ -44,7 +44,7 @@ class Context:
 pass_context = click.make_pass_decorator(Context)
 
 
-yes_option = click.option("--yes", "-y", is_flag=True, help="Act without asking.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Skip the confirmation.")
 
 
 def run(task: Coroutine[Any, Any, Any]) -> Any:
@@ -68,14 +68,6 @@ def show(context: Context, document: Document) -> None:
             click.echo(line)
 
 
-def say(context: Context, document: Any, lines: list[str]) -> None:
-    if context.as_json:
-        context.document = {"version": views.VERSION, "command": context.command, **views.plain(document)}
-    else:
-        for line in lines:
-            click.echo(line)
-
-
 def finish(context: Context, problem: BluegreenError | None) -> int:
     """The exit code of the run, after its last words: with --json one document on stdout, else the error on stderr."""
     if problem is not None:
@@ -90,16 +82,22 @@ def finish(context: Context, problem: BluegreenError | None) -> int:
     return problem.exit_code if problem is not None else 0
 
 
-def confirm(context: Context, yes: bool, plan: list[str]) -> None:
-    """The plan, then a word: --yes, or an answer on a terminal. Without either nothing is done."""
+def confirm(context: Context, yes: bool, plan: list[str], planned: Document | None = None) -> None:
+    """The plan, then a word: --yes, or an answer on a terminal. Without either nothing is done, and `planned` is the
+    document.
+    """
     for line in plan:
         click.echo(line, err=context.as_json)
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
-    if not click.confirm("Continue?", err=context.as_json):
+    asked = sys.stdin.isatty()
+    if asked and click.confirm("Continue?", err=context.as_json):
+        return
+    if context.as_json and planned is not None:
+        show(context, planned)
+    if asked:
         raise Held("nothing was changed: the plan was declined")
+    raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
 
 
 def locked(migration: Migration, command: str) -> tuple[Lock, Journal]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -34,6 +34,7 @@ from migration.request import Check, Request, by_https, request_for, sent_on
 Outcome = Literal["ok", "failed", "not verified"]
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.5
+Progress = Callable[[int, int, str], None]  # done, of how many, what is waited for
 ENVOYS = ("envoy", "istio-envoy")
 GRPC_FAILED = (2, 4, 13, 14, 15)  # unknown, deadline exceeded, internal, unavailable, data loss: the server's own faults
 
@@ -87,6 +88,7 @@ async def verify(
     enrolled: Mapping[str, Object] | None = None,
     listeners: Mapping[routing.Side, GatewayAddress] | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
+    progress: Progress | None = None,
 ) -> list[ServiceVerdict]:
     """A verdict for each service (`namespace/name` of its route), waiting for what is still starting.
 
@@ -109,6 +111,9 @@ async def verify(
 
         for verdict in await asyncio.gather(*(one(name) for name in todo)):
             settled[verdict.service] = verdict
+        if progress is not None:
+            late = [name for name in names if settled[name].outcome == "failed"]
+            progress(len(names) - len(late), len(names), f"waiting for {late[0]}" if late else "")
         # what is still starting may come to pass; who answers for a service does not change by waiting
         if all(verdict.outcome != "failed" for verdict in settled.values()) or time.monotonic() >= deadline:
             return [settled[name] for name in names]
@@ -195,7 +200,7 @@ async def _enrolled_verdict(
     where = f"{listeners['green'].address}:{listeners['green'].port}"
     remedy = (
         f"green's peer listener ({where}) is private: run `bluegreen verify` where it can be reached (from blue's network), "
-        "or mend gateway.peer_address and peer_port in migration.yaml"
+        "or fix gateway.peer_address and peer_port in migration.yaml"
     )
     return replace(verdict, remedy=remedy)
 

@@ -1,8 +1,8 @@
 """Off-peak windows: when traffic may be moved forward. Going back is always allowed.
 
 `[DAYS] HH:MM-HH:MM [ZONE]`, such as `Mon-Fri 09:00-17:00`, `Sat,Sun 00:00-24:00`, `22:00-05:00 Europe/Berlin`; UTC
-unless told. A window
-that ends before it begins runs over midnight and belongs to the day on which it began.
+unless told. A window that ends before it begins runs over midnight and belongs to the day on which it began; one that ends
+when it begins could mean no minute or a whole day, so it is refused.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-FORM = re.compile(r"^(?:(?P<days>[A-Za-z,-]+)\s+)?(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)(?:\s+(?P<zone>\S+))?$")
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+FORM = r"^(?:([A-Za-z,-]+) +)?([0-2][0-9]:[0-5][0-9])-([0-2][0-9]:[0-5][0-9])(?: +([^ ]+))?$"
+EXAMPLES = ("Mon-Fri 09:00-17:00", "Sat,Sun 00:00-24:00", "22:00-05:00 Europe/Berlin")
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,17 @@ class Window:
 
 
 def parse_window(text: str) -> Window:
-    found = FORM.match(text.strip())
+    """Raises ValueError with what is wrong."""
+    found = re.fullmatch(FORM, text.strip())
     if not found:
         raise ValueError("not a window")
-    days = frozenset(_days(found["days"])) if found["days"] else frozenset(range(7))
-    zone = found["zone"] or "UTC"
-    _zone(zone)
-    return Window(text, days, _minutes(found["start"]), _minutes(found["end"]), zone)
+    named, begins, ends, zone = found.groups()
+    days = frozenset(_days(named)) if named else frozenset(range(7))
+    start, end = _minutes(begins), _minutes(ends)
+    if start == end:
+        raise ValueError(f"ends when it begins; a whole day is {named + ' ' if named else ''}00:00-24:00")
+    _zone(zone or "UTC")
+    return Window(text, days, start, end, zone or "UTC")
 
 
 def any_open(windows: Iterable[Window], wall: float) -> bool:
@@ -52,17 +57,22 @@ def any_open(windows: Iterable[Window], wall: float) -> bool:
 def _zone(name: str) -> tzinfo:
     if name == "UTC":
         return UTC
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as problem:
-        raise ValueError(f"unknown time zone {name}") from problem
+    except (ZoneInfoNotFoundError, ValueError, OSError) as problem:
+        if not available_timezones():
+            raise ValueError(f"no time zone {name}: this machine has no time zone data (tzdata)") from problem
+        import difflib
+
+        close = difflib.get_close_matches(name, available_timezones(), 1)
+        raise ValueError(f"unknown time zone {name}{f' (did you mean {close[0]}?)' if close else ''}") from problem
 
 
 def _minutes(text: str) -> int:
     hours, minutes = map(int, text.split(":"))
-    if minutes > 59 or hours * 60 + minutes > 24 * 60:
+    if hours * 60 + minutes > 24 * 60:
         raise ValueError(f"no such time {text}")
     return hours * 60 + minutes
 
@@ -70,10 +80,16 @@ def _minutes(text: str) -> int:
 def _days(text: str) -> list[int]:
     days: list[int] = []
     for part in text.lower().split(","):
-        first, _, last = part.partition("-")
-        if first[:3] not in DAYS or (last and last[:3] not in DAYS):
-            raise ValueError(f"no such day {part}")
-        begin = DAYS.index(first[:3])
-        end = DAYS.index(last[:3]) if last else begin
+        first, dash, last = part.partition("-")
+        begin = _day(first, part)
+        end = _day(last, part) if dash else begin
         days += [(begin + i) % 7 for i in range((end - begin) % 7 + 1)]
     return days
+
+
+def _day(name: str, part: str) -> int:
+    """Three letters of it at least."""
+    for number, day in enumerate(DAYS):
+        if len(name) >= 3 and day.startswith(name):
+            return number
+    raise ValueError(f"no such day {part}")

@@ -16,7 +16,7 @@ from migration.config import Cluster, Migration
 from migration.errors import BluegreenError, ConfigError, NotFound, StoreError, Unreachable
 from migration.kinds import Object
 from migration.model import WHOLE_BP, Side
-from migration.reading import Reader, did_you_mean
+from migration.reading import Reader, did_you_mean, some_of
 from migration.stackfile import Edge, StackFile, read_route
 from migration.witness import Held, Witness, recorded
 
@@ -178,7 +178,7 @@ def _not_enrolled(migration: Migration, key: str, name: str, meant: str, enrolle
     return Reader(migration.path, migration.lines).wrong(
         key,
         f"{name} is not enrolled{meant}",
-        f"an enrolled service: {', '.join(enrolled)}",
+        f"an enrolled service: {some_of(enrolled, name, '`bluegreen status` lists all')}",
         f"correct it in {migration.path}, or `bluegreen enroll {name}` first",
     )
 

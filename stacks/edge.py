@@ -20,10 +20,12 @@ import pulumi_kubernetes as k8s
 import manifests
 import routing
 import routing.weights
+from access.errors import BadKubeconfig
+from access.kubeconfig import portable
 from components.cloud import aws_provider
 from components.dns import Dns, DnsArgs, EntryPoint
 from components.edge import EdgeCluster, EdgeClusterArgs
-from components.live import BadKubeconfig, Live, newest, read_live
+from components.live import Live, newest, read_live
 from stacks.config import ConfigError, Source, check_keys, check_text, check_whole
 from stacks.reference import stack
 
@@ -205,9 +207,17 @@ class Endpoint:
     peer_port: pulumi.Input[int]
 
 
+def _text(kubeconfig: Path) -> str:
+    """For this program and for Pulumi's provider, neither of which knows the folder of the file that it came from."""
+    try:
+        return portable(kubeconfig)
+    except BadKubeconfig as problem:
+        raise ConfigError(f"{problem}. Remedy: {problem.remedy}") from problem
+
+
 def endpoint(name: str, cluster: str | Described) -> Endpoint:
     if isinstance(cluster, Described):
-        text = cluster.kubeconfig.read_text()
+        text = _text(cluster.kubeconfig)
         secret = pulumi.Output.secret(text)
         return Endpoint(secret, cluster.context, name, cluster.gateway, cluster.peer, cluster.peer_port)
     made = stack(cluster)

@@ -5,10 +5,10 @@ An API server that is not there is its own error.
 
 from __future__ import annotations
 
+import asyncio
 import json
-import ssl
-import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,10 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from lab.pulumi.kube_config import Access
+from access import proxy, tls
+from access.credentials import Credentials, obtain
+from access.errors import AccessError
+from access.kubeconfig import Access
 from lab.pulumi.plugin import PluginError
 
 CONNECT_SECONDS = 3.0
@@ -53,14 +56,11 @@ class KubeApi:
         self.access = access
         self._kinds: dict[tuple[str, str], Kind] = {}
         self._lock = threading.Lock()
-        self._pool = urllib3.PoolManager(
-            maxsize=32, ssl_context=_trust(access), assert_hostname=None if access.verify else False, retries=False
-        )
+        self._credentials = _credentials(access)
+        self._pool = _pool(access)
 
     def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json", **query: str) -> Object:
-        headers = {"Content-Type": content_type, "Accept": "application/json"}
-        if self.access.token:
-            headers["Authorization"] = f"Bearer {self.access.token}"
+        headers = {"Content-Type": content_type, "Accept": "application/json", **self._headers()}
         url = f"{self.access.server}{path}{'?' + urlencode(query) if query else ''}"
         data = None if body is None else json.dumps(body)
         limit = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
@@ -75,6 +75,11 @@ class KubeApi:
         if answer.status >= 300:
             raise ApiError(answer.status, found.get("message") or f"HTTP status {answer.status}", found.get("reason", ""))
         return found
+
+    def _headers(self) -> dict[str, str]:
+        if time.time() >= self._credentials.until:
+            self._credentials = _credentials(self.access)
+        return dict(self._credentials.headers)
 
     def kind(self, api_version: str, kind: str) -> Kind:
         """Plural and scope, by discovery; asked again for a kind not seen before, since CRDs come and go."""
@@ -121,18 +126,30 @@ class KubeApi:
                 raise
 
 
-def _trust(access: Access) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=access.ca.decode() if access.ca else None)
-    if not access.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if access.client is not None:  # Python's ssl reads client certificates from files only
-        with tempfile.NamedTemporaryFile() as certificate, tempfile.NamedTemporaryFile() as key:
-            for file, data in zip((certificate, key), access.client, strict=True):
-                file.write(data)
-                file.flush()
-            context.load_cert_chain(certificate.name, key.name)
-    return context
+def _pool(access: Access) -> urllib3.PoolManager:
+    """Of the kubeconfig alone: the proxy of the environment is not asked, as nothing else of it is."""
+    try:
+        through, trust = proxy.choose(access, {}), tls.context(access)
+    except AccessError as problem:
+        raise PluginError(problem.message) from problem
+    options: dict[str, Any] = {
+        "maxsize": 32,
+        "ssl_context": trust,
+        "assert_hostname": False if access.insecure else None,
+        "server_hostname": access.tls_server_name,
+        "retries": False,
+    }
+    if through is None:
+        return urllib3.PoolManager(**options)
+    headers = {"Proxy-Authorization": through.authorization} if through.authorization else None
+    return urllib3.ProxyManager(through.url, proxy_headers=headers, **options)
+
+
+def _credentials(access: Access) -> Credentials:
+    try:
+        return asyncio.run(obtain(access))
+    except AccessError as problem:
+        raise PluginError(problem.message) from problem
 
 
 def _short(error: Exception) -> str:

@@ -14,20 +14,21 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import orjson
 
+from access.credentials import Credentials, can_renew, obtain
+from access.errors import AccessError, Broken, Late
+from access.kubeconfig import Access
+from access.transport import Session, unanswered
 from migration.clients import discreet
 from migration.clients.discovery import preferred_first, read_by_group, read_discovery
-from migration.clients.kubeconfig import Access, load, run_exec_plugin
 from migration.clients.limiter import Limiter
+from migration.clients.reach import as_ours, load
 from migration.errors import BluegreenError, Conflict, Forbidden, NotFound, Rejected, Unreachable
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Listing
-
-if TYPE_CHECKING:
-    import aiohttp
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -56,9 +57,10 @@ class Kubernetes:
         self.requests: dict[str, int] = {}
         self._timeout_seconds = timeout_seconds
         self._attempts = attempts
-        self._session: aiohttp.ClientSession | None = None
-        self._authorization: str | None = None
-        self._expires = float("inf")
+        self._session: Session | None = None
+        self._sessions: list[Session] = []  # those of earlier client certificates too, which requests may still use
+        self._credentials = Credentials()
+        self._stale = False  # refused by the server: not used again
         self._discovery: Discovery | None = None
         self._opening: asyncio.Task[None] | None = None
         self._ready_since = 0.0
@@ -88,9 +90,9 @@ class Kubernetes:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
             self._opening = None
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._session = None
+        while self._sessions:
+            await self._sessions.pop().close()
 
     async def ready(self) -> float:
         """Has credentials and a session; gives the event loop's time since when. A request does this by itself: it is for
@@ -326,8 +328,6 @@ class Kubernetes:
         Safe to repeat: reads, applies, deletes and what the caller calls `repeatable` after a broken connection;
         anything after 429, which is told before it is begun.
         """
-        import aiohttp
-
         data = orjson.dumps(body) if body is not None else None
         where = f"{method} {path}"
         limit = timeout_seconds or self._timeout_seconds
@@ -349,63 +349,52 @@ class Kubernetes:
             try:
                 session = await self._open()
                 began = time.monotonic()  # a program that fetches a token takes its own time
-                used = self._authorization
+                used = self._credentials
                 headers = {"Accept": accept or "application/json"}
                 if data is not None:
                     headers["Content-Type"] = content_type
-                if self._authorization:
-                    headers["Authorization"] = self._authorization
                 self.requests[method] = self.requests.get(method, 0) + 1
-                async with session.request(
+                told = await session.request(
                     method,
-                    self.access.server + path,
-                    params=query,
-                    data=data,
+                    path,
+                    used,
+                    seconds=left,
+                    connect_seconds=min(limit, 5.0),
+                    query=query,
                     headers=headers,
-                    timeout=aiohttp.ClientTimeout(total=max(left, 0.001), sock_connect=min(limit, 5.0)),
-                    proxy=self.access.proxy,
-                    server_hostname=self.access.tls_server_name,
-                ) as response:
-                    content = await response.read()
-                    status = response.status
-                    retry_after = response.headers.get("Retry-After")
+                    body=data,
+                )
+                status, content = told.status, told.body
                 if status < 300:
                     answer: Object = orjson.loads(content) if content and parse else {}
                     return answer
-                if status == 401 and self.access.exec_plugin and not renewed:
+                if status == 401 and can_renew(self.access) and not renewed:
                     renewed = True
-                    if used == self._authorization:  # else another request has had it renewed already
-                        self._expires = 0.0
+                    if used is self._credentials:  # else another request has had them renewed already
+                        self._stale = True
                     continue
                 if status in RETRIED and (status == 429 or repeatable) and attempt < self._attempts:
-                    wait = _wait_seconds(retry_after, attempt)
+                    wait = _wait_seconds(told.headers.get("Retry-After"), attempt)
                     pressed = True
                     if time.monotonic() - began + wait < left:
                         continue
                 raise self._refusal(status, content, method, path)
             except orjson.JSONDecodeError as problem:
                 raise self._unreachable(f"answered {where} with something that is not JSON", problem) from problem
-            except TimeoutError as problem:
+            except Late as problem:
                 pressed = True
-                raise self._unreachable(f"did not answer {where} within {limit:g} s", problem) from problem
-            except aiohttp.ServerDisconnectedError as problem:
+                raise self._unreachable(f"did not answer {where} within {limit:g} s", problem.__cause__) from problem
+            except Broken as problem:
                 if not repeatable or attempt >= min(3, self._attempts):
-                    raise self._unreachable("closed the connection", problem) from problem
-            except aiohttp.ClientConnectorCertificateError as problem:
-                raise self._unreachable(
-                    "has a certificate that is not trusted; check certificate-authority-data", problem
-                ) from problem
-            except aiohttp.ClientConnectorError as problem:
-                raise self._unreachable("cannot be connected to", problem) from problem
-            except (aiohttp.ClientError, OSError, ValueError) as problem:
-                if isinstance(problem, (aiohttp.InvalidURL, ValueError)) or not repeatable or attempt >= min(3, self._attempts):
-                    raise self._unreachable(f"failed during {where}", problem) from problem
+                    raise as_ours(problem) from problem
+            except AccessError as problem:
+                raise as_ours(problem) from problem
             finally:
                 left -= time.monotonic() - began
                 self.limiter.leave(time.monotonic() - began, pressed=pressed)
 
-    async def _open(self) -> aiohttp.ClientSession:
-        if self._session is not None and time.time() < self._expires:
+    async def _open(self) -> Session:
+        if self._session is not None and not self._stale and time.time() < self._credentials.until:
             return self._session
         if self._closed:  # a request that waited for its place meanwhile: a session of its own would never be closed
             raise self._unreachable("is not asked any more: the command has ended", None)
@@ -424,51 +413,19 @@ class Kubernetes:
             self._ready_since = asyncio.get_running_loop().time()
 
     async def _connect(self) -> None:
-        import aiohttp
-
-        access = self.access
-        certificate = key = None
-        token = access.token
-        expires = float("inf")
-        if access.exec_plugin:
-            status = await run_exec_plugin(access)
-            token = status.get("token")
-            if status.get("clientCertificateData"):
-                certificate, key = status["clientCertificateData"].encode(), status.get("clientKeyData", "").encode()
-            if stamp := status.get("expirationTimestamp"):
-                from datetime import datetime
-
-                expires = datetime.fromisoformat(stamp).timestamp() - 60.0
-        elif not token and access.token_file:
-            try:
-                token = access.token_file.read_text().strip()
-            except OSError as problem:
-                raise self._unreachable(f"needs the token in {access.token_file}, which cannot be read", problem) from problem
-        if token:
-            self._authorization = f"Bearer {token}"
-        elif access.basic:
-            self._authorization = aiohttp.BasicAuth(*access.basic).encode()
-        self._expires = expires
-        if self._session is not None and certificate is None:
-            return  # a new token needs no new connections
-        context = access.tls(certificate, key)
-        if self._session is not None:
-            await self._session.close()
-        self._session = aiohttp.ClientSession(
-            # no second queue behind the limiter's: time spent in it would count as the server's
-            connector=aiohttp.TCPConnector(limit=0, ssl=context if context else False, keepalive_timeout=60),
-            auto_decompress=True,
-        )
+        try:
+            new = await obtain(self.access, self._credentials)
+            if self._session is None or new.pair != self._credentials.pair:  # a new token needs no new connections
+                self._session = Session(self.access, new)
+                self._sessions.append(self._session)
+        except AccessError as problem:
+            raise as_ours(problem) from problem
+        self._credentials, self._stale = new, False
 
     # -- what went wrong -----------------------------------------------------------------------------------------------
 
-    def _unreachable(self, what: str, problem: BaseException | None) -> Unreachable:
-        detail = "" if problem is None else f" ({(str(problem).strip() or type(problem).__name__)[:300]})"
-        return Unreachable(
-            f"cluster {self.name}: {self.access.server} {what}{detail}",
-            remedy=f"check that its API server is up and reachable from here; it was taken from {self.access.source}, "
-            f"context {self.access.context}",
-        )
+    def _unreachable(self, what: str, problem: BaseException | None) -> BluegreenError:
+        return as_ours(unanswered(self.access, what, problem))
 
     def _refusal(self, status: int, content: bytes, method: str, path: str) -> Exception:
         try:

@@ -34,6 +34,28 @@ MANAGER = kinds.REPLICATE
 Progress = Callable[[int, int, str], None]  # done, of how many, what has just been written
 
 
+def begun(plan: Plan, *, force: bool = False) -> tuple[Applied, list[Change]]:
+    """What is known before anything is written, and what is to be written."""
+    applied = Applied(plan.cluster, unread=dict(plan.unread), unanswered=plan.unanswered(), notes=plan.notes())
+    applied.awaited = dict(plan.awaited)
+    todo: list[Change] = []
+    for change in plan.changes:
+        if change.action in ("create", "update") or (change.action == "conflict" and force):
+            todo.append(change)
+        elif change.action == "conflict":
+            remedy = "make the two alike on green, or run `bluegreen replicate --force` to take the fields over"
+            applied.conflicts.append(Failure(change.name, f"{change.reason}: {', '.join(change.paths[:6])}", remedy))
+        elif change.action == "held":
+            applied.lacking += change.wait not in (Wait.ANSWER, Wait.EDGE)
+            if change.wait is not Wait.ANSWER:  # told with the line to add
+                applied.held.append(Failure(change.name, change.reason, refusal.held_remedy(change)))
+        else:
+            applied.unchanged += 1
+            if change.wait is Wait.DROPPED:
+                applied.dropped.append(_dropped(change))
+    return applied, todo
+
+
 async def apply(
     plan: Plan,
     green: Kubernetes,
@@ -46,24 +68,8 @@ async def apply(
     well); `despite_unread` names the kinds without which it may go on, "all" for every one.
     """
     refuse_unread(plan.unread, despite_unread, plan.asked)
-    began = time.monotonic()
-    applied = Applied(plan.cluster, unread=dict(plan.unread), unanswered=plan.unanswered(), notes=plan.notes())
-    applied.awaited = dict(plan.awaited)
-    todo: list[Change] = []
-    for change in plan.changes:
-        if change.action in ("create", "update") or (change.action == "conflict" and force):
-            todo.append(change)
-        elif change.action == "conflict":
-            remedy = "settle it on green, or run `bluegreen replicate --force` to take the fields over"
-            applied.conflicts.append(Failure(change.name, f"{change.reason}: {', '.join(change.paths[:6])}", remedy))
-        elif change.action == "held":
-            applied.lacking += change.wait not in (Wait.ANSWER, Wait.EDGE)
-            if change.wait is not Wait.ANSWER:  # told with the line to add
-                applied.held.append(Failure(change.name, change.reason, refusal.held_remedy(change)))
-        else:
-            applied.unchanged += 1
-            if change.wait is Wait.DROPPED:
-                applied.dropped.append(_dropped(change))
+    started = time.monotonic()
+    applied, todo = begun(plan, force=force)
     done = silent = 0
 
     places = asyncio.Semaphore(AT_ONCE)
@@ -119,7 +125,7 @@ async def apply(
     for told in (applied.failures, applied.conflicts, applied.held, applied.dropped):
         told.sort(key=lambda f: f.object)
     applied.fallbacks.sort()
-    applied.seconds = time.monotonic() - began
+    applied.seconds = time.monotonic() - started
     return applied
 
 
@@ -301,7 +307,7 @@ def _dropped(change: Change) -> Failure:
 def _failure(change: Change, problem: BluegreenError) -> Failure:
     meta = change.obj["metadata"]
     if isinstance(problem, Conflict) and problem.managers:
-        remedy = problem.remedy or "settle it on green, or run `bluegreen replicate --force` to take the fields over"
+        remedy = problem.remedy or "make the two alike on green, or run `bluegreen replicate --force` to take the fields over"
         return Failure(change.name, f"owned by {', '.join(problem.managers)}: {', '.join(problem.fields[:6])}", remedy)
     remedy = problem.remedy or refusal.remedy(problem, change.resource, meta.get("namespace"), meta["name"])
     return Failure(change.name, str(problem), remedy, isinstance(problem, Unreachable))

@@ -22,8 +22,9 @@ from types import MappingProxyType
 from typing import Any
 
 from migration.errors import ConfigError
+from migration.keys import key
 from migration.kinds import Resource
-from migration.reading import Reader, shown
+from migration.reading import Reader, given, shown
 from migration.replicate.classes import Answer
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -33,13 +34,16 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+NAMED = "^[^ ]+ [^ ]+$"  # KIND NAMESPACE/NAME, or KIND NAME
+
+
 @dataclass(frozen=True)
 class Selection:
     """Namespaces by name or pattern (`team-*`), kinds as `Deployment` or `deployments.apps`, a label selector."""
 
-    namespaces: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    selector: str = ""
+    namespaces: tuple[str, ...] = key((), doc="names or patterns, such as `team-*`")
+    kinds: tuple[str, ...] = key((), doc="kinds, such as `Deployment` or `deployments.apps`")
+    selector: str = key("", doc="labels, as kubectl's `--selector`", type=["string", "null"])
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,16 @@ class Choices:
     empty: everything. `reader`: knows where migration.yaml says it, for complaints that need what is on blue.
     """
 
-    include: Selection = Selection()
-    exclude: Selection = Selection()
-    answers: Mapping[str, Answer] = field(default_factory=lambda: MappingProxyType({}))
-    istio_revision: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    include: Selection = key(Selection(), doc="only what all of these mean, with its Namespace and its definition")
+    exclude: Selection = key(Selection(), doc="nor what any of these means")
+    answers: Mapping[str, Answer] = key(
+        factory=lambda: MappingProxyType({}),
+        doc="what becomes of one object, by KIND NAMESPACE/NAME, or KIND NAME of what is in no namespace",
+        propertyNames={"pattern": NAMED},
+    )
+    istio_revision: Mapping[str, str] = key(
+        factory=lambda: MappingProxyType({}), doc="blue's revision or tag of the mesh: green's", name="istioRevision"
+    )
     only: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     reader: Reader | None = field(default=None, compare=False, repr=False)
@@ -76,19 +86,18 @@ def read(reader: Reader, value: Any) -> Choices:
     """`replicate` of migration.yaml."""
     top = reader.mapping(value, "replicate", KEYS["replicate"])
     answers = {}
-    for name, answer in reader.mapping(top.get("answers") or {}, "replicate.answers", None).items():
-        key = f"replicate.answers.{name}"
-        kind, space, of = name.partition(" ")
-        if not space or not kind or not of or " " in of:
-            raise reader.wrong(key, f"is {shown(name)}", "KIND NAMESPACE/NAME, or KIND NAME of what is in no namespace")
-        answers[name] = Answer(reader.choice(answer, key, [each.value for each in Answer]))
+    for name, answer in reader.mapping(given(top, "answers", {}), "replicate.answers", None).items():
+        where = f"replicate.answers.{name}"
+        if not re.fullmatch(NAMED, name):
+            raise reader.wrong(where, f"is {shown(name)}", "KIND NAMESPACE/NAME, or KIND NAME of what is in no namespace")
+        answers[name] = Answer(reader.choice(answer, where, [each.value for each in Answer]))
     revisions = {
         old: reader.text(new, f"replicate.istioRevision.{old}")
-        for old, new in reader.mapping(top.get("istioRevision") or {}, "replicate.istioRevision", None).items()
+        for old, new in reader.mapping(given(top, "istioRevision", {}), "replicate.istioRevision", None).items()
     }
     return Choices(
-        _selection(reader, top.get("include") or {}, "replicate.include"),
-        _selection(reader, top.get("exclude") or {}, "replicate.exclude"),
+        _selection(reader, given(top, "include", {}), "replicate.include"),
+        _selection(reader, given(top, "exclude", {}), "replicate.exclude"),
         MappingProxyType(answers),
         MappingProxyType(revisions),
         reader=reader,
@@ -100,7 +109,7 @@ def _selection(reader: Reader, value: Any, key: str) -> Selection:
     lists = {
         name: tuple(
             reader.text(each, f"{key}.{name}[{index}]")
-            for index, each in enumerate(reader.sequence(fields.get(name) or [], f"{key}.{name}"))
+            for index, each in enumerate(reader.sequence(given(fields, name, []), f"{key}.{name}"))
         )
         for name in ("namespaces", "kinds")
     }
@@ -158,12 +167,12 @@ def selects(selector: str, labels: Mapping[str, str]) -> bool:
     """Whether a label selector means an object with these labels; as Kubernetes has it, `notin` means those without the key,
     too.
     """
-    for key, operator, values in requirements(selector):
+    for label, operator, values in requirements(selector):
         good = {
-            "in": labels.get(key) in values,
-            "notin": labels.get(key) not in values,
-            "exists": key in labels,
-            "absent": key not in labels,
+            "in": labels.get(label) in values,
+            "notin": labels.get(label) not in values,
+            "exists": label in labels,
+            "absent": label not in labels,
         }
         if not good[operator]:
             return False

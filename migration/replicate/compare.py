@@ -55,14 +55,15 @@ class Wait(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Change:
     """One object of the plan. `obj` is what to apply, with the annotation; `live` what green had, if anything; `wait`: why
-    it is held; `lost`: what green did not keep of what was written; `defined`: its kind has a definition of its own.
+    it is held; `at`: where the two differ; `lost`: what green did not keep of what was written; `defined`: its kind has a
+    definition of its own.
     """
 
     action: Todo
     resource: Resource
     obj: Object = field(repr=False)  # may be a Secret
     reason: str = ""
-    paths: tuple[str, ...] = ()
+    at: tuple[Path, ...] = ()
     live: Object | None = field(default=None, repr=False)
     verdict: Verdict = PLAIN
     wait: Wait | None = None
@@ -73,6 +74,11 @@ class Change:
     @property
     def name(self) -> str:
         return kinds.name_of(self.obj)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where the two differ, for people: `spec.template.spec.containers[name=web].image`."""
+        return tuple(map(readable, self.at))
 
 
 def key_of(obj: Mapping[str, Any]) -> tuple[str, str]:
@@ -160,31 +166,31 @@ def compare(
         if strictly:
             if other := apart(resource, wanted, live, found):
                 made_by = ", ".join(sorted({manager for manager, _, _ in entries if manager})) or "somebody"
-                return Change("conflict", resource, obj, f"green has another, made by {made_by}", _told(other), live)
+                return Change("conflict", resource, obj, f"green has another, made by {made_by}", _in_order(other), live)
             return Change("unchanged", resource, obj, "already there", live=live)
         if not found:
             return Change("unchanged", resource, obj, "already there", live=live)
         if contested:
             names = ", ".join(sorted(contested))
-            return Change("conflict", resource, obj, f"already on green, made by {names}", _told(found), live)
+            return Change("conflict", resource, obj, f"already on green, made by {names}", _in_order(found), live)
         ready = _ready(obj, live, entries, autoscaled, status_writers)
-        return Change("update", resource, ready, "", _told(found), live, defined=defined)
+        return Change("update", resource, ready, "", _in_order(found), live, defined=defined)
     if contested:
         names = ", ".join(sorted(contested))
-        return Change("conflict", resource, obj, f"changed on green by {names}", _told(found), live)
+        return Change("conflict", resource, obj, f"changed on green by {names}", _in_order(found), live)
     if stops and REPLICAS in found:
         ready = _ready(obj, live, entries, autoscaled, status_writers, stops)
-        return Change("update", resource, ready, "to be stopped", _told(found), live, defined=defined, force=True)
+        return Change("update", resource, ready, "to be stopped", _in_order(found), live, defined=defined, force=True)
     if same_wish:
         if found and (who := _later_writer(live)):
-            return Change("conflict", resource, obj, f"changed on green by {who}", _told(found), live)
+            return Change("conflict", resource, obj, f"changed on green by {who}", _in_order(found), live)
         # written once and not kept (the API or a webhook of green took it off): again would end the same
-        return not_kept(Change("unchanged", resource, obj, "", _told(found), live, defined=defined))
+        return not_kept(Change("unchanged", resource, obj, "", _in_order(found), live, defined=defined))
     gone = [p for fields in ours for p in surplus(fields, obj) if p not in NOT_OURS and not (autoscaled and p == REPLICAS)]
     if not found and not gone:
         return Change("unchanged", resource, obj, live=live)
     ready = _ready(obj, live, entries, autoscaled, status_writers)
-    return Change("update", resource, ready, "", _told([*found, *gone]), live, defined=defined)
+    return Change("update", resource, ready, "", _in_order([*found, *gone]), live, defined=defined)
 
 
 def not_kept(change: Change) -> Change:
@@ -195,7 +201,7 @@ def not_kept(change: Change) -> Change:
     """
     if not change.paths or change.live is None:
         return change
-    lost = _told(dropped(change.obj, change.live))
+    lost = tuple(map(readable, _in_order(dropped(change.obj, change.live))))
     wait = Wait.DROPPED if lost and change.defined else None
     reason = f"green dropped {', '.join(lost)}: its definition there does not keep it" if wait else UNKEPT
     return replace(change, reason=reason, lost=lost, wait=wait)
@@ -210,7 +216,7 @@ def after_writing(change: Change, answer: Object) -> Change:
         for path in differences(change.obj, answer, fields)
         if path not in (("f:apiVersion",), ("f:kind",)) and not _yielded(path, entries)
     ]
-    return not_kept(replace(change, action="unchanged", paths=_told(found), live=answer))
+    return not_kept(replace(change, action="unchanged", at=_in_order(found), live=answer))
 
 
 def _of_its_writer(path: Path, entries: list[tuple[str, str, Mapping[str, Any]]], writers: frozenset[str]) -> bool:
@@ -218,8 +224,8 @@ def _of_its_writer(path: Path, entries: list[tuple[str, str, Mapping[str, Any]]]
     return any(manager in writers and not manager.startswith("kubectl") for manager in owners(path, entries))
 
 
-def _told(paths: Iterable[Path]) -> tuple[str, ...]:
-    return tuple(sorted({readable(path) for path in paths}))
+def _in_order(paths: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(sorted(set(paths), key=readable))
 
 
 def _stops(obj: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from migration.errors import ConfigError, Held
 from migration.kinds import Object, Resource
 from migration.reading import did_you_mean
 from migration.replicate import closure, judge
-from migration.replicate.classes import ACTIONS, ANSWERS, CLASSES, WRITTEN, Action, Answer, Class
+from migration.replicate.classes import ACTIONS, ANSWERS, WRITTEN, Action, Answer, Class
 from migration.replicate.closure import by_key, key_of
 from migration.replicate.judge import Item
 from migration.replicate.known import Known
@@ -48,61 +48,6 @@ class Explanation:
     add: str = ""
     notes: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "object": self.object,
-            "apiVersion": self.api_version,
-            "class": self.cls.value if self.cls else None,
-            "about": CLASSES[self.cls].why if self.cls else None,
-            "reason": self.reason,
-            "becomes": self.action,
-            "action": self.todo,
-            "action_reason": self.todo_reason,
-            "sign": self.sign,
-            "brought": self.brought,
-            "answer": self.answer,
-            "answers": dict(self.answers),
-            "add": self.add,
-            "notes": list(self.notes),
-            "fields": list(self.fields),
-        }
-
-    def lines(self) -> list[str]:
-        now = self.todo + (f" ({self.todo_reason})" if self.todo_reason else "")
-        told = [
-            f"{self.object} ({self.api_version})",
-            *_row("class", f"{self.cls.value}: {CLASSES[self.cls].why}" if self.cls else "none: its kind is never copied"),
-            *_row("reason", self.reason),
-            *_row("decided by", self.sign),
-            *_row("on green", self.action),
-            *_row("now", now),
-            *_row("asked for", self.brought),
-            *_row("answer", self.answer or ("none yet" if self.add else "")),
-        ]
-        if self.answers:
-            told.append("  answers it may be given in `replicate.answers` of migration.yaml:")
-            told += [f"    {self.object}: {answer:<8}  # {what}" for answer, what in self.answers.items()]
-        if self.add:
-            told.append(f"  add: {self.add}")
-        told += [f"  note: {note}" for note in self.notes]
-        if self.fields:
-            told.append("  changed for green (- taken away, ~ changed, + put in):")
-            told += [f"    {each}" for each in self.fields]
-        return told
-
-
-def _row(name: str, text: str) -> list[str]:
-    return [f"  {name + ':':<11} {text}"] if text else []
-
-
-def classes() -> list[dict[str, str]]:
-    """The table of classes."""
-    return [{"class": each.value, "why": about.why, "becomes": about.becomes} for each, about in CLASSES.items()]
-
-
-def classes_lines() -> list[str]:
-    return [f"{row['class']:<14} {row['why']}\n{'':<14}   -> {row['becomes']}" for row in classes()]
 
 
 # -- which object ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from migration import kinds
 from migration.errors import BluegreenError, ConfigError, Held
@@ -13,7 +12,7 @@ from migration.reading import did_you_mean
 from migration.replicate import refusal
 from migration.replicate.choices import of_kind
 from migration.replicate.classes import Verdict
-from migration.replicate.plan import answers_wanted, awaited_lines
+from migration.words import counted
 
 
 @dataclass(frozen=True)
@@ -50,59 +49,26 @@ class Applied:
     def ok(self) -> bool:
         return self.verdict() is None
 
-    def as_json(self) -> dict[str, Any]:
-        told = {name: [vars(f) for f in getattr(self, name)] for name in ("failures", "conflicts", "held", "dropped")}
-        return {
-            "cluster": self.cluster,
-            "created": self.created,
-            "updated": self.updated,
-            "unchanged": self.unchanged,
-            "writes": self.writes,
-            "applied": self.applied,
-            "fallbacks": self.fallbacks,
-            "awaited": {tool: list(names) for tool, names in self.awaited.items()},
-            "unread": self.unread,
-            "unanswered": {name: verdict.add(name) for name, verdict in self.unanswered},
-            "notes": [{"object": name, "note": note} for name, note in self.notes],
-            "seconds": round(self.seconds, 3),
-            **told,
-        }
-
-    def lines(self) -> list[str]:
-        """For people: the numbers, then each object and kind that did not come along."""
-        numbers = f"{self.created} created, {self.updated} updated, {self.unchanged} unchanged in {self.seconds:.1f} s"
-        left = [
-            f"  {mark} {f.object}: {f.reason}\n      {f.remedy}"
-            for mark, failures in (
-                ("FAILED", self.failures),
-                ("CONFLICT", self.conflicts),
-                ("held", self.held),
-                ("DROPPED", self.dropped),
-            )
-            for f in failures
-        ]
-        left += [f"  note {name}: {note}" for name, note in self.notes]
-        unread = refusal.unread_lines(self.unread)
-        return [numbers, *left, *answers_wanted(self.unanswered), *awaited_lines(self.awaited), *unread]
-
     def verdict(self) -> BluegreenError | None:
         """What to end with: green lacks something that it should have, or nobody said what is to become of something."""
         if self.failures:
             return BluegreenError(
-                f"{len(self.failures)} objects could not be written", remedy="mend them and `bluegreen replicate` again"
+                f"{counted(len(self.failures), 'object')} could not be written",
+                remedy="fix each as its line above says, then `bluegreen replicate` again",
             )
+        take_over = "resolve the conflicts (`bluegreen replicate --force` takes the fields over)"
         lacks = [
-            (len(self.conflicts), "objects in conflict", "settle the conflicts (or --force)"),
-            (self.lacking, "objects held", "see what holds each of them"),
-            (len(self.dropped), "objects without all of their fields", "make green's definitions those of blue"),
-            (len(self.unanswered), "objects without an answer", "add the lines above to migration.yaml"),
+            (len(self.conflicts), "object", "in conflict", take_over),
+            (self.lacking, "object", "held", "do what is said of each that is held"),
+            (len(self.dropped), "object", "without all of its fields", "make green's definitions those of blue"),
+            (len(self.unanswered), "object", "without an answer", "add the lines above to migration.yaml"),
             *(
-                (len(names), f"objects that {tool} deploys", f"let {tool} deploy to {self.cluster}")
+                (len(names), "object", f"that {tool} deploys", f"let {tool} deploy to {self.cluster}")
                 for tool, names in self.awaited.items()
             ),
-            (len(self.unread), "kinds that could not be read", "let the kubeconfigs' users list these kinds"),
+            (len(self.unread), "kind", "that could not be read", "let the kubeconfigs' users list these kinds"),
         ]
-        told = [(f"{count} {what}", remedy) for count, what, remedy in lacks if count]
+        told = [(f"{counted(count, one)} {what}", remedy) for count, one, what, remedy in lacks if count]
         if not told:
             return None
         return Held(
@@ -138,6 +104,6 @@ def refuse_unread(unread: Mapping[str, str], despite: Iterable[str], asked: Iter
         many = any(each.user and len(each.kinds) > 1 for each in causes)
         how = f"{refusal.ROLE}" if many else "let the kubeconfig's user list them"
         raise Held(
-            f"nothing was written: {len(left)} kinds could not be read: {'; '.join(each.told for each in causes)}",
+            f"nothing was written: {counted(len(left), 'kind')} could not be read: {'; '.join(each.told for each in causes)}",
             remedy=f"{how}, or go on without: {refusal.despite(left)}",
         )

@@ -21,7 +21,7 @@ from migration import kinds
 from migration.errors import BluegreenError, NotFound
 from migration.kinds import Object, Resource
 from migration.ports import Discovery, Kubernetes
-from migration.replicate import conversion, refusal
+from migration.replicate import conversion
 from migration.replicate.classes import Action, Class, Verdict
 from migration.replicate.compare import APPLIED, Change, Todo, Wait, compare, key_of, scaled_workloads, stamped
 from migration.replicate.export import Bundle, Skipped
@@ -39,7 +39,6 @@ COUNTED: tuple[tuple[Todo, str], ...] = (
 
 
 OF_EVERY = ("default", "kube-system", "kube-public", "kube-node-lease")  # namespaces that each API server makes
-MOST_REASONS = 12  # of what is left out, for people
 
 
 @dataclass(frozen=True)
@@ -74,147 +73,15 @@ class Plan:
         reasons = Counter(item.verdict.reason for item in self.left if not item.verdict.unanswered)
         return dict(sorted((reasons + Counter(s.reason for s in self.kinds_left)).items()))
 
-    def lines(self, *, most: int = 40) -> list[str]:
-        """For people: what is remarkable by name, the rest counted. The lines to add to migration.yaml are never cut."""
-        counts = self.counts()
-        numbers = ", ".join(f"{counts[action]} {word}" for action, word in COUNTED)
-        told = [f"{self.cluster}: {numbers}"]
-        created = Counter(change.resource.kind for change in self.of("create"))
-        if created:
-            told.append("  create: " + ", ".join(f"{n} {kind}" for kind, n in sorted(created.items())))
-        brought: dict[str, list[str]] = {}
-        for change in self.of("create"):
-            if change.verdict.brought.startswith("brought by "):
-                brought.setdefault(change.verdict.brought, []).append(change.name)
-        told += _first([f"  + {by}: {', '.join(names)}" for by, names in brought.items()], most)
-        shown = [
-            change
-            for change in self.changes
-            if change.action in ("update", "conflict", "held") or change.wait is Wait.DROPPED
-            if change.wait is not Wait.ANSWER
-        ]
-        marks = {"update": "~", "conflict": "!", "held": "-", "unchanged": "!"}
-        lines = []
-        for change in shown:
-            fields = ", ".join(change.paths[:4]) + (" ..." if len(change.paths) > 4 else "")
-            what = f" ({fields})" if fields else ""
-            lines.append(f"  {marks[change.action]} {change.name}: {change.reason or change.action}{what}")
-        told += _first(lines, most)
-        told += self._not_running()
-        told += _first([f"  note {name}: {note}" for name, note in self.notes()], most)
-        told += answers_wanted(self.unanswered())
-        told += self._left_out()
-        told += awaited_lines(self.awaited)
-        told += refusal.unread_lines(self.unread)
-        return told
-
     def notes(self) -> list[tuple[str, str]]:
         """What is changed in an object on the way, or was not kept by green, and has to be told each time."""
         told = [(change.name, note) for change in self.changes for note in change.verdict.notes]
         unkept = [c for c in self.changes if c.action == "unchanged" and c.paths and c.wait is not Wait.DROPPED]
         return told + [(change.name, not_kept(change.paths)) for change in unkept]
 
-    def _not_running(self) -> list[str]:
-        """What comes along stopped or suspended, a line for each reason."""
-        words = {Action.STOP: "at 0 replicas", Action.SUSPEND: "suspended"}
-        groups: dict[tuple[Action, str], list[str]] = {}
-        for change in self.changes:
-            if change.verdict.action in words and change.action in ("create", "update", "unchanged"):
-                groups.setdefault((change.verdict.action, change.verdict.reason), []).append(change.name)
-        return [
-            f"  {words[action]} ({reason}): {', '.join(names[:4])}" + (f" and {len(names) - 4} more" if names[4:] else "")
-            for (action, reason), names in groups.items()
-        ]
-
-    def _left_out(self) -> list[str]:
-        """The most frequent reasons, each with its number."""
-        reasons = Counter(item.verdict.reason for item in self.left if not item.verdict.unanswered)
-        often = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
-        told = [f"  left out: {count} ({reason})" for reason, count in often[:MOST_REASONS]]
-        if rest := often[MOST_REASONS:]:
-            told.append(f"  left out: {sum(count for _, count in rest)} (for {len(rest)} other reasons: see --json)")
-        if self.kinds_left:
-            told.append(f"  left out: {len(self.kinds_left)} kinds that belong to one cluster (--explain tells why)")
-        return told
-
-    def objects(self) -> list[dict[str, Any]]:
-        """Every object of blue that was read, for programs."""
-        told = [_told_of(c.name, c.resource, c.verdict, c.action, c.reason, c.paths, c.wait, c.lost) for c in self.changes]
-        return told + [_told_of(item.name, item.resource, item.verdict, "left") for item in self.left]
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "cluster": self.cluster,
-            "counts": self.counts(),
-            "objects": self.objects(),
-            "kinds_left_out": {s.object: s.reason for s in self.kinds_left},
-            "awaited": {tool: list(names) for tool, names in self.awaited.items()},
-            "unread": dict(self.unread),
-            "unanswered": {name: verdict.add(name) for name, verdict in self.unanswered()},
-        }
-
 
 def not_kept(lost: Iterable[str]) -> str:
     return f"green does not keep {', '.join(lost)}"
-
-
-def _told_of(
-    name: str,
-    resource: Resource,
-    verdict: Verdict,
-    todo: str,
-    reason: str = "",
-    paths: tuple[str, ...] = (),
-    wait: Wait | None = None,
-    lost: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    return {
-        "object": name,
-        "apiVersion": resource.api_version,
-        "action": todo,
-        "class": verdict.cls.value,
-        "reason": "; ".join(dict.fromkeys(each for each in (verdict.reason, reason) if each)),
-        "answer": verdict.answer.value if verdict.answer else None,
-        "add": verdict.add(name),
-        "waits_for": wait.value if wait else None,
-        "brought": verdict.brought,
-        "notes": list(verdict.notes),
-        "fields": list(paths),
-        "lost": list(lost),
-    }
-
-
-def answers_wanted(unanswered: Iterable[tuple[str, Verdict]]) -> list[str]:
-    """For people: which lines migration.yaml lacks, with the reason of each."""
-    wanted = list(unanswered)
-    if not wanted:
-        return []
-    told = [f"  {len(wanted)} objects need an answer in migration.yaml:", "    replicate:"]
-    for line in sorted({verdict.instead for _, verdict in wanted if verdict.instead}):
-        told.append(f"      {line}")
-        told += [f"          # {name}: {verdict.reason}" for name, verdict in wanted if verdict.instead == line]
-    answered = [(name, verdict) for name, verdict in wanted if not verdict.instead]
-    told += ["      answers:"] if answered else []
-    reasons: dict[str, list[str]] = {}
-    for name, verdict in answered:
-        reasons.setdefault(verdict.reason, []).append(verdict.add(name))
-    for reason, lines in reasons.items():
-        told += [f"        # {reason}", *(f"        {line}" for line in lines)]
-    return told
-
-
-def _first(lines: list[str], most: int) -> list[str]:
-    left = len(lines) - most
-    return [*lines[:most], f"  ... and {left} more: see --json"] if left > 0 else lines
-
-
-def awaited_lines(awaited: Mapping[str, tuple[str, ...]], *, most: int = 5) -> list[str]:
-    """For people: what green lacks until another tool brings it."""
-    return [
-        f"  {len(names)} objects that {tool} deploys are not on green yet: {', '.join(names[:most])}"
-        + (", ..." if len(names) > most else "")
-        for tool, names in awaited.items()
-    ]
 
 
 async def plan(bundle: Bundle, green: Kubernetes) -> Plan:

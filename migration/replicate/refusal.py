@@ -175,7 +175,7 @@ def remedy(problem: BluegreenError, resource: Resource, namespace: str | None, n
         return f"it is larger than green's API server or store takes: make it smaller on blue (split it), then {AGAIN}"
     if isinstance(problem, Rejected) and problem.status >= 500:
         return f"green's API server failed over it: see its log, then {AGAIN}"
-    return f"mend the object on blue or on green and {AGAIN}"
+    return f"fix the object on blue or on green, then {AGAIN}"
 
 
 @dataclass(frozen=True, slots=True)

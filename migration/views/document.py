@@ -22,17 +22,26 @@ VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """`command` is as typed, such as "capacity release"."""
+    """`command` is as typed, such as "capacity release"; `form` the arguments that give this document where a command has
+    more than one.
+    """
 
     command: ClassVar[str]
+    form: ClassVar[str] = ""
 
     def lines(self) -> list[str]:
         raise NotImplementedError
 
 
-def told(text: str, **options: Any) -> Any:
-    """A field with the sentence that docs/reference/json.md has for it: what it is, unit, what None means."""
-    return dataclasses.field(metadata={"told": text}, **options)
+def told(text: str, *, key: str = "", **options: Any) -> Any:
+    """A field with the sentence that docs/reference/json.md has for it: what it is, unit, what None means. `key`: its name
+    in JSON, where Python cannot have it.
+    """
+    return dataclasses.field(metadata={"told": text, "key": key}, **options)
+
+
+def key_of(field: dataclasses.Field[Any]) -> str:
+    return str(field.metadata.get("key") or field.name)
 
 
 def as_json(document: Document) -> dict[str, Any]:
@@ -55,5 +64,5 @@ def plain(value: Any) -> Any:
         case Path():
             return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        return {key_of(each): plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
     raise TypeError(f"{type(value).__name__} has no place in a JSON document; allowed: what `plain` names")

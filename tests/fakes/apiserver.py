@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -15,9 +15,12 @@ from migration.ports import Discovery, Listing
 
 SERVED = tuple(kinds.WELL_KNOWN.values())
 
+T = TypeVar("T")
 
-def _copied(value: Any) -> Any:
-    return orjson.loads(orjson.dumps(value))
+
+def _copied(value: T) -> T:
+    copy: T = orjson.loads(orjson.dumps(value))
+    return copy
 
 
 def served(*resources: Resource) -> Discovery:

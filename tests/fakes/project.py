@@ -116,7 +116,7 @@ class Project:
             del self.servers[cluster].objects[key]["metadata"]["annotations"][routing.ORIGINAL_ANNOTATION]
 
     def configure(self, more: str = "") -> None:
-        text = "clusters:\n"
+        text = "version: 1\nclusters:\n"
         for name, ports in zip(self.servers, self.ports, strict=True):
             gateway = f"{{address: 127.0.0.1, port: {ports.api}, peer_port: {ports.peer}}}"
             pages = f", counters: {{urls: ['http://127.0.0.1:{ports.page}/'], dialect: istio}}" if self.watched else ""
@@ -186,7 +186,8 @@ class Project:
         return {service for service in SPLITS if self.live("plum", service) == 0}
 
     def live(self, cluster: str, service: str) -> int | None:
-        found = self.servers[cluster].objects["networking.istio.io", "VirtualService", *service.split("/")]
+        namespace, name = service.split("/")
+        found = self.servers[cluster].objects["networking.istio.io", "VirtualService", namespace, name]
         side: routing.Side = "blue" if cluster == "plum" else "green"
         for route in (self.originals[service], reduced(self.originals[service])):
             if (split := routing.live_split(found, route, side)) is not None:

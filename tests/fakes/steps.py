@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 
-def steps(act: Callable[[], object]) -> int:
+def steps(act: Callable[..., object]) -> int:
     """Lines that `act` runs in this thread; a comprehension counts each of its turns."""
     count = 0
 

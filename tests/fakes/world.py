@@ -17,7 +17,7 @@ from migration.policy import Policy
 from migration.ports import Written
 from migration.shift import Shift
 from migration.stackfile import StackFile
-from migration.world import Rules, World
+from migration.world import Result, Rules, World
 from tests.fakes.clock import FakeClock, run
 
 EDGE = """\
@@ -356,7 +356,7 @@ def shift(universe, *, during=None, retry=frozenset(), limit=600.0, **options): 
     """Runs one command to its end; `during(shift, universe)` runs beside it, and what it asserted fails the test."""
     made = command(universe, **options)
 
-    async def both():  # type: ignore[no-untyped-def]
+    async def both() -> Result:
         task = asyncio.ensure_future(made.shift.run(retry))
         side = asyncio.ensure_future(during(made.shift, universe)) if during else None
         try:
@@ -375,6 +375,6 @@ def shift(universe, *, during=None, retry=frozenset(), limit=600.0, **options): 
         made.close()
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition: Callable[..., object]) -> None:
     while not condition():  # noqa: ASYNC110 - any state of the world, not an event
         await asyncio.sleep(0.01)

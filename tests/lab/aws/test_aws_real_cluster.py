@@ -20,8 +20,8 @@ NAME = "rose"
 def test_create_starts_a_control_plane_and_delete_wipes_it(lab: Lab) -> None:
     url = lab.client.lab()["services"]["aws"]
 
-    def client(service: str) -> Any:
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    def client(service: Any) -> Any:
+        keys: dict[str, Any] = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         return boto3.client(service, endpoint_url=url, region_name="eu-west-1", **keys)
 
     ec2, eks = client("ec2"), client("eks")

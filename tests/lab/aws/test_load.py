@@ -32,7 +32,7 @@ class Answers(BaseHTTPRequestHandler):
         self.send_response(500 if bad else 200)
         if bad:
             self.send_header("x-lab-injected", "1")
-        self.send_header("x-lab-cluster", str(self.server.server_address[0]))
+        self.send_header("x-lab-cluster", str(self.connection.getsockname()[0]))
         self.send_header("content-length", "0")
         self.end_headers()
 
@@ -61,7 +61,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class World:
+class Pointed:
     """A zone whose one name can be pointed elsewhere."""
 
     def __init__(self, folder: Path) -> None:
@@ -99,8 +99,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
+def pointed(tmp_path: Path) -> Iterator[Pointed]:
+    made = Pointed(tmp_path)
     made.configure()
     resolvers = dns.serve(NAMES, made.dns_port, made.zones)
     with served(FIRST, made.port), served(SECOND, made.port):
@@ -110,11 +110,11 @@ def world(tmp_path: Path) -> Iterator[World]:
         resolver.server.server_close()
 
 
-def test_clients_keep_an_answer_for_its_ttl_and_no_longer(world: World) -> None:
-    with world.load():
-        world.until(lambda records: len(records) > 50)
-        world.address, moved = SECOND, time.time()
-        records = world.until(lambda records: len([r for r in records if r.get("cluster") == SECOND]) > 200)
+def test_clients_keep_an_answer_for_its_ttl_and_no_longer(pointed: Pointed) -> None:
+    with pointed.load():
+        pointed.until(lambda records: len(records) > 50)
+        pointed.address, moved = SECOND, time.time()
+        records = pointed.until(lambda records: len([r for r in records if r.get("cluster") == SECOND]) > 200)
     assert {record["status"] for record in records} == {200}
     late = [r["t"] - moved for r in records if r["cluster"] == FIRST and r["t"] > moved]
     assert late, "nobody kept an answer"
@@ -122,22 +122,22 @@ def test_clients_keep_an_answer_for_its_ttl_and_no_longer(world: World) -> None:
     assert records[-1]["address"] == SECOND
 
 
-def test_every_request_is_recorded_and_an_injected_fault_is_told(world: World) -> None:
-    world.configure("/bad")
-    with world.load():
-        records = world.until(lambda records: len(records) > 50)
+def test_every_request_is_recorded_and_an_injected_fault_is_told(pointed: Pointed) -> None:
+    pointed.configure("/bad")
+    with pointed.load():
+        records = pointed.until(lambda records: len(records) > 50)
     assert all(r["status"] == 500 and r["injected"] and r["cluster"] == FIRST and r["ms"] > 0 for r in records)
 
 
-def test_its_file_is_read_again_while_it_runs(world: World) -> None:
-    with world.load():
-        world.until(lambda records: len(records) > 20)
-        world.configure("/bad")
-        world.until(lambda records: records[-1]["path"] == "/bad")
+def test_its_file_is_read_again_while_it_runs(pointed: Pointed) -> None:
+    with pointed.load():
+        pointed.until(lambda records: len(records) > 20)
+        pointed.configure("/bad")
+        pointed.until(lambda records: records[-1]["path"] == "/bad")
 
 
-def test_nobody_outside_of_this_machine_is_asked(world: World) -> None:
-    world.address = "192.0.2.1"
-    with world.load():
-        records = world.until(lambda records: len(records) > 5)
+def test_nobody_outside_of_this_machine_is_asked(pointed: Pointed) -> None:
+    pointed.address = "192.0.2.1"
+    with pointed.load():
+        records = pointed.until(lambda records: len(records) > 5)
     assert all(r["status"] == 0 and "no loopback address" in r["error"] for r in records)

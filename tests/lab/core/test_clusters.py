@@ -158,7 +158,7 @@ def test_a_third_cluster_comes_and_goes_without_a_trace(lab: Any, two_clusters: 
     client.create_cluster("third", "1.35")
     described = client.wait_ready("third")
     third = LabCluster(client, described)
-    assert third.api.get("/version")["emulationMinor"] == "35"
+    assert third.api.request("GET", "/version")["emulationMinor"] == "35"
     third.api.close()
     records = list((lab.root / "run").glob("third.*.json"))
     assert len(records) == 8

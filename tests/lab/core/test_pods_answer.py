@@ -17,7 +17,12 @@ def test_requests_are_spread_over_the_ready_pods(two_clusters: Any, namespace: s
     plum.workload(namespace, "web", host, replicas=3)
     ready = names(plum.pods(namespace, "web"))
     served: set[str] = set()
-    eventually(lambda: served.add(plum.send(host).pod) or served == ready, "an answer of every pod")
+
+    def asked() -> bool:
+        served.add(plum.send(host).pod)
+        return served == ready
+
+    eventually(asked, "an answer of every pod")
     answer = plum.send(host, "/a/b?c=d", {"x-mine": "1"}, method="POST", body="hello")
     assert (answer.cluster, answer.workload) == ("plum", f"{namespace}/web")
     assert answer.echo["path"] == "/a/b?c=d"
@@ -106,7 +111,7 @@ def test_ports_of_every_kind_lead_to_the_pod(two_clusters: Any, namespace: str) 
     """Services by number, by name, unnamed, to a port that no container names: each answers."""
     plum, _ = two_clusters
     plum.workload(namespace, "web", replicas=1, container_port=9090)
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "numbered": {"name": "http", "port": 80, "targetPort": 9090},
         "named": {"name": "http", "port": 80, "targetPort": "http"},
         "unnamed": {"port": 80, "targetPort": 9090},

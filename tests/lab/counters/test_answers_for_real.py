@@ -114,6 +114,7 @@ def test_classes_of_http_answers_are_those_that_clients_got(web: Server) -> None
         return found if found and found.requests >= grown.requests else None
 
     found = eventually(told, "the store's word")
+    assert found is not None
     assert (found.errors, found.classes) == (8, expected)
 
 
@@ -122,7 +123,7 @@ def test_errors_before_a_moment_do_not_count_in_a_window_that_begins_after_it(we
 
     def errors_so_far() -> float | None:
         found = web.stored(time.monotonic() - began + 30)
-        return found and found.errors
+        return found.errors if found else None
 
     eventually(lambda: errors_so_far() == 0, "the service in the store")
     assert web.cluster.send(web.host, "/500").status == 500

@@ -6,10 +6,8 @@ Each test is a step that goes on from where the last one ended; after the first 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,7 @@ from components.live import Live, read_live
 from lab import programs
 from lab.project import EDGE, NETWORK, ZONE, Operations, Project, ProjectError
 from lab.server import Lab
+from tests.lab.support import command
 from tests.lab.support.kit import LabCluster, eventually
 
 pytestmark = [pytest.mark.steps, pytest.mark.timeout(600)]  # an `up` of a cluster has the other tests' machine to share
@@ -100,7 +99,7 @@ class World:
         """What both data planes say."""
         return [int(each.send("any", headers={"x-bluegreen-probe": SERVICE}, peer=True).text) for each in self.both]
 
-    def aws(self, service: str) -> Any:
+    def aws(self, service: Any) -> Any:
         import boto3
 
         env = self.project.environment
@@ -136,19 +135,10 @@ class World:
     # -- who acts
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "migration.cli", "--json", "-c", str(self.project.folder / "migration.yaml"), *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **self.project.environment, "NO_COLOR": "1"},
-        )
+        return command.begin(self.project.folder / "migration.yaml", "--json", *words, environment=self.project.environment)
 
     def bluegreen(self, *words: str, code: int = 0) -> Any:
-        process = self.begin(*words)
-        output, told = process.communicate(timeout=300)
-        assert process.returncode == code, told
+        output, _ = command.ended(self.begin(*words), (code,))
         return json.loads(output) if output else None
 
     def move_all_to_green(self) -> None:
@@ -216,6 +206,7 @@ def test_what_enroll_wrote_is_taken_over_as_it_is(world: World) -> None:
         cluster.workload("shop", "catalog", host=HOST, http_routes=RULES)
     world.original = world.spec(BLUE)
     description = {
+        "version": 1,
         "clusters": {
             each.name: {
                 "kubeconfig": each.kubeconfig,
@@ -262,8 +253,7 @@ def test_after_each_write_of_the_command_nothing_is_left_to_do(world: World) -> 
         running = world.begin("shift", "--yes")
         eventually(lambda: world.splits() == [2500, 2500], "the first step", seconds=120)
         running.send_signal(signal.SIGINT)  # the state is saved: this is a person who looks around in between
-        _, told = running.communicate(timeout=120)
-        assert running.returncode == 130, told
+        command.ended(running, (130,))
         world.edge_is_unchanged()
         assert world.splits() == [2500, 2500]
 

@@ -41,7 +41,7 @@ def environment(lab: Lab) -> dict[str, str]:
     return {**os.environ, **lab.client.environment()}
 
 
-def _client(service: str, environment: dict[str, str]) -> Any:
+def _client(service: Any, environment: dict[str, str]) -> Any:
     return boto3.client(
         service,
         endpoint_url=environment["AWS_ENDPOINT_URL"],

@@ -15,6 +15,7 @@ from migration.preflight import preflight
 from migration.replicate.apply import Applied
 from migration.replicate.choices import Choices, Selection
 from migration.replicate.classes import Answer
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import WRITES, Bare, await_object, on, replicate
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -183,8 +184,8 @@ spec: {{holderIdentity: "{holder}", leaseDurationSeconds: 15}}
         wait_for(lambda: replicas(blue, "Deployment outside-shop/mailer") == 2, "its HPA to raise the mailer on blue")
         yield pair
     finally:
+        remove_namespaces(pair, *NAMESPACES)
         for plane in pair:
-            plane.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found", "--timeout=120s")
             plane.kubectl("delete", "-n", "kube-system", *CLUSTER_WIDE, "--ignore-not-found")
 
 

@@ -13,6 +13,7 @@ from migration.clients.kubernetes import Kubernetes
 from migration.model import Finding
 from migration.preflight import preflight
 from migration.replicate.choices import Choices, Selection
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import WRITES, Bare, on, replicate
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -156,7 +157,7 @@ def test_where_green_has_another_it_blocks_and_greens_stays(clear: tuple[Bare, B
     )
 
 
-WEBHOOK = {
+WEBHOOK: dict[str, Any] = {
     "apiVersion": "admissionregistration.k8s.io/v1",
     "kind": "MutatingWebhookConfiguration",
     "metadata": {"labels": {**MARK, "app": "sidecar-injector", "operator.istio.io/component": "Pilot"}},
@@ -187,7 +188,7 @@ def revisions(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
     def away() -> None:
         for plane, revision in planes:
             plane.kubectl("delete", WEBHOOK["kind"], f"istio-sidecar-injector-{revision}", "--ignore-not-found")
-            plane.kubectl("delete", "namespace", "revised", "--ignore-not-found")
+        remove_namespaces(pair, "revised")
 
     away()
     for plane, revision in planes:

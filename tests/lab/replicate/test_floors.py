@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.support import command
 from tests.lab.support.bare import Bare, on
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
@@ -41,7 +41,7 @@ def objects(name: str, replicas: int) -> list[dict[str, Any]]:
     ]
 
 
-class Project:
+class Floors:
     def __init__(self, folder: Path, pair: tuple[Bare, Bare]) -> None:
         self.folder, self.pair = folder, pair
         edge = folder / "Pulumi.edge.yaml"
@@ -62,13 +62,11 @@ class Project:
             bare.name: {"kubeconfig": str(bare.kubeconfig), "gateway": {"address": f"192.0.2.{number}"}}
             for number, bare in enumerate(pair, start=1)
         }
-        (folder / "migration.yaml").write_text(json.dumps({"clusters": clusters, "edge": edge.name}))
+        (folder / "migration.yaml").write_text(json.dumps({"version": 1, "clusters": clusters, "edge": edge.name}))
 
     def run(self, *words: str, code: int = 0) -> Any:
-        command = [sys.executable, "-m", "migration.cli", "--config", str(self.folder / "migration.yaml"), "--json", *words]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, check=False)
-        assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-        return json.loads(done.stdout) if done.stdout else None
+        output, _ = command.run(self.folder / "migration.yaml", "--json", *words, codes=(code,))
+        return json.loads(output) if output else None
 
     def minimums(self) -> dict[str, dict[str, int]]:
         """By cluster and name, as the API servers have them."""
@@ -94,9 +92,9 @@ def test_floors_go_back_as_they_were_and_what_people_set_since_stays(alone: tupl
         bare.kubectl("create", "namespace", NAMESPACE, check=False)
         items = {"apiVersion": "v1", "kind": "List", "items": [each for name in NAMES for each in objects(name, 5)]}
         bare.kubectl("apply", "--server-side", "--field-manager", manager, "-f", "-", given=json.dumps(items))
-    project = Project(tmp_path, pair)
+    floors = Floors(tmp_path, pair)
     before = {"web": 2, "cart": 2, "open": 1}
-    assert project.minimums() == {"plum": before, "fern": before}
+    assert floors.minimums() == {"plum": before, "fern": before}
     code = f"""
 import asyncio, sys
 from pathlib import Path
@@ -106,30 +104,31 @@ from migration.capacity import apply_floors, plan_floors
 async def act():
     one, other = (Kubernetes.from_kubeconfig(Path(p), name=n) for p, n in zip(sys.argv[1:], ("plum", "fern")))
     async with one as blue, other as green:
-        floors = [c for c in await plan_floors(blue, green) if c.namespace == "{NAMESPACE}"]
-        await apply_floors(floors, blue, green, ready_seconds=0)  # no pod ever runs here
+        chosen = [c for c in await plan_floors(blue, green) if c.namespace == "{NAMESPACE}"]
+        await apply_floors(chosen, blue, green, ready_seconds=0)  # no pod ever runs here
 
 asyncio.run(act())
 """
     subprocess.run([sys.executable, "-c", code, str(blue.kubeconfig), str(green.kubeconfig)], check=True)
-    assert project.minimums() == {"plum": dict.fromkeys(NAMES, 5), "fern": dict.fromkeys(NAMES, 5)}
+    assert floors.minimums() == {"plum": dict.fromkeys(NAMES, 5), "fern": dict.fromkeys(NAMES, 5)}
     green.kubectl("patch", "hpa", "cart", "-n", NAMESPACE, "--type=merge", "-p", '{"spec":{"minReplicas":7}}')
 
-    project.run("capacity", "release", code=3)  # the plan alone
-    came = project.run("capacity", "release", f"{NAMESPACE}/web", "--yes")
+    floors.run("capacity", "release", code=3)  # the plan alone
+    came = floors.run("capacity", "release", f"{NAMESPACE}/web", "--yes")
     assert (len(came["released"]), came["kept"], came["failed"]) == (2, [], [])
     rest = {"web": 2, "cart": 5, "open": 5}
-    assert project.minimums() == {"plum": rest, "fern": rest | {"cart": 7}}
+    assert floors.minimums() == {"plum": rest, "fern": rest | {"cart": 7}}
 
-    came = project.run("capacity", "release", "--yes")  # cart is on its way to green
+    came = floors.run("capacity", "release", "--yes")  # cart is on its way to green
     assert (len(came["released"]), len(came["kept"]), came["failed"]) == (2, 2, [])
-    assert project.minimums() == {"plum": before | {"cart": 5}, "fern": before | {"cart": 7}}
+    assert floors.minimums() == {"plum": before | {"cart": 5}, "fern": before | {"cart": 7}}
 
-    came = project.run("capacity", "release", f"{NAMESPACE}/cart", "--yes")
-    assert ["kubectl-patch since" in line for line in came["released"]] == [False, True]
-    assert project.minimums() == {"plum": before, "fern": before | {"cart": 7}}
-    assert project.run("capacity", "release", "--yes") == {"released": [], "kept": [], "failed": []}
+    came = floors.run("capacity", "release", f"{NAMESPACE}/cart", "--yes")
+    assert ["kubectl-patch since" in floor["reason"] for floor in came["released"]] == [False, True]
+    assert floors.minimums() == {"plum": before, "fern": before | {"cart": 7}}
+    again = floors.run("capacity", "release", "--yes")
+    assert [again[name] for name in ("floors", "released", "kept", "failed")] == [[], [], [], []]
     for bare in pair:
         for item in on(bare, "hpa", "-n", NAMESPACE)["items"]:
             assert "bluegreen.io/floor-before" not in (item["metadata"].get("annotations") or {})
-    project.run("capacity", "release", f"{NAMESPACE}/cartt", "--yes", code=2)
+    floors.run("capacity", "release", f"{NAMESPACE}/cartt", "--yes", code=2)

@@ -16,6 +16,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import Bare, write_migration
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -59,8 +60,7 @@ def uploads(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
         blue.kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
         yield pair
     finally:
-        for bare in pair:
-            bare.kubectl("delete", "--ignore-not-found", "namespace", SPACE)
+        remove_namespaces(pair, SPACE)
 
 
 def findings(folder: Path, pair: tuple[Bare, Bare], environment: dict[str, str]) -> list[dict[str, Any]]:

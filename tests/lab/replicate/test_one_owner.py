@@ -11,6 +11,7 @@ import pytest
 from migration.kinds import name_of
 from migration.replicate.choices import Choices, Selection
 from migration.replicate.classes import Answer
+from migration.views.replicate import objects as planned_objects
 from tests.lab.support.bare import Bare, on, replicate
 from tests.lab.support.definitions import Made, definition
 
@@ -216,10 +217,10 @@ def test_nothing_that_can_have_one_owner_is_on_green_and_each_is_told(owners: tu
     assert {f"TargetGroupBinding {SPACE}/by-person", f"TargetGroupBinding {SPACE}/for-several"} <= asked
     assert {"PersistentVolume owners-by-hand", "VolumeSnapshotContent owners"} <= asked
     assert f"TargetGroupBinding {SPACE}/by-controller" not in asked
-    told = {each["object"]: each for each in made.objects()}
+    told = {each.object: each for each in planned_objects(made)}
     assert set(everything(owners[0])) <= set(told), "not one object of blue is passed over in silence"
-    assert told[f"TargetGroupBinding {SPACE}/by-controller"]["reason"].startswith("made by the load balancer controller")
-    assert [("owners-prod" in note) for note in told[f"Service {SPACE}/public"]["notes"]].count(True) == 1
+    assert told[f"TargetGroupBinding {SPACE}/by-controller"].reason.startswith("made by the load balancer controller")
+    assert [("owners-prod" in note) for note in told[f"Service {SPACE}/public"].notes].count(True) == 1
     assert replicate(owners, choices=OURS)[1].writes == 0
 
 

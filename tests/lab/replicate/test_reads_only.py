@@ -20,6 +20,7 @@ import yaml
 from lab.control_plane import audit_log
 from migration.capacity import apply_floors, plan_floors
 from migration.clients.kubernetes import Kubernetes
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import Bare, await_object, on
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -185,7 +186,7 @@ class User:
     def __init__(self, folder: Path, pair: tuple[Bare, Bare]) -> None:
         self.folder, self.pair = folder, pair
         self._from = {bare.name: audit_log(bare.kubeconfig.parent).stat().st_size for bare in pair}
-        clusters = {}
+        clusters: dict[str, Any] = {}
         for bare in pair:
             bare.kubectl("apply", "-f", "-", given=given(*printed()))
             admin = json.loads(bare.kubeconfig.read_text())
@@ -198,6 +199,7 @@ class User:
             "config:\n  bluegreen:sides: {blue: plum, green: fern}\n  bluegreen:services: {}\n  bluegreen:generation: 1\n"
         )
         migration = {
+            "version": 1,
             "clusters": clusters,
             "edge": "Pulumi.edge.yaml",
             "replicate": {"include": {"namespaces": [SPACE]}},
@@ -369,8 +371,8 @@ def moved(pair: tuple[Bare, Bare]) -> Iterator[str]:
             bare.kubectl("apply", "-f", "-", given=given(*there).replace(f'"{SPACE}"', f'"{MOVED}"'))
         yield f"{MOVED}/web"
     finally:
+        remove_namespaces(pair, MOVED)
         for bare in pair:
-            bare.kubectl("delete", "--ignore-not-found", "namespace", MOVED)
             edge = ("gateways.networking.istio.io/bluegreen-peer", "destinationrules.networking.istio.io/bluegreen-peer")
             bare.kubectl("delete", "--ignore-not-found", "-n", "istio-system", *edge, "configmap/bluegreen-edge")
 

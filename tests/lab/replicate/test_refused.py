@@ -15,6 +15,7 @@ from migration.errors import Rejected
 from migration.kinds import CRD, INGRESS, Resource
 from migration.replicate.conversion import refused
 from migration.replicate.transform import for_green
+from tests.lab.support.away import remove_definitions
 from tests.lab.support.bare import Bare, established, on
 from tests.lab.support.between import Ended, look, namespace, run
 
@@ -127,7 +128,11 @@ def test_definitions_and_webhooks_of_old_arrive_and_keep_what_they_kept(pair: tu
             told = " ".join(note["note"] for note in ended.document["notes"])
             assert "preserveUnknownFields" in told
             assert "sideEffects Unknown" in told
-        mirror = {"apiVersion": "legacy.example.com/v1", "kind": "Mirror", "metadata": {"name": "m", "namespace": "default"}}
+        mirror: dict[str, Any] = {
+            "apiVersion": "legacy.example.com/v1",
+            "kind": "Mirror",
+            "metadata": {"name": "m", "namespace": "default"},
+        }
         mirror |= {"spec": {"source": "x", "other": {"deep": 1}}, "more": [1]}
         green.kubectl("create", "-f", "-", given=json.dumps(mirror))
         found = on(green, "mirror", "m", "-n", "default")
@@ -195,8 +200,7 @@ def defined(pair: tuple[Bare, Bare], definition: dict[str, Any], green: dict[str
                 established(plane, given["metadata"]["name"])
         yield
     finally:
-        for plane in pair:
-            plane.kubectl("delete", "crd", *names, "--ignore-not-found", "--timeout=60s")
+        remove_definitions(pair, *names)
 
 
 def test_policies_whose_definition_is_left_out_block_and_hold(pair: tuple[Bare, Bare]) -> None:

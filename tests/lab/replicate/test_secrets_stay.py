@@ -7,15 +7,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.lab.support import command
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import Bare, await_object, on, write_migration
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -124,23 +123,21 @@ def held(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
     finally:
         green.kubectl("delete", "--ignore-not-found", f"validatingadmissionpolicybinding/{POLICY}")
         green.kubectl("delete", "--ignore-not-found", f"validatingadmissionpolicy/{POLICY}")
-        for bare in pair:
-            bare.kubectl("delete", "--ignore-not-found", "namespace", SPACE)
+        remove_namespaces(pair, SPACE)
 
 
-class Project:
+class Transcript:
+    """A migration of the namespace, and all that the command has said of it."""
+
     def __init__(self, folder: Path, pair: tuple[Bare, Bare]) -> None:
         self.folder = folder
         self.said: dict[str, str] = {}
         write_migration(folder, pair, SPACE)
 
     def run(self, *words: str) -> str:
-        command = [sys.executable, "-m", "migration.cli", "--config", str(self.folder / "migration.yaml"), *words]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, check=False)
-        assert done.returncode in (0, 1, 3), f"{words} {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr, done.stderr
-        self.said[f"{len(self.said)} {' '.join(words)}"] = done.stdout + done.stderr
-        return done.stdout + done.stderr
+        said = "".join(command.run(self.folder / "migration.yaml", *words, codes=(0, 1, 3)))
+        self.said[f"{len(self.said)} {' '.join(words)}"] = said
+        return said
 
     def everything(self) -> dict[str, str]:
         files = {str(path): path.read_text(errors="replace") for path in self.folder.rglob("*") if path.is_file()}
@@ -155,12 +152,12 @@ def forms(text: str) -> set[str]:
 
 def test_no_value_of_a_secret_is_in_anything_that_is_said_or_kept(held: tuple[Bare, Bare], tmp_path: Path) -> None:
     blue, green = held
-    project = Project(tmp_path, held)
+    transcript = Transcript(tmp_path, held)
     await_object(blue, "secret", "token", "-n", SPACE)
 
     for words in (["preflight"], ["--json", "preflight"], ["replicate"], ["--json", "replicate"], ["-v", "replicate"]):
-        project.run(*words)
-    first = project.run("-v", "replicate", "--yes")
+        transcript.run(*words)
+    first = transcript.run("-v", "replicate", "--yes")
     assert "Secret canaries/refused" in first, "the policy refuses it, and says so"
     assert POLICY in first
     assert "Secret canaries/in-the-way" in first
@@ -171,17 +168,17 @@ def test_no_value_of_a_secret_is_in_anything_that_is_said_or_kept(held: tuple[Ba
     blue.kubectl("apply", "-f", "-", given=given(fixed(2), *secrets(2)))
     patch = json.dumps({"stringData": {"password": value("by-hand", 3)}})
     green.kubectl("patch", "secret", "by-hand", "-n", SPACE, "--type=merge", "-p", patch)
-    second = project.run("--json", "replicate")
+    second = transcript.run("--json", "replicate")
     assert '"data.password"' in second, "which field differs is told, by name"
     for words in (["-v", "replicate"], ["-v", "replicate", "--yes"], ["--json", "replicate", "--yes"]):
-        project.run(*words)
-    forced = project.run("--json", "-v", "replicate", "--yes", "--force")
+        transcript.run(*words)
+    forced = transcript.run("--json", "-v", "replicate", "--yes", "--force")
     assert "immutable" in forced
     assert POLICY in forced
     for words in (["preflight"], ["status"], ["--json", "status"], ["capacity"], ["capacity", "--yes"], ["enroll"]):
-        project.run("-v", *words)
+        transcript.run("-v", *words)
     for name in ("opaque", "by-hand", "in-the-way", "refused"):
-        told = project.run("-v", "--json", "replicate", "--explain", f"Secret/{SPACE}/{name}")
+        told = transcript.run("-v", "--json", "replicate", "--explain", f"Secret/{SPACE}/{name}")
         assert '"class"' in told, "it is told what becomes of it, and not what is in it"
 
     live = {bare.name: on(bare, "secrets", "-n", SPACE)["items"] for bare in held}
@@ -192,5 +189,7 @@ def test_no_value_of_a_secret_is_in_anything_that_is_said_or_kept(held: tuple[Ba
     }
     assert {value("opaque", 2), value("fixed", 2)} <= values, "what is searched for is what the clusters have"
     searched = {CANARY, *(form for each in values | was if len(each) > 12 for form in forms(each[:600]))}
-    found = {(where, form[:60]) for where, text in project.everything().items() for form in searched if form and form in text}
+    found = {
+        (where, form[:60]) for where, text in transcript.everything().items() for form in searched if form and form in text
+    }
     assert found == set()

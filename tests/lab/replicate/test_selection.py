@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import Bare, await_object, on
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -211,12 +212,7 @@ def chosen_from(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
 
 
 def cleared(plane: Bare) -> None:
-    if plane.kubectl("get", "namespaces", *SPACES, "-o", "name", "--ignore-not-found"):
-        # first what a claim's protection waits for: the namespace controller asks again only after seconds
-        at_once = ("--all", "--grace-period=0", "--force", "--wait=false")
-        for space in SPACES:
-            plane.kubectl("delete", "deployments,replicasets,pods,persistentvolumeclaims", *at_once, "-n", space, check=False)
-        plane.kubectl("delete", "namespace", *SPACES, "--ignore-not-found", "--wait=true", "--timeout=120s")
+    remove_namespaces((plane,), *SPACES)
     plane.kubectl("delete", *CLUSTER_WIDE, "--ignore-not-found")
 
 
@@ -234,7 +230,7 @@ def bluegreen(chosen_from: tuple[Bare, Bare], tmp_path: Path) -> Iterator[Comman
 
     def run(*arguments: str, said: dict[str, Any] | None = None) -> Ran:
         said = {"answers": {"Deployment pick-shop/pages": "empty"}, **(said or {})}
-        document = {"clusters": clusters, "edge": "edge.yaml", "replicate": said}
+        document = {"version": 1, "clusters": clusters, "edge": "edge.yaml", "replicate": said}
         (tmp_path / "migration.yaml").write_text(json.dumps(document, indent=1))
         command = [sys.executable, "-m", "migration.cli", "-c", str(tmp_path / "migration.yaml"), "replicate", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from migration.clients import kubeconfig
+from access import kubeconfig
 from migration.clients.kubernetes import Kubernetes
 from migration.preflight import preflight
 from migration.replicate.choices import Choices
 from migration.replicate.classes import Answer
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import WRITES, Bare, on, replicate
 
 SHARED = Choices(answers={"PersistentVolume share": Answer.IMPORT})
@@ -73,14 +74,21 @@ def test_real_manifests_twice(pair: tuple[Bare, Bare]) -> None:
     manifests = Path(os.environ.get("BLUEGREEN_MANIFESTS", "../shared/manifests"))
     if not manifests.is_dir():
         pytest.skip(f"no manifests of public projects at {manifests}; name them by BLUEGREEN_MANIFESTS")
-    for folder in sorted(each for each in manifests.iterdir() if each.is_dir()):
-        pair[0].kubectl("create", "namespace", folder.name)
-        pair[0].kubectl("apply", "-n", folder.name, "-f", str(folder), check=False)  # some need an API of their own
-    _, done, _ = replicate(pair)
-    assert (done.failures, done.conflicts, done.held) == ([], [], [])
-    assert done.created > 50
-    _, _, writes = replicate(pair)
-    assert writes == dict.fromkeys(WRITES, 0)
+    folders = sorted(each for each in manifests.iterdir() if each.is_dir())
+    try:
+        for folder in folders:
+            pair[0].kubectl("create", "namespace", folder.name)
+            pair[0].kubectl("apply", "-n", folder.name, "-f", str(folder), check=False)  # some need an API of their own
+        _, done, _ = replicate(pair)
+        assert (done.failures, done.conflicts, done.held) == ([], [], [])
+        assert done.created > 50
+        _, _, writes = replicate(pair)
+        assert writes == dict.fromkeys(WRITES, 0)
+    finally:  # other tests replicate all of blue, and say nothing of what these would have answered
+        for plane in pair:
+            for folder in folders:
+                plane.kubectl("delete", "-n", folder.name, "-f", str(folder), "--wait=false", "--ignore-not-found", check=False)
+        remove_namespaces(pair, *(folder.name for folder in folders))
 
 
 def test_preflight_on_real_clusters_finds_what_is_there(tricky: tuple[Bare, Bare]) -> None:

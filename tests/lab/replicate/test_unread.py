@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from aiohttp import web
 
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import Bare, await_object
 from tests.lab.support.between import Answer, Instead, both, look, namespace, run
 
@@ -95,7 +96,7 @@ def test_without_replica_sets_no_pod_of_theirs_is_copied_and_nothing_is_written_
         assert [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("ownerReferences")] == ["bare"]
     finally:
         without(blue, "most")
-        green.kubectl("delete", "namespace", NAME, "--ignore-not-found", "--timeout=60s")
+        remove_namespaces((green,), NAME)
 
 
 def test_a_misspelt_kind_is_refused_before_anything_is_written(planes: tuple[Bare, Bare]) -> None:

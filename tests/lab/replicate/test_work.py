@@ -15,6 +15,7 @@ from migration.replicate.choices import Choices, Selection
 from migration.replicate.classes import Answer
 from migration.replicate.known import with_group
 from migration.replicate.work import RUNS, SWITCHES, UNSTOPPABLE, Switch, value_of
+from migration.views.replicate import objects as planned_objects
 from tests.lab.support.bare import Bare, on, replicate
 from tests.lab.support.definitions import Made, definition
 
@@ -119,11 +120,11 @@ def test_no_finished_work_is_on_green_and_what_a_clock_starts_is_suspended_as_th
         assert json.loads(obj["metadata"]["annotations"]["bluegreen.io/suspend"]) == before, (group, kind, name)
     asked = {name for name, _ in done.unanswered}
     assert asked == {f"{kind} {SPACE}/one" for _, kind in UNSTOPPABLE}
-    told = {each["object"]: each for each in made.objects()}
+    told = {each.object: each for each in planned_objects(made)}
     assert {name_of(obj) for obj in everything(clockwork[0]).values()} <= set(told)
     for _, kind in RUN:
-        assert told[f"{kind} {SPACE}/ended"]["class"] == "finished"
-    assert told[f"Job {SPACE}/ended"]["class"] == told[f"Pod {SPACE}/once"]["class"] == "finished"
+        assert told[f"{kind} {SPACE}/ended"].cls == "finished"
+    assert told[f"Job {SPACE}/ended"].cls == told[f"Pod {SPACE}/once"].cls == "finished"
     assert replicate(clockwork, choices=OURS)[1].writes == 0
 
     # with the group: there are Schedules of several

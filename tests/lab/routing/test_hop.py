@@ -46,9 +46,9 @@ def to(host: str, port: int = 80, **fields: Any) -> Rule:
 def ledger(two_clusters: tuple[LabCluster, LabCluster], namespace: str) -> Crossing:
     """One workload that users reach by gRPC and by HTTP/1.1, each by a Service port of its own."""
     for cluster in two_clusters:
-        made, service = deployment(namespace, "ledger")
+        workload, service = deployment(namespace, "ledger")
         service["spec"]["ports"].append({"name": "grpc", "port": 9000, "targetPort": "http"})
-        cluster.api.apply(made, service)
+        cluster.api.apply(workload, service)
     for cluster in two_clusters:
         eventually(lambda c=cluster: len(c.ready_pods(namespace, "ledger")) == 1, f"ledger on {cluster.name}")
     original = route(

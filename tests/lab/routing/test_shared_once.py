@@ -170,7 +170,8 @@ def test_a_rewrite_a_header_and_a_mirror_happen_once(two_clusters: tuple[LabClus
 def test_where_all_is_served_here_the_live_route_is_the_original(crossing: Crossing, namespace: str) -> None:
     service = f"{namespace}/web"
     before = routing.canonical(crossing.originals[service]["spec"])
-    for split, side in ((2500, "green"), (10000, "green"), (2500, "blue"), (0, "blue")):
+    cases: list[tuple[int, routing.Side]] = [(2500, "green"), (10000, "green"), (2500, "blue"), (0, "blue")]
+    for split, side in cases:
         crossing.set(split, [service])
         live = crossing.live_spec(side, service)
         assert (routing.canonical(live) == before) is (split in (0, 10000))

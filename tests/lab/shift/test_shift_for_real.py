@@ -67,7 +67,7 @@ def test_nothing_is_sent_over_a_hop_of_an_earlier_version_until_it_is_enrolled_a
     assert "DestinationRule istio-system/bluegreen-peer" in told
     assert "bluegreen enroll" in told
     assert project.split(project.good) == project.split(project.bad) == (0, 0)
-    assert project.run("enroll", "--yes", project.good)["mended"] == ["fern: DestinationRule istio-system/bluegreen-peer"]
+    assert project.run("enroll", "--yes", project.good)["updated"] == ["fern: DestinationRule istio-system/bluegreen-peer"]
     renewed = project.fern.api.get(rule)
     assert renewed is not None
     assert renewed["spec"] == made["spec"]
@@ -97,10 +97,10 @@ def quiet(project: Project, service: str) -> bool:
 def prometheus(project: Project, service: str, began: float) -> dict[str, WindowStats]:
     """What the real store says of the time since `began`, when it has scraped it."""
 
-    def both() -> dict[str, Any] | None:
+    def both() -> dict[str, Any]:
         stats = ask_store(project, service, int(time.monotonic() - began))
         whole = all(each and each.latency_ms for each in stats.values()) and stats["green"] and stats["green"].errors
-        return stats if whole else None
+        return stats if whole else {}
 
     return eventually(both, f"numbers of {service} in the store")
 
@@ -237,13 +237,13 @@ def test_bad_input_is_named_with_its_remedy_and_changes_nothing(project: Project
             ["policy.dwel_seconds", "mean dwell_seconds"],
         ),
         (project.file, migration.replace("2000", "20000"), 2, ["policy.steps_bp[1]", "20000", "from 1 to 10000"]),
-        (project.file, migration.replace("{", "{[", 1), 2, ["broken YAML", "mend"]),
+        (project.file, migration.replace("{", "{[", 1), 2, ["broken YAML", "fix"]),
         (project.file, json.dumps(twice), 2, ["clusters.fern", "same cluster as plum"]),
         (project.file, json.dumps(nowhere), 2, ["fern", "nowhere"]),
         (project.file, json.dumps(unreachable), 1, ["fern", "127.0.0.1:9", "dead.kubeconfig"]),
         (project.edge, edge.replace(f"{project.good}: 0", f"{project.good}: 10001"), 2, [project.good, "10001", "0 to 10000"]),
         (project.edge, edge.replace("fern, ", "").replace('"green": "fern"', '"green": "plum"'), 2, ["sides", "both plum"]),
-        (project.edge, edge + "  : [", 2, ["broken YAML", "mend"]),
+        (project.edge, edge + "  : [", 2, ["broken YAML", "fix"]),
     ]
     before = project.snapshot()
     for file, text, code, parts in cases:

@@ -78,7 +78,7 @@ class Aws:
     def __init__(self, block: Block, control: FakeControl) -> None:
         self.block, self.control = block, control
 
-    def __call__(self, service: str) -> Any:
+    def __call__(self, service: Any) -> Any:
         return boto3.client(
             service,
             endpoint_url=self.block.aws_url,

@@ -18,6 +18,7 @@ from lab import control_plane, layout, programs
 from migration.clients.kubernetes import Kubernetes
 from migration.replicate import apply as applying
 from migration.replicate import export, plan, transform
+from tests.lab.support.kit import Api
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
 
@@ -33,6 +34,17 @@ class Bare:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, input=given)
         assert not check or done.returncode == 0, done.stderr
         return done.stdout
+
+    def api(self) -> Api:
+        """A client of the kubeconfig's own user, to be closed; for what would take many calls of kubectl."""
+        access = json.loads(self.kubeconfig.read_text())
+        (cluster,), (user,) = access["clusters"], access["users"]
+        described = {
+            "endpoint": cluster["cluster"]["server"],
+            "ca": cluster["cluster"]["certificate-authority-data"],
+            "token": user["user"]["token"],
+        }
+        return Api(described)
 
 
 def established(plane: Bare, *which: str) -> None:
@@ -117,7 +129,12 @@ def write_migration(folder: Path, pair: tuple[Bare, Bare], namespace: str) -> No
         bare.name: {"kubeconfig": str(bare.kubeconfig), "gateway": {"address": f"127.0.0.{number}", "port": 9}}
         for number, bare in enumerate(pair, start=1)
     }
-    migration = {"clusters": clusters, "edge": "Pulumi.edge.yaml", "replicate": {"include": {"namespaces": [namespace]}}}
+    migration = {
+        "version": 1,
+        "clusters": clusters,
+        "edge": "Pulumi.edge.yaml",
+        "replicate": {"include": {"namespaces": [namespace]}},
+    }
     (folder / "migration.yaml").write_text(json.dumps(migration))
 
 

@@ -17,15 +17,16 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from access import kubeconfig, tls
 from migration.cli_replicate import copy
-from migration.clients import kubeconfig
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import BluegreenError
 from migration.kinds import Object, Resource
 from migration.ports import Listing
 from migration.preflight import preflight
 from migration.replicate.choices import NOTHING_SAID
-from migration.terminal import Context
+from migration.terminal import Context, finish
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import WRITES, Bare
 
 
@@ -77,7 +78,7 @@ async def behind(access: kubeconfig.Access, answer: Answer | None) -> AsyncItera
     headers = {"Authorization": f"Bearer {access.token}"} if access.token else {}
 
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=access.tls(None, None) or False), auto_decompress=True
+        connector=aiohttp.TCPConnector(ssl=tls.context(access) or False), auto_decompress=True
     ) as session:
 
         async def handle(request: web.Request) -> web.Response:
@@ -141,11 +142,13 @@ def run(
         async with both(pair, **between) as (blue, green):
             there: Any = SimpleNamespace(clusters={"blue": blue, "green": green}, edge=SimpleNamespace(services={}))
             migration: Any = SimpleNamespace(singletons=frozenset({"tricky/leader"}), replicate=choices)
+            context = Context(Path("migration.yaml"), True)
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
                 try:
-                    await copy(Context(Path("migration.yaml"), True), migration, there, yes=yes, despite_unread=despite)
+                    await copy(context, migration, there, yes=yes, despite_unread=despite)
                 except BluegreenError as raised:
                     problem = raised
+                finish(context, problem)
             writes = sum(green.requests.get(verb, 0) for verb in WRITES)
         document = json.loads(printed.getvalue()) if printed.getvalue() else {}
         said = f"{problem}\n{problem.remedy}" if problem else ""
@@ -171,5 +174,4 @@ def namespace(pair: tuple[Bare, Bare], name: str) -> Iterator[str]:
         pair[0].kubectl("create", "namespace", name)
         yield name
     finally:
-        for plane in pair:
-            plane.kubectl("delete", "namespace", name, "--ignore-not-found", "--timeout=60s")
+        remove_namespaces(pair, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import http.server
 import json
+import math
 import threading
 import time
 from collections import Counter
@@ -49,7 +50,7 @@ class Crossing:
         return Peer(other.gateway, other.peer_port)
 
     def _intent(self) -> Intent:
-        names = {side: cluster.name for side, cluster in self.clusters.items()}
+        names: dict[str, str] = {side: cluster.name for side, cluster in self.clusters.items()}
         return Intent(names, {names["blue"]: 10000, names["green"]: 0}, dict(self.splits), self.generation)
 
     def set(self, split: int, services: Sequence[str] | None = None) -> None:
@@ -204,7 +205,8 @@ def answers(cluster: LabCluster, host: str, count: int, path: str = "/") -> Coun
 def within(count: int, total: int, share: float) -> bool:
     """Whether a count fits a share: 5.5 standard deviations, which chance exceeds once in 25 million times."""
     expected = total * share
-    return abs(count - expected) <= 5.5 * (expected * (1 - share)) ** 0.5
+    deviation = math.sqrt(expected * (1 - share))
+    return abs(count - expected) <= 5.5 * deviation
 
 
 @contextmanager

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tests.lab.support.bare import Bare
+from tests.lab.support.away import remove_definitions, remove_namespaces
+from tests.lab.support.bare import Bare, established
 
 
 def definition(
@@ -41,11 +42,12 @@ class Made:
 
     def define(self, *definitions: dict[str, Any]) -> None:
         """On both clusters: the definitions of a baseline do not come along, others would."""
-        names = [f"crd/{each['metadata']['name']}" for each in definitions]
+        names = [each["metadata"]["name"] for each in definitions]
         self.definitions += names
         for bare in self.pair:
             self._apply(bare, definitions)
-            bare.kubectl("wait", "--for=condition=Established", *names, "--timeout=60s")
+        for bare in self.pair:
+            established(bare, *names)
 
     def write(self, objects: Iterable[dict[str, Any]]) -> None:
         self._apply(self.pair[0], objects)
@@ -56,13 +58,12 @@ class Made:
         bare.kubectl("apply", "--server-side", "-f", "-", given=json.dumps(items))
 
     def clear(self, *others: str) -> None:
-        """Volumes first (a claim's protection waits for them), then the definitions with their objects, then the namespace."""
+        """Volumes at the same time as the claims that their protection waits for, and the definitions last."""
         for bare in self.pair:
-            bare.kubectl("delete", "namespace", self.space, "--ignore-not-found", "--wait=false", check=False)
             if others:
                 bare.kubectl("delete", *others, "--ignore-not-found", "--wait=false")
-            if self.definitions:
-                bare.kubectl("delete", *self.definitions, "--ignore-not-found", "--timeout=60s")
-            bare.kubectl("wait", "--for=delete", f"namespace/{self.space}", "--timeout=60s")
+        remove_namespaces(self.pair, self.space)
+        remove_definitions(self.pair, *self.definitions)
+        for bare in self.pair:
             for each in others:
                 bare.kubectl("wait", "--for=delete", each, "--timeout=60s")

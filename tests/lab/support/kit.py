@@ -28,16 +28,16 @@ PATIENCE_SECONDS = 60.0
 
 
 def eventually(
-    condition: Callable[[], T], what: str = "condition", seconds: float = PATIENCE_SECONDS, pause: float = 0.05
+    condition: Callable[..., T], what: str = "condition", seconds: float = PATIENCE_SECONDS, pause: float = 0.05
 ) -> T:
     """The first true value of `condition`; fails the test when there is none in time. Errors of it count as not yet."""
     deadline = time.monotonic() + seconds
-    last: Any = None
+    last: object = None
     while True:
         try:
-            last = condition()
-            if last:
-                return last
+            last = met = condition()
+            if met:
+                return met
         except (ApiError, OSError, http.client.HTTPException, KeyError, IndexError, ValueError) as error:
             last = error
         if time.monotonic() > deadline:
@@ -68,9 +68,11 @@ class Api:
         for connection in self.opened:
             connection.close()
 
-    def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+    def request(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json", accept: str = "application/json"
+    ) -> Any:
         data = None if body is None else json.dumps(body)
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type, "Accept": accept}
         for attempt in (1, 2):
             connection = getattr(self.local, "connection", None)
             if connection is None:
@@ -293,7 +295,7 @@ class LabCluster:
         finally:
             self.client.program(self.name, program, "running")
             if program in ("etcd", "kube-apiserver"):
-                eventually(lambda: self.api.get("/readyz") == "ok", f"{self.name}'s API server")
+                eventually(lambda: self.api.request("GET", "/readyz") == "ok", f"{self.name}'s API server")
 
 
 class TwoClusters(NamedTuple):

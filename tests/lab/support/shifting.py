@@ -6,11 +6,9 @@ import contextlib
 import http.client
 import http.server
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.client import LabClient
+from tests.lab.support import command
 from tests.lab.support.kit import LabCluster, eventually
 
 STEPS = [500, 2000, 10_000]
@@ -161,8 +160,10 @@ class Project:
             if process.poll() is None:
                 process.kill()
             process.communicate()
-        for page in [*self.eyes.values(), *(pod for pods in self.idle.values() for pod in pods)]:
-            page.close()
+        for eyes in self.eyes.values():
+            eyes.close()
+        for pod in (pod for pods in self.idle.values() for pod in pods):
+            pod.close()
 
     # -- its files ---------------------------------------------------------------------------------------------------
 
@@ -190,6 +191,7 @@ class Project:
             "analysis_interval_seconds": 1,
         }
         document = {
+            "version": 1,
             "clusters": {cluster.name: self._cluster(cluster) for cluster in (self.plum, self.fern)},
             "edge": "stacks/Pulumi.edge.yaml",
             "policy": {**short, **policy},
@@ -213,21 +215,13 @@ class Project:
     # -- the command -------------------------------------------------------------------------------------------------
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "migration.cli", "--json", "--config", str(self.file), *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **self.lab.environment(), "NO_COLOR": "1"},
-        )
+        process = command.begin(self.file, "--json", *words, environment=self.lab.environment())
         self.running.append(process)
         return process
 
     def ended(self, process: subprocess.Popen[str], code: int = 0) -> tuple[Any, str]:
         """Its document and what it told, when it has ended with this code."""
-        output, told = process.communicate(timeout=PATIENCE)
-        assert process.returncode == code, f"exit {process.returncode}\n{output}\n{told}"
+        output, told = command.ended(process, (code,))
         return (json.loads(output) if output else None), told
 
     def run(self, *words: str, code: int = 0) -> Any:

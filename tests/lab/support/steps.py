@@ -18,7 +18,7 @@ def _is_step(item: pytest.Item) -> bool:
 
 def _line(item: pytest.Item) -> int:
     assert isinstance(item, pytest.Function)
-    return item.function.__code__.co_firstlineno
+    return int(item.function.__code__.co_firstlineno)
 
 
 def in_order(items: list[pytest.Item]) -> None:

@@ -98,7 +98,9 @@ def test_a_destination_that_comes_and_goes_is_no_other_proxy(uptime: bool) -> No
         second = pages.second
         others = [told.format("first", 700 + second)] if second not in (3, 4) else []
         others += [told.format("second", 900)] if second < 6 else [told.format("second", second - 9)] if second > 9 else []
-        return "\n".join([await plain(url), *others])
+        text = await plain(url)
+        assert isinstance(text, str)
+        return "\n".join([text, *others])
 
     pages._page = page  # type: ignore[method-assign]
     looks = [pages.look() for _ in range(12)]
@@ -112,6 +114,7 @@ def test_a_service_whose_counts_vanish_and_begin_anew_loses_none() -> None:
 
     async def page(url: str) -> str:
         text = await plain(url)
+        assert isinstance(text, str)
         if pages.second == 1:
             return text.splitlines()[-1]
         return text if pages.second == 0 else "\n".join(line for line in anew(pages.second) + text.splitlines()[-1:])

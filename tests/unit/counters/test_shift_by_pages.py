@@ -56,7 +56,7 @@ class GatewayPods(PageCounters):
         for host, whole in ((OWN, counted.local), (peer_host(SERVICE), counted.forwarded)):
             new = whole - sum((served[host] for served in self._served.values()), Tally())
             for number, url in enumerate(living):
-                part = Tally(*((count + number) // len(living) for count in (new.requests, new.errors)))
+                part = Tally((new.requests + number) // len(living), (new.errors + number) // len(living))
                 self._served[url][host] += part
 
 

@@ -89,7 +89,8 @@ NO_HTTP = "none of its ports speaks plain HTTP"
 )
 def test_an_installation(name: str, fronts: list[str], held: dict[str, str], unasked: dict[str, str]) -> None:
     found = manifests.read(INSTALLS / name)
-    assert found.left_out == found.notes == ()
+    assert not found.left_out
+    assert not found.notes
     work = workloads.prepare(found.objects)
     routes = {e["metadata"]["name"]: e for e in work.objects if e["kind"] == "VirtualService"}
     asked = []
@@ -107,7 +108,7 @@ def test_an_installation(name: str, fronts: list[str], held: dict[str, str], una
 
 @pytest.mark.parametrize("name", ["certificates.yaml", "resource-metrics.yaml", "old-shop.yaml"])
 def test_where_nothing_is_left_the_story_ends_before_it_begins_and_says_why(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo.programs, "ensure", lambda *_: pytest.fail("a lab was about to start"))
+    monkeypatch.setattr("lab.demo.programs.ensure", lambda *_: pytest.fail("a lab was about to start"))
     work = workloads.prepare(manifests.read(INSTALLS / name).objects)
     with pytest.raises(manifests.WorkloadsError) as caught:
         demo.demo(INSTALLS / name)

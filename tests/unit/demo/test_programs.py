@@ -116,7 +116,7 @@ def test_a_failed_build_keeps_the_others_and_goes_on_from_there(machine: Path, m
 
 
 def test_too_little_disk_is_said_before_anything_is_built(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs.shutil, "disk_usage", lambda _: SimpleNamespace(free=int(1.5 * 2**30)))
+    monkeypatch.setattr("lab.programs.shutil.disk_usage", lambda _: SimpleNamespace(free=int(1.5 * 2**30)))
     with pytest.raises(programs.BuildFailed) as refused:
         programs.ensure(lambda _: None)
     assert f"needs 13 GiB free at {machine}" in str(refused.value)
@@ -127,7 +127,7 @@ def test_too_little_disk_is_said_before_anything_is_built(machine: Path, monkeyp
 
 def test_an_old_go_is_not_taken_and_what_helps_is_said(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_go(machine, "go1.22.4")
-    monkeypatch.setattr(programs.sys, "executable", str(machine / "bin" / "python"))
+    monkeypatch.setattr("lab.programs.sys.executable", str(machine / "bin" / "python"))
     with pytest.raises(programs.BuildFailed, match=r"needs Go 1\.26\.0 or newer on PATH"):
         programs.ensure(lambda _: None)
     assert not calls(machine, "build")

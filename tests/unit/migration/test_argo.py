@@ -11,7 +11,7 @@ from migration.argo import application_of, warnings
 from migration.kinds import Resource
 from migration.ports import Discovery, Listing
 
-APPLICATION = Resource("argoproj.io", "v1alpha1", "Application", "applications", True, ("list",))
+APPLICATION = Resource("argoproj.io", "v1alpha1", "Application", "applications", True, frozenset({"list"}))
 RIGHT = {"group": "networking.istio.io", "kind": "VirtualService", "managedFieldsManagers": ["bluegreen-edge"]}
 TRACKED = {"annotations": {"argocd.argoproj.io/tracking-id": "argocd_shop:networking.istio.io/VirtualService:shop/web"}}
 

@@ -18,12 +18,13 @@ from click.testing import CliRunner
 import migration
 from migration.cli import cli, run
 from migration.config import load
-from migration.errors import ConfigError, StoreError
+from migration.errors import BluegreenError, ConfigError, StoreError
 from migration.stackfile import Edge, StackFile
 from migration.wiring import Opened, opened, salvaged
 from tests.fakes.disk import refusing
 
 GOOD = """\
+version: 1
 clusters:
   plum: {kubeconfig: a, context: plum, gateway: {address: 127.0.0.10}}
   fern: {kubeconfig: a, context: fern, gateway: {address: 127.0.0.11}}
@@ -47,21 +48,33 @@ def counters(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        pytest.param(GOOD + "polcy: {}\n", ["5", "polcy", "did you mean policy"], id="unknown key"),
-        pytest.param(GOOD + "policy:\n  dwel_seconds: 3\n", ["6", "dwel_seconds", "dwell_seconds"], id="unknown policy key"),
-        pytest.param(GOOD + "policy: {error_rate_limit: 3}\n", ["error_rate_limit", "is 3", "from 0 to 1"], id="out of range"),
-        pytest.param(GOOD + "policy: {steps_bp: [10, 20000]}\n", ["steps_bp[1]", "20000", "10000"], id="weight out of range"),
+        pytest.param(GOOD + "polcy: {}\n", [":6:", "polcy", "did you mean policy"], id="unknown key"),
+        pytest.param(GOOD + "policy:\n  dwel_seconds: 3\n", [":7:", "dwel_seconds", "dwell_seconds"], id="unknown policy key"),
+        pytest.param(
+            GOOD + "policy: {error_rate_limit: 3}\n",
+            ["error_rate_limit: must be a number from 0 to 0.99 of the answers", "got 3"],
+            id="out of range",
+        ),
+        pytest.param(
+            GOOD + "policy: {steps_bp: [10, 20000]}\n",
+            ["steps_bp[1]: must be a whole number from 1 to 10000 basis points, got 20000"],
+            id="weight out of range",
+        ),
         pytest.param(GOOD + "policy: {steps_bp: [10, 500]}\n", ["steps_bp", "end with 10000"], id="steps that do not arrive"),
         pytest.param(
             GOOD.replace("context: fern", "context: plum"), ["fern", "same cluster as plum"], id="the same cluster twice"
         ),
         pytest.param(GOOD.replace("127.0.0.11", "127.0.0.10"), ["gateway of plum too"], id="the same gateway twice"),
-        pytest.param(GOOD + "policy: {[\n", ["broken YAML", "mend"], id="broken YAML"),
-        pytest.param(GOOD + "edge: other\n", ["given twice", "line 4"], id="a key twice"),
+        pytest.param(GOOD + "policy: {[\n", ["broken YAML", "fix"], id="broken YAML"),
+        pytest.param(GOOD + "edge: other\n", ["given twice", "line 5"], id="a key twice"),
         pytest.param(GOOD + "windows: [noon]\n", ["windows[0]", "Mon-Fri"], id="not a window"),
         pytest.param("clusters: {}\nedge: x\n", ["clusters"], id="no clusters"),
-        pytest.param(GOOD + "ignore: [BG30]\n", ["5", "ignore[0]", "'BG30'", "did you mean BG30"], id="no such code"),
-        pytest.param(GOOD + "ignore: ['BG999:Deployment a/b']\n", ["BG999", "BG301"], id="no such code of an object"),
+        pytest.param(GOOD + "ignore: [BG30]\n", [":6:", "ignore[0]", "'BG30'", "did you mean BG30"], id="no such code"),
+        pytest.param(
+            GOOD + "ignore: ['BG999:Deployment a/b']\n",
+            ["'BG999:Deployment a/b': no such code", "docs/configuration.md#codes-for-ignore"],
+            id="no such code of an object",
+        ),
         pytest.param(GOOD + "policy: {windows_seconds: []}\n", ["windows_seconds", "at least one"], id="no window to judge by"),
         pytest.param(
             GOOD + "services: {a/b: {policy: {batch: 9}}}\n",
@@ -98,11 +111,22 @@ def test_migration_yaml(tmp_path: Path, text: str, parts: list[str]):
         pytest.param("bluegreen:services", "bluegreen:service", ["mean bluegreen:services"], id="unknown key"),
         pytest.param("  bluegreen:gen", "  bluegreen:entri: {}\n  bluegreen:gen", ["mean bluegreen:entry"], id="a letter off"),
         pytest.param("green: fern", "gren: fern", ["bluegreen:sides.gren", "did you mean green"], id="unknown side"),
-        pytest.param("green: fern", "green: 5", ["bluegreen:sides.green", "is 5", "a text"], id="a number for a cluster"),
+        pytest.param(
+            "green: fern", "green: 5", ["bluegreen:sides.green", "must be a string, got 5"], id="a number for a cluster"
+        ),
         pytest.param("services:", "hosts: shop.test\n  bluegreen:services:", [":3:", "'shop.test'", "a list"], id="a host"),
-        pytest.param("services:", "hosts: 5\n  bluegreen:services:", ["bluegreen:hosts: is 5", "a list"], id="hosts: 5"),
-        pytest.param("services:", "hosts: [5]\n  bluegreen:services:", ["bluegreen:hosts[0]: is 5"], id="a number for a host"),
-        pytest.param("services:", "zone: [a.b]\n  bluegreen:services:", ["bluegreen:zone", "a text"], id="a list for a zone"),
+        pytest.param(
+            "services:", "hosts: 5\n  bluegreen:services:", ["bluegreen:hosts: must be a list", "got 5"], id="hosts: 5"
+        ),
+        pytest.param(
+            "services:",
+            "hosts: [5]\n  bluegreen:services:",
+            ["bluegreen:hosts[0]: must be a string, got 5"],
+            id="a number for a host",
+        ),
+        pytest.param(
+            "services:", "zone: [a.b]\n  bluegreen:services:", ["bluegreen:zone: must be a string"], id="a list for a zone"
+        ),
         pytest.param(
             "services:", "kind: cluster\n  bluegreen:services:", ["bluegreen:kind", "edge"], id="another stack's file"
         ),
@@ -122,7 +146,7 @@ def test_the_stack_file(tmp_path: Path, old: str, new: str, parts: list[str]):
     ("plum", "fern"),
     [
         pytest.param("{kubeconfig: a, context: x, ", "{kubeconfig: a, ", id="the current context, told and untold"),
-        pytest.param("{kubeconfig: a, context: x, ", "{kubeconfig: a, context: y, ", id="two contexts of one server"),
+        pytest.param("{kubeconfig: a, context: x, ", "{kubeconfig: a, context: z, ", id="two contexts of one server"),
         pytest.param("{kubeconfig: a, ", "{kubeconfig: b, ", id="a copy of the kubeconfig"),
     ],
 )
@@ -132,7 +156,7 @@ def test_one_cluster_under_two_names_is_refused_before_anything_is_done(
 ):
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks/Pulumi.edge.yaml").write_text(EDGE.replace("{a/b: 0}", "{}"))
-    (tmp_path / "a").write_text(kubeconfig(x="https://one.test", y="https://ONE.test:443/"))
+    (tmp_path / "a").write_text(kubeconfig(x="https://one.test", z="https://ONE.test:443/"))
     (tmp_path / "b").write_text((tmp_path / "a").read_text())
     text = GOOD.replace("{kubeconfig: a, context: plum, ", plum).replace("{kubeconfig: a, context: fern, ", fern)
     (tmp_path / "migration.yaml").write_text(text)
@@ -140,7 +164,7 @@ def test_one_cluster_under_two_names_is_refused_before_anything_is_done(
     assert isinstance(outcome.exception, ConfigError), outcome.exception
     told = f"{outcome.exception} {outcome.exception.remedy}"
     for part in (
-        "migration.yaml:3: clusters.fern",
+        "migration.yaml:4: clusters.fern",
         "same cluster as plum",
         "https://",
         "two different clusters",
@@ -159,7 +183,7 @@ def test_misspelt_services_are_refused_before_a_shift_and_others_may_come_later(
         return Opened(load(path), StackFile(path), enrolled, {}, {}, {}, AsyncExitStack()).rules()
 
     for text, parts in {
-        "services: {shop/paymnts: {hold: true}}\n": [":5", "services.shop/paymnts", "did you mean shop/payments"],
+        "services: {shop/paymnts: {hold: true}}\n": [":6", "services.shop/paymnts", "did you mean shop/payments"],
         "services: {shop/catalog: {depends_on: [shop/payment]}}\n": ["depends_on[0]", "shop/payment is not enrolled"],
         "groups: [[shop/payments, shop/catalgo]]\n": ["groups[0][1]", "did you mean shop/catalog"],
     }.items():
@@ -233,7 +257,8 @@ def test_an_unreachable_cluster_is_named_with_its_context(tmp_path: Path):
     (tmp_path / "migration.yaml").write_text(GOOD)
     outcome = CliRunner().invoke(cli, ["-c", str(tmp_path / "migration.yaml"), "enroll", "--yes"])
     problem = outcome.exception
-    assert getattr(problem, "exit_code", None) == 1, problem
+    assert isinstance(problem, BluegreenError), problem
+    assert problem.exit_code == 1, problem
     assert "plum" in str(problem)
     assert "context" in f"{problem} {problem.remedy}"
     assert not (tmp_path / ".bluegreen").exists()

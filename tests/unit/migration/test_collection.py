@@ -99,7 +99,7 @@ def thresholds(tmp_path: Path) -> Iterator[list[int]]:
             f"users: [{{name: u, user: {{token: t}}}}]\ncontexts:\n{contexts}clusters:\n{clusters}current-context: plum\n"
         )
         (tmp_path / "migration.yaml").write_text(
-            "clusters:\n"
+            "version: 1\nclusters:\n"
             "  plum: {kubeconfig: kubeconfig, context: plum, gateway: {address: 127.0.0.10}, counters: {url: 'http://127.0.0.1:9'}}\n"
             "  fern: {kubeconfig: kubeconfig, context: fern, gateway: {address: 127.0.0.11}, counters: {url: 'http://127.0.0.1:9'}}\n"
             "edge: Pulumi.edge.yaml\n"

@@ -6,14 +6,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import click
 import pytest
 
 from migration.cli import cli
-from migration.config import KEYS, load
-from migration.policy import Policy
+from migration.config import CODES_PAGE, KEYS, Gateway, load
+from migration.config import PAGE as PAGE_OF_ALL
+from migration.findings import DOCS
+from migration.keys import Key, figure, keys_of
+from migration.policy import Check, Policy
+from migration.policy_reading import PAGE as PAGE_OF_POLICY
 from migration.stackfile import KEYS as STACK_KEYS
 from migration.stackfile import StackFile
 
@@ -23,15 +27,56 @@ STACK, MIGRATION = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 ROWS = dict(re.findall(r"^\| `(\S+)` \|[^|]*\| ([^|]*) \|", PAGE, re.MULTILINE))
 
 
+def row(field: Any) -> str:
+    """Of the policy's table: key, range with unit (or the words), default, meaning."""
+    key: Key = field.metadata["key"]
+    words = get_args(get_type_hints(Policy)[field.name])
+    quoted = [f"`{word}`" for word in words]
+    allowed = (
+        f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+        if words and isinstance(words[0], str)
+        else f"{figure(key.range[0])} to {figure(key.range[1])} {key.unit}"
+    )
+    return f"| `policy.{field.name}` | {allowed} | {written(field.default)} | {key.doc} |"
+
+
 def written(default: Any) -> str:
     if isinstance(default, tuple):
-        return f"[{', '.join(f'{value:g}' for value in default)}]"
-    return "none" if default is None else default if isinstance(default, str) else f"{default:g}"
+        return f"[{', '.join(figure(value) for value in default)}]"
+    return "none" if default is None else default if isinstance(default, str) else figure(default)
 
 
 @pytest.mark.parametrize("field", fields(Policy), ids=lambda field: field.name)
-def test_every_number_of_the_policy_is_told_with_its_default(field: Any) -> None:
-    assert ROWS[f"policy.{field.name}"] == written(field.default)
+def test_every_number_of_the_policy_is_told_with_its_range_unit_and_default(field: Any) -> None:
+    assert row(field) in PAGE.split("\n")
+
+
+@pytest.mark.parametrize("field", fields(Policy), ids=lambda field: field.name)
+def test_every_default_is_within_its_range(field: Any) -> None:
+    low, high = field.metadata["key"].range
+    values = field.default if isinstance(field.default, tuple) else (field.default,)
+    assert all(low <= value <= high for value in values if isinstance(value, (int, float)))
+
+
+@pytest.mark.parametrize(("cls", "under"), [(Gateway, "clusters.NAME.gateway"), (Check, "services.SERVICE.check")])
+def test_other_ranges_are_told(cls: Any, under: str) -> None:
+    told = {
+        name: span for name, key in keys_of(cls).items() if key.low is not None and (span := "{:g} to {:g}".format(*key.range))
+    }
+    assert told
+    for name, span in told.items():
+        assert re.search(rf"^\| `{under}\.{name}` \| \w+, {span} \|", PAGE, re.MULTILINE)
+
+
+def test_every_code_is_told_for_those_who_waive_it() -> None:
+    assert dict(re.findall(r"^\| (BG\d+) \| (.*) \|$", PAGE, re.MULTILINE)) == DOCS
+
+
+@pytest.mark.parametrize("page", [PAGE_OF_ALL, PAGE_OF_POLICY, CODES_PAGE])
+def test_errors_name_places_of_this_page(page: str) -> None:
+    name, _, anchor = page.partition("#")
+    heads = re.findall(r"^#+ (.*)$", (ROOT / name).read_text(), re.MULTILINE)
+    assert anchor in [re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads]
 
 
 def test_every_accepted_key_has_a_row_and_every_row_is_accepted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -128,7 +129,7 @@ BAKING = replace(READY, phase=Phase.ARRIVED, split_bp=10_000, inconclusive_secon
     ],
 )
 def test_a_bake_ends_by_what_was_seen_like_a_step(seen, policy, phase):
-    limit = {"inconclusive_limit_seconds": 1.0} if policy else {}
+    limit: dict[str, Any] = {"inconclusive_limit_seconds": 1.0} if policy else {}
     assert moved(BAKING, replace(POLICY, **policy, **limit), **seen)[1].phase is phase
 
 

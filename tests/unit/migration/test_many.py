@@ -24,7 +24,7 @@ from tests.fakes.world import until
 
 MANY = 1000
 SECONDS = 0.04  # of an API server for one write, of which it does 8 at a time: 200 a second
-NAMES = {"blue": "plum", "green": "fern"}
+NAMES: dict[routing.Side, str] = {"blue": "plum", "green": "fern"}
 SIDES = Sides("plum", "fern", {"plum": 10_000, "fern": 0})
 PEER = routing.Peer("10.0.0.9")
 
@@ -46,22 +46,22 @@ class Pair:
         self.originals = {f"shop/s{number}": original(number) for number in range(many)}
         self.servers = {side: FakeApiServer(name, **server) for side, name in NAMES.items()}
         self.routers = {
-            side: Asked(server, side, PEER, ("", 0), self.originals, SIDES)  # type: ignore[arg-type]
-            for side, server in self.servers.items()
+            side: Asked(server, side, PEER, ("", 0), self.originals, SIDES) for side, server in self.servers.items()
         }
-        for side, server in self.servers.items():
+        for side, cluster in self.servers.items():
             for route in self.originals.values():
-                server.put(owned(routing.public_route(route, split, side), fences))  # type: ignore[arg-type]
-                server.put(owned(routing.peer_route(route, split)))
+                cluster.put(owned(routing.public_route(route, split, side), fences))
+                cluster.put(owned(routing.peer_route(route, split)))
 
-    def splits(self, side: str) -> dict[str, int | None]:
+    def splits(self, side: routing.Side) -> dict[str, int | None]:
         found = {}
         for service, route in self.originals.items():
-            live = self.servers[side].objects["networking.istio.io", "VirtualService", *service.split("/")]
-            found[service] = routing.live_split(live, route, side)  # type: ignore[arg-type]
+            namespace, name = service.split("/")
+            live = self.servers[side].objects["networking.istio.io", "VirtualService", namespace, name]
+            found[service] = routing.live_split(live, route, side)
         return found
 
-    def written(self, side: str) -> list[str]:
+    def written(self, side: routing.Side) -> list[str]:
         """Names of the objects that were applied, in that order."""
         return [what.split()[1] for verb, what in self.servers[side].requests if verb == "apply"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from migration.journal import Remembered
@@ -13,7 +15,7 @@ def route(split: int | None, manager: str = MANAGER) -> RouteLive:
     return RouteLive(split, "1", 0, "digest", manager, "10:00")
 
 
-def start(file: int, blue: RouteLive | None, green: RouteLive | None, memory: Remembered | None = None, **options: bool):
+def start(file: int, blue: RouteLive | None, green: RouteLive | None, memory: Remembered | None = None, **options: Any):
     return recover("a/b", file, {"blue": blue, "green": green}, memory, **options)
 
 

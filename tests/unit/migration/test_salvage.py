@@ -36,6 +36,8 @@ def test_where_nothing_is_broken_all_is_back_and_the_clusters_are_asked_for_noth
         pytest.param("services: {shop/cart: {hold: 'yes'}}\n", "hold", id="a wrong value of a service"),
         pytest.param("policy: {[\n", "broken YAML", id="broken YAML"),
         pytest.param("policy: {}\npolicy: {}\n", "given twice", id="a key twice"),
+        pytest.param("policy: {latency_limit_ms: 0}\n", "latency_limit_ms: must be a number from 1", id="what can never pass"),
+        pytest.param("policy: {latency_limit_ms: 200}\n", "needs a metrics store", id="what cannot work together"),
     ],
 )
 def test_a_mistake_in_migration_yaml_that_says_nothing_of_the_clusters(project: Project, text: str, told: str) -> None:
@@ -45,6 +47,22 @@ def test_a_mistake_in_migration_yaml_that_says_nothing_of_the_clusters(project: 
     assert told in said
     code, _, _ = project.run("status")
     assert code == 2, "everybody else is strict"
+
+
+@pytest.mark.parametrize("said", ["2", "'1'", "next", "[1]", "", "1\nwhatever: {comes: then}"])
+def test_a_version_that_is_not_known_stops_nobody_on_the_way_back(project: Project, said: str) -> None:
+    project.file.write_text(project.file.read_text().replace("version: 1\n", f"version: {said}\n"))
+    code, rolled, told = project.run("rollback")
+    assert (code, project.at_blue(), rolled["complete"]) == (0, ALL, True)
+    assert ("version: must be 1" if "whatever" not in said else "whatever: unknown key") in told
+    assert project.run("status")[0] == 2, "everybody else is strict"
+
+
+def test_a_home_folder_that_is_none_leaves_one_cluster_out(project: Project) -> None:
+    project.file.write_text(project.file.read_text().replace("kubeconfig: fern", "kubeconfig: ~nobody-here/fern"))
+    _, _, told = project.run("rollback")
+    assert project.at_blue() == ALL
+    assert "no such home folder" in told
 
 
 def test_counters_and_other_keys_of_a_cluster_may_be_wrong_too(project: Project) -> None:

@@ -54,7 +54,7 @@ def test_the_second_batch_begins_only_when_the_first_has_settled(tmp_path: Path)
 
 def test_a_service_that_turns_bad_at_twenty_percent_is_at_zero_within_two_samples(tmp_path: Path):
     universe = Universe(tmp_path, SHOP)
-    broken_at = None
+    broken_at: float | None = None
 
     def errors(service, now):
         nonlocal broken_at
@@ -67,6 +67,7 @@ def test_a_service_that_turns_bad_at_twenty_percent_is_at_zero_within_two_sample
 
     universe.green_errors = errors
     result = shift(universe)
+    assert broken_at is not None
     assert list(result.returned) == ["shop/cart"]
     assert "errors in" in result.returned["shop/cart"]
     zero = {side: at for at, side, split in universe.history["shop/cart"] if split == 0}
@@ -278,7 +279,7 @@ def test_users_who_come_in_by_a_green_that_cannot_be_told_leave_it_with_the_entr
     universe = Universe(tmp_path, ("shop/catalog", "shop/cart"))
     shares = f"{{plum: {10_000 - green_share}, fern: {green_share}}}"
     universe.edge.write_text(universe.edge.read_text().replace("{plum: 10000, fern: 0}", shares))
-    universe.entry = FakeEntry(universe, {"plum": 10_000 - green_share, "fern": green_share})
+    universe.entry = entry = FakeEntry(universe, {"plum": 10_000 - green_share, "fern": green_share})
     made = []
 
     async def kill(loop, world):
@@ -288,9 +289,9 @@ def test_users_who_come_in_by_a_green_that_cannot_be_told_leave_it_with_the_entr
         await asyncio.sleep(1)
         world.green_errors = lambda service, now: 0.5 if service == "shop/catalog" else 0.0
         await until(lambda: "could not be moved back: Route 53" in caplog.text)
-        assert universe.entry.shares["fern"] == green_share
+        assert entry.shares["fern"] == green_share
         world.dead -= {"route53"}
-        await until(lambda: universe.entry.shares["fern"] == 0)
+        await until(lambda: entry.shares["fern"] == 0)
         assert universe.live("shop/catalog") == (0, 2000)
         world.dead.clear()
 
@@ -311,7 +312,7 @@ def test_users_who_come_in_by_a_green_that_cannot_be_told_leave_it_with_the_entr
 def test_a_green_that_cannot_be_told_keeps_the_entry_where_it_is_at_blue(tmp_path: Path):
     universe = Universe(tmp_path)
     universe.entry = FakeEntry(universe, {"plum": 10_000, "fern": 0})
-    universe.entry.write = None  # type: ignore[method-assign] - would fail if it were called
+    universe.entry.write = None  # type: ignore[method-assign, assignment]  # would fail if it were called
 
     async def kill(loop, world):
         await until(lambda: world.live("shop/catalog")[0] == 2000)

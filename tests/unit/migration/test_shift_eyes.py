@@ -12,6 +12,7 @@ from migration.errors import Held
 from migration.journal import read, remember
 from migration.model import GatewayCounters, Phase
 from tests.fakes.clock import run
+from tests.fakes.seeds import seeds
 from tests.fakes.world import FAST, FakeCounters, Universe, command, shift, until
 
 S = "shop/catalog"
@@ -37,7 +38,7 @@ def test_a_service_that_always_redirects_moves_like_any_other(tmp_path: Path):
 # -- whole steps and bakes -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(3))
 def test_a_quiet_service_that_fails_one_in_ten_is_not_baked(tmp_path: Path, seed: int):
     universe = Universe(tmp_path, rate=0.3, seed=seed, green_errors=lambda s, n: 0.1)
     policy = replace(FAST, steps_bp=(5000, 10_000), dwell_seconds=120, bake_seconds=1200, min_requests=5)
@@ -79,9 +80,8 @@ def test_latency_is_compared_with_what_blue_showed_before_it_fell_silent(tmp_pat
     universe = Universe(tmp_path, latency_ms={"blue": 100.0, "green": 150.0})
     policy = replace(FAST, latency_factor=2.0)
     assert shift(universe, policy=policy, metrics=True).arrived == (S,)
-    slow = (
-        Universe(tmp_path / "slow", latency_ms={"blue": 100.0, "green": 250.0}) if (tmp_path / "slow").mkdir() is None else None
-    )
+    (tmp_path / "slow").mkdir()
+    slow = Universe(tmp_path / "slow", latency_ms={"blue": 100.0, "green": 250.0})
     assert "latency 250 ms, allowed 200 ms" in shift(slow, policy=policy, metrics=True).returned[S]
 
 
@@ -251,15 +251,20 @@ def test_an_older_file_of_another_store_is_refused_before_anything_is_written(tm
 # -- restarts --------------------------------------------------------------------------------------------------------
 
 
-def test_a_bake_that_is_cut_into_pieces_is_judged_as_a_whole(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("pieces", "dwell", "bake"),
+    [(12, 300, 1200), pytest.param(40, 600, 3600, marks=pytest.mark.long)],
+    ids=["an hour", "hours"],
+)
+def test_a_bake_that_is_cut_into_pieces_is_judged_as_a_whole(tmp_path: Path, pieces: int, dwell: int, bake: int):
     universe = Universe(tmp_path, rate=0.3, green_errors=lambda s, n: 0.0)
-    policy = replace(FAST, steps_bp=(5000, 10_000), dwell_seconds=600, bake_seconds=3600, min_requests=5)
+    policy = replace(FAST, steps_bp=(5000, 10_000), dwell_seconds=dwell, bake_seconds=bake, min_requests=5)
 
     async def stop(loop, world):
         await asyncio.sleep(300)
         loop.stop.set()
 
-    for _ in range(40):
+    for _ in range(pieces):
         shift(universe, policy=policy, during=stop)
         if universe.live(S)[0] == 10_000:
             universe.green_errors = lambda s, n: 0.06
@@ -286,12 +291,13 @@ class Pods(FakeCounters):
 def test_a_gateway_pod_that_is_scaled_in_is_told_and_nobody_goes_back_for_it(tmp_path: Path, caplog):
     universe = Universe(tmp_path)
     made = command(universe, replace(FAST, error_limit=3, bake_seconds=30))
-    made.shift.world.counters = {"blue": Pods(universe, "blue"), "green": Pods(universe, "green")}
+    blue = Pods(universe, "blue")
+    made.shift.world.counters = {"blue": blue, "green": Pods(universe, "green")}
 
     async def scale_in():
         task = asyncio.ensure_future(made.shift.run())
         await until(lambda: universe.live(S)[0] == 2000)
-        made.shift.world.counters["blue"].gone = frozenset({"c"})
+        blue.gone = frozenset({"c"})
         return await task
 
     try:

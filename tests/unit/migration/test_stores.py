@@ -26,6 +26,7 @@ from tests.fakes.world import FAST, FakeRouter, Universe, command, until
 from tests.unit.migration.test_many import Pair
 
 SHOP = ("shop/catalog", "shop/cart")
+SIDES: tuple[routing.Side, routing.Side] = ("blue", "green")
 
 
 def shift(universe: Universe, *, retry: frozenset[str] = frozenset()) -> Any:
@@ -62,7 +63,7 @@ def went_back(tmp_path: Path) -> Universe:
     assert (result.arrived, list(result.returned)) == (("shop/catalog",), ["shop/cart"])
     assert fences(universe) == {6}
     # what `shift` does when a service goes back
-    run(returned.keep({side: FakeRouter(universe, side) for side in ("blue", "green")}, dict(result.returned)))
+    run(returned.keep({side: FakeRouter(universe, side) for side in SIDES}, dict(result.returned)))
     universe.green_errors = lambda service, now: 0.0
     return universe
 
@@ -96,7 +97,7 @@ def test_a_fresh_store_does_not_send_what_went_back_again_before_it_is_asked_to(
 
 def test_status_of_a_fresh_store_tells_who_went_back(went_back: Universe) -> None:
     fresh(went_back)
-    routers = {side: FakeRouter(went_back, side) for side in ("blue", "green")}
+    routers = {side: FakeRouter(went_back, side) for side in SIDES}
     rows = run(status(StackFile(went_back.edge).read(), routers, {}, went_back.folder / ".bluegreen", None)).services
     told = {row.service: (row.state, row.reason) for row in rows}
     assert told["shop/cart"][0] == "returned"
@@ -114,7 +115,7 @@ def test_one_cluster_that_knows_it_is_enough_and_a_dead_one_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     universe = Universe(tmp_path, SHOP)
-    routers = {side: FakeRouter(universe, side) for side in ("blue", "green")}
+    routers = {side: FakeRouter(universe, side) for side in SIDES}
 
     async def act() -> None:
         universe.dead.add("green-api")
@@ -175,7 +176,7 @@ def test_a_rollback_from_elsewhere_stops_a_running_shift_for_good(tmp_path: Path
         await until(lambda: universe.live("shop/catalog")[0] == 2000)
         elsewhere(universe)
         file, books = StackFile(universe.edge), open_books(universe.folder / ".bluegreen", FakeClock().wall)
-        routers = {side: FakeRouter(universe, side) for side in ("blue", "green")}
+        routers = {side: FakeRouter(universe, side) for side in SIDES}
         rolled = await rollback(
             file.read(), list(SHOP), routers=routers, entry=None, file=file, books=books, clock=FakeClock(), reason="a hunch"
         )

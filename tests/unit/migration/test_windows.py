@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, reset_tzpath
 
 import pytest
 
@@ -27,6 +29,8 @@ def at(text: str, zone: str = "UTC") -> float:
         ("22:00-05:00", "2026-11-24T12:00", False),
         ("09:00-10:00 Europe/Berlin", "2026-11-24T08:30", True),
         ("09:00-10:00 Europe/Berlin", "2026-07-24T08:30", False),  # summer time
+        ("Tuesday,thurs 09:00-17:00", "2026-11-26T09:00", True),
+        ("Fri 24:00-05:00", "2026-11-28T04:59", True),  # begins with the end of Friday
     ],
 )
 def test_a_window_is_open_in_its_own_zone(window: str, moment: str, is_open: bool) -> None:
@@ -34,11 +38,52 @@ def test_a_window_is_open_in_its_own_zone(window: str, moment: str, is_open: boo
 
 
 @pytest.mark.parametrize(
-    "text", ["9-17", "Mon 09:00", "Xyz 09:00-10:00", "09:00-24:30", "09:60-10:00", "09:00-10:00 Mars/Base"]
+    ("text", "told"),
+    [
+        ("9-17", "not a window"),
+        ("Mon 09:00", "not a window"),
+        ("09:60-10:00", "not a window"),
+        ("09:00-10:00 Europe/Berlin CET", "not a window"),
+        ("Xyz 09:00-10:00", "no such day xyz"),
+        ("Monkey 09:00-10:00", "no such day monkey"),
+        ("Mon- 09:00-10:00", "no such day mon-"),
+        ("Mon-Wed-Fri 09:00-10:00", "no such day mon-wed-fri"),
+        ("Mon,,Fri 09:00-10:00", "no such day"),
+        ("Mo-Fr 09:00-10:00", "no such day mo-fr"),
+        ("09:00-24:30", "no such time 24:30"),
+        ("09:00-10:00 Mars/Base", "unknown time zone Mars/Base"),
+        ("09:00-10:00 Europe/Berln", "did you mean Europe/Berlin?"),
+        ("09:00-10:00 Europe", "unknown time zone Europe"),
+        ("09:00-10:00 ../../etc/passwd", "unknown time zone"),
+        ("09:00-10:00 /etc", "unknown time zone"),
+        (f"09:00-10:00 {'a' * 300}", "unknown time zone"),
+    ],
 )
-def test_what_is_no_window_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"window|no such|unknown time zone"):
+def test_what_is_no_window_is_refused(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
         parse_window(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [("09:00-09:00", "00:00-24:00"), ("Mon-Fri 00:00-00:00", "Mon-Fri 00:00-24:00"), ("24:00-24:00", "00:00-24:00")],
+)
+def test_one_that_ends_when_it_begins_is_no_minute_or_a_whole_day_and_is_refused(text: str, whole: str) -> None:
+    with pytest.raises(ValueError, match=f"a whole day is {whole}"):
+        parse_window(text)
+    assert parse_window(whole).holds(at("2026-11-24T09:00"))
+
+
+def test_a_machine_without_time_zones_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tzdata", None)
+    ZoneInfo.clear_cache()
+    reset_tzpath(to=[])
+    try:
+        with pytest.raises(ValueError, match="no time zone data"):
+            parse_window("09:00-10:00 Europe/Berlin")
+        assert parse_window("09:00-10:00").zone == "UTC"
+    finally:
+        reset_tzpath()
 
 
 def test_no_window_at_all_is_always() -> None:

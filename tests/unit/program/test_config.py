@@ -40,7 +40,7 @@ EDGE: dict[str, Any] = {
     "entry": {"plum": 10000, "fern": 0},
     "zone": "shop.test",
 }
-ROUTE = {
+ROUTE: dict[str, Any] = {
     "apiVersion": "networking.istio.io/v1",
     "kind": "VirtualService",
     "metadata": {"name": "catalog", "namespace": "shop"},

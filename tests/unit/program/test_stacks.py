@@ -54,9 +54,9 @@ class Recorder(pulumi.runtime.Mocks):
             outputs["arn"] = "arn:eks"
         return f"{args.name}-id", outputs
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         assert args.token == "aws:lb/getHostedZoneId:getHostedZoneId"
-        return {"id": "ZNLB", "region": "eu-west-1"}
+        return {"id": "ZNLB", "region": "eu-west-1"}, []
 
     def inputs(self, typ: str, name: str) -> dict[str, Any]:
         return dict(self.made[typ, name].inputs)
@@ -331,7 +331,7 @@ def test_where_nothing_tells_what_is_live_an_up_that_may_raise_writes_nothing_an
         lowered, _ = run("lowered")
         forced, _ = run("forced", force=True, **asked)
     assert "bluegreen:force: true" in str(problem)
-    assert "fern: http://127.0.0.1:1: [Errno 111] Connection refused" in str(problem)
+    assert "fern: http://127.0.0.1:1 cannot be connected to (Connection refused)" in str(problem)
     assert not written_objects(refused)
     assert not refused.of(RECORD)
     assert shares(lowered) == ({"shop/catalog": 0}, 9)

@@ -172,7 +172,7 @@ def test_bytes_that_are_no_text_are_told_by_their_line() -> None:
 def test_what_is_written_is_read_back_the_same_by_everybody(tmp_path: Path) -> None:
     texts = [each.replace("\0", " ") for each in SCALARS]
     texts += ["a: b", "- a", " a ", "a\nb\n", "é", "'", '"', "#", "", "a #b", "\t"]
-    value = {
+    value: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "a"},

@@ -11,6 +11,7 @@ from migration.model import Severity
 from migration.replicate import judge
 from migration.replicate.classes import Action
 from migration.replicate.plan import Plan
+from migration.views.replicate import objects as planned_objects
 from tests.fakes.judged import Green, findings, knowing, verdicts
 
 OURS = {
@@ -83,6 +84,6 @@ def test_an_answer_that_is_likely_meant_for_another_object_is_refused() -> None:
 def test_a_reason_is_said_once() -> None:
     green = Green([CLOUDS])
     plan: Plan = green.plan
-    (told,) = [each for each in plan.objects() if each["object"] == "Role shop/app"]
-    assert told["reason"].count("managed") <= 1
-    assert ";" not in told["reason"] or len(set(told["reason"].split("; "))) == len(told["reason"].split("; "))
+    (told,) = [each for each in planned_objects(plan) if each.object == "Role shop/app"]
+    assert told.reason.count("managed") <= 1
+    assert ";" not in told.reason or len(set(told.reason.split("; "))) == len(told.reason.split("; "))

@@ -440,8 +440,10 @@ IN_SYSTEM = [
 ASK = "Namespace kube-system"
 
 
-def judged_in_system(blue: list[Object], green: tuple[Object, ...] = (), **answers: str) -> dict[str, Verdict]:
-    said = Choices(answers={name: Answer(each) for name, each in answers.items()})
+def judged_in_system(
+    blue: list[Object], answers: Mapping[str, str] | None = None, green: tuple[Object, ...] = ()
+) -> dict[str, Verdict]:
+    said = Choices(answers={name: Answer(each) for name, each in (answers or {}).items()})
     bundle = exported(*blue, green=green, choices=said)
     return {item.obj["metadata"]["name"]: item.verdict for item in (*bundle.items, *bundle.left)}
 
@@ -461,17 +463,17 @@ def test_what_people_put_into_kube_system_is_asked_once() -> None:
 
 
 def test_one_answer_settles_the_namespace_and_an_objects_own_wins() -> None:
-    skipped = judged_in_system(IN_SYSTEM, **{ASK: "skip", "Deployment kube-system/corp-audit-proxy": "start"})
+    skipped = judged_in_system(IN_SYSTEM, {ASK: "skip", "Deployment kube-system/corp-audit-proxy": "start"})
     assert {name: v.action for name, v in skipped.items()} == {
         "deny": Action.LEAVE, "ecr-login-refresh": Action.LEAVE, "corp-audit-proxy": Action.COPY,
     }  # fmt: skip
-    started = judged_in_system(IN_SYSTEM, **{ASK: "start", "NetworkPolicy kube-system/deny": "skip"})
+    started = judged_in_system(IN_SYSTEM, {ASK: "start", "NetworkPolicy kube-system/deny": "skip"})
     assert {name: v.action for name, v in started.items()} == {
         "deny": Action.LEAVE, "ecr-login-refresh": Action.SUSPEND, "corp-audit-proxy": Action.COPY,
     }  # fmt: skip
     assert not [v for v in (*skipped.values(), *started.values()) if v.unanswered]
     with pytest.raises(ConfigError, match="start"):
-        judged_in_system(IN_SYSTEM, **{ASK: "hold"})
+        judged_in_system(IN_SYSTEM, {ASK: "hold"})
 
 
 def test_what_was_brought_to_kube_system_is_still_asked_for_and_not_written_twice() -> None:
@@ -522,7 +524,7 @@ def test_what_the_cluster_itself_has_in_kube_system_is_not_asked_about(obj: Obje
 
 def test_what_green_has_by_the_same_name_in_kube_system_is_not_asked_about() -> None:
     theirs = tuple({**obj, "metadata": {**obj["metadata"], "managedFields": []}} for obj in IN_SYSTEM)
-    assert {(v.action, v.required) for v in judged_in_system(IN_SYSTEM, theirs).values()} == {(Action.LEAVE, False)}
+    assert {(v.action, v.required) for v in judged_in_system(IN_SYSTEM, green=theirs).values()} == {(Action.LEAVE, False)}
 
 
 def test_what_a_release_of_another_namespace_has_in_kube_system_comes_with_it() -> None:

@@ -212,7 +212,7 @@ def set_by(server: FakeApiServer, name: str, value: int, manager: str = "kubectl
     obj = server.objects["autoscaling", "HorizontalPodAutoscaler", "shop", name]
     for entry in obj["metadata"]["managedFields"]:
         entry["fieldsV1"].pop("f:spec", None)
-    fields = {"f:spec": {"f:minReplicas": {}}}
+    fields: dict[str, Any] = {"f:spec": {"f:minReplicas": {}}}
     obj["metadata"]["managedFields"].append({"manager": manager, "operation": "Update", "fieldsV1": fields})
     obj["spec"]["minReplicas"] = value
 

@@ -5,18 +5,16 @@ out.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from migration.clients import kubeconfig
+from access import kubeconfig
 from migration.clients.kubernetes import Kubernetes
 from migration.clients.limiter import LEAST, Limiter
-from migration.errors import BluegreenError, ConfigError, Conflict, Forbidden, NotFound, Rejected, Unreachable
+from migration.errors import BluegreenError, Conflict, Forbidden, NotFound, Rejected, Unreachable
 from migration.kinds import CONFIG_MAP
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -280,69 +278,6 @@ def test_the_limiter_serves_in_order_and_loses_no_place_to_a_cancelled_waiter() 
         assert limiter.in_flight == 0
 
     asyncio.run(run())
-
-
-def write(folder: Path, document: Any) -> Path:
-    path = folder / "config"
-    path.write_text(document if isinstance(document, str) else json.dumps(document))
-    return path
-
-
-CONFIG = {
-    "contexts": [
-        {"name": "a", "context": {"cluster": "c", "user": "u"}},
-        {"name": "b", "context": {"cluster": "gone"}},
-    ],
-    "clusters": [{"name": "c", "cluster": {"server": "https://x:6443/", "certificate-authority-data": "Q0E="}}],
-    "users": [{"name": "u", "user": {"token": "t"}}],
-}
-
-
-def test_a_kubeconfig_is_read_by_context(tmp_path: Path) -> None:
-    access = kubeconfig.load(write(tmp_path, CONFIG), "a", cluster="plum")
-    assert (access.cluster, access.server, access.ca, access.token) == ("plum", "https://x:6443", "CA", "t")
-    assert "t'" not in repr(access), "no secret in what may be printed"
-    assert kubeconfig.load(json.dumps(CONFIG), "a").server == "https://x:6443"
-
-
-@pytest.mark.parametrize(
-    ("document", "context", "told"),
-    [
-        pytest.param(CONFIG, "nope", "no context 'nope'; contexts there: a, b", id="unknown context"),
-        pytest.param(CONFIG, None, "no current-context", id="none chosen"),
-        pytest.param(CONFIG, "b", "names cluster 'gone', which has no server; clusters there: c", id="dangling cluster"),
-        pytest.param("{a: [", None, "its YAML is broken", id="broken YAML"),
-        pytest.param("- a", None, "a mapping", id="not a mapping"),
-    ],
-)
-def test_a_wrong_kubeconfig_names_the_file_and_what_is_there(
-    tmp_path: Path, document: Any, context: str | None, told: str
-) -> None:
-    path = write(tmp_path, document)
-    with pytest.raises(ConfigError) as caught:
-        kubeconfig.load(path, context)
-    assert told in str(caught.value)
-    assert str(path) in str(caught.value)
-
-
-def test_a_missing_kubeconfig_is_one_clear_message(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="kubeconfig of plum cannot be read"):
-        kubeconfig.load(tmp_path / "none", cluster="plum")
-
-
-def test_a_credential_program_is_asked_and_its_token_used(tmp_path: Path) -> None:
-    answer = json.dumps({"kind": "ExecCredential", "status": {"token": "from-program"}})
-    plugin = {"command": "sh", "args": ["-c", f"echo '{answer}'"], "apiVersion": "client.authentication.k8s.io/v1"}
-    access = kubeconfig.Access("plum", "http://127.0.0.1:9", "f", exec_plugin=plugin)
-    assert asyncio.run(kubeconfig.run_exec_plugin(access)) == {"token": "from-program"}
-    failing = kubeconfig.Access(
-        "plum", "http://127.0.0.1:9", "f", exec_plugin={"command": "sh", "args": ["-c", "echo no >&2; exit 3"]}
-    )
-    with pytest.raises(ConfigError, match="failed with 3: no"):
-        asyncio.run(kubeconfig.run_exec_plugin(failing))
-    missing = kubeconfig.Access("plum", "http://127.0.0.1:9", "f", exec_plugin={"command": "no-such-program"})
-    with pytest.raises(ConfigError, match="cannot be run"):
-        asyncio.run(kubeconfig.run_exec_plugin(missing))
 
 
 def by_group(request: web.Request, *, broken: str = "") -> web.Response:

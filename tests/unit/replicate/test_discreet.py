@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from migration.clients import kubeconfig
+from access import kubeconfig
 from migration.clients.discreet import told
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import BluegreenError, Forbidden, NotFound, Rejected
@@ -46,8 +47,12 @@ def refusal(answer: dict[str, Any] | str, code: int = 422, verb: str = "apply") 
             TestServer(_app(handler)) as server,
             Kubernetes(kubeconfig.Access("plum", str(server.make_url("")).rstrip("/"), "file", "ctx")) as client,
         ):
-            write = {"apply": client.apply, "create": client.create, "replace": client.replace}[verb]
-            await write(SECRET, OBJ, manager="m")
+            writes: dict[str, Callable[..., Any]] = {
+                "apply": client.apply,
+                "create": client.create,
+                "replace": client.replace,
+            }
+            await writes[verb](SECRET, OBJ, manager="m")
 
     with pytest.raises(BluegreenError) as caught:
         asyncio.run(run())

@@ -290,5 +290,5 @@ def test_a_service_is_copied_with_what_it_needs_and_json_tells_what_brought_each
 def test_the_plan_of_a_service_names_what_comes_and_why(capsys: pytest.CaptureFixture[str]) -> None:
     copied("shop/web", yes=False, as_json=False)
     told = capsys.readouterr().out
-    assert "  + brought by Deployment shop/web: ConfigMap shop/settings\n" in told
+    assert "  create, brought by Deployment shop/web: ConfigMap shop/settings\n" in told
     assert "  left out: 6 (not asked for by shop/web)\n" in told

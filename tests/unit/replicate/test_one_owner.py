@@ -13,6 +13,8 @@ from migration.kinds import CRD
 from migration.model import Severity
 from migration.replicate.classes import Action, Answer, Class
 from migration.replicate.one_owner import KINDS, reason_of
+from migration.views.plan import plan_lines
+from migration.views.replicate import objects as planned_objects
 from tests.fakes.judged import Green, findings, objects, one, verdicts
 
 ARN = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/shop-prod/0f0f"
@@ -46,7 +48,7 @@ def test_a_binding_that_the_controller_made_is_left_out_and_told_without_a_quest
     green = Green([made])
     assert green.names() == set()
     assert green.applied.ok
-    assert any("made by the load balancer controller" in line for line in green.plan.lines())
+    assert any("made by the load balancer controller" in line for line in plan_lines(green.plan))
 
 
 def test_a_persons_binding_waits_and_only_leaving_it_out_is_an_answer() -> None:
@@ -349,10 +351,10 @@ def test_a_fixed_name_or_address_of_blue_is_not_asked_for_by_green_and_each_is_t
     text = str(list(green.server.objects.values()))
     for fixed in ("shop-prod", "eipalloc", "192.0.2.", "shop-alb", "shop-class", "named-nlb", "10.0.0.9"):
         assert fixed not in text
-        assert any(fixed in line and "left out" in line for line in green.plan.lines()), fixed
+        assert any(fixed in line and "left out" in line for line in plan_lines(green.plan)), fixed
     assert "group.name" in text
     assert green.applied.ok
-    told = {each["object"]: each["class"] for each in green.plan.objects()}
+    told = {each.object: each.cls for each in planned_objects(green.plan)}
     assert set(told.values()) == {"renamed"}
     assert green.again().writes == 0
 
@@ -378,7 +380,7 @@ def test_a_fixed_name_or_address_of_blue_is_not_asked_for_by_green_and_each_is_t
 def test_annotations_that_ask_for_what_blue_has_are_left_out(key: str) -> None:
     green = Green([one("v1", "Service", metadata={"annotations": {key: "fixed-one"}}, spec={"ports": [{"port": 80}]})])
     assert key not in str(green.of("Service shop/x"))
-    assert any("fixed-one" in line for line in green.plan.lines())
+    assert any("fixed-one" in line for line in plan_lines(green.plan))
 
 
 def test_a_stopped_workload_loses_its_fixed_addresses_as_well() -> None:
@@ -391,7 +393,7 @@ def test_a_stopped_workload_loses_its_fixed_addresses_as_well() -> None:
     assert made is not None
     assert made["spec"]["replicas"] == 0
     assert made["spec"]["template"]["metadata"] == {}
-    assert any("pod address" in line for line in green.plan.lines())
+    assert any("pod address" in line for line in plan_lines(green.plan))
 
 
 def test_an_istio_gateway_keeps_its_fields_for_it_is_another_kind() -> None:
@@ -420,4 +422,4 @@ def test_the_name_of_a_target_group_is_left_to_green() -> None:
     assert made["defaultConfiguration"] == {"targetType": "ip"}
     assert made["routeConfigurations"][0]["targetGroupProps"] == {"targetType": "ip"}
     for name in ("blues-group", "blues-other"):
-        assert any(name in line and "left out" in line for line in green.plan.lines())
+        assert any(name in line and "left out" in line for line in plan_lines(green.plan))

@@ -27,6 +27,8 @@ from migration.replicate.owners import made_by, sign
 from migration.replicate.plan import Plan, plan
 from migration.replicate.transform import transform
 from migration.view import View, look
+from migration.views.plan import plan_lines
+from migration.views.replicate import replicated
 from tests.fakes.apiserver import FakeApiServer
 
 RBAC, ADMISSION = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
@@ -176,7 +178,7 @@ def test_rights_of_the_baselines_accounts_are_greens_own_where_green_has_them() 
     def rights(manager: str, namespace: str = "kube-system") -> tuple[Object, Object]:
         subjects = [{"kind": "ServiceAccount", "name": "agent", "namespace": namespace}]
         role = {"kind": "ClusterRole", "name": "agent"}
-        fields = {manager: {"f:rules": {}}}
+        fields: dict[str, Any] = {manager: {"f:rules": {}}}
         return one(ROLE, "agent", rules=[], managers=fields), one(
             BINDING, "agent", roleRef=role, subjects=subjects, managers=fields
         )
@@ -248,7 +250,7 @@ def asking(bundle: str = "QkxVRQ==", service: str = "kube-system/balancer", **re
 
 @pytest.mark.parametrize("force", [False, True], ids=["asked once", "with force"])
 def test_what_belongs_to_a_release_of_a_baseline_namespace_is_left_alone_wherever_it_is(force: bool) -> None:
-    by_helm = {"helm": {"f:rules": {}, "f:webhooks": {}}}
+    by_helm: dict[str, Any] = {"helm": {"f:rules": {}, "f:webhooks": {}}}
     blue = [
         asking(annotations=BALANCER),
         one(ROLE, "balancer", annotations=BALANCER, rules=[{"verbs": ["get"]}]),
@@ -560,7 +562,8 @@ def test_many_objects_of_one_owner_are_one_question_in_preflight_and_in_replicat
     assert asked[0][2].endswith("Application shop: skip  # or start")
     made, done, green = whole(*blue)
     assert [name for name, _ in made.unanswered()] == ["Application hub/bank", "Application shop"]
-    assert done.as_json()["unanswered"]["Application shop"] == "Application shop: skip  # or start"
+    told = {each.object: (each.add, each.under) for each in replicated(made, done).unanswered}
+    assert told["Application shop"] == ("Application shop: skip  # or start", "replicate.answers")
     assert isinstance(done.verdict(), Held)
     assert {key[1] for key in green.objects} == {"Namespace"}
     made, done, green = whole(*blue, answers={"Application shop": Answer.START, "Application hub/bank": Answer.START})
@@ -607,12 +610,12 @@ def test_what_a_tool_deploys_is_awaited_on_green_until_it_is_there() -> None:
     made, done, _ = whole(*blue, answers=goes)
     assert made.awaited == {"Argo CD": ("ClusterRole web:reader", "Deployment shop/web")}
     told = "  2 objects that Argo CD deploys are not on green yet: ClusterRole web:reader, Deployment shop/web"
-    assert told in made.lines()
-    assert told in done.lines()
+    assert told in plan_lines(made)
+    assert told in replicated(made, done).lines()
     problem = done.verdict()
     assert isinstance(problem, Held)
     assert "2 objects that Argo CD deploys" in str(problem)
-    assert made.as_json()["awaited"] == done.as_json()["awaited"] == {"Argo CD": list(made.awaited["Argo CD"])}
+    assert replicated(made, done).awaited == made.awaited
     made, done, _ = whole(*blue, green=(WEB, CLUSTER_WIDE), answers=goes)
     assert (made.awaited, done.verdict()) == ({}, None)
 
@@ -634,8 +637,8 @@ POD = {"metadata": {"labels": {"app": "guard"}}}
 SERVER = one(kinds.DEPLOYMENT, "guard", "guard", spec={"replicas": 2, "template": POD})
 HERE = "guard/guard"
 HOOKED = "ValidatingWebhookConfiguration guard"
-CLIENT = {"f:webhooks": {'k:{"name":"a.example.com"}': {"f:clientConfig": {"f:service": {}}}}}
-BUNDLE = {"f:webhooks": {'k:{"name":"a.example.com"}': {"f:clientConfig": {"f:caBundle": {}}}}}
+CLIENT: dict[str, Any] = {"f:webhooks": {'k:{"name":"a.example.com"}': {"f:clientConfig": {"f:service": {}}}}}
+BUNDLE: dict[str, Any] = {"f:webhooks": {'k:{"name":"a.example.com"}': {"f:clientConfig": {"f:caBundle": {}}}}}
 
 
 def bundle_on(green: FakeApiServer) -> Any:
@@ -680,7 +683,7 @@ def test_a_webhook_whose_ca_nobody_puts_in_waits_for_an_answer_and_its_ca_never_
     assert [(code, name) for code, name, _ in findings(hook, BEHIND, SERVER)] == [("BG112", HOOKED)]
     made, done, green = whole(hook, BEHIND, SERVER, answers={HOOKED: Answer.START})
     assert (done.verdict(), bundle_on(green)) == (None, None)
-    assert any("comes without its caBundle" in line for line in made.lines())
+    assert any("comes without its caBundle" in line for line in plan_lines(made))
 
 
 @pytest.mark.parametrize("force", [False, True], ids=["as asked", "with force"])
@@ -756,7 +759,7 @@ def test_a_webhook_waits_for_a_server_that_comes_stopped_and_needs_no_answer_of_
     assert HOOKED in comes(asyncio.run(export(one_side, running, singletons={HERE}))), "handed over"
 
 
-MADE = {"guard": {"f:webhooks": {".": {}, 'k:{"name":"a.example.com"}': {}}}}
+MADE: dict[str, Any] = {"guard": {"f:webhooks": {".": {}, 'k:{"name":"a.example.com"}': {}}}}
 BY_LABEL = {"webhook.guard.io/managed-by": "guard"}
 RULES = [{"apiGroups": [ADMISSION], "resources": [HOOK.plural], "verbs": ["create", "get"]}]
 MAY = [

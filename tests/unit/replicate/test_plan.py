@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +12,12 @@ import pytest
 
 from migration import kinds
 from migration.errors import Conflict, Forbidden, Held, NotFound, Rejected, Unreachable
-from migration.kinds import Resource
+from migration.kinds import Object, Resource
 from migration.replicate import apply as applying
 from migration.replicate.apply import MOST_SILENT, applied_entries, apply
 from migration.replicate.difference import differences, dropped, owners, readable, surplus
-from migration.replicate.export import Bundle, Item
+from migration.replicate.export import Bundle
+from migration.replicate.judge import Item
 from migration.replicate.plan import APPLIED, plan
 from tests.fakes.apiserver import FakeApiServer, fields_v1
 
@@ -331,7 +332,7 @@ def test_entries_of_others_stay_when_ours_become_one() -> None:
 
 def test_a_label_that_the_api_server_put_in_is_not_told_as_taken_away() -> None:
     green = FakeApiServer("fern")
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {"a": "1"}}}
+    namespace: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {"a": "1"}}}
     replicate(green, namespace)
     live = green.objects["", "Namespace", "", "n"]["metadata"]
     live["labels"]["kubernetes.io/metadata.name"] = "n"
@@ -364,7 +365,9 @@ def test_a_green_that_is_gone_is_not_asked_for_every_object() -> None:
     assert sum("not tried" in failure.reason for failure in done.failures) == 30
 
 
-KEYED = {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {"f:port": {}}, 'k:{"port":81,"protocol":"TCP"}': {"f:port": {}}}}
+KEYED: dict[str, Any] = {
+    "f:ports": {'k:{"port":80,"protocol":"TCP"}': {"f:port": {}}, 'k:{"port":81,"protocol":"TCP"}': {"f:port": {}}}
+}
 
 
 @pytest.mark.parametrize(
@@ -398,7 +401,10 @@ def test_differences(wanted: Any, live: Any, fields: Any, paths: list[str]) -> N
 def test_surplus_and_owners_walk_keyed_lists() -> None:
     owned = {"f:spec": KEYED}
     assert [readable(p) for p in surplus(owned, {"spec": {"ports": [{"port": 80}]}})] == ["spec.ports[port=81,protocol=TCP]"]
-    entries = [("a", "", {"f:spec": {"f:labels": {}}}), ("b", "", {"f:spec": {"f:labels": {"f:x": {}}}})]
+    entries: list[tuple[str, str, Mapping[str, Any]]] = [
+        ("a", "", {"f:spec": {"f:labels": {}}}),
+        ("b", "", {"f:spec": {"f:labels": {"f:x": {}}}}),
+    ]
     assert owners(("f:spec", "f:labels", "f:x"), entries) == {"a", "b"}
 
 
@@ -669,5 +675,5 @@ def test_the_remedy_of_a_refusal_is_chosen_by_its_cause(
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "p", "namespace": "n"}, "spec": {}}
     obj = {"c": config({"a": "1"}), "w": widget(), "pvc": claim}[kind]
     _, done = replicate(FakeApiServer("fern", resources=SERVING, trouble=trouble), obj)
-    (told,) = [*done.failures, *done.conflicts]
-    assert remedy in told.remedy
+    (remedies,) = [each.remedy for each in (*done.failures, *done.conflicts)]
+    assert remedy in remedies

@@ -92,7 +92,7 @@ def fleet(many: int) -> tuple[dict[str, Object], list[dict[str, Any]]]:
         made[0]["spec"]["template"]["metadata"]["labels"]["team"] = "shop"
         made[2]["spec"]["selector"]["team"] = "shop"
         made[1]["metadata"]["annotations"] = {"bluegreen.io/floor-before": "2"}
-        fields = {"f:spec": {"f:minReplicas": {}}}
+        fields: dict[str, Any] = {"f:spec": {"f:minReplicas": {}}}
         made[1]["metadata"]["managedFields"] = [{"manager": kinds.CAPACITY, "operation": "Apply", "fieldsV1": fields}]
         objects += made
     return routes, objects
@@ -105,7 +105,7 @@ def work_of(many: int, most: int | None = None) -> int:
     keep = {name: "has not baked" for name in routes if name not in baked}
 
     async def read() -> Any:
-        return await capacity._held(FakeApiServer("plum", objects))  # type: ignore[arg-type]
+        return await capacity._held(FakeApiServer("plum", objects))
 
     held = asyncio.run(read())
     with counted(most) as work:
@@ -132,7 +132,7 @@ def looks_of(many: int, most: int | None = None) -> int:
         objects.append(entry)
     green = FakeApiServer("fern", objects)
     with counted(most) as work:
-        world = asyncio.run(_world(green))  # type: ignore[arg-type]
+        world = asyncio.run(_world(green))
         found = [behind(route, world) for route in routes.values()]
     assert all(evidence[-1].endswith(": 2 ready endpoints") for evidence, _ in found)
     return work.calls

@@ -18,6 +18,7 @@ from migration.replicate.export import Bundle, export
 from migration.replicate.plan import Plan, plan
 from migration.replicate.revisions import _scalar
 from migration.replicate.transform import transform
+from migration.views.plan import plan_lines
 from tests.fakes.apiserver import FakeApiServer
 
 WEBHOOK = Resource("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", False)
@@ -205,7 +206,7 @@ def test_what_green_would_not_take_up_is_held_with_all_that_is_in_it(
     other = FakeApiServer("fern", green, resources=ALL)
     made = asyncio.run(run())
     assert other.writes() == []
-    assert f"      {line}" in made.lines()
+    assert f"      {line}" in plan_lines(made)
 
 
 def test_with_the_line_namespace_pods_and_selectors_carry_the_other_name() -> None:

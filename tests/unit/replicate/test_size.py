@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -193,7 +193,7 @@ def variables(number: int, value: str) -> list[dict[str, str]]:
 
 def test_long_keyed_lists_are_compared_item_by_item_not_each_with_all() -> None:
     def work(number: int) -> int:
-        owned = {f'k:{{"name":"SETTING_{n}"}}': {"f:name": {}, "f:value": {}} for n in range(number)}
+        owned: dict[str, Any] = {f'k:{{"name":"SETTING_{n}"}}': {"f:name": {}, "f:value": {}} for n in range(number)}
         wanted, live = variables(number, "a"), list(reversed(variables(number, "b")))
         found: list[list[Path]] = []
 

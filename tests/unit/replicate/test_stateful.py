@@ -12,6 +12,7 @@ from migration.errors import ConfigError
 from migration.model import Severity
 from migration.replicate.classes import Action, Answer, Class
 from migration.replicate.transform import for_green
+from migration.views.plan import plan_lines
 from tests.fakes.judged import Green, findings, objects, one, verdicts
 
 STATIC = """
@@ -56,7 +57,7 @@ def test_an_imported_volume_comes_with_retain_and_without_blues_claim_and_its_cl
     assert "finalizers" not in volume["metadata"]
     assert claim["spec"]["volumeName"] == "wiki-data"
     assert green.applied.ok
-    assert any("policy Retain" in line and "Delete" in line for line in green.plan.lines())
+    assert any("policy Retain" in line and "Delete" in line for line in plan_lines(green.plan))
     assert green.again().writes == 0
 
 
@@ -67,7 +68,7 @@ def test_the_claim_of_a_skipped_volume_comes_unbound_and_that_it_waits_is_told()
     assert claim is not None
     assert "volumeName" not in claim["spec"]
     assert green.applied.ok
-    assert any("waits until green has a volume" in line for line in green.plan.lines())
+    assert any("waits until green has a volume" in line for line in plan_lines(green.plan))
 
 
 def test_a_claim_that_only_its_volume_names_waits_as_well() -> None:
@@ -435,6 +436,6 @@ def test_what_is_left_out_for_one_reason_is_one_line_however_much_it_is() -> Non
     found = [provisioned(f"pvc-{number}", f"data-db-{number}") for number in range(50)]
     found += [claim(f"data-db-{number}", f"pvc-{number}") for number in range(50)]
     green = Green([deployment(kind="StatefulSet", volumeClaimTemplates=TEMPLATES), *found], {"StatefulSet shop/db": "hold"})
-    left = [line for line in green.plan.lines() if "left out" in line and "kinds that belong" not in line]
+    left = [line for line in plan_lines(green.plan) if "left out" in line and "kinds that belong" not in line]
     assert len(left) == 2
     assert all("50" in line for line in left)

@@ -25,7 +25,9 @@ def owned(manager: str, fields: dict[str, Any]) -> dict[str, Any]:
     return {"managedFields": [{"manager": manager, "operation": "Update", "fieldsV1": fields}]}
 
 
-NODE_PORT = {"f:spec": {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}, "f:nodePort": {}}}}}
+NODE_PORT: dict[str, Any] = {
+    "f:spec": {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}, "f:nodePort": {}}}}
+}
 PORT = {"port": 80, "protocol": "TCP", "nodePort": 30080}
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 

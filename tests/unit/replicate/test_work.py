@@ -9,6 +9,8 @@ import pytest
 from migration.model import Severity
 from migration.replicate.classes import Action, Answer, Class
 from migration.replicate.work import NO_RUNS, RUNS, SWITCHES, UNSTOPPABLE, clock_of, ended, suspend, value_of
+from migration.views.plan import plan_lines
+from migration.views.replicate import objects as planned_objects
 from tests.fakes.judged import Green, findings, one, verdicts
 
 
@@ -89,8 +91,8 @@ def test_a_pod_of_nobody_comes_only_if_it_serves_though_pods_are_listed_by_their
     green = Green([pod])
     assert (green.names() == {"Pod shop/x"}) is comes
     assert green.applied.ok
-    told = {each["object"]: each for each in green.plan.objects()}["Pod shop/x"]
-    assert (told["class"] == "finished") is not comes
+    told = {each.object: each for each in planned_objects(green.plan)}["Pod shop/x"]
+    assert (told.cls == "finished") is not comes
 
 
 def filled(group: str, kind: str, value: Any) -> dict[str, Any]:
@@ -251,7 +253,7 @@ def test_a_custom_run_in_no_table_that_has_ended_is_not_run_again(kind: str, sta
     green = Green([definition("acme.corp.io", kind, True), done])
     assert name not in green.names()
     assert green.applied.ok
-    assert any("has ended" in line for line in green.plan.lines())
+    assert any("has ended" in line for line in plan_lines(green.plan))
     assert verdicts([done])[name].cls is Class.FINISHED
     assert verdicts([done], {name: "start"})[name].action is Action.COPY, "a person may want it again"
     kept = Green([definition("acme.corp.io", kind, False), done])
@@ -288,7 +290,7 @@ def test_what_only_succeeded_or_failed_comes_and_is_told(status: dict[str, Any],
     green = Green([run("acme.corp.io", "Provisioning", status=status)])
     assert green.names() == {"Provisioning shop/x"}
     assert green.applied.ok
-    assert any(said in line for line in green.plan.lines())
+    assert any(said in line for line in plan_lines(green.plan))
 
 
 @pytest.mark.parametrize(

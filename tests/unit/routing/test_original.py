@@ -27,7 +27,7 @@ def route(*rules: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-headers = st.sampled_from(
+headers: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [{}, {"headers": {"request": {"remove": ["x-a"], "set": {"x-b": "1"}}}}, {"headers": {"response": {"remove": ["x-c"]}}}]
 )
 many = st.lists(st.integers(0, 100), min_size=2, max_size=4).filter(lambda weights: sum(weights) > 0)

@@ -204,7 +204,9 @@ requests = st.fixed_dictionaries(
         "remove": st.sampled_from([[HOP], ["x-else"]]),
     },
 )
-heads = st.one_of(st.just({}), requests.map(lambda request: {"headers": {"request": request}}))
+heads: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.just({}), requests.map(lambda request: {"headers": {"request": request}})
+)
 clients = st.fixed_dictionaries(
     {"x-edge-proto": st.just("quic")}, optional={"x-bluegreen-proto": st.just("spoofed"), RULE_HEADER: st.just("a/b/0")}
 )

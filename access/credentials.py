@@ -1,0 +1,95 @@
+"""Who we are to a server: headers and a client certificate, and until when they are good.
+
+As client-go ranks them: a token file before the token beside it, and a credential program only where nothing else is
+given. Nothing is sent in the clear to another machine: over plain HTTP only a server on this one gets credentials
+(client-go sends none at all).
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from access import exec_plugin
+from access.errors import NoCredentials, Unanswered, Unusable
+from access.kubeconfig import Access, Exec, read_file
+from access.proxy import on_this_machine
+
+FILE_SECONDS = 50.0  # a token file is read again; client-go's minute less its leeway of 10 s
+
+
+@dataclass(frozen=True)
+class Credentials:
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    pair: tuple[bytes, bytes] | None = field(default=None, repr=False)  # of a program; the kubeconfig's own is its Access'
+    until: float = float("inf")  # seconds since 1970
+
+
+def can_renew(access: Access) -> bool:
+    """Could asking again give others?"""
+    return access.token_file is not None or _program(access) is not None
+
+
+def _program(access: Access) -> Exec | None:
+    given = access.token or access.token_file or access.basic or access.certificate
+    return None if given else access.exec_plugin
+
+
+async def obtain(
+    access: Access, before: Credentials | None = None, timeout_seconds: float = exec_plugin.SECONDS
+) -> Credentials:
+    """`before`: what was obtained the last time, which stands where a token file cannot be read for a moment.
+
+    Raises:
+        NoCredentials, Unanswered: the program failed, or the token file cannot be read.
+        Unusable: what there is cannot be sent.
+    """
+    if access.server.startswith("http:") and not on_this_machine(urlsplit(access.server).hostname or ""):
+        return Credentials()
+    if access.token_file is not None:
+        until = time.time() + FILE_SECONDS
+        try:
+            token = _from_file(access)
+        except Unanswered:
+            if before is not None and before.headers:
+                return Credentials(before.headers, None, until)
+            if not access.token:
+                raise
+            token = access.token
+        return Credentials(_bearer(access, token), None, until)
+    if access.token:
+        return Credentials(_bearer(access, access.token))
+    if access.basic:
+        pair = ":".join(access.basic).encode()
+        return Credentials((("Authorization", "Basic " + base64.b64encode(pair).decode()), *access.impersonate))
+    if plugin := _program(access):
+        given = await exec_plugin.ask(access, plugin, timeout_seconds)
+        headers = _bearer(access, given.token) if given.token else access.impersonate
+        return Credentials(headers, given.pair, given.until)
+    return Credentials(access.impersonate)
+
+
+def _from_file(access: Access) -> str:
+    assert access.token_file is not None
+    where = f"cluster {access.cluster}: {access.server} needs the token in {access.token_file}"
+    remedy = f"put a token there, or correct tokenFile of the user in {access.source}"
+    try:
+        token = read_file(access.token_file).decode("utf-8").strip()
+    except Unusable as problem:
+        raise Unanswered(f"{where}, which cannot be read: {problem.message}", remedy=remedy) from problem
+    except UnicodeDecodeError:
+        raise Unanswered(f"{where}, which is not text", remedy=remedy) from None  # the original has the content
+    if not token:
+        raise Unanswered(f"{where}, which is empty", remedy=remedy)
+    return token
+
+
+def _bearer(access: Access, token: str) -> tuple[tuple[str, str], ...]:
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise NoCredentials(
+            f"{access.source}: the token of {access.cluster} has characters in it that no token has (line breaks, spaces)",
+            remedy=f"correct the token of the user in {access.source}",
+        )
+    return (("Authorization", f"Bearer {token}"), *access.impersonate)

@@ -1,0 +1,142 @@
+"""Asks a credential program that a kubeconfig names (`aws eks get-token`), within a time limit.
+
+It gets no terminal, so it can ask nobody, and a process group of its own, so that what it starts ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from access import eks
+from access.errors import NoCredentials, Unanswered
+from access.kubeconfig import Access, Exec
+
+if TYPE_CHECKING:
+    import asyncio
+
+SECONDS = 15.0  # `aws eks get-token` starts an interpreter first
+SPARE_SECONDS = 60.0  # before it expires a token is replaced, or a tenth of its life before
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a program gave: a token, certificate and key in PEM, or both; and until when (seconds since 1970) to use it."""
+
+    token: str | None = field(repr=False)
+    pair: tuple[bytes, bytes] | None = field(repr=False)
+    until: float
+
+
+async def ask(access: Access, plugin: Exec, timeout_seconds: float = SECONDS) -> Given:
+    """A program that hangs is ended.
+
+    Raises:
+        NoCredentials: it cannot be run, fails, or answers with no ExecCredential.
+        Unanswered: it does not end in time.
+    """
+    import asyncio
+
+    command = [plugin.command, *plugin.args]
+    line = " ".join(command)
+    shown = f"{access.source}: the credential program of {access.cluster} ({line})"
+    remedy = f"run it by hand: {line}; or correct `exec` of the user in {access.source}"
+    environment = _environment(plugin)
+    if shutil.which(plugin.command, path=environment.get("PATH")) is None and eks.understands(command, environment):
+        shown = f"{access.source}: the token of {access.cluster} ({line}, which is not installed, so it is made here)"
+        remedy = f"set credentials of AWS (`aws sts get-caller-identity` shows them), or install {plugin.command}"
+        command, environment = eks.program(command, environment)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # what it starts itself ends with it
+        )
+    except (OSError, ValueError) as problem:
+        hint = plugin.hint or "install it or put it on PATH"
+        raise NoCredentials(f"{shown} cannot be run: {_strerror(problem)}", remedy=hint) from problem
+    try:
+        output, complaint = await asyncio.wait_for(process.communicate(), timeout_seconds)
+    except TimeoutError as problem:
+        await _end(process)
+        raise Unanswered(f"{shown} did not answer within {timeout_seconds:g} s", remedy=remedy) from problem
+    except asyncio.CancelledError:
+        await _end(process)
+        raise
+    if process.returncode != 0:
+        said = complaint.decode(errors="replace").strip()[-500:]
+        raise NoCredentials(f"{shown} failed with {process.returncode}: {said}", remedy=remedy)
+    try:
+        return read(output)
+    except ValueError as problem:
+        raise NoCredentials(f"{shown} did not answer with an ExecCredential: {problem}", remedy=remedy) from problem
+
+
+def read(output: bytes, now: float | None = None) -> Given:
+    """Raises ValueError: not an ExecCredential with something to show. Its words have nothing of the output in them."""
+    try:
+        document = json.loads(output)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    status = document.get("status") if isinstance(document, dict) else None
+    if not isinstance(status, dict):
+        raise ValueError("it has no status")
+    token, certificate, key, stamp = (
+        _text(status, name) for name in ("token", "clientCertificateData", "clientKeyData", "expirationTimestamp")
+    )
+    if bool(certificate) != bool(key):
+        raise ValueError("clientCertificateData and clientKeyData come together only")
+    if not token and not certificate:
+        raise ValueError("it has neither a token nor a certificate")
+    pair = (certificate.encode(), key.encode()) if certificate else None
+    return Given(token or None, pair, _until(stamp, time.time() if now is None else now) if stamp else float("inf"))
+
+
+def _text(status: Mapping[str, Any], name: str) -> str:
+    value = status.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} is not a text")
+    return value or ""
+
+
+def _until(stamp: str, now: float) -> float:
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(stamp)
+        expires = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError("expirationTimestamp is no time in RFC 3339") from None
+    return expires - min(SPARE_SECONDS, max(0.0, expires - now) / 10)
+
+
+def _environment(plugin: Exec) -> dict[str, str]:
+    spec: dict[str, Any] = {"interactive": False}
+    if plugin.cluster is not None:
+        spec["cluster"] = dict(plugin.cluster)
+    info = {"apiVersion": plugin.version, "kind": "ExecCredential", "spec": spec}
+    return {**os.environ, **plugin.env, "KUBERNETES_EXEC_INFO": json.dumps(info)}
+
+
+def _strerror(problem: Exception) -> str:
+    return getattr(problem, "strerror", None) or str(problem)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """With what it started itself; a child that left its group may hold the pipes open, and is not waited for."""
+    import asyncio
+
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), 1.0)

@@ -1,0 +1,66 @@
+"""Values of a document by their types. A wrong type is told by its place and never by its value, which may be a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from access.errors import BadKubeconfig
+
+WORDS = {str: "a text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A mapping of a kubeconfig. A key that is missing, null or empty is as one that was never written."""
+
+    values: Mapping[str, Any]
+    where: str  # `users.plum`; empty for the whole document
+    source: str
+    error: type[BadKubeconfig] = BadKubeconfig
+
+    def wrong(self, key: str, problem: str, remedy: str | None = None) -> BadKubeconfig:
+        """The error to raise for a key of this mapping."""
+        place = f"{self.where}.{key}" if self.where else key
+        return self.error(f"{self.source}: {place} {problem}", remedy=remedy or f"correct {place} in {self.source}")
+
+    def _of(self, key: str, kind: type, default: Any) -> Any:
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if type(value) is not kind:
+            raise self.wrong(key, f"is {word(value)}; allowed: {WORDS[kind]}")
+        return value
+
+    def text(self, key: str) -> str:
+        found: str = self._of(key, str, "")
+        return found
+
+    def flag(self, key: str) -> bool:
+        found: bool = self._of(key, bool, False)
+        return found
+
+    def inner(self, key: str) -> Fields:
+        place = f"{self.where}.{key}" if self.where else key
+        return replace(self, values=self._of(key, dict, {}), where=place)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        found = self._of(key, list, [])
+        for at, value in enumerate(found):
+            if not isinstance(value, str):
+                raise self.wrong(f"{key}[{at}]", f"is {word(value)}; allowed: a text")
+        return tuple(found)
+
+    def items(self, key: str) -> list[Fields]:
+        """Of a list of mappings."""
+        found = self._of(key, list, [])
+        place = f"{self.where}.{key}" if self.where else key
+        for at, value in enumerate(found):
+            if not isinstance(value, dict):
+                raise self.wrong(f"{key}[{at}]", f"is {word(value)}; allowed: a mapping")
+        return [replace(self, values=value, where=f"{place}[{at}]") for at, value in enumerate(found)]
+
+
+def word(value: Any) -> str:
+    return "null" if value is None else WORDS.get(type(value), "something else")

@@ -1,0 +1,224 @@
+"""What a change of the plan changes, field by field: green's value and the one that it is to have, without secrets.
+
+Of a Secret each key of its data is only said to be changed or not. Elsewhere a value goes unsaid where its name says that
+it is a password, a token or the like (an environment variable DB_PASSWORD, a key `api-token` of a ConfigMap), and so does
+what a URL or an argument carries of that kind: a plan ends up in the logs of pipelines. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from migration.replicate.compare import Change
+from migration.replicate.difference import MISSING, Path, readable
+
+What = Literal["added", "changed", "removed", "unchanged"]
+HIDDEN = "(hidden)"
+# What `kubectl apply` writes has the whole object in it; the marks of this toolkit say nothing to a person.
+NEVER_SHOWN = ("kubectl.kubernetes.io/last-applied-configuration",)
+_SECRET = re.compile(
+    r"pass(word|wd|phrase)|secret|token|credential|(api|access|private|signing|encryption)[-_.]?key|\bpwd\b", re.IGNORECASE
+)
+_REFERENCE = re.compile(
+    r"(name|ref|path|file|dir|seconds|mount|audience|issuer|url|uri|kind|type|class|enabled)s?$", re.IGNORECASE
+)
+_IN_URL = re.compile(r"(://[^/@\s:]*:)[^/@\s]+(?=@)")
+_IN_ARGUMENT = re.compile(
+    r"((?:--?|\b)[\w.-]*(?:password|passwd|passphrase|secret|token|api-?key)[\w.-]*[=:])(\S+)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """`old` and `new` as JSON has them; None: not there, or `hidden`."""
+
+    field: str
+    what: What
+    old: Any = None
+    new: Any = None
+    hidden: bool = False
+
+
+def field_changes(change: Change) -> list[FieldChange]:
+    """What differs between green's object and the one that is to be there; nothing for one that green lacks."""
+    if change.live is None:
+        return []
+    if change.resource.kind == "Secret" and not change.resource.group:
+        return _of_secret(change)
+    found = [each for path in change.at for each in _at(path, change.obj, change.live)]
+    return list({each.field: each for each in found}.values())
+
+
+def _of_secret(change: Change) -> list[FieldChange]:
+    wanted, live = change.obj, change.live or {}
+    found: dict[str, What] = {}
+    for path in change.at:
+        mine, theirs = _lookup(wanted, path), _lookup(live, path)
+        for name, one, other in _keys(readable(path), mine, theirs):
+            found[name] = "added" if other is MISSING else "removed" if one is MISSING else "changed"
+    for name in wanted.get("data") or {}:
+        found.setdefault(readable(("f:data", f"f:{name}")), "unchanged")
+    return [FieldChange(name, what, hidden=True) for name, what in sorted(found.items()) if not name.endswith(_NEVER)]
+
+
+_NEVER = tuple(f"[{name}]" for name in NEVER_SHOWN)
+
+
+def _keys(path: str, mine: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
+    """A whole `data` that one side lacks is told by its keys."""
+    there = [each for each in (mine, theirs) if each is not MISSING]
+    if there and all(isinstance(each, Mapping) for each in there):
+        for key in dict.fromkeys(key for each in there for key in each):
+            one, other = (MISSING if each is MISSING else each.get(key, MISSING) for each in (mine, theirs))
+            if one != other:
+                yield f"{path}{_step(key)}", one, other
+    else:
+        yield path, mine, theirs
+
+
+def _at(path: Path, wanted: Any, live: Any) -> Iterator[FieldChange]:
+    name = _name(path, wanted, live)
+    for field, old, new, called in _leaves(readable(path), _lookup(wanted, path), _lookup(live, path), name):
+        if field.endswith(_NEVER) or (old is MISSING and new is MISSING):
+            continue
+        what: What = "added" if old is MISSING else "removed" if new is MISSING else "changed"
+        if any(isinstance(each, str) and _is_secret(called) for each in (old, new)):
+            yield FieldChange(field, what, hidden=True)
+        else:
+            before, after = (None if each is MISSING else without_secrets(each) for each in (old, new))
+            yield FieldChange(field, what, before, after)
+
+
+def _lookup(value: Any, path: Path) -> Any:
+    """What a path of fieldsV1 means in an object; MISSING where it has none."""
+    for step in path:
+        kind, rest = step[:2], step[2:]
+        if kind == "f:" and isinstance(value, Mapping):
+            value = value.get(rest, MISSING)
+        elif kind == "i:" and isinstance(value, list):
+            value = value[int(rest)] if int(rest) < len(value) else MISSING
+        elif kind == "v:" and isinstance(value, list):
+            item = orjson.loads(rest)
+            value = item if item in value else MISSING
+        elif kind == "k:" and isinstance(value, list):
+            keys = orjson.loads(rest)
+            items = [each for each in value if isinstance(each, Mapping)]
+            value = next((each for each in items if all(each.get(k, v) == v for k, v in keys.items())), MISSING)
+        else:
+            return MISSING
+    return value
+
+
+def _name(path: Path, wanted: Any, live: Any) -> str:
+    """By what name a value goes: its key, or that of the environment variable whose value it is."""
+    last = path[-1][2:] if path else ""
+    if last == "value" and len(path) > 1:
+        item = _lookup(wanted, path[:-1])
+        item = _lookup(live, path[:-1]) if item is MISSING else item
+        return str(item.get("name", last)) if isinstance(item, Mapping) else last
+    return last
+
+
+def _leaves(path: str, wanted: Any, live: Any, called: str) -> Iterator[tuple[str, Any, Any, str]]:
+    """(path, green's value, the wanted one, by what name it goes), as deep as both have something. What only green has
+    within a mapping is a default or another's.
+    """
+    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
+        for key, value in wanted.items():
+            there = live.get(key, MISSING)
+            if there != value and not (there is MISSING and value in (None, {}, [])):
+                name = str(wanted.get("name", key)) if key == "value" else str(key)
+                yield from _leaves(f"{path}{_step(key)}", value, there, name)
+        return
+    if isinstance(wanted, list) and isinstance(live, list):
+        if len(wanted) == len(live):
+            for index, (ours, theirs) in enumerate(zip(wanted, live, strict=True)):
+                if ours != theirs:
+                    yield from _leaves(f"{path}[{index}]", ours, theirs, called)
+            return
+        mine, theirs_by_name = _by_name(wanted), _by_name(live)
+        if mine is not None and theirs_by_name is not None:
+            for name in dict.fromkeys((*mine, *theirs_by_name)):
+                ours, there = mine.get(name, MISSING), theirs_by_name.get(name, MISSING)
+                if ours != there:
+                    yield from _leaves(f"{path}[name={name}]", ours, there, called)
+            return
+    yield path, live, wanted, called
+
+
+def _by_name(items: list[Any]) -> dict[str, Any] | None:
+    found = {str(each["name"]): each for each in items if isinstance(each, Mapping) and "name" in each}
+    return found if len(found) == len(items) else None
+
+
+def _step(key: Any) -> str:
+    return f"[{key}]" if "/" in str(key) or "." in str(key) else f".{key}"
+
+
+# -- what is not said --------------------------------------------------------------------------------------------------
+
+
+def _is_secret(name: str) -> bool:
+    return bool(_SECRET.search(name)) and not _REFERENCE.search(name)
+
+
+def without_secrets(value: Any) -> Any:
+    """A value as it may be shown: what its names say to be secret is replaced, at any depth."""
+    if isinstance(value, Mapping):
+        called = str(value.get("name", "")) if "value" in value else ""
+        return {
+            key: HIDDEN
+            if isinstance(inner, str) and (_is_secret(str(key)) or (key == "value" and _is_secret(called)))
+            else without_secrets(inner)
+            for key, inner in value.items()
+            if key not in NEVER_SHOWN
+        }
+    if isinstance(value, list):
+        return [without_secrets(each) for each in value]
+    if isinstance(value, str):
+        return _IN_ARGUMENT.sub(rf"\g<1>{HIDDEN}", _IN_URL.sub(rf"\g<1>{HIDDEN}", value))
+    return value
+
+
+# -- for people --------------------------------------------------------------------------------------------------------
+
+MOST_CHARACTERS = 60
+_BEFORE = 16  # characters that two long values share and that are still shown before they differ
+
+
+def line(change: FieldChange, *, full: bool = False) -> str:
+    """`spec.replicas: 2 -> 3`; values that are long are cut around the place where they begin to differ."""
+    if change.hidden:
+        return f"{change.field}: {change.what}"
+    old, new = ("(none)" if each is None else text(each) for each in (change.old, change.new))
+    if not full:
+        old, new = _cut(old, new)
+    return f"{change.field}: {old} -> {new}"
+
+
+def text(value: Any) -> str:
+    """As YAML would have it on one line: a string without quotes unless it would be taken for something else."""
+    if isinstance(value, str):
+        plain = value.strip() == value and value and value.isprintable() and not value.startswith(("(", '"', "[", "{"))
+        try:
+            orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return value if plain else orjson.dumps(value).decode()
+        return orjson.dumps(value).decode()
+    return orjson.dumps(value, default=str).decode()
+
+
+def _cut(old: str, new: str) -> tuple[str, str]:
+    same = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    start = same - _BEFORE if same > _BEFORE and max(len(old), len(new)) > MOST_CHARACTERS else 0
+
+    def one(value: str) -> str:
+        shown = f"…{value[start:]}" if start else value
+        return shown if len(shown) <= MOST_CHARACTERS else f"{shown[: MOST_CHARACTERS - 1]}…"
+
+    return one(old), one(new)

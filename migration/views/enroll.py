@@ -1,0 +1,83 @@
+"""What `enroll` and `unenroll` say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from migration.views.document import Document, told
+from migration.views.verify import LeftOut
+from migration.words import counted
+
+
+@dataclass(frozen=True)
+class Enrolled(Document):
+    """Services whose original route is stored and for which everything is in place that forwarding needs. No user is moved."""
+
+    command: ClassVar[str] = "enroll"
+    enroll: tuple[str, ...] = told("services to enroll, at 0 %")
+    finish: tuple[str, ...] = told("services of an interrupted enroll, of which something is not in place")
+    update: tuple[str, ...] = told("by cluster, forwarding objects that are missing or of an earlier version")
+    left_out: tuple[LeftOut, ...] = told("services of blue that cannot be shifted; they move with the entry")
+    warnings: tuple[str, ...] = told("what to look at before going on (Argo CD)")
+    enrolled: tuple[str, ...] = told("services that were enrolled", default=())
+    finished: tuple[str, ...] = told("services of which all is in place now", default=())
+    updated: tuple[str, ...] = told("forwarding objects that were made or updated", default=())
+    generation: int | None = told("of the stack file, after it; null: it was not written", default=None)
+    routes_folder: str = told("where the original routes are stored: to be reviewed and committed", default="")
+
+    @property
+    def nothing(self) -> bool:
+        return not self.enroll and not self.finish and not self.update
+
+    def plan(self) -> list[str]:
+        return [
+            *(f"enroll {service} at 0 %" for service in self.enroll),
+            *(f"finish {service}: enrolled, but not everything of it is in place" for service in self.finish),
+            *(f"update the forwarding objects on {each}" for each in self.update),
+            *self._left(),
+            *(f"warning: {each}" for each in self.warnings),
+        ]
+
+    def lines(self) -> list[str]:
+        if self.nothing:
+            return ["nothing to enroll", *self._left()]
+        lines = [f"updated the forwarding objects on {each}" for each in self.updated]
+        lines += [f"{service}: completed an interrupted enroll" for service in self.finished]
+        count = len(self.enrolled) + len(self.finished)
+        if count:
+            lines.append(f"{counted(count, 'service')} enrolled at 0 %: no user is moved")
+            lines.append(f"  next: review and commit {self.routes_folder}, then `bluegreen shift`")
+        return lines
+
+    def _left(self) -> list[str]:
+        return [f"  left out {each}" for each in self.left_out]
+
+    def done(self, *, generation: int, routes_folder: str) -> Enrolled:
+        return replace(
+            self,
+            enrolled=self.enroll,
+            finished=self.finish,
+            updated=self.update,
+            generation=generation,
+            routes_folder=routes_folder if self.enroll or self.finish else "",
+        )
+
+
+@dataclass(frozen=True)
+class Unenrolled(Document):
+    """Services whose original route is in place again."""
+
+    command: ClassVar[str] = "unenroll"
+    unenroll: tuple[str, ...] = told("services to unenroll")
+    unenrolled: tuple[str, ...] = told("services that were unenrolled", default=())
+    generation: int | None = told("of the stack file, after it; null: it was not written", default=None)
+
+    def plan(self) -> list[str]:
+        return [f"restore the original route of {service} on both clusters" for service in self.unenroll]
+
+    def lines(self) -> list[str]:
+        return [
+            f"{counted(len(self.unenrolled), 'service')} unenrolled: {', '.join(self.unenrolled)}",
+            "  next: commit the stack file and the removed routes",
+        ]

@@ -1,0 +1,24 @@
+"""How counts and long lists are worded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+FULL = "--full shows them"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 floor`, `3 floors`."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def named(names: Sequence[str], most: int, *, full: bool = False) -> str:
+    """The first few names of many."""
+    left = 0 if full else len(names) - most
+    return ", ".join(names if left <= 0 else names[:most]) + (f" … and {left} more; {FULL}" if left > 0 else "")
+
+
+def first(lines: Sequence[str], most: int, *, full: bool = False, indent: str = "  ", what: str = "more") -> list[str]:
+    """The first few lines of many."""
+    left = 0 if full else len(lines) - most
+    return [*lines[:most], f"{indent}… and {left} {what}; {FULL}"] if left > 0 else list(lines)

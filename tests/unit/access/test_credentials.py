@@ -1,0 +1,134 @@
+"""Who we are: which of several ways counts, when it is asked again, and what is never sent."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from access import tls
+from access.credentials import FILE_SECONDS, Credentials, can_renew, obtain
+from access.errors import AccessError, NoCredentials, Unanswered, Unusable
+from access.kubeconfig import Access, Exec
+from lab.control_plane import _certificate, _pem
+
+PROGRAM = Exec("sh", ("-c", """echo '{"status": {"token": "program"}}'"""))
+
+
+def access(**user: Any) -> Access:
+    return Access("plum", "https://x", "the-file", "ctx", **user)
+
+
+def headers(**user: Any) -> list[str]:
+    return [f"{name}: {value}" for name, value in asyncio.run(obtain(access(**user))).headers]
+
+
+def test_what_is_written_counts_before_a_program(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("file\n")
+    assert headers(token="t", exec_plugin=PROGRAM) == ["Authorization: Bearer t"]
+    assert headers(token="t", token_file=file, exec_plugin=PROGRAM) == ["Authorization: Bearer file"]
+    assert headers(basic=("me", "päss"), exec_plugin=PROGRAM) == ["Authorization: Basic bWU6cMOkc3M="]
+    assert headers(exec_plugin=PROGRAM) == ["Authorization: Bearer program"]
+    assert headers(certificate=b"c", key=b"k", exec_plugin=PROGRAM) == []
+    assert headers(impersonate=(("Impersonate-User", "x"),), token="t")[1:] == ["Impersonate-User: x"]
+    renewed = [can_renew(access(**user)) for user in ({"token": "t"}, {"token_file": file}, {"exec_plugin": PROGRAM})]
+    assert renewed == [False, True, True]
+
+
+def test_a_token_file_is_read_again_within_a_minute_and_may_be_away_for_a_moment(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("one")
+    there = access(token_file=file)
+    first = asyncio.run(obtain(there))
+    assert 0 < first.until - time.time() <= FILE_SECONDS < 60
+    file.write_text("two")
+    assert asyncio.run(obtain(there, first)).headers == (("Authorization", "Bearer two"),)
+    file.unlink()
+    assert asyncio.run(obtain(there, first)).headers == first.headers
+    with pytest.raises(Unanswered, match=r"needs the token in .*No such file"):
+        asyncio.run(obtain(there))
+    assert headers(token_file=file, token="t") == ["Authorization: Bearer t"]
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff"], ids=["empty", "blank", "no text"])
+def test_a_token_file_without_a_token_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "token").write_bytes(content)
+    with pytest.raises(Unanswered, match="needs the token in"):
+        headers(token_file=tmp_path / "token")
+
+
+@pytest.mark.parametrize("token", ["secret\nX-Other: y", "secret value", "sécret"], ids=["header", "space", "letters"])
+def test_a_token_that_would_be_more_than_a_token_is_refused(token: str) -> None:
+    with pytest.raises(NoCredentials) as caught:
+        headers(token=token)
+    assert "the-file: the token of plum" in caught.value.message
+    assert "cret" not in caught.value.message
+
+
+def test_nothing_is_sent_in_the_clear_to_another_machine() -> None:
+    for server, sent in (("http://api.plum.test", 0), ("http://127.0.0.1:1", 1), ("http://localhost:1", 1), ("https://x", 1)):
+        assert len(asyncio.run(obtain(Access("plum", server, "f", token="t"))).headers) == sent, server
+    assert asyncio.run(obtain(Access("plum", "http://api.plum.test", "f", exec_plugin=Exec("none")))) == Credentials()
+
+
+def pair(name: str) -> tuple[bytes, bytes]:
+    """Certificate and key."""
+    key, certificate = _certificate(name, None)
+    return certificate.public_bytes(serialization.Encoding.PEM), _pem(key)
+
+
+PEM, KEY = pair("me")
+
+
+def test_trust_is_the_kubeconfigs_own() -> None:
+    def context(**cluster: Any) -> ssl.SSLContext:
+        made = tls.context(access(**cluster))
+        assert made is not None
+        return made
+
+    only = context(ca="Schlüssel der Wurzel\n".encode() + PEM)
+    assert [each["subject"] for each in only.get_ca_certs()] == [((("commonName", "me"),),)]
+    assert only.check_hostname
+    assert only.verify_mode is ssl.CERT_REQUIRED
+    assert context(insecure=True).verify_mode is ssl.CERT_NONE
+    assert context().verify_mode is ssl.CERT_REQUIRED
+    assert context(ca=PEM, certificate=PEM, key=KEY).get_ca_certs()
+    assert tls.context(Access("plum", "http://x", "f", ca=b"no matter")) is None
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        pytest.param({"ca": b"rubbish"}, id="CA is rubbish"),
+        pytest.param({"ca": b""}, id="CA is empty"),
+        pytest.param({"ca": b"\xff\xfe"}, id="CA is no text"),
+        pytest.param({"ca": KEY}, id="CA is a key"),
+        pytest.param({"certificate": b"rubbish", "key": KEY}, id="certificate is rubbish"),
+        pytest.param({"certificate": PEM, "key": b""}, id="key is empty"),
+        pytest.param({"certificate": PEM, "key": pair("other")[1]}, id="key of another"),
+    ],
+)
+def test_what_is_no_certificate_is_told(cluster: dict[str, Any]) -> None:
+    with pytest.raises(Unusable, match="the-file: the c") as caught:
+        tls.context(access(**cluster))
+    assert caught.value.remedy
+
+
+def test_a_key_with_a_password_is_told_and_nobody_is_asked_for_it() -> None:
+    locked = _certificate("me", None)[0].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
+    )
+    with pytest.raises(Unusable, match="the key without a password"):
+        tls.context(access(certificate=PEM, key=locked))
+
+
+def test_a_machine_without_room_for_a_key_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(AccessError, match="No such file"):
+        tls.context(access(certificate=PEM, key=KEY))
