@@ -45,7 +45,7 @@ class Context:
 pass_context = click.make_pass_decorator(Context)
 
 
-yes_option = click.option("--yes", "-y", is_flag=True, help="Act without asking.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Skip the confirmation.")
 
 
 def run(task: Coroutine[Any, Any, Any]) -> Any:
