@@ -12,9 +12,10 @@ from typing import NoReturn
 
 import click
 
-from migration import cli_entry, cli_prepare, cli_replicate, cli_shift
+from migration import cli_completion, cli_entry, cli_prepare, cli_replicate, cli_shift
 from migration.errors import BluegreenError
 from migration.terminal import Context
+from migration.version import print_version
 
 CONFIG = "migration.yaml"
 
@@ -32,6 +33,9 @@ class InOrder(click.Group):
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, logs on stderr.")
 @click.option("--verbose", "-v", is_flag=True, help="Tell more on stderr.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Print the version and exit."
+)
 @click.pass_context
 def cli(context: click.Context, config: Path, as_json: bool, verbose: bool) -> None:
     """Upgrade a Kubernetes cluster by moving its services to a new one beside it, with a way back at every moment."""
@@ -74,6 +78,7 @@ def take_json(command: click.Command) -> None:
 
 for command in cli.commands.values():
     take_json(command)
+cli.add_command(cli_completion.completion)  # a script for the shell: never JSON
 
 
 def main() -> NoReturn:
