@@ -16,10 +16,11 @@ from typing import NoReturn
 
 import click
 
-from migration import cli_entry, cli_prepare, cli_replicate, cli_schema, cli_shift
+from migration import cli_completion, cli_entry, cli_prepare, cli_replicate, cli_schema, cli_shift
 from migration.discretion import without_passwords
 from migration.errors import BluegreenError, InternalError, Interrupted, UsageError
 from migration.terminal import CONFIG, Context, finish
+from migration.version import print_version
 
 
 class InOrder(click.Group):
@@ -42,6 +43,9 @@ class Discreet(logging.Formatter):
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, logs on stderr.")
 @click.option("--verbose", "-v", is_flag=True, help="Verbose logging to stderr; what led to an error.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Print the version and exit."
+)
 @click.pass_context
 def cli(click_context: click.Context, config: Path, as_json: bool, verbose: bool) -> None:
     """Upgrade a Kubernetes cluster by moving its services to a new one beside it, with a way back at every moment."""
@@ -94,6 +98,7 @@ def take_json(command: click.Command) -> None:
 
 for command in cli.commands.values():
     take_json(command)
+cli.add_command(cli_completion.completion)  # a script for the shell: never JSON
 
 
 def run(arguments: Sequence[str]) -> int:
