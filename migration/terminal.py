@@ -45,7 +45,7 @@ class Context:
 pass_context = click.make_pass_decorator(Context)
 
 
-yes_option = click.option("--yes", "-y", is_flag=True, help="Act without asking.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Skip the confirmation.")
 
 
 def run(task: Coroutine[Any, Any, Any]) -> Any:
@@ -66,14 +66,6 @@ def show(context: Context, document: Document) -> None:
         context.document = views.as_json(document)
     else:
         for line in document.lines():
-            click.echo(line)
-
-
-def say(context: Context, document: Any, lines: list[str]) -> None:
-    if context.as_json:
-        context.document = {"version": views.VERSION, "command": context.command, **views.plain(document)}
-    else:
-        for line in lines:
             click.echo(line)
 
 

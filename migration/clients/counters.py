@@ -288,7 +288,7 @@ class Silence:
 
 
 IN_TURN = Silence(
-    "are now one proxy's, now another's, and tell nothing; "
+    "come from another pod at each read (a load-balanced address), so they cannot be used; "
     "list each gateway pod under clusters.<name>.counters.urls in migration.yaml",
     passing=False,
     remedy="list each gateway pod under clusters.<name>.counters.urls, then `bluegreen shift` again",
