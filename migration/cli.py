@@ -104,6 +104,7 @@ cli.add_command(cli_completion.completion)  # a script for the shell: never JSON
 def run(arguments: Sequence[str]) -> int:
     """One run of the command; gives its exit code. What went wrong is told here and nowhere else."""
     context = Context()
+    streams = sys.stdout, sys.stderr
     problem: BluegreenError | None = None
     try:
         cli.main(list(arguments), prog_name="bluegreen", standalone_mode=False, obj=context)
@@ -115,9 +116,10 @@ def run(arguments: Sequence[str]) -> int:
         problem = Interrupted("interrupted", remedy="`bluegreen status` shows where things are")
     except BrokenPipeError:
         raise
-    except SystemExit as raised:
-        if isinstance(raised.__context__, BrokenPipeError):  # click makes an exit with 1 of it
-            raise raised.__context__ from None
+    except SystemExit:
+        if sys.stdout is not streams[0]:  # nobody reads on: click has wrapped both, and makes an exit with 1 of it
+            sys.stdout, sys.stderr = streams
+            raise BrokenPipeError from None
         raise
     except BaseException as raised:
         if not isinstance(raised, Exception) and type(raised).__name__ != "CancelledError":

@@ -112,7 +112,7 @@ def confirm(context: Context, yes: bool, plan: list[str], planned: Document | No
     if context.as_json and planned is not None:
         show(context, planned)
     if asked:
-        raise Held("nothing was changed: the plan was declined")
+        raise Held("nothing was changed: the plan was declined", remedy="the same command again, when it is right")
     raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
 
 

@@ -219,11 +219,17 @@ class IstioRouter:
         problems: dict[str, BluegreenError] = {}
         for service, task in tasks.items():
             if task.cancelled():
-                problems[service] = Unreachable(f"{self.cluster} answered nothing for {SILENT_SECONDS:g} s")
+                problems[service] = Unreachable(
+                    f"{self.cluster} answered nothing for {SILENT_SECONDS:g} s",
+                    remedy="the same command again, once its API server answers",
+                )
             elif isinstance(problem := task.exception(), BluegreenError):
                 problems[service] = problem
             elif isinstance(problem, Exception):  # of its original's shape, say: no reason to leave the others where they are
-                problems[service] = Permanent(f"{service} on {self.cluster}: its route cannot be made: {problem!r}")
+                problems[service] = Permanent(
+                    f"{service} on {self.cluster}: its route cannot be made: {problem!r}",
+                    remedy=f"restore the stored original of {service} from git, or `bluegreen enroll {service}` again",
+                )
             elif problem is not None:
                 raise problem
         return problems
@@ -429,7 +435,10 @@ class IstioRouter:
                 return response.status == 200 and (await response.text(errors="replace")).strip() == str(split_bp)
         except (aiohttp.ClientError, OSError, ValueError, LookupError) as problem:  # LookupError: a charset nobody knows
             why = (str(problem) or type(problem).__name__)[:300]
-            raise Unreachable(f"the peer listener of {self.cluster} at {address}:{port} does not answer: {why}") from problem
+            raise Unreachable(
+                f"the peer listener of {self.cluster} at {address}:{port} does not answer: {why}",
+                remedy=f"check that this machine reaches {address}:{port}, and peer_port of {self.cluster} in migration.yaml",
+            ) from problem
 
 
 def last_writer(managed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

@@ -34,6 +34,7 @@ from routing import peer_host
 if TYPE_CHECKING:
     import aiohttp
 
+LOOK = "check metrics.url in migration.yaml, and that the store is well: `curl METRICS_URL/api/v1/query?query=up`"
 QUERY_SECONDS = 5.0
 MOST_BYTES = 32 << 20  # of one answer: 400,000 samples or so
 QUANTILE = 0.99
@@ -253,7 +254,7 @@ class PrometheusMetrics:
             ) from error
         if document.get("warnings") or document.get("isPartial"):
             why = "; ".join(map(str, document.get("warnings") or ["isPartial"]))
-            raise Unreachable(f"the metrics store at {self.url} answers {query} with a part only: {why[:200]}")
+            raise Unreachable(f"the metrics store at {self.url} answers {query} with a part only: {why[:200]}", remedy=LOOK)
         return found
 
     async def _get(self, query: str) -> str:
@@ -276,9 +277,9 @@ class PrometheusMetrics:
                 text = body.decode()
         except (aiohttp.ClientError, OSError, ValueError) as error:
             why = without_passwords(repr(error))[:300]
-            raise Unreachable(f"the metrics store at {self.url} does not answer: {why}") from error
+            raise Unreachable(f"the metrics store at {self.url} does not answer: {why}", remedy=LOOK) from error
         if answer.status >= 500 or answer.status == 429:
-            raise Unreachable(f"the metrics store at {self.url} answers {answer.status}: {text[:200]}")
+            raise Unreachable(f"the metrics store at {self.url} answers {answer.status}: {text[:200]}", remedy=LOOK)
         if answer.status in (401, 403):
             raise Forbidden(
                 f"the metrics store at {self.url} answers {answer.status}: {text[:200]}",
@@ -286,5 +287,5 @@ class PrometheusMetrics:
                 remedy="set metrics.url in migration.yaml to an address that answers without a login",
             )
         if answer.status != 200:
-            raise Permanent(f"the metrics store at {self.url} refuses ({answer.status}) {query}: {text[:200]}")
+            raise Permanent(f"the metrics store at {self.url} refuses ({answer.status}) {query}: {text[:200]}", remedy=LOOK)
         return text
