@@ -350,7 +350,7 @@ def floors_to_release(
             baseline = target[1] in kinds.BASELINE_NAMESPACES
             needed = first if baseline else min((name for name in users if name in keep), default=None)
             if needed is not None:
-                why = f"stays: {needed}, which it serves too, {keep[needed]}"
+                why = f"{needed}, which it serves, {keep[needed]}"
                 change = replace(change, after=change.before or 0, reason=why, problem="", kept=True)
             changes.append(change)
     return sorted(changes, key=lambda c: (c.side, c.namespace == FIRST, c.namespace, c.name))

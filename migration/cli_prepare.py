@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from migration.views.verify import Verified
     from migration.wiring import Opened
 
-AGAIN = "fix what is said of each above, then"
+AGAIN = "each line above says what to do; then"
 LIST_SERVICES = "`bluegreen status` lists what is enrolled"
 
 
@@ -186,7 +186,8 @@ def verify(context: Context, services: tuple[str, ...], timeout_seconds: float, 
         for outcome, words in (("failed", "not good on green"), ("not verified", "not verified")):
             if names := [v.service for v in bad if v.outcome == outcome]:
                 told.append(f"{words}: {', '.join(names)}")
-        raise Held("; ".join(told), remedy=next((v.remedy for v in bad if v.remedy), None))
+        remedies = list(dict.fromkeys(v.remedy for v in bad if v.remedy))
+        raise Held("; ".join(told), remedy=remedies[0] if len(remedies) == 1 else f"{AGAIN} `bluegreen verify` again")
 
 
 async def _verify(context: Context, migration: Migration, there: Opened, services: tuple[str, ...], seconds: float) -> Verified:

@@ -134,8 +134,8 @@ async def enroll(
         if isinstance(problem, BluegreenError):
             first = f"{problem.remedy}; then " if problem.remedy else ""
             problem.remedy = (
-                f"{first}`bluegreen enroll {' '.join(originals)}` again: they are at 0 in {file.path}, no user is moved, and "
-                "what is missing is made"
+                f"{first}`bluegreen enroll {' '.join(originals)}` again: it makes what is missing; all of it is at 0 % in "
+                f"{file.path}, no user is moved"
             )
         if isinstance(problem, BaseException):
             raise problem

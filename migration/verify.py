@@ -30,6 +30,7 @@ from migration.kinds import Object
 from migration.ports import Kubernetes
 from migration.replicate.owners import forwards
 from migration.request import Check, Request, by_https, request_for, sent_on
+from migration.words import counted
 
 Outcome = Literal["ok", "failed", "not verified"]
 PATIENCE_SECONDS = 120.0
@@ -267,7 +268,7 @@ def behind(route: Mapping[str, Any], world: _World) -> tuple[list[str], list[str
             else:
                 evidence.append(text)
         addresses = endpoints(service, world)
-        text = f"Service {service_name}: {addresses} ready endpoints"
+        text = f"Service {service_name}: {counted(addresses, 'ready endpoint')}"
         (evidence if addresses else problems).append(text)
     return evidence, problems
 

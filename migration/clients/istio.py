@@ -105,7 +105,7 @@ class IstioRouter:
         listing, record = await asyncio.gather(
             self.kubernetes.list(VIRTUAL_SERVICE, timeout_seconds=READ_SECONDS), self._read_record()
         )
-        there = {f"{item['metadata']['namespace']}/{item['metadata']['name']}": item for item in listing.items}
+        there = {f"{item['metadata'].get('namespace')}/{item['metadata']['name']}": item for item in listing.items}
         routes = {}
         for service in self.originals:
             if (item := there.get(service)) is not None:
@@ -133,11 +133,11 @@ class IstioRouter:
 
     def _live(self, service: str, item: Object, split: int | None = None) -> RouteLive:
         """`split`: what we know it to hold; found out otherwise."""
-        meta = item["metadata"]
+        meta = item.get("metadata") or {}
         manager, at = last_writer(meta.get("managedFields") or ())
         try:
             fence = int((meta.get("annotations") or {}).get(FENCE, "0"))
-        except ValueError:
+        except (AttributeError, TypeError, ValueError):
             fence = 0
         return RouteLive(
             split_bp=self._split(service, item) if split is None else split,
@@ -423,18 +423,19 @@ class IstioRouter:
                     f"http://{address}:{port}/",
                     headers={routing.PROBE_HEADER: service},
                     timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS),
+                    allow_redirects=False,
                 ) as response,
             ):
-                return response.status == 200 and (await response.text()).strip() == str(split_bp)
-        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
-            raise Unreachable(
-                f"the peer listener of {self.cluster} at {address}:{port} does not answer: {problem}"
-            ) from problem
+                return response.status == 200 and (await response.text(errors="replace")).strip() == str(split_bp)
+        except (aiohttp.ClientError, OSError, ValueError, LookupError) as problem:  # LookupError: a charset nobody knows
+            why = (str(problem) or type(problem).__name__)[:300]
+            raise Unreachable(f"the peer listener of {self.cluster} at {address}:{port} does not answer: {why}") from problem
 
 
 def last_writer(managed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """Who wrote `spec` last besides ourselves, else we: (manager, time)."""
-    entries = [entry for entry in managed if "f:spec" in (entry.get("fieldsV1") or {})]
+    known = [entry for entry in managed if isinstance(entry, Mapping)] if isinstance(managed, Sequence) else []
+    entries = [entry for entry in known if "f:spec" in (entry.get("fieldsV1") or {})]
     if not entries:
         return "", ""
     newest = max(entries, key=lambda entry: (str(entry.get("time", "")), entry.get("manager") != MANAGER))

@@ -52,7 +52,8 @@ CLASSES: Mapping[Class, About] = MappingProxyType(
     {
         Class.PLAIN: About("nothing speaks against a copy", "copied"),
         Class.RENAMED: About(
-            "carries what is blue's alone: a fixed name or address, a revision of the mesh", "copied without it, and told"
+            "carries what is blue's alone: a fixed name or address, a revision of the mesh",
+            "copied without it; the plan says what",
         ),
         Class.BASELINE_PEOPLES: About(
             "a person's object in a namespace of the baseline",

@@ -20,7 +20,7 @@ from migration.kinds import Object, Resource
 from migration.replicate import work
 from migration.replicate.baseline import apart
 from migration.replicate.classes import PLAIN, Action, Verdict
-from migration.replicate.difference import Path, differences, dropped, fields_of, owners, readable, surplus
+from migration.replicate.difference import Path, differences, dropped, fields_of, gone_within, owners, readable, surplus
 from migration.replicate.judge import Item
 from migration.replicate.owners import written_by_edge
 from migration.replicate.transform import ORIGINAL_REPLICAS
@@ -187,6 +187,8 @@ def compare(
         # written once and not kept (the API or a webhook of green took it off): again would end the same
         return not_kept(Change("unchanged", resource, obj, "", _in_order(found), live, defined=defined))
     gone = [p for fields in ours for p in surplus(fields, obj) if p not in NOT_OURS and not (autoscaled and p == REPLICAS)]
+    if not found and not gone:
+        gone = [path for fields in ours for path in gone_within(fields, wanted, live)]
     if not found and not gone:
         return Change("unchanged", resource, obj, live=live)
     ready = _ready(obj, live, entries, autoscaled, status_writers)

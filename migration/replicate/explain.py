@@ -5,6 +5,7 @@ Tells paths of fields, never their values but for numbers and true or false: val
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,11 +67,14 @@ def find(known: Known, name: str) -> tuple[Resource, Object | None]:
     called = view.once(kinds_called)
     found = called.get(kind.lower(), [])
     if not kind or not rest or rest.count("/") > 1:
-        raise ConfigError(f"--explain {name}: is no name of an object", remedy="--explain KIND/NAMESPACE/NAME, or `classes`")
+        raise ConfigError(
+            f"--explain {name}: is not the name of an object",
+            remedy="`bluegreen replicate --explain KIND/NAMESPACE/NAME`, or `--explain classes`",
+        )
     if not found:
         raise ConfigError(
             f"--explain {name}: cluster {view.name} serves no kind {kind}{kind_meant(view, kind)}",
-            remedy="kubectl api-resources",
+            remedy="`kubectl api-resources` lists the kinds",
         )
     index = view.once(by_key)
     namespace, _, of = rest.rpartition("/")
@@ -91,7 +95,9 @@ def find(known: Known, name: str) -> tuple[Resource, Object | None]:
     asked = f"{found[0].kind} {rest}"
     same = [each for each in names if each.rpartition("/")[2].rpartition(" ")[2] == of]
     close = f" (did you mean {same[0]}?)" if same else did_you_mean(asked, names)
-    raise ConfigError(f"--explain {name}: not on cluster {view.name}{close}", remedy="--explain KIND/NAMESPACE/NAME")
+    raise ConfigError(
+        f"--explain {name}: not on cluster {view.name}{close}", remedy="`bluegreen replicate --explain KIND/NAMESPACE/NAME`"
+    )
 
 
 # -- what is said of it ------------------------------------------------------------------------------------------------
@@ -154,12 +160,12 @@ def _changed(before: Any, after: Any, path: str) -> Iterator[tuple[str, str, str
             if one != other:
                 yield from _changed(one, other, f"{path}[{index}]")
         return
-    numbers = f": {before} -> {after}" if _plain(before) and _plain(after) else ""
+    numbers = f"{_plain(before)} ->{_plain(after)[1:]}" if _plain(before) and _plain(after) else ""
     yield "~", path, numbers
 
 
 def _plain(value: Any) -> str:
-    return f": {value}" if isinstance(value, (bool, int, float)) else ""
+    return f": {json.dumps(value)}" if isinstance(value, (bool, int, float)) else ""
 
 
 def item_of(items: list[Item], obj: Object, resource: Resource) -> Item:

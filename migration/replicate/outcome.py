@@ -59,7 +59,7 @@ class Applied:
         take_over = "resolve the conflicts (`bluegreen replicate --force` takes the fields over)"
         lacks = [
             (len(self.conflicts), "object", "in conflict", take_over),
-            (self.lacking, "object", "held", "do what is said of each that is held"),
+            (self.lacking, "object", "held", "resolve what holds each of them"),
             (len(self.dropped), "object", "without all of its fields", "make green's definitions those of blue"),
             (len(self.unanswered), "object", "without an answer", "add the lines above to migration.yaml"),
             *(

@@ -28,9 +28,13 @@ _REFERENCE = re.compile(
     r"(name|ref|path|file|dir|seconds|mount|audience|issuer|url|uri|kind|type|class|enabled)s?$", re.IGNORECASE
 )
 _IN_URL = re.compile(r"(://[^/@\s:]*:)[^/@\s]+(?=@)")
-_IN_ARGUMENT = re.compile(
-    r"((?:--?|\b)[\w.-]*(?:password|passwd|passphrase|secret|token|api-?key)[\w.-]*[=:])(\S+)", re.IGNORECASE
+_NAMED = r"(?:password|passwd|passphrase|secret|token|api[-_]?key)"
+# `--password=x`, `?token=x`, `DB_PASSWORD=x`; `password: x` and `"password": "x"` of a file within a ConfigMap
+_IN_TEXT = re.compile(
+    rf"""((?:(?:^|[\s{{,"'?&;-])[\w.-]*{_NAMED}=|(?:^|[\s{{,"'])[\w.-]*{_NAMED}["']?:\s+))("[^"]*"|'[^']*'|[^\s,;&}}]+)""",
+    re.IGNORECASE | re.MULTILINE,
 )
+_PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,13 @@ def _keys(path: str, mine: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _at(path: Path, wanted: Any, live: Any) -> Iterator[FieldChange]:
+    # an item of a list is told by its name where it has one
+    path = path[: next((n for n, step in enumerate(path) if step.startswith("i:")), len(path))]
     name = _name(path, wanted, live)
-    for field, old, new, called in _leaves(readable(path), _lookup(wanted, path), _lookup(live, path), name):
+    mine, theirs = _lookup(wanted, path), _lookup(live, path)
+    # where blue's has nothing that green's lacks, what green's has more is what goes
+    leaves = list(_leaves(readable(path), mine, theirs, name)) or list(_leaves(readable(path), mine, theirs, name, more=True))
+    for field, old, new, called in leaves:
         if field.endswith(_NEVER) or (old is MISSING and new is MISSING):
             continue
         what: What = "added" if old is MISSING else "removed" if new is MISSING else "changed"
@@ -91,7 +100,10 @@ def _at(path: Path, wanted: Any, live: Any) -> Iterator[FieldChange]:
             yield FieldChange(field, what, hidden=True)
         else:
             before, after = (None if each is MISSING else without_secrets(each) for each in (old, new))
-            yield FieldChange(field, what, before, after)
+            if before == after:  # nothing but what is hidden differs
+                yield FieldChange(field, what, hidden=True)
+            else:
+                yield FieldChange(field, what, before, after)
 
 
 def _lookup(value: Any, path: Path) -> Any:
@@ -124,36 +136,36 @@ def _name(path: Path, wanted: Any, live: Any) -> str:
     return last
 
 
-def _leaves(path: str, wanted: Any, live: Any, called: str) -> Iterator[tuple[str, Any, Any, str]]:
+def _leaves(path: str, wanted: Any, live: Any, called: str, *, more: bool = False) -> Iterator[tuple[str, Any, Any, str]]:
     """(path, green's value, the wanted one, by what name it goes), as deep as both have something. What only green has
-    within a mapping is a default or another's.
+    within a mapping is a default or another's, but for `more`.
     """
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
-        for key, value in wanted.items():
-            there = live.get(key, MISSING)
+        for key in dict.fromkeys((*wanted, *live)) if more else wanted:
+            value, there = wanted.get(key, MISSING), live.get(key, MISSING)
             if there != value and not (there is MISSING and value in (None, {}, [])):
                 name = str(wanted.get("name", key)) if key == "value" else str(key)
-                yield from _leaves(f"{path}{_step(key)}", value, there, name)
+                yield from _leaves(f"{path}{_step(key)}", value, there, name, more=more)
         return
     if isinstance(wanted, list) and isinstance(live, list):
-        if len(wanted) == len(live):
-            for index, (ours, theirs) in enumerate(zip(wanted, live, strict=True)):
-                if ours != theirs:
-                    yield from _leaves(f"{path}[{index}]", ours, theirs, called)
-            return
         mine, theirs_by_name = _by_name(wanted), _by_name(live)
         if mine is not None and theirs_by_name is not None:
             for name in dict.fromkeys((*mine, *theirs_by_name)):
                 ours, there = mine.get(name, MISSING), theirs_by_name.get(name, MISSING)
                 if ours != there:
-                    yield from _leaves(f"{path}[name={name}]", ours, there, called)
+                    yield from _leaves(f"{path}[name={name}]", ours, there, called, more=more)
+            return
+        if len(wanted) == len(live):
+            for index, (ours, theirs) in enumerate(zip(wanted, live, strict=True)):
+                if ours != theirs:
+                    yield from _leaves(f"{path}[{index}]", ours, theirs, called, more=more)
             return
     yield path, live, wanted, called
 
 
 def _by_name(items: list[Any]) -> dict[str, Any] | None:
     found = {str(each["name"]): each for each in items if isinstance(each, Mapping) and "name" in each}
-    return found if len(found) == len(items) else None
+    return found if items and len(found) == len(items) else None
 
 
 def _step(key: Any) -> str:
@@ -181,7 +193,9 @@ def without_secrets(value: Any) -> Any:
     if isinstance(value, list):
         return [without_secrets(each) for each in value]
     if isinstance(value, str):
-        return _IN_ARGUMENT.sub(rf"\g<1>{HIDDEN}", _IN_URL.sub(rf"\g<1>{HIDDEN}", value))
+        for each in (_IN_URL, _IN_TEXT, _PRIVATE_KEY):
+            value = each.sub(rf"\g<1>{HIDDEN}", value)
+        return value
     return value
 
 

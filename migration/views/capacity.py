@@ -79,6 +79,8 @@ class Released(Document):
         lines = [f"  kept {each}" for each in self.kept] + [f"  FAILED {each}" for each in self.failed]
         if not self.floors and not lines:
             return ["no floor is held"]
+        if not self.floors and not self.failed:
+            return ["nothing to put back yet", *lines]
         return [f"{counted(len(self.released), 'floor')} put back", *lines]
 
 

@@ -12,7 +12,7 @@ from migration.replicate.classes import Action
 from migration.replicate.compare import Change, Wait
 from migration.replicate.plan import COUNTED, Plan
 from migration.views import answers
-from migration.words import FULL, first, named
+from migration.words import FULL, counted, first, named
 
 MOST_OBJECTS = 40  # of each kind of line
 MOST_NAMES = 12  # on one line
@@ -90,13 +90,13 @@ def _left_out(plan: Plan, full: bool) -> list[str]:
         told.append(f"  left out: {sum(count for _, count in rest)} (for {len(rest)} other reasons; {FULL})")
     if plan.kinds_left:
         kinds = f": {', '.join(each.object for each in plan.kinds_left)}" if full else ""
-        told.append(f"  left out: {len(plan.kinds_left)} kinds that belong to one cluster{kinds}")
+        told.append(f"  left out: {counted(len(plan.kinds_left), 'kind')} of which each cluster has its own{kinds}")
     return told
 
 
 def awaited_lines(awaited: Mapping[str, tuple[str, ...]], *, full: bool = False) -> list[str]:
     """What green lacks until another tool brings it."""
     return [
-        f"  {len(names)} objects that {tool} deploys are not on green yet: {named(names, MOST_AWAITED, full=full)}"
+        f"  {counted(len(names), 'object')} that {tool} deploys, not on green yet: {named(names, MOST_AWAITED, full=full)}"
         for tool, names in awaited.items()
     ]

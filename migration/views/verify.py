@@ -59,6 +59,8 @@ class Verified(Document):
             if each.remedy:
                 lines.append(f"         {each.remedy}")
         lines += [f"left out {each} (moves with the entry)" for each in self.left_out]
+        if not self.verdicts:
+            return lines
         good = sum(each.ok for each in self.verdicts)
         return [*lines, f"{good} of {counted(len(self.verdicts), 'service')} verified on {self.cluster}"]
 

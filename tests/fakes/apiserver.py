@@ -55,6 +55,7 @@ class FakeApiServer:
         self.requests: list[tuple[str, str]] = []
         self.trouble = trouble or (lambda verb, resource, name: None)
         self.seconds = seconds
+        self.gateway: dict[str, tuple[int, bool]] = {}  # by host: status, and whether a workload gave it; else 200 from one
         self._issuer = issuer
         self._keys = keys
         self._working = asyncio.Semaphore(at_once)

@@ -13,10 +13,11 @@ from aiohttp import web
 
 import routing
 from migration import kinds
+from migration.answers import UPSTREAM_TIME
 from migration.errors import BluegreenError, Conflict, Forbidden, NotFound
+from migration.kinds import Resource
 from tests.fakes.apiserver import FakeApiServer
 
-BY_PLURAL = {resource.plural: resource for resource in kinds.WELL_KNOWN.values()}
 STATUS = {NotFound: 404, Conflict: 409, Forbidden: 403}
 
 
@@ -66,13 +67,23 @@ def served(*servers: FakeApiServer, page: Callable[[str], str] = lambda cluster:
 
 def _api(server: FakeApiServer) -> Any:
     async def handle(request: web.Request) -> web.Response:
+        if not request.host.startswith("127.0.0.1"):
+            return _gateway(server, request)  # its gateway is asked by the same address, for the host of a route
         try:
             return web.json_response(await _answer(server, request))
         except BluegreenError as problem:
             code = STATUS.get(type(problem), 422)
-            return web.json_response({"kind": "Status", "code": code, "message": str(problem)}, status=code)
+            body: dict[str, Any] = {"kind": "Status", "code": code, "message": str(problem)}
+            if isinstance(problem, Conflict):
+                body["reason"] = "AlreadyExists" if problem.exists else "Conflict"
+            return web.json_response(body, status=code)
 
     return handle
+
+
+def _gateway(server: FakeApiServer, request: web.Request) -> web.Response:
+    status, from_workload = server.gateway.get(request.host, (200, True))
+    return web.Response(status=status, headers={UPSTREAM_TIME: "1"} if from_workload else {"server": "envoy"})
 
 
 async def _answer(server: FakeApiServer, request: web.Request) -> Any:
@@ -83,13 +94,19 @@ async def _answer(server: FakeApiServer, request: web.Request) -> Any:
         return {"issuer": await server.issuer()}
     if parts[0] == "openid":
         return {"keys": [{"kid": each} for each in await server.signing_keys()]}
+    if parts in (["api"], ["apis"]):
+        return {"items": _discovery(server, core=parts == ["api"])}
+    group = "" if parts[0] == "api" else parts[1]
     parts = parts[2:] if parts[0] == "api" else parts[3:]
     namespace = None
     if parts[0] == "namespaces" and len(parts) > 2:
         namespace, parts = parts[1], parts[2:]
-    resource = BY_PLURAL[parts[0]]
-    if len(parts) == 1:
-        found = await server.list(resource, namespace)
+    resource = _resource(server, group, parts[0])
+    manager = request.query.get("fieldManager", "")
+    if len(parts) == 1 and request.method == "GET":
+        metadata = "PartialObjectMetadataList" in request.headers.get("Accept", "")
+        labels = request.query.get("labelSelector")
+        found = await server.list(resource, namespace, labels=labels, metadata_only=metadata)
         return {"metadata": {"resourceVersion": found.resource_version}, "items": found.items}
     if request.method == "GET":
         return await server.get(resource, namespace, parts[1])
@@ -97,14 +114,47 @@ async def _answer(server: FakeApiServer, request: web.Request) -> Any:
         await server.delete(resource, namespace, parts[1])
         return {"kind": "Status", "status": "Success"}
     body = await request.json()
+    if request.method == "POST":
+        return await server.create(resource, body, manager=manager)
+    if request.method == "PUT":
+        return await server.replace(resource, body, manager=manager)
+    if "apply-patch" not in request.content_type:
+        return await server.patch(resource, namespace, parts[1], body, manager=manager)
     version = body["metadata"].pop("resourceVersion", None)
-    return await server.apply(
-        resource, body, manager=request.query["fieldManager"], force="force" in request.query, resource_version=version
-    )
+    return await server.apply(resource, body, manager=manager, force="force" in request.query, resource_version=version)
+
+
+def _resource(server: FakeApiServer, group: str, plural: str) -> Resource:
+    known = (*server.discovery.resources, *kinds.WELL_KNOWN.values())
+    for resource in known:
+        if (resource.group, resource.plural) == (group, plural):
+            return resource
+    raise NotFound("the server could not find the requested resource")
+
+
+def _discovery(server: FakeApiServer, *, core: bool) -> list[dict[str, Any]]:
+    """Aggregated discovery documents."""
+    groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for resource in server.discovery.resources:
+        if (resource.group == "") is core:
+            for version in server.discovery.served[resource.group, resource.kind]:
+                entry = {
+                    "resource": resource.plural,
+                    "responseKind": {"kind": resource.kind},
+                    "scope": "Namespaced" if resource.namespaced else "Cluster",
+                    "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
+                }
+                groups.setdefault(resource.group, {}).setdefault(version, []).append(entry)
+    return [
+        {"metadata": {"name": group}, "versions": [{"version": v, "resources": found} for v, found in versions.items()]}
+        for group, versions in groups.items()
+    ]
 
 
 def _peer(server: FakeApiServer) -> Any:
     async def handle(request: web.Request) -> web.Response:
+        if routing.PROBE_HEADER not in request.headers:
+            return _gateway(server, request)
         namespace, _, name = request.headers[routing.PROBE_HEADER].partition("/")
         key = ("networking.istio.io", "VirtualService", namespace, f"{name}{routing.PEER_SUFFIX}")
         split = routing.probe_split(server.objects.get(key) or {})

@@ -4,8 +4,8 @@ is read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -149,14 +149,19 @@ def failing(policy: Policy) -> Verdict:
     return fast(samples, policy).verdict
 
 
-@pytest.mark.parametrize("name", ["error_rate_limit", "error_margin"])
-def test_a_limit_of_1_lets_everything_pass_and_the_highest_allowed_does_not(name: str) -> None:
-    high = Policy.__dataclass_fields__[name].metadata["key"].high
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("error_rate_limit", lambda value: Policy(error_rate_limit=value)),
+        ("error_margin", lambda value: Policy(error_margin=value)),
+    ],
+)
+def test_a_limit_of_1_lets_everything_pass_and_the_highest_allowed_does_not(
+    name: str, policy: Callable[[float], Policy]
+) -> None:
     assert failing(Policy()) is Verdict.FAIL
-    changed: dict[str, Any] = {name: 1.0}
-    assert failing(Policy(**changed)) is Verdict.PASS
-    changed[name] = high
-    assert failing(Policy(**changed)) is Verdict.FAIL
+    assert failing(policy(1.0)) is Verdict.PASS
+    assert failing(policy(Policy.__dataclass_fields__[name].metadata["key"].high)) is Verdict.FAIL
 
 
 # -- version -----------------------------------------------------------------------------------------------------------

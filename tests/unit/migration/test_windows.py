@@ -75,6 +75,8 @@ def test_one_that_ends_when_it_begins_is_no_minute_or_a_whole_day_and_is_refused
 
 
 def test_a_machine_without_time_zones_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [each for each in sys.modules if each.partition(".")[0] == "tzdata"]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tzdata", None)
     ZoneInfo.clear_cache()
     reset_tzpath(to=[])

@@ -64,6 +64,19 @@ def test_without_an_autoscaler_green_runs_as_many_as_blue() -> None:
     assert planned([workload(4)], [workload(4)]) == []
 
 
+def test_how_many_floors_wait_for_pods_is_told_while_it_waits() -> None:
+    blue, green = [workload(4), workload(4, name="api")], [workload(1, ready=4), workload(1, ready=2, name="api")]
+    one, other = pair(blue, green)
+    told: list[tuple[int, int, str]] = []
+
+    async def act() -> None:
+        changes = await plan_floors(one, other)
+        await apply_floors(changes, one, other, ready_seconds=0, progress=lambda *each: told.append(each))
+
+    asyncio.run(act())
+    assert told[0] == (1, 2, "fern: Deployment shop/api: 2 of 4 ready")
+
+
 def test_what_is_not_on_green_is_a_problem_and_not_silence() -> None:
     (missing,) = planned([workload(4)], [])
     assert "replicate" in missing.problem
@@ -241,7 +254,7 @@ def test_a_service_s_floors_go_and_others_stay_until_the_last_that_needs_them_ha
         first = await release_floors(blue, green, originals=ROUTES, services=["shop/web"], keep={"shop/cart": "has not baked"})
         assert minimums(blue, green) == {"web": FLOOR, "cart": FLOOR, "worker": FLOOR, "gate": FLOOR}
         assert [change.kept for change in first] == [True, True]
-        assert "shop/cart, which it serves too, has not baked" in str(first[0])
+        assert "shop/cart, which it serves, has not baked" in str(first[0])
         await release_floors(blue, green, originals=ROUTES, services=["shop/cart"], keep={})
         assert minimums(blue, green) == {"web": BACK, "cart": BACK, "worker": FLOOR, "gate": FLOOR}
         assert await release_floors(blue, green, originals=ROUTES, services=["shop/cart"], keep={}) == []

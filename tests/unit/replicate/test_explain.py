@@ -111,7 +111,7 @@ def test_an_object_is_named_by_kind_namespace_and_name(capsys: pytest.CaptureFix
     assert told["answers"]["start"] == f"{ANSWERS[Answer.START]}; {ACTIONS[Action.COPY]}"
     assert told["fields"] == [
         "+ metadata.annotations[bluegreen.io/suspend]",
-        "~ spec.suspend: False -> True",
+        "~ spec.suspend: false -> true",
         "- what identifies blue's own: resourceVersion, uid",
     ]
 
@@ -151,9 +151,9 @@ def test_differences_are_told_once_each() -> None:
     before = {"a": {"b": 1, "gone": "x"}, "list": [1, 2], "same": [1], "other": [{"c": 1}], "d.e/f": True}
     after = {"a": {"b": 2, "new": False}, "list": [1], "same": [1], "other": [{"c": "text"}], "d.e/f": False}
     assert sorted(changed(before, after)) == [
-        "+ a.new: False",
+        "+ a.new: false",
         "- a.gone",
-        "~ [d.e/f]: True -> False",
+        "~ [d.e/f]: true -> false",
         "~ a.b: 1 -> 2",
         "~ list",
         "~ other[0].c",
@@ -201,8 +201,8 @@ def test_with_names_it_tells_what_brought_the_object(capsys: pytest.CaptureFixtu
         ("ConfigMap/alone", "not on cluster plum"),
         ("CronJob/nightly", "not on cluster plum (did you mean CronJob shop/nightly?)"),
         ("Confgmap/shop/settings", "serves no kind Confgmap (did you mean ConfigMap?)"),
-        ("settings", "is no name of an object"),
-        ("ConfigMap/shop/a/b", "is no name of an object"),
+        ("settings", "is not the name of an object"),
+        ("ConfigMap/shop/a/b", "is not the name of an object"),
     ],
 )
 def test_what_is_not_there_is_refused_with_what_was_meant(name: str, told: str) -> None:

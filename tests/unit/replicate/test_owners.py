@@ -609,7 +609,7 @@ def test_what_a_tool_deploys_is_awaited_on_green_until_it_is_there() -> None:
     blue, goes = [WEB, CLUSTER_WIDE, hook, job, lists], {kinds.name_of(lists): Answer.START}
     made, done, _ = whole(*blue, answers=goes)
     assert made.awaited == {"Argo CD": ("ClusterRole web:reader", "Deployment shop/web")}
-    told = "  2 objects that Argo CD deploys are not on green yet: ClusterRole web:reader, Deployment shop/web"
+    told = "  2 objects that Argo CD deploys, not on green yet: ClusterRole web:reader, Deployment shop/web"
     assert told in plan_lines(made)
     assert told in replicated(made, done).lines()
     problem = done.verdict()

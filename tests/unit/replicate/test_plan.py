@@ -19,6 +19,7 @@ from migration.replicate.difference import differences, dropped, owners, readabl
 from migration.replicate.export import Bundle
 from migration.replicate.judge import Item
 from migration.replicate.plan import APPLIED, plan
+from migration.replicate.values import field_changes, line
 from tests.fakes.apiserver import FakeApiServer, fields_v1
 
 WIDGET = Resource("example.com", "v1", "Widget", "widgets", True)
@@ -677,3 +678,33 @@ def test_the_remedy_of_a_refusal_is_chosen_by_its_cause(
     _, done = replicate(FakeApiServer("fern", resources=SERVING, trouble=trouble), obj)
     (remedies,) = [each.remedy for each in (*done.failures, *done.conflicts)]
     assert remedy in remedies
+
+
+def route(**rule: Any) -> dict[str, Any]:
+    """Its rules are one value to an API server: no key tells one from the other."""
+    meta = {"name": "r", "namespace": "n"}
+    spec = {"hosts": ["a"], "http": [{"route": [{"destination": {"host": "d"}}], **rule}]}
+    return {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta, "spec": spec}
+
+
+def test_what_blue_took_out_of_an_item_of_a_list_goes_from_green() -> None:
+    green = FakeApiServer("fern")
+    fault = {"abort": {"httpStatus": 503}}
+    replicate(green, route(timeout="5s", fault=fault))
+    made, done = replicate(green, route(timeout="5s"))
+    assert actions(made) == [("update", "VirtualService")]
+    assert [line(each) for each in field_changes(made.changes[0])] == [
+        'spec.http[0].fault: {"abort":{"httpStatus":503}} -> (none)'
+    ]
+    assert done.updated == 1
+    assert "fault" not in green.objects["networking.istio.io", "VirtualService", "n", "r"]["spec"]["http"][0]
+    made, done = replicate(green, route(timeout="5s"))
+    assert (actions(made), done.writes) == ([("unchanged", "VirtualService")], 0)
+
+
+def test_what_green_has_by_default_in_an_item_of_a_list_is_not_written_again() -> None:
+    green = FakeApiServer("fern")
+    replicate(green, route(timeout="5s"))
+    green.objects["networking.istio.io", "VirtualService", "n", "r"]["spec"]["http"][0]["retries"] = {"attempts": 2}
+    made, done = replicate(green, route(timeout="5s"))
+    assert (actions(made), done.writes) == ([("unchanged", "VirtualService")], 0)
