@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import routing
-from components.live import RECORD_PATH, BadKubeconfig, Live, newest, parse_record, read_live
+from access.errors import BadKubeconfig
+from components.live import RECORD_PATH, Live, newest, parse_record, read_live
 from stacks import edge
 from stacks.config import ConfigError
 
