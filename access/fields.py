@@ -35,6 +35,8 @@ class Fields:
 
     def text(self, key: str) -> str:
         found: str = self._of(key, str, "")
+        if any("\ud800" <= letter <= "\udfff" for letter in found):  # JSON can write halves of letters
+            raise self.wrong(key, "has characters in it that are no text")
         return found
 
     def flag(self, key: str) -> bool:
@@ -50,6 +52,7 @@ class Fields:
         for at, value in enumerate(found):
             if not isinstance(value, str):
                 raise self.wrong(f"{key}[{at}]", f"is {word(value)}; allowed: a text")
+            replace(self, values={f"{key}[{at}]": value}).text(f"{key}[{at}]")
         return tuple(found)
 
     def items(self, key: str) -> list[Fields]:

@@ -57,7 +57,7 @@ def _proxy(value: str, where: str, place: str) -> Proxy:
     authorization = None
     if url.username is not None:
         pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
-        authorization = "Basic " + base64.b64encode(pair.encode()).decode()
+        authorization = "Basic " + base64.b64encode(pair.encode(errors="surrogateescape")).decode()
     return Proxy(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", authorization)
 
 

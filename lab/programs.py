@@ -191,6 +191,19 @@ def _build_programs(go: Path, bin: Path, say: Say) -> None:
         raise BuildFailed(f"go build of {failed} failed ({hint}):\n" + "\n".join(errors[-12:]))
 
 
+def build_beside(source: Path, say: Say = print) -> Path:
+    """A small program of one Go file, made of the module's packages and kept in the cache folder. Compiled like the lab's
+    programs: what they have in common is not compiled again."""
+    cache = cache_folder()
+    made = cache / f"{source.stem}-{hashlib.sha256(source.read_bytes() + key().encode()).hexdigest()[:16]}"
+    if not made.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished = made.with_name(f"{made.name}.{os.getpid()}")
+        _go(find_go(cache, say), "build", *_COMPILE, "-ldflags", _LINK, "-o", str(unfinished), str(source.resolve()))
+        unfinished.rename(made)
+    return made
+
+
 def _copy_files(go: Path, files: Path) -> None:
     """Keeps the modules' files beside the programs, so that cleaning Go's module cache does not break the lab."""
     stages = files / "stages"

@@ -163,6 +163,8 @@ def _values(text: str, line: int) -> Iterator[tuple[Any, tuple[str, ...], str]]:
         yield None, (), f"{where}not YAML: {told}{hint}"
     except ManifestError as error:
         yield None, (), f"{error}{hint}"
+    except ValueError as error:  # a number of thousands of digits
+        yield None, (), f"line {line}: {str(error).partition(';')[0]}"
     except RecursionError:
         yield None, (), f"line {line}: nested too deep"
 

@@ -12,13 +12,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from migration.decide import Order, Unit, batched
 from migration.errors import Held, UsageError
 from migration.model import WHOLE_BP
-from migration.reading import did_you_mean
 from migration.views.words import percent, some
+
+
+def closest(name: str, enrolled: Collection[str]) -> str | None:
+    """The enrolled service that was probably meant."""
+    import difflib  # late: only a mistake needs it
+
+    return next(iter(difflib.get_close_matches(name, list(enrolled), 1, 0.7)), None)
 
 
 def named(names: Iterable[str], enrolled: Collection[str]) -> str:
     """`shop/crat (did you mean shop/cart?), shop/x`: names that are not enrolled."""
-    return ", ".join(f"{name}{did_you_mean(name, enrolled)}" for name in names)
+    near = {name: closest(name, enrolled) for name in names}
+    return ", ".join(f"{name} (did you mean {meant}?)" if meant else name for name, meant in near.items())
 
 
 def refuse_unknown(names: Iterable[str], enrolled: Collection[str], what: str = "") -> None:

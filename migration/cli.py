@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it: `bluegreen --help` must ans
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -15,9 +16,11 @@ from typing import NoReturn
 
 import click
 
-from migration import cli_entry, cli_prepare, cli_replicate, cli_schema, cli_shift
+from migration import cli_completion, cli_entry, cli_prepare, cli_replicate, cli_schema, cli_shift
+from migration.discretion import without_passwords
 from migration.errors import BluegreenError, InternalError, Interrupted, UsageError
 from migration.terminal import CONFIG, Context, finish
+from migration.version import print_version
 
 
 class InOrder(click.Group):
@@ -27,20 +30,32 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
+class Discreet(logging.Formatter):
+    """Lines, and tracebacks among them, without the passwords that addresses may carry."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_passwords(super().format(record))
+
+
 @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config", "-c", type=click.Path(path_type=Path), default=CONFIG, show_default=True, help="The migration's file."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, logs on stderr.")
-@click.option("--verbose", "-v", is_flag=True, help="Verbose logging to stderr.")
+@click.option("--verbose", "-v", is_flag=True, help="Verbose logging to stderr; what led to an error.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Print the version and exit."
+)
 @click.pass_context
 def cli(click_context: click.Context, config: Path, as_json: bool, verbose: bool) -> None:
     """Upgrade a Kubernetes cluster by moving its services to a new one beside it, with a way back at every moment."""
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Discreet("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
     for noisy in ("botocore", "boto3", "urllib3", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     context = click_context.ensure_object(Context)
-    context.config, context.as_json = config, context.as_json or as_json
+    context.config, context.as_json, context.verbose = config, context.as_json or as_json, verbose
 
 
 for command in (
@@ -83,24 +98,33 @@ def take_json(command: click.Command) -> None:
 
 for command in cli.commands.values():
     take_json(command)
+cli.add_command(cli_completion.completion)  # a script for the shell: never JSON
 
 
 def run(arguments: Sequence[str]) -> int:
     """One run of the command; gives its exit code. What went wrong is told here and nowhere else."""
-    context = Context(as_json="--json" in arguments)  # a wrong command line is told as it asks, too
+    context = Context()
+    streams = sys.stdout, sys.stderr
     problem: BluegreenError | None = None
     try:
         cli.main(list(arguments), prog_name="bluegreen", standalone_mode=False, obj=context)
     except BluegreenError as raised:
         problem = raised
     except click.ClickException as raised:
-        problem = _misused(context, raised)
+        problem = _misused(context, raised, arguments)
     except (click.Abort, KeyboardInterrupt):
         problem = Interrupted("interrupted", remedy="`bluegreen status` shows where things are")
     except BrokenPipeError:
         raise
-    except Exception as raised:
-        traceback.print_exc()
+    except SystemExit:
+        if sys.stdout is not streams[0]:  # nobody reads on: click has wrapped both, and makes an exit with 1 of it
+            sys.stdout, sys.stderr = streams
+            raise BrokenPipeError from None
+        raise
+    except BaseException as raised:
+        if not isinstance(raised, Exception) and type(raised).__name__ != "CancelledError":
+            raise
+        click.echo(without_passwords(traceback.format_exc()), err=True)
         problem = InternalError(
             f"{type(raised).__name__}: {raised}; this is a fault of bluegreen",
             remedy="report it with the lines above; `bluegreen status` shows where things are",
@@ -108,7 +132,9 @@ def run(arguments: Sequence[str]) -> int:
     return finish(context, problem)
 
 
-def _misused(context: Context, raised: click.ClickException) -> UsageError:
+def _misused(context: Context, raised: click.ClickException, arguments: Sequence[str]) -> UsageError:
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    context.as_json = context.as_json or "--json" in options  # a wrong command line is told as it asks, too
     asked = getattr(raised, "ctx", None)
     context.command = _typed(asked) if asked is not None else ""
     return UsageError(raised.format_message(), remedy=f"bluegreen {context.command}".rstrip() + " --help")
@@ -121,6 +147,11 @@ def main() -> NoReturn:
     except BrokenPipeError:  # `bluegreen status | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141  # as a shell has it for SIGPIPE
+    except OSError as problem:  # a full disk behind `bluegreen status > FILE`
+        code = 1
+        with contextlib.suppress(OSError):
+            click.echo(f"bluegreen: stdout cannot be written: {problem.strerror}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 

@@ -19,6 +19,7 @@ from migration.views.rolled import REASON, RolledBack
 from migration.views.words import some
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from migration.live import View
@@ -86,19 +87,26 @@ def _problem(end: ShiftEnd, named: tuple[str, ...]) -> BluegreenError | None:
             f"or `bluegreen rollback {' '.join(frozen)}`",
         )
     if end.returned:
-        names = " ".join(f"--retry {service}" for service in end.returned)
         return TakenBack(
             f"rolled back automatically: {', '.join(end.returned)}",
             services=tuple(end.returned),
-            remedy=f"fix it on green, then `bluegreen verify {' '.join(end.returned)}` and `{again} {names}`",
+            remedy=f"fix it on green, then `bluegreen verify {' '.join(end.returned)}` and `{_retry(end.returned, named)}`",
         )
     if end.behind:
-        names = " ".join(f"--retry {service}" for service in end.behind if service in end.plan.returned)
+        went_back = [service for service in end.behind if service in end.plan.returned]
         return Held(
             f"not on green: {', '.join(end.behind)}",
-            remedy=f"`{again} {names}` tries again what went back" if names else f"`{again}` when its reason is gone",
+            remedy=f"`{_retry(went_back, named)}` tries again what went back"
+            if went_back
+            else f"`{again}` when the reason is gone",
         )
     return None
+
+
+def _retry(services: Iterable[str], named: Collection[str]) -> str:
+    """Where only some were to move, these alone are."""
+    words = [f"--retry {service}" for service in services]
+    return " ".join(("bluegreen shift", *(services if named else ()), *words))
 
 
 async def _shift(context: Context, there: Opened, lock: Lock, asked: Asked) -> ShiftEnd:
@@ -150,7 +158,7 @@ async def _shift(context: Context, there: Opened, lock: Lock, asked: Asked) -> S
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, moving.stop.set)
-    view = _view(context, rules)
+    view = view_of(context, rules)
     if view:
         moving.on_tick = view.show
     try:
@@ -216,7 +224,7 @@ def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
     )
 
 
-def _view(context: Context, rules: Rules) -> View | None:
+def view_of(context: Context, rules: Rules) -> View | None:
     """The live table, on a terminal that can move its cursor; else what is logged, line by line, has to do."""
     if context.as_json or not sys.stdout.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
         return None
@@ -244,11 +252,19 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
     rolled = run(act())
     show(context, rolled)
     if not rolled.complete:
-        begin = "rollback is not complete" if rolled.not_back else "users are served by blue, but not all is done"
+        at_green = rolled.not_back or rolled.through_green
+        again = " ".join(("bluegreen rollback", *(() if rolled.through_green else services)))  # without names: the entry, too
         raise BluegreenError(
-            f"{begin}: " + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),
-            remedy=" ".join(("bluegreen rollback", *services)),
+            ("rollback is not complete: " if at_green else "users are served by blue, but not all is done: ")
+            + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),
+            remedy=_finish(rolled, again),
         )
+
+
+def _finish(rolled: RolledBack, again: str) -> str:
+    if rolled.through_green:
+        return f"`{again}`, which moves the entry back, too"
+    return f"`{again}` again finishes what is left" if rolled.not_back else f"put that right, then `{again}` again"
 
 
 async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str) -> RolledBack:
@@ -286,7 +302,7 @@ async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str) ->
 
 async def _refuse_unknown(saved: Salvaged, services: tuple[str, ...]) -> None:
     """Where no name is known to anybody: not to the stack file, and not to the clusters."""
-    from migration.choice import named
+    from migration.choice import closest, named
 
     enrolled, path = saved.opened.edge.services, saved.opened.file.path
     if any(name in enrolled for name in services):
@@ -299,7 +315,9 @@ async def _refuse_unknown(saved: Salvaged, services: tuple[str, ...]) -> None:
         raise Unreachable(
             f"nothing was done: {told}, and {unread} could not be asked", remedy=_restore(path, " ".join(services))
         )
-    raise ConfigError(told, remedy="`bluegreen rollback` without a name takes everything back")
+    meant = [near for name in services if (near := closest(name, enrolled))]
+    again = f"`bluegreen rollback {' '.join(meant)}`; " if meant else ""
+    raise ConfigError(told, remedy=f"{again}`bluegreen rollback` without a name rolls everything back")
 
 
 async def _nothing_there(saved: Salvaged) -> RolledBack | None:

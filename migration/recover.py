@@ -58,7 +58,8 @@ def recover(
         route = live[side]
         ours = route is not None and route.manager == MANAGER  # ours, or the program's from the same file
         if split is None or (split not in known and split != 0 and not ours):
-            what = "is gone" if route is None else "is not a route of ours" if split is None else f"is at {split / 100:g} %"
+            of_others = "is not one that bluegreen wrote"
+            what = "is gone" if route is None else of_others if split is None else f"is at {split / 100:g} %"
             by = f", written by {route.manager or 'somebody'} at {route.changed_at or 'an unknown time'}" if route else ""
             foreign = f"its route on {side} {what}{by}"
     if (

@@ -28,6 +28,8 @@ from migration.ports import Clock, Entry, Kubernetes, Router, Written
 from migration.record import write_record
 from migration.stackfile import Edge, StackFile
 from migration.views.rolled import REASON, Proof, RolledBack
+from migration.views.words import services as count_of
+from migration.views.words import some
 from migration.witness import Others, Witness
 
 log = logging.getLogger(__name__)
@@ -231,13 +233,12 @@ async def rollback(
     }
     if lost := found.lost:
         problems.append(
-            f"{len(lost)} services keep their old split: their original route cannot be found: {_some(lost)}; "
+            f"{some(lost)}: still at the old split, for the original route cannot be found; "
             "restore the file from version control, then `bluegreen rollback` again"
         )
     if not_back:
         problems.append(
-            f"blue's gateway may still forward {len(not_back)} of {len(services)} services to green: {_some(not_back)}; "
-            "`bluegreen rollback` again goes on with what is left"
+            f"blue's gateway may still forward {len(not_back)} of {count_of(len(services))} to green: {some(not_back)}"
         )
     moved = None
     if entry_back is not None:
@@ -246,13 +247,14 @@ async def rollback(
             moved, entry_told = back, back.words
         else:
             problems.append(back.problem)
-    elif green_entry and in_effect["green"] is not Proof.SERVED:
+    through_green = bool(green_entry) and moved is None and in_effect["green"] is not Proof.SERVED
+    if through_green and entry_back is None:
         problems.append(
             "users still enter through green's gateway, which is not known to serve the new split; "
             "`bluegreen rollback` without a service moves the entry back"
         )
     if "green" in wrote and (kept := wrote["green"].problems):
-        log.warning("green's gateway keeps its old split of %d services: %s", len(kept), _some(kept))
+        log.warning("green's gateway keeps its old split of %s: %s", count_of(len(kept)), _some(kept))
     for side, written in wrote.items():
         if written.record is not None:
             log.warning("%s keeps an older record of the edge: %s", routers[side].cluster, written.record)
@@ -299,6 +301,7 @@ async def rollback(
         problems=tuple(problems),
         entry=entry_told,
         seconds=seconds,
+        through_green=through_green,
         complete=in_effect["blue"] in (Proof.SERVED, Proof.ACCEPTED) and not problems,
     )
 
@@ -354,8 +357,11 @@ def _worst(seen: Mapping[str, Proof]) -> Proof:
 
 
 def _some(problems: Mapping[str, object]) -> str:
-    told = [f"{service}: {problem}" for service, problem in list(problems.items())[:TOLD]]
-    return "; ".join(told) + (f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else "")
+    by_problem: dict[str, list[str]] = {}
+    for service, problem in problems.items():
+        by_problem.setdefault(str(problem), []).append(service)
+    told = [f"{some(names, TOLD)}: {problem}" for problem, names in list(by_problem.items())[:TOLD]]
+    return "; ".join(told) + (f"; and {len(by_problem) - TOLD} other reasons" if len(by_problem) > TOLD else "")
 
 
 def _enter(journal: Journal, edge: Edge, services: Sequence[str], reason: str) -> None:

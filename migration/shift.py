@@ -53,6 +53,7 @@ LEAVE_AGAIN_SECONDS = 5.0
 RELEASE_AGAIN_SECONDS = 5.0  # and twice as long after each try that left something
 RELEASE_AGAIN_MOST_SECONDS = 300.0
 RELEASE_SECONDS = 30.0  # at most so long an ended run waits for it
+NOTED = {"return": "rolled back", "keep": "kept at blue", "freeze": "frozen", "bake": "baked"}  # in words, by operation
 NUMBER = re.compile(r"[0-9.]+")
 
 
@@ -257,7 +258,7 @@ class Shift:
                 logging.WARNING if note.op in ("return", "keep", "freeze") else logging.INFO,
                 "%s: %s: %s",
                 note.service,
-                note.op,
+                NOTED.get(note.op, note.op),
                 note.reason,
             )
         if forward:

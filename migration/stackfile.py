@@ -125,7 +125,7 @@ class StackFile:
                 target=str(self.path),
                 who=self._owner(),
                 when=self._changed_at(),
-                remedy="look at it (git diff), then `bluegreen shift` to go on from what the file says",
+                remedy="review the change (git diff), then rerun `bluegreen shift` to continue from the file",
             )
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migration import collection
+from migration import collection, discretion
 from migration.errors import BluegreenError, Held, StoreError
 from migration.views import document as views
 from migration.views.document import Document
@@ -32,6 +32,7 @@ class Context:
     def __init__(self, config: Path = Path(CONFIG), as_json: bool = False) -> None:
         self.config = config
         self.as_json = as_json
+        self.verbose = False
         self.command = ""  # as typed, such as "capacity release"; empty until it is known
         self.document: dict[str, Any] | None = None
 
@@ -44,7 +45,7 @@ class Context:
 pass_context = click.make_pass_decorator(Context)
 
 
-yes_option = click.option("--yes", "-y", is_flag=True, help="Act without asking.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Skip the confirmation.")
 
 
 def run(task: Coroutine[Any, Any, Any]) -> Any:
@@ -69,17 +70,32 @@ def show(context: Context, document: Document) -> None:
 
 
 def finish(context: Context, problem: BluegreenError | None) -> int:
-    """The exit code of the run, after its last words: with --json one document on stdout, else the error on stderr."""
+    """The exit code of the run, after its last words: the error on stderr, and with --json one document on stdout."""
     if problem is not None:
-        click.echo(f"bluegreen: {problem}", err=True)
-        if problem.remedy:
-            click.echo(f"  next: {problem.remedy}", err=True)
+        told = [f"bluegreen: {problem}", *(causes(problem) if context.verbose else ())]
+        told += [f"  next: {problem.remedy}"] if problem.remedy else []
+        click.echo(discretion.without_passwords("\n".join(told)), err=True)
     if context.as_json and (context.document is not None or problem is not None):
         document = context.document or {"version": views.VERSION, "command": context.command}
         if problem is not None:
-            document = {**document, "error": problem.as_json()}
+            error = problem.as_json()
+            words = {key: discretion.without_passwords(error[key]) for key in ("message", "remedy") if error[key]}
+            document = {**document, "error": {**error, **words}}
         click.echo(json.dumps(document, indent=2))
     return problem.exit_code if problem is not None else 0
+
+
+def causes(problem: BaseException) -> list[str]:
+    """What led to it, the nearest first: a library's own words, for whoever has to look further."""
+    told: list[str] = []
+    seen = {id(problem)}
+    while (cause := problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)) is not None:
+        if id(cause) in seen:
+            break
+        seen.add(id(cause))
+        told.append(f"  cause: {type(cause).__module__}.{type(cause).__qualname__}: {cause}".replace("builtins.", ""))
+        problem = cause
+    return told
 
 
 def confirm(context: Context, yes: bool, plan: list[str], planned: Document | None = None) -> None:
@@ -96,7 +112,7 @@ def confirm(context: Context, yes: bool, plan: list[str], planned: Document | No
     if context.as_json and planned is not None:
         show(context, planned)
     if asked:
-        raise Held("nothing was changed: the plan was declined")
+        raise Held("nothing was changed: the plan was declined", remedy="the same command again, when it is right")
     raise Held("nothing was changed: this is only the plan", remedy="add --yes to act")
 
 

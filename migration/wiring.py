@@ -410,8 +410,8 @@ async def _held(cluster: Kubernetes) -> Held:
     for came in (first, second):
         if isinstance(came, BaseException) and not isinstance(came, BluegreenError):
             raise came
-        if isinstance(came, BluegreenError):
-            log.warning("%s", came)
+    for told in dict.fromkeys(str(came) for came in (first, second) if isinstance(came, BluegreenError)):
+        log.warning("%s", told)
     return Held(None if isinstance(first, BaseException) else first, None if isinstance(second, BaseException) else second)
 
 

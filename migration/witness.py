@@ -162,12 +162,12 @@ class Witness:
             services[service] = splits[service]
             if stored is not None:
                 filed.add(service)
-            mend = "it is in there again, at 0" if stored else f"`bluegreen enroll {service}` puts it back in there"
-            told.append(f"{service} is enrolled on the clusters, but {self.path} lacks it: taken back too; {mend}")
+            filing = "put into the file again, at 0" if stored else f"`bluegreen enroll {service}` puts it into the file again"
+            told.append(f"{service} is enrolled on the clusters, but {self.path} lacks it: rolled back too; {filing}")
         if not heard and (unfiled or not self.wanted):
             problems.append(
-                f"whether green serves more than the services of {self.path} cannot be told: {self.edge.blue} lists no routes "
-                "and no record can be read; `bluegreen rollback` again"
+                f"it is not known whether green serves other services than those of {self.path}: {self.edge.blue} lists no "
+                "routes, and no record of the edge can be read"
             )
         return Others(services, lost, tuple(problems), tuple(told), frozenset(filed))
 

@@ -207,7 +207,7 @@ class Endpoint:
     peer_port: pulumi.Input[int]
 
 
-def _text(kubeconfig: Path) -> str:
+def text_of(kubeconfig: Path) -> str:
     """For this program and for Pulumi's provider, neither of which knows the folder of the file that it came from."""
     try:
         return portable(kubeconfig)
@@ -217,7 +217,7 @@ def _text(kubeconfig: Path) -> str:
 
 def endpoint(name: str, cluster: str | Described) -> Endpoint:
     if isinstance(cluster, Described):
-        text = _text(cluster.kubeconfig)
+        text = text_of(cluster.kubeconfig)
         secret = pulumi.Output.secret(text)
         return Endpoint(secret, cluster.context, name, cluster.gateway, cluster.peer, cluster.peer_port)
     made = stack(cluster)

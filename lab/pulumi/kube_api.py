@@ -59,6 +59,9 @@ class KubeApi:
         self._credentials = _credentials(access)
         self._pool = _pool(access)
 
+    def close(self) -> None:
+        self._pool.clear()
+
     def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json", **query: str) -> Object:
         headers = {"Content-Type": content_type, "Accept": "application/json", **self._headers()}
         url = f"{self.access.server}{path}{'?' + urlencode(query) if query else ''}"

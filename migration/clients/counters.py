@@ -38,6 +38,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from migration.discretion import without_passwords
 from migration.errors import BluegreenError, Permanent, Unreachable
 from migration.model import GRPC_ERRORS, GatewayCounters, ServiceCounters, Tally, class_of
 from routing import peer_host
@@ -50,6 +51,7 @@ Dialect = Literal["envoy", "istio"]
 # others' numbers back.
 READ_SECONDS = 0.6
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+NUMBER = re.compile(r"[0-9]{1,9}")
 ACTIVE = "envoy_cluster_upstream_rq_active{"
 GRPC = "envoy_cluster_grpc_"
 # Envoy's 5xx class has what it answered itself too: no endpoint, no connection, no answer in time. Requests whose
@@ -89,7 +91,8 @@ def series(name: str, labels: Mapping[str, str], dialect: Dialect) -> Series | N
         # only what the proxy sent; the host of a forward is as its ServiceEntry has it
         host = labels.get("destination_service", "") if labels.get("reporter", "source") == "source" else ""
         code = labels.get("response_code", "")
-        return Series(host, code, labels.get("grpc_response_status", "")) if host and code else None
+        status = labels.get("grpc_response_status", "")
+        return Series(host, code, status if NUMBER.fullmatch(status) else "") if host and code else None
     cluster = labels.get("cluster_name") or labels.get("envoy_cluster_name", "")
     direction, *rest = cluster.split("|")
     if direction != "outbound" or len(rest) != 3:
@@ -97,7 +100,7 @@ def series(name: str, labels: Mapping[str, str], dialect: Dialect) -> Series | N
     host = rest[-1].rstrip(";")
     if name.startswith(GRPC):
         status = name.removeprefix(GRPC)
-        return Series(host, "", status) if status.isdigit() else None  # not success, failure, total
+        return Series(host, "", status) if NUMBER.fullmatch(status) else None  # not success, failure, total
     # by Istio's rules for names a class is response_code_class="5xx" of upstream_rq, by Envoy's own "5" of upstream_rq_xx
     group = labels.get("response_code_class", labels.get("envoy_response_code_class", ""))[:1]
     code = f"{group}xx" if group else labels.get("response_code", labels.get("envoy_response_code", ""))
@@ -281,10 +284,11 @@ class Silence:
     why: str
     passing: bool = True  # it may answer the next time: a time-out, a 503
     remedy: str | None = None
+    cause: Exception | None = None
 
 
 IN_TURN = Silence(
-    "are now one proxy's, now another's, and tell nothing; "
+    "come from another pod at each read (a load-balanced address), so they cannot be used; "
     "list each gateway pod under clusters.<name>.counters.urls in migration.yaml",
     passing=False,
     remedy="list each gateway pod under clusters.<name>.counters.urls, then `bluegreen shift` again",
@@ -314,7 +318,8 @@ class PageCounters:
     ) -> None:
         """`originals`: the enrolled routes by service; they say which hosts are a service's own. `read_seconds`: for each
         page, all at once."""
-        self.urls = tuple(dict.fromkeys(urls))
+        self._addresses = {without_passwords(url): url for url in urls}
+        self.urls = tuple(self._addresses)  # for words
         self.dialect = dialect
         self._hosts = {service: destination_hosts(original) for service, original in originals.items()}
         self._followed: dict[str, Followed] = {}
@@ -341,7 +346,7 @@ class PageCounters:
             if followed.by_turns:
                 silent[url] = IN_TURN
         if len(silent) == len(self.urls):
-            raise unseen(silent)
+            raise unseen(silent) from next((each.cause for each in silent.values() if each.cause), None)
         if self._since is None:
             self._since = self._monotonic()
         pods = {url: self._services(each.total()) for url, each in self._followed.items() if url not in silent}
@@ -373,12 +378,12 @@ class PageCounters:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._read_seconds))
         try:
-            async with self._session.get(url) as answer:
+            async with self._session.get(self._addresses[url]) as answer:
                 body = await answer.read()
-        except TimeoutError:
-            return Silence(f"do not answer within {self._read_seconds:g} s")
+        except TimeoutError as error:
+            return Silence(f"do not answer within {self._read_seconds:g} s", cause=error)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Silence(f"do not answer: {error or repr(error)}")
+            return Silence(f"do not answer: {without_passwords(str(error) or repr(error))[:300]}", cause=error)
         if answer.status >= 500:
             return Silence(f"answer {answer.status}")
         remedy = "put the address of its Prometheus page under clusters.<name>.counters.url"

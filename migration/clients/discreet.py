@@ -69,8 +69,15 @@ def causes(method: str, path: str, answer: Mapping[str, Any]) -> list[str]:
     return list(_causes(answer, secret=of_secret(method, path)))
 
 
+def all_causes(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """`details.causes` of a Status, whatever of it is of the right shape."""
+    details = answer.get("details")
+    causes = details.get("causes") if isinstance(details, Mapping) else None
+    return [cause for cause in causes if isinstance(cause, Mapping)] if isinstance(causes, list) else []
+
+
 def _causes(answer: Mapping[str, Any], *, secret: bool) -> Iterator[str]:
-    for cause in (answer.get("details") or {}).get("causes") or ():
+    for cause in all_causes(answer):
         field, why = str(cause.get("field") or ""), str(cause.get("message") or "")
         if secret:
             field = field if _FIELD.fullmatch(field) else "a field"

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
-from migration.errors import BluegreenError, Forbidden, NotFound, Rejected, Unreachable
+from migration.clients import aws
+from migration.errors import BluegreenError, ConfigError, Forbidden, NotFound, Rejected, Unreachable
 from migration.trust import Role
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # where a partition's IAM is reached; credentials are of one partition only
 REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
-REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch"})
-REFUSED_TOO = frozenset({"UnrecognizedClientException", "ExpiredTokenException", "InvalidToken"})
-GONE = frozenset({"NoSuchEntity", "ResourceNotFoundException"})
-BUSY = frozenset({"Throttling", "ThrottlingException", "ServiceUnavailable", "RequestLimitExceeded"})
 
 
 class AwsIdentities:
@@ -52,19 +49,29 @@ class AwsIdentities:
         role = Role.of(role_arn)
         if role is None:
             raise Rejected(f"{role_arn!r} is no ARN of an IAM role")
-        found = await self._ask(role.partition, role.account, lambda iam: iam.get_role(RoleName=role.name)["Role"])
-        if found["Arn"] != role_arn:
-            raise NotFound(f"account {role.account} has no role {role_arn}, but {found['Arn']}")
-        policy = found.get("AssumeRolePolicyDocument") or {}
-        return json.loads(unquote(policy)) if isinstance(policy, str) else dict(policy)
+        account = role.account
+
+        def asked(iam: Any) -> Mapping[str, Any]:
+            found = iam.get_role(RoleName=role.name)["Role"]
+            if found["Arn"] != role_arn:
+                raise NotFound(f"account {account} has no role {role_arn}, but {found['Arn']}")
+            policy = found.get("AssumeRolePolicyDocument") or {}
+            return dict(json.loads(unquote(policy)) if isinstance(policy, str) else policy)
+
+        return await self._ask(role.partition, account, asked)
 
     async def audiences(self, provider_arn: str) -> frozenset[str]:
         """The client ids of an OIDC provider. NotFound: the account has none by this ARN."""
-        _, partition, _, _, account, _ = provider_arn.split(":", 5)
-        found = await self._ask(
-            partition, account, lambda iam: iam.get_open_id_connect_provider(OpenIDConnectProviderArn=provider_arn)
+        parts = provider_arn.split(":", 5)
+        if len(parts) != 6:
+            raise Rejected(f"{provider_arn!r} is no ARN of an OIDC provider")
+        return await self._ask(
+            parts[1],
+            parts[4],
+            lambda iam: frozenset(
+                map(str, iam.get_open_id_connect_provider(OpenIDConnectProviderArn=provider_arn).get("ClientIDList") or ())
+            ),
         )
-        return frozenset(found.get("ClientIDList") or ())
 
     async def associations(self, cluster: str, region: str) -> frozenset[str]:
         """`namespace/name` of each ServiceAccount that has a Pod Identity association. NotFound: EKS has no such cluster."""
@@ -116,25 +123,16 @@ class AwsIdentities:
         return self._session
 
     def _call(self, act: Callable[[], T]) -> T:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         if self._closed is not None:
             raise self._closed
         try:
-            return act()
-        except ClientError as problem:
-            code = problem.response.get("Error", {}).get("Code", "")
-            told = f"AWS: {problem}"
-            if code in REFUSED | REFUSED_TOO:
-                raise Forbidden(told) from problem
-            if code in GONE:
-                raise NotFound(told) from problem
-            if code in BUSY:
-                raise Unreachable(told) from problem
-            raise Rejected(told, reason=code) from problem
-        except BotoCoreError as problem:
-            self._closed = Unreachable(f"AWS does not answer: {problem}")
-            raise self._closed from problem
+            return aws.call("AWS", act)
+        except (ConfigError, Unreachable) as problem:
+            if not isinstance(problem.__cause__, ClientError):  # that was an answer: the next may be another
+                self._closed = problem
+            raise
         except Forbidden as problem:
             if self._session is None:
                 self._closed = problem

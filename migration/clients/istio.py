@@ -105,7 +105,7 @@ class IstioRouter:
         listing, record = await asyncio.gather(
             self.kubernetes.list(VIRTUAL_SERVICE, timeout_seconds=READ_SECONDS), self._read_record()
         )
-        there = {f"{item['metadata']['namespace']}/{item['metadata']['name']}": item for item in listing.items}
+        there = {f"{item['metadata'].get('namespace')}/{item['metadata']['name']}": item for item in listing.items}
         routes = {}
         for service in self.originals:
             if (item := there.get(service)) is not None:
@@ -133,11 +133,11 @@ class IstioRouter:
 
     def _live(self, service: str, item: Object, split: int | None = None) -> RouteLive:
         """`split`: what we know it to hold; found out otherwise."""
-        meta = item["metadata"]
+        meta = item.get("metadata") or {}
         manager, at = last_writer(meta.get("managedFields") or ())
         try:
             fence = int((meta.get("annotations") or {}).get(FENCE, "0"))
-        except ValueError:
+        except (AttributeError, TypeError, ValueError):
             fence = 0
         return RouteLive(
             split_bp=self._split(service, item) if split is None else split,
@@ -219,11 +219,17 @@ class IstioRouter:
         problems: dict[str, BluegreenError] = {}
         for service, task in tasks.items():
             if task.cancelled():
-                problems[service] = Unreachable(f"{self.cluster} answered nothing for {SILENT_SECONDS:g} s")
+                problems[service] = Unreachable(
+                    f"{self.cluster} answered nothing for {SILENT_SECONDS:g} s",
+                    remedy="the same command again, once its API server answers",
+                )
             elif isinstance(problem := task.exception(), BluegreenError):
                 problems[service] = problem
             elif isinstance(problem, Exception):  # of its original's shape, say: no reason to leave the others where they are
-                problems[service] = Permanent(f"{service} on {self.cluster}: its route cannot be made: {problem!r}")
+                problems[service] = Permanent(
+                    f"{service} on {self.cluster}: its route cannot be made: {problem!r}",
+                    remedy=f"restore the stored original of {service} from git, or `bluegreen enroll {service}` again",
+                )
             elif problem is not None:
                 raise problem
         return problems
@@ -423,18 +429,22 @@ class IstioRouter:
                     f"http://{address}:{port}/",
                     headers={routing.PROBE_HEADER: service},
                     timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS),
+                    allow_redirects=False,
                 ) as response,
             ):
-                return response.status == 200 and (await response.text()).strip() == str(split_bp)
-        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+                return response.status == 200 and (await response.text(errors="replace")).strip() == str(split_bp)
+        except (aiohttp.ClientError, OSError, ValueError, LookupError) as problem:  # LookupError: a charset nobody knows
+            why = (str(problem) or type(problem).__name__)[:300]
             raise Unreachable(
-                f"the peer listener of {self.cluster} at {address}:{port} does not answer: {problem}"
+                f"the peer listener of {self.cluster} at {address}:{port} does not answer: {why}",
+                remedy=f"check that this machine reaches {address}:{port}, and peer_port of {self.cluster} in migration.yaml",
             ) from problem
 
 
 def last_writer(managed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """Who wrote `spec` last besides ourselves, else we: (manager, time)."""
-    entries = [entry for entry in managed if "f:spec" in (entry.get("fieldsV1") or {})]
+    known = [entry for entry in managed if isinstance(entry, Mapping)] if isinstance(managed, Sequence) else []
+    entries = [entry for entry in known if "f:spec" in (entry.get("fieldsV1") or {})]
     if not entries:
         return "", ""
     newest = max(entries, key=lambda entry: (str(entry.get("time", "")), entry.get("manager") != MANAGER))

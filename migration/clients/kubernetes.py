@@ -109,7 +109,8 @@ class Kubernetes:
     async def get(
         self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None
     ) -> Object:
-        return await self.request("GET", resource.path(namespace, name), timeout_seconds=timeout_seconds)
+        path = resource.path(namespace, name)
+        return self._whole(path, await self.request("GET", path, timeout_seconds=timeout_seconds))
 
     async def find(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
         """Like get, but None where there is no such object (or no such kind)."""
@@ -147,10 +148,11 @@ class Kubernetes:
                         accept=accept,
                         timeout_seconds=timeout_seconds,
                     )
-                    items += _named(resource, page)
-                    token = page.get("metadata", {}).get("continue")
+                    found = self._listed(resource, namespace, page)
+                    items += found.items
+                    token = (page.get("metadata") or {}).get("continue")
                     if not token:
-                        return Listing(items, page.get("metadata", {}).get("resourceVersion", ""))
+                        return Listing(items, found.resource_version)
                     page_query = {**query, "continue": token}
             except Rejected as problem:
                 if problem.status != 410:
@@ -158,7 +160,7 @@ class Kubernetes:
                 if last_try:  # a list that changes faster than it can be read in pages: once in one piece
                     query.pop("limit")
         page = await self.request("GET", resource.path(namespace), query=query, accept=accept, timeout_seconds=timeout_seconds)
-        return Listing(_named(resource, page), page.get("metadata", {}).get("resourceVersion", ""))
+        return self._listed(resource, namespace, page)
 
     async def apply(
         self,
@@ -179,14 +181,16 @@ class Kubernetes:
         body: Mapping[str, Any] = obj
         if resource_version is not None:
             body = {**obj, "metadata": {**meta, "resourceVersion": resource_version}}
-        return await self.request(
+        path = resource.path(meta.get("namespace"), meta["name"]) + (f"/{subresource}" if subresource else "")
+        answer = await self.request(
             "PATCH",
-            resource.path(meta.get("namespace"), meta["name"]) + (f"/{subresource}" if subresource else ""),
+            path,
             query=_write_query(manager, dry_run, force),
             body=body,
             content_type=APPLY,
             timeout_seconds=timeout_seconds,
         )
+        return self._whole(path, answer)
 
     async def create(
         self,
@@ -199,12 +203,13 @@ class Kubernetes:
     ) -> Object:
         """`repeatable`: sent again after a lost answer; a Conflict (exists) may then speak of our own first try."""
         path = resource.path(obj["metadata"].get("namespace"))
-        return await self.request("POST", path, query=_write_query(manager, dry_run), body=obj, repeatable=repeatable)
+        query = _write_query(manager, dry_run)
+        return self._whole(path, await self.request("POST", path, query=query, body=obj, repeatable=repeatable))
 
     async def replace(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, dry_run: bool = False) -> Object:
         meta = obj["metadata"]
         path = resource.path(meta.get("namespace"), meta["name"])
-        return await self.request("PUT", path, query=_write_query(manager, dry_run), body=obj)
+        return self._whole(path, await self.request("PUT", path, query=_write_query(manager, dry_run), body=obj))
 
     async def patch(
         self,
@@ -221,9 +226,10 @@ class Kubernetes:
     ) -> Object:
         path = resource.path(namespace, name) + (f"/{subresource}" if subresource else "")
         query = _write_query(manager, dry_run)
-        return await self.request(
+        answer = await self.request(
             "PATCH", path, query=query, body=body, content_type=PATCHES[kind], timeout_seconds=timeout_seconds
         )
+        return self._whole(path, answer)
 
     async def delete(
         self,
@@ -262,7 +268,8 @@ class Kubernetes:
     async def signing_keys(self) -> frozenset[str]:
         """Key ids, as this API server itself publishes them; Forbidden as for `issuer`."""
         keys = (await self.request("GET", KEYS_PATH, accept="application/jwk-set+json, application/json")).get("keys")
-        found = frozenset(str(key.get("kid")) for key in keys or ())
+        listed = keys if isinstance(keys, list) else []
+        found = frozenset(str(key["kid"]) for key in listed if isinstance(key, dict) and key.get("kid"))
         if not found:
             raise self._unreachable(f"names no key at {KEYS_PATH}", None)
         return found
@@ -275,10 +282,13 @@ class Kubernetes:
             core, groups = await asyncio.gather(
                 self.request("GET", "/api", accept=DISCOVERY), self.request("GET", "/apis", accept=DISCOVERY)
             )
-            if "items" in core and "items" in groups:
-                found = read_discovery([*core["items"], *groups["items"]])
-            else:
-                found = await self._discover_by_group(core, groups)
+            try:
+                if "items" in core and "items" in groups:
+                    found = read_discovery([*core["items"], *groups["items"]])
+                else:
+                    found = await self._discover_by_group(core, groups)
+            except (AttributeError, KeyError, TypeError, ValueError) as problem:
+                raise self._odd("GET /apis", "discovery document", problem) from problem
             if ("", "Namespace") not in found.served:
                 raise Rejected(
                     f"cluster {self.name}: {self.access.server} serves no namespaces: nothing can be read of it",
@@ -367,6 +377,8 @@ class Kubernetes:
                 status, content = told.status, told.body
                 if status < 300:
                     answer: Object = orjson.loads(content) if content and parse else {}
+                    if not isinstance(answer, dict):
+                        raise self._odd(where, "object", None)
                     return answer
                 if status == 401 and can_renew(self.access) and not renewed:
                     renewed = True
@@ -427,6 +439,24 @@ class Kubernetes:
     def _unreachable(self, what: str, problem: BaseException | None) -> BluegreenError:
         return as_ours(unanswered(self.access, what, problem))
 
+    def _odd(self, where: str, what: str, problem: BaseException | None) -> BluegreenError:
+        """JSON, but not Kubernetes': something else answers in its place, which may pass."""
+        return self._unreachable(f"answered {where} with JSON that is no {what} of Kubernetes", problem)
+
+    def _whole(self, path: str, answer: Object) -> Object:
+        """An object as every object is. What answers a write may be less than that, but nothing else."""
+        if not isinstance(answer.get("metadata", {}), dict):
+            raise self._odd(path, "object", None)
+        return answer
+
+    def _listed(self, resource: Resource, namespace: str | None, page: Object) -> Listing:
+        # the items of a list carry neither apiVersion nor kind; with both in front an object reads as people expect
+        meta, listed = page.get("metadata") or {}, page.get("items") or []
+        if not isinstance(meta, dict) or not isinstance(listed, list) or not all(map(_is_named, listed)):
+            raise self._odd(f"GET {resource.path(namespace)}", "list", None)
+        items = [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in listed]
+        return Listing(items, str(meta.get("resourceVersion") or ""))
+
     def _refusal(self, status: int, content: bytes, method: str, path: str) -> Exception:
         try:
             answer = orjson.loads(content)
@@ -438,16 +468,34 @@ class Kubernetes:
         message = discreet.told(method, path, status, answer, message)[:1000]
         reason = discreet.reason(answer)
         told = f"cluster {self.name}: {method} {path}: {message}"
+        kubectl = f"kubectl --kubeconfig {self.access.source} --context {self.access.context}"
         if status == 404:
-            return NotFound(told)
+            return NotFound(told, remedy=f"see what is there: {kubectl} get --raw {path.rpartition('/')[0]}")
         if status == 409:
             managers, fields = conflict_details(answer)
-            return Conflict(told, managers=managers, fields=fields, exists=reason == "AlreadyExists")
+            return Conflict(
+                told,
+                managers=managers,
+                fields=fields,
+                exists=reason == "AlreadyExists",
+                remedy=f"see whose it is ({kubectl} get --raw {path}), then the same command again",
+            )
         if status in (401, 403):
-            return Forbidden(f"{told} (kubeconfig {self.access.source}, context {self.access.context})", status=status)
+            return Forbidden(
+                f"{told} (kubeconfig {self.access.source}, context {self.access.context})",
+                status=status,
+                remedy=f"log in again, or get the right to it (docs/permissions.md): {kubectl} auth can-i --list",
+            )
         if status in RETRIED:
-            return Unreachable(f"{told} ({status}: overloaded or not ready)")
-        return Rejected(told, status=status, reason=reason, causes=tuple(discreet.causes(method, path, answer)))
+            busy = f"{told} ({status}: overloaded or not ready)"
+            return Unreachable(busy, remedy=f"the same command again, once {kubectl} get --raw /readyz says ok")
+        return Rejected(
+            told,
+            status=status,
+            reason=reason,
+            causes=tuple(discreet.causes(method, path, answer)),
+            remedy="put right what the API server, or a webhook of it, names; then the same command again",
+        )
 
 
 def conflict_details(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -456,7 +504,7 @@ def conflict_details(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[
     """
     managers: list[str] = []
     fields: list[str] = []
-    for cause in (answer.get("details") or {}).get("causes") or ():
+    for cause in discreet.all_causes(answer):
         if cause.get("reason") == "FieldManagerConflict":
             parts = str(cause.get("message", "")).split('"')  # conflict with "kubectl" using apps/v1
             manager = parts[1] if len(parts) > 2 else str(cause.get("message", ""))
@@ -466,9 +514,8 @@ def conflict_details(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[
     return tuple(managers), tuple(fields)
 
 
-def _named(resource: Resource, page: Mapping[str, Any]) -> list[Object]:
-    # the items of a list carry neither apiVersion nor kind; with both in front an object reads as people expect
-    return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in page.get("items") or ()]
+def _is_named(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("metadata"), dict) and isinstance(item["metadata"].get("name"), str)
 
 
 def _write_query(manager: str, dry_run: bool, force: bool = False) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from migration.answers import Answer
+from migration.discretion import without_passwords
 from migration.errors import Unreachable
 
 
@@ -35,4 +36,5 @@ async def ask(
     except TimeoutError as problem:
         raise Unreachable(f"gateway {address}:{port} did not answer {host}{path} within {timeout_seconds:g} s") from problem
     except (aiohttp.ClientError, OSError, ValueError) as problem:
-        raise Unreachable(f"gateway {address}:{port} cannot be asked for {host}{path} ({problem})") from problem
+        why = without_passwords(str(problem) or type(problem).__name__)[:300]
+        raise Unreachable(f"gateway {address}:{port} cannot be asked for {host}{path} ({why})") from problem

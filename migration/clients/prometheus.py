@@ -26,19 +26,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from migration.clients.counters import Dialect, destination_hosts, series, tally
-from migration.errors import Permanent, Unreachable
+from migration.discretion import without_passwords
+from migration.errors import Forbidden, Permanent, Unreachable
 from migration.model import Side, WindowStats
 from routing import peer_host
 
 if TYPE_CHECKING:
     import aiohttp
 
+LOOK = "check metrics.url in migration.yaml, and that the store is well: `curl METRICS_URL/api/v1/query?query=up`"
 QUERY_SECONDS = 5.0
 MOST_BYTES = 32 << 20  # of one answer: 400,000 samples or so
 QUANTILE = 0.99
 # By so much of a scrape interval a sample's time may be later than the page it is of (VictoriaMetrics evens them out). Two
 # samples must be in a window to tell anything, so this part of the window is as much at least.
 STAMP_PART = 0.1
+SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)  # of an answer that is none
 TARGET = ("instance", "pod")  # what tells one scraped proxy from another, where the store keeps it
 
 
@@ -88,7 +91,7 @@ class Sampled:
 
 
 def sampled(document: Any) -> list[Sampled]:
-    """The series of an instant query's answer. Raises ValueError, KeyError, IndexError or TypeError if it is none."""
+    """The series of an instant query's answer. Raises one of SHAPE if it is none."""
     if document["status"] != "success":
         raise ValueError(document["status"])
     kind, found = document["data"]["resultType"], []
@@ -96,7 +99,7 @@ def sampled(document: Any) -> list[Sampled]:
         pairs = each.get("values", []) if kind == "matrix" else [each["value"]]
         numbers = [(float(at), float(value)) for at, value in pairs]
         kept = sorted((at, value) for at, value in numbers if math.isfinite(value))
-        found.append(Sampled(dict(each["metric"]), kept))
+        found.append(Sampled({str(name): str(value) for name, value in each["metric"].items()}, kept))
     return found
 
 
@@ -151,11 +154,15 @@ def counted(found: Iterable[Sampled], dialect: Dialect, hosts: Collection[str]) 
 
 
 def quantile(found: Iterable[Sampled], part: float) -> float | None:
-    """Of the growth of cumulative buckets (label `le`), as PromQL's histogram_quantile has it: linear within a bucket;
-    beyond the last finite bound, that bound. None: nothing grew, or there is no bucket for everything."""
+    """Of the growth of cumulative buckets (label `le`; a series without one is left out), as PromQL's histogram_quantile has
+    it: linear within a bucket; beyond the last finite bound, that bound. None: nothing grew, or there is no bucket for
+    everything."""
     buckets: defaultdict[float, float] = defaultdict(float)
     for labels, more in grown(found):
-        buckets[float(labels["le"])] += more
+        try:
+            buckets[float(labels.get("le", ""))] += more
+        except ValueError:
+            continue  # no bucket, as for histogram_quantile
     bounds = sorted(buckets)
     if len(bounds) < 2 or bounds[-1] != math.inf or buckets[math.inf] <= 0:
         return None
@@ -186,7 +193,8 @@ class PrometheusMetrics:
         most_bytes: int = MOST_BYTES,
     ) -> None:
         """`sides`: names of clusters by side; `originals`: the enrolled routes by service; `most_bytes`: of one answer."""
-        self.url = url.rstrip("/")
+        self._url = url.rstrip("/")
+        self.url = without_passwords(self._url)  # for words
         self.dialect: Dialect = dialect
         self.selectors = SELECTORS[dialect]
         self.sides = sides
@@ -239,14 +247,14 @@ class PrometheusMetrics:
         try:
             document = json.loads(text)
             found = sampled(document)
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except SHAPE as error:
             raise Permanent(
                 f"what answers at {self.url} is no Prometheus-compatible store: {text[:200]}",
                 remedy="put the store's address under metrics.url",
             ) from error
         if document.get("warnings") or document.get("isPartial"):
             why = "; ".join(map(str, document.get("warnings") or ["isPartial"]))
-            raise Unreachable(f"the metrics store at {self.url} answers {query} with a part only: {why[:200]}")
+            raise Unreachable(f"the metrics store at {self.url} answers {query} with a part only: {why[:200]}", remedy=LOOK)
         return found
 
     async def _get(self, query: str) -> str:
@@ -258,7 +266,7 @@ class PrometheusMetrics:
         parameters = {"query": query, "nocache": "1"}
         body = bytearray()
         try:
-            async with self._session.get(f"{self.url}/api/v1/query", params=parameters) as answer:
+            async with self._session.get(f"{self._url}/api/v1/query", params=parameters) as answer:
                 async for chunk in answer.content.iter_any():
                     body += chunk
                     if len(body) > self.most_bytes:
@@ -267,10 +275,17 @@ class PrometheusMetrics:
                             remedy="shorten policy.analysis_window_seconds, or let the store keep fewer labels of these series",
                         )
                 text = body.decode()
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
-            raise Unreachable(f"the metrics store at {self.url} does not answer: {error!r}") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            why = without_passwords(repr(error))[:300]
+            raise Unreachable(f"the metrics store at {self.url} does not answer: {why}", remedy=LOOK) from error
         if answer.status >= 500 or answer.status == 429:
-            raise Unreachable(f"the metrics store at {self.url} answers {answer.status}: {text[:200]}")
+            raise Unreachable(f"the metrics store at {self.url} answers {answer.status}: {text[:200]}", remedy=LOOK)
+        if answer.status in (401, 403):
+            raise Forbidden(
+                f"the metrics store at {self.url} answers {answer.status}: {text[:200]}",
+                status=answer.status,
+                remedy="set metrics.url in migration.yaml to an address that answers without a login",
+            )
         if answer.status != 200:
-            raise Permanent(f"the metrics store at {self.url} refuses ({answer.status}) {query}: {text[:200]}")
+            raise Permanent(f"the metrics store at {self.url} refuses ({answer.status}) {query}: {text[:200]}", remedy=LOOK)
         return text

@@ -15,7 +15,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from migration.errors import ConfigError, Forbidden, ForeignWrite, NotFound, Rejected, Unreachable
+from migration.clients import aws
+from migration.errors import ConfigError, ForeignWrite, NotFound
 from routing.weights import effective_bp, route53
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Route53Entry:
         self._seen: Mapping[str, int] | None = None
 
     async def read(self) -> Mapping[str, int]:
-        self._seen = self._weights(await asyncio.to_thread(self._call, self._records))
+        self._seen = await asyncio.to_thread(self._call, lambda client: self._weights(self._records(client)))
         return effective_bp(self._seen)
 
     async def write(self, shares_bp: Mapping[str, int], *, force: bool = False) -> str:
@@ -46,8 +47,10 @@ class Route53Entry:
         return bool(status == "INSYNC")
 
     async def ttl_seconds(self) -> int:
-        records = await asyncio.to_thread(self._call, self._records)
-        return max((int(record.get("TTL", 60)) for record in records), default=60)
+        return await asyncio.to_thread(self._call, self._ttl)
+
+    def _ttl(self, client: Route53Client) -> int:
+        return max((int(record.get("TTL", 60)) for record in self._records(client)), default=60)
 
     async def adopt(self, cluster: str, other: str | None) -> str:
         """Makes simple records of our hosts weighted: the old one away and the new ones there, in one batch."""
@@ -70,7 +73,10 @@ class Route53Entry:
         if not force and self._seen is not None and now != self._seen:
             told = ", ".join(f"{name} {self._seen.get(name)} -> {now.get(name)}" for name in sorted({*now, *self._seen}))
             raise ForeignWrite(
-                f"the weights of {self.zone} were changed by somebody else: {told}", target=self.zone, who="somebody"
+                f"the weights of {self.zone} were changed by somebody else: {told}",
+                target=self.zone,
+                who="somebody",
+                remedy="`bluegreen entry status` shows them; then the same command again, which goes on from there",
             )
         weights = route53(shares_bp)
         missing = [name for name, weight in weights.items() if weight > 0 and name not in now]
@@ -154,31 +160,18 @@ class Route53Entry:
         return weights
 
     def _call(self, act: Callable[[Route53Client], T]) -> T:
+        remedy = "check bluegreen:zone and bluegreen:zoneId in the edge's stack file, and whose AWS account this is"
+        return aws.call("Route 53", lambda: act(self._opened()), if_gone=remedy)
+
+    def _opened(self) -> Route53Client:
         import boto3
         from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
 
-        try:
-            if self._client is None:
-                self._client = boto3.client(
-                    "route53", config=Config(connect_timeout=3, read_timeout=10, retries={"max_attempts": 3})
-                )
-            return act(self._client)
-        except ClientError as problem:
-            code = problem.response.get("Error", {}).get("Code", "")
-            told = f"Route 53: {problem}"
-            if code in ("AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "SignatureDoesNotMatch"):
-                raise Forbidden(told) from problem
-            if code in ("Throttling", "ThrottlingException", "PriorRequestNotComplete", "ServiceUnavailable"):
-                raise Unreachable(told) from problem
-            if code == "NoSuchHostedZone":
-                remedy = "check bluegreen:zone and bluegreen:zoneId in the edge's stack file, and whose AWS account this is"
-                raise NotFound(told, remedy=remedy) from problem
-            raise Rejected(told, reason=code) from problem
-        except BotoCoreError as problem:
-            if type(problem).__name__ in ("NoCredentialsError", "NoRegionError", "PartialCredentialsError"):
-                raise ConfigError(f"Route 53: {problem}", remedy="set AWS credentials as for the AWS CLI") from problem
-            raise Unreachable(f"Route 53 does not answer: {problem}") from problem
+        if self._client is None:
+            self._client = boto3.client(
+                "route53", config=Config(connect_timeout=3, read_timeout=10, retries={"max_attempts": 3})
+            )
+        return self._client
 
 
 def _described(zone: Any) -> str:

@@ -30,6 +30,7 @@ POLL_SECONDS = 0.1
 AT_ONCE = 64  # handed to the client, which finds out itself how many of them the server bears
 MOST_SILENT = 20  # objects in a row that an unreachable green costs its time-out; the rest are not tried any more
 MANAGER = kinds.REPLICATE
+SEE_WHO = "see who writes it (kubectl get --show-managed-fields), then `bluegreen replicate` again"
 
 Progress = Callable[[int, int, str], None]  # done, of how many, what has just been written
 
@@ -194,7 +195,7 @@ async def _own_by_apply(change: Change, green: Kubernetes, applied: Applied) -> 
             return
         except Conflict:
             live = await green.find(resource, meta.get("namespace"), meta["name"])
-    raise Rejected(f"cluster {green.name}: {change.name} changes faster than it can be written")
+    raise Rejected(f"cluster {green.name}: {change.name} changes faster than it can be written", remedy=SEE_WHO)
 
 
 def applied_entries(live: Mapping[str, Any]) -> list[Object] | None:
@@ -241,7 +242,7 @@ async def _create_or_replace(change: Change, green: Kubernetes) -> Object:
             return await green.replace(resource, merged(obj, live), manager=MANAGER)
         except Conflict:
             continue  # made or changed by somebody meanwhile: read it again
-    raise Rejected(f"cluster {green.name}: {change.name} changes faster than it can be replaced")
+    raise Rejected(f"cluster {green.name}: {change.name} changes faster than it can be replaced", remedy=SEE_WHO)
 
 
 def merged(wanted: Object, live: Object) -> Object:

@@ -22,7 +22,7 @@ class ShiftPlan:
     batches: Sequence[Sequence[Sequence[str]]] = told(
         "what moves, one batch after the other: groups of services that move together"
     )
-    splits: Mapping[str, int] = told("the share of each enrolled service now, by the stack file")
+    splits: Mapping[str, int] = told("green's share of each enrolled service now, by the stack file, in basis points")
     held: tuple[str, ...] = told("services with `hold: true` in migration.yaml: they do not move")
     returned: Mapping[str, str] = told("services that went back before, and why: they do not move without --retry")
     stays: tuple[str, ...] = told("services that were not named: where green serves them they are judged and may go back")
@@ -76,7 +76,9 @@ class ShiftEnd(Document):
     returned: Mapping[str, str] = told("services that it rolled back, and why", default_factory=dict)
     behind: Mapping[str, str] = told("services that did not get to 100 %, and why; empty: not their turn", default_factory=dict)
     frozen: Mapping[str, str] = told("services that somebody else changed, and how: they go no further", default_factory=dict)
-    splits: Mapping[str, int] = told("the share of each enrolled service at its end", default_factory=dict)
+    splits: Mapping[str, int] = told(
+        "green's share of each enrolled service as this run left it, in basis points", default_factory=dict
+    )
     unverified: Mapping[str, str] = told("as in the plan", default_factory=dict)
 
     def between(self) -> list[str]:
@@ -99,5 +101,5 @@ class ShiftEnd(Document):
     def _behind(self, service: str, why: str) -> str:
         split = self.splits.get(service, 0)
         if split:
-            return f"at {percent(split)}: {service}: {why or 'this ended before its next step'}"
+            return f"left at {percent(split)}: {service}: {why or 'this ended before its next step'}"
         return f"not moved: {service}: {why or 'its turn had not come'}"

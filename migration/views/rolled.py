@@ -36,6 +36,9 @@ class RolledBack(Document):
     )
     problems: tuple[str, ...] = told("what could not be done, each with its remedy", default=())
     entry: str | None = told("what became of the entry, in words; null: it was at blue, or stays", default=None)
+    through_green: bool = told(
+        "whether users enter through green's gateway, which is not known to serve the rollback", default=False
+    )
     seconds: float = told("until the gateways that users enter through served it", default=0.0)
     complete: bool = told("whether no user reaches green any more, or will not when DNS caches have expired", default=True)
     nothing: str | None = told("why there was nothing to roll back, so that nothing was changed; null: there was", default=None)
@@ -52,11 +55,14 @@ class RolledBack(Document):
                 "(its peer listener is unreachable from this host)"
             )
         elif self.back:
-            lines.append(f"{count} at blue, in effect after {self.seconds:.2f} s")
+            where = "blue for users of blue's gateway" if self.through_green else "blue"
+            lines.append(f"{count} at {where}, in effect after {self.seconds:.2f} s")
         lines += [f"not back: {service}: {why}" for service, why in self.not_back.items()]
         if (green := self.in_effect.get("green")) in (Proof.UNREACHABLE, Proof.FAILED):
             how = "is unreachable and still has" if green is Proof.UNREACHABLE else "does not serve the new one: it has"
-            users = "users leave it as the entry moves back" if self.entry else "no users enter through it"
-            enters = any("enter through green" in problem for problem in self.problems)
-            lines.append(f"green's gateway {how} its old split; " + ("users still enter through it" if enters else users))
+            if self.through_green:
+                users = "users still enter through it"
+            else:
+                users = "users leave it as the entry moves back" if self.entry else "no users enter through it"
+            lines.append(f"green's gateway {how} its old split; {users}")
         return [*lines, *([self.entry] if self.entry else [])]

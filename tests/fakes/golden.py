@@ -13,6 +13,7 @@ VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?"), "TIME"),
     (re.compile(r"\b\d+\.\d+ s\b"), "N s"),
     (re.compile(r'("[a-z_]*seconds": )\d+\.\d+(e-\d+)?'), r"\g<1>0.0"),
+    (re.compile(r"\d+ errors in \d+ requests [^(]*\(100\.00%\), blue 0 of \d+"), "ERRORS"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -161,3 +162,21 @@ def test_a_step_alone_is_skipped_and_says_what_to_run(tmp_path: Path) -> None:
     told = pytest_of(tmp_path, f"{tmp_path}/test_sample.py::test_b_comes_third", conftest=SAMPLE_HOOKS, test_sample=sample)
     assert "1 skipped" in told
     assert "run the whole of test_sample.py" in told
+
+
+@pytest.mark.parametrize(("target", "chosen"), [("test", "not long"), ("test-long", "long")])
+@pytest.mark.parametrize("code", [0, 1])
+def test_make_ends_with_the_seconds_after_pytests_own_line_and_fails_as_pytest_does(
+    tmp_path: Path, target: str, chosen: str, code: int
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nprintf "%s|" "$@"\necho\necho "=== 1 test ==="\nexit {code}\n')
+    python.chmod(0o755)
+    command = ["make", "--no-print-directory", "-o", "programs", target, f"PY={python}"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    first, closing, last = done.stdout.splitlines()
+    assert f"|-m|{chosen}|" in first
+    assert closing == "=== 1 test ==="
+    assert re.fullmatch(rf"make {target}: \d+ s", last)
+    assert (done.returncode == 0) is (code == 0), done.stderr

@@ -14,7 +14,10 @@ import pytest
 from lab.layout import CHECKOUT
 
 SECONDS = 1200  # the story takes about five minutes on two quiet cores
-pytestmark = pytest.mark.timeout(SECONDS + 60)  # the first of them waits for the story
+pytestmark = [
+    pytest.mark.timeout(SECONDS + 60),  # the first of them waits for the story
+    pytest.mark.long,  # a second whole upgrade: tests/lab/program has one, and tests/unit/demo what else is in the story
+]
 
 
 @pytest.fixture(scope="module")

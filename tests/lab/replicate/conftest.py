@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import TRICKY, Bare, await_object, control_planes
 
 
@@ -17,9 +18,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bare, Bare]
         yield planes["plum"], planes["fern"]
 
 
-@pytest.fixture(scope="session")
-def tricky(pair: tuple[Bare, Bare]) -> tuple[Bare, Bare]:
-    """The pair with tricky objects on blue, not replicated yet."""
+@pytest.fixture(scope="module")
+def tricky(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
+    """The pair with tricky objects on blue, not replicated yet. Some need an answer, which other modules' tests do not give:
+    nothing of them stays.
+    """
     blue = pair[0]
     blue.kubectl("apply", "-f", str(TRICKY), check=False)  # its custom object needs the definition of the same file
     blue.kubectl("wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s")
@@ -28,4 +31,12 @@ def tricky(pair: tuple[Bare, Bare]) -> tuple[Bare, Bare]:
     blue.kubectl("expose", "deployment", "by-hand", "-n", "tricky", "--port=80", "--type=NodePort")
     await_object(blue, "configmap/kube-root-ca.crt", "-n", "tricky")
     await_object(blue, "pods", "-n", "tricky", "-l", "app=web")
-    return pair
+    yield pair
+    for plane in pair:
+        plane.kubectl("delete", "validatingwebhookconfiguration", "widgets", "--ignore-not-found")
+        for held in ("configmap/settings", "widgets.example.com/first"):
+            freed = '{"metadata":{"finalizers":null}}'
+            plane.kubectl("patch", held, "-n", "tricky", "--type=merge", "-p", freed, check=False)
+    remove_namespaces(pair, "tricky")
+    for plane in pair:  # what is left is not in a namespace; the definition goes before its object, which is gone
+        plane.kubectl("delete", "-f", str(TRICKY), "--ignore-not-found", check=False)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,8 @@ def control_planes(root: Path, versions: dict[str, str]) -> Iterator[dict[str, B
         definitions = json.loads(built.istio_crds.read_text())
         items = definitions if isinstance(definitions, list) else definitions["items"]
         crds.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
-        for plane in planes.values():
+
+        def prepare(plane: Bare) -> None:
             deadline = time.monotonic() + 120
             while "ok" not in plane.kubectl("get", "--raw", "/readyz", check=False):
                 assert time.monotonic() < deadline, f"{plane.name} did not become ready: see {root / plane.name}"
@@ -91,6 +93,9 @@ def control_planes(root: Path, versions: dict[str, str]) -> Iterator[dict[str, B
             plane.kubectl("apply", "--server-side", "-f", str(crds))
             established(plane)
             plane.kubectl("create", "namespace", "istio-system")
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(prepare, planes.values()))
         yield planes
     finally:
         for process in running:

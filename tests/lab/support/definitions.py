@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.lab.support.away import remove_definitions, remove_namespaces
@@ -44,10 +45,13 @@ class Made:
         """On both clusters: the definitions of a baseline do not come along, others would."""
         names = [each["metadata"]["name"] for each in definitions]
         self.definitions += names
-        for bare in self.pair:
+
+        def make(bare: Bare) -> None:
             self._apply(bare, definitions)
-        for bare in self.pair:
             established(bare, *names)
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(make, self.pair))
 
     def write(self, objects: Iterable[dict[str, Any]]) -> None:
         self._apply(self.pair[0], objects)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -120,12 +123,35 @@ def test_what_is_no_certificate_is_told(cluster: dict[str, Any]) -> None:
     assert caught.value.remedy
 
 
-def test_a_key_with_a_password_is_told_and_nobody_is_asked_for_it() -> None:
-    locked = _certificate("me", None)[0].private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
-    )
-    with pytest.raises(Unusable, match="the key without a password"):
-        tls.context(access(certificate=PEM, key=locked))
+ON_A_TERMINAL = """
+import os, sys
+os.open(sys.argv[1], os.O_RDWR)  # the first terminal of a new session is its own
+from pathlib import Path
+from access import errors, kubeconfig, tls
+pair = Path(sys.argv[2]).read_bytes()
+try:
+    tls.context(kubeconfig.Access("plum", "https://x", "the-file", "ctx", certificate=pair, key=pair))
+except errors.Unusable as problem:
+    print(problem)
+"""
+
+
+def test_a_key_with_a_password_is_told_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+    key, certificate = _certificate("me", None)
+    pem, secret = serialization.Encoding.PEM, serialization.BestAvailableEncryption(b"secret")
+    pair = certificate.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, secret)
+    (tmp_path / "pair.pem").write_bytes(pair)
+    terminal, other = os.openpty()
+    try:
+        command = [sys.executable, "-c", ON_A_TERMINAL, os.ttyname(other), str(tmp_path / "pair.pem")]
+        done = subprocess.run(command, stdout=subprocess.PIPE, start_new_session=True, timeout=30, check=True, text=True)
+        os.set_blocking(terminal, False)
+        with pytest.raises(BlockingIOError):  # nothing was written to it
+            os.read(terminal, 100)
+    finally:
+        os.close(terminal)
+        os.close(other)
+    assert "the key without a password" in done.stdout
 
 
 def test_a_machine_without_room_for_a_key_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -280,6 +280,29 @@ def told(text: str) -> bool:
         return problem.message.startswith("kubeconfig: ") and bool(problem.remedy)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"a": ' + "9" * 5000 + "}", id="a number of thousands of digits"),
+        pytest.param("a: " + "9" * 5000, id="and in YAML"),
+        pytest.param("a: &x [*x]", id="a list of itself"),
+        pytest.param("[" * 3000, id="nested for ever"),
+        pytest.param("a: !!binary '%%'", id="no base64"),
+        pytest.param("? [x]\n: y", id="a list as key"),
+        pytest.param("\0", id="a null byte"),
+    ],
+)
+def test_texts_that_break_readers_of_yaml_are_told(text: str) -> None:
+    with pytest.raises(BadKubeconfig, match="kubeconfig: "):
+        read(text)
+
+
+def test_halves_of_letters_are_told() -> None:
+    for user in ({"token": "\ud800"}, {"username": "\ud800"}, {"exec": {"command": "c", "args": ["\udfff"]}}):
+        with pytest.raises(Unusable, match="that are no text"):
+            read(with_(user=user))
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda each: each.decode("latin-1")))
 def test_no_text_ends_in_anything_but_words(text: str) -> None:

@@ -48,7 +48,7 @@ def test_where_it_goes_on(file, blue, green, memory, phase, split, dwell, write)
     ("file", "blue", "green", "told"),
     [
         pytest.param(2000, route(9000, "kubectl-edit"), route(2000), "is at 90 %, written by kubectl-edit", id="another split"),
-        pytest.param(2000, route(None, "kubectl-edit"), route(2000), "not a route of ours", id="another route"),
+        pytest.param(2000, route(None, "kubectl-edit"), route(2000), "not one that bluegreen wrote", id="another route"),
         pytest.param(2000, None, route(2000), "its route on blue is gone", id="no route"),
         pytest.param(9000, route(2000), route(2000), "raised to 90 % by hand", id="a raised file"),
     ],

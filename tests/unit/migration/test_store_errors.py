@@ -199,7 +199,7 @@ def in_place(name: str, how: str) -> Callable[[Project], None]:
 
 
 STORE, STACK, ROUTE = ".bluegreen", "stacks/Pulumi.edge.yaml", "stacks/edge.routes/shop.cart.yaml"
-JOURNAL_READERS = frozenset({"status", "enroll", "unenroll", "capacity release"})
+JOURNAL_READERS = frozenset({"status", "shift", "enroll", "unenroll", "capacity release"})
 # what is broken -> the commands that must fail by it; all others may not even mention it
 BROKEN: dict[tuple[str, str], frozenset[str]] = {
     (STORE, "file"): EVERY,

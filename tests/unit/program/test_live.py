@@ -26,6 +26,8 @@ from cryptography.x509.oid import NameOID
 import routing
 from access.errors import BadKubeconfig
 from components.live import RECORD_PATH, Live, newest, parse_record, read_live
+from stacks import edge
+from stacks.config import ConfigError
 
 NOT_FOUND = json.dumps(
     {
@@ -352,3 +354,19 @@ def test_client_certificates_must_be_whole() -> None:
     user = {"client-certificate-data": rubbish, "client-key-data": rubbish}
     assert unreadable(kubeconfig("https://127.0.0.1:1", user))
     assert unreadable(kubeconfig("https://127.0.0.1:1", {"client-certificate-data": "%%%", "client-key-data": "x"}))
+
+
+def test_a_described_clusters_kubeconfig_means_the_same_to_program_and_provider(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both get its text and neither its folder."""
+    with secure_server("localhost", json.dumps(RECORD).encode(), tmp_path) as there:
+        (tmp_path / "ca.pem").write_bytes(base64.b64decode(there.authority))
+        file = tmp_path / "config"
+        file.write_text(kubeconfig(f"https://localhost:{there.port}", {}, **{"certificate-authority": "ca.pem"}))
+        monkeypatch.chdir("/")
+        text = edge.text_of(file)
+        assert read_live(text) == parse_record(json.dumps(RECORD).encode())
+    file.write_text("a: [")
+    with pytest.raises(ConfigError, match="its YAML is broken"):
+        edge.text_of(file)

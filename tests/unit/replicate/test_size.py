@@ -38,7 +38,8 @@ KINDS = (
 NAMES = {(r.api_version, r.kind): r.name for r in KINDS}
 DISCOVERY = served(*KINDS)
 Check = Callable[[View, View, Scope], Found]
-FEW, MANY = 2_000, 20_000
+FEW = 2_000
+SIZES = pytest.mark.parametrize("few", [FEW // 4, pytest.param(FEW, marks=pytest.mark.long)])  # and ten times as many
 NODES = 40
 
 
@@ -73,12 +74,12 @@ def look(mine: View, theirs: View, scope: Scope | None = None) -> list[Finding]:
     return judged(mine, theirs, scope or Scope(), CHECKS, known=Known(mine, theirs))
 
 
-def test_ten_times_the_objects_are_ten_times_the_work_of_preflight() -> None:
-    few, many = blue(FEW), blue(MANY)
+@SIZES
+def test_ten_times_the_objects_are_ten_times_the_work_of_preflight(few: int) -> None:
     found: list[list[Finding]] = []
-    work = [steps(lambda mine=mine: found.append(look(mine, green()))) for mine in (few, many)]
-    assert work[1] < 11 * work[0], f"{work[0]:,} steps for {FEW:,} objects, {work[1]:,} for {MANY:,}"
-    assert len(found[1]) > 8 * len(found[0]) > 800, "the larger cluster has ten times the findings"
+    work = [steps(lambda mine=mine: found.append(look(mine, green()))) for mine in (blue(few), blue(10 * few))]
+    assert work[1] < 11 * work[0], f"{work[0]:,} steps for {few:,} objects, {work[1]:,} for {10 * few:,}"
+    assert len(found[1]) > 8 * len(found[0]) > 0.4 * few, "the larger cluster has ten times the findings"
 
 
 @pytest.mark.parametrize("check", [unmatched_selectors, leaders])
@@ -160,12 +161,14 @@ def replicated(mine: View, theirs: View) -> Plan:
     return asyncio.run(act())
 
 
-def test_ten_times_the_objects_are_ten_times_the_work_of_a_plan() -> None:
+@SIZES
+def test_ten_times_the_objects_are_ten_times_the_work_of_a_plan(few: int) -> None:
+    count = few // 4
     found: list[Plan] = []
-    views = [(mine, View("fern", DISCOVERY, mine.objects)) for mine in (blue(FEW // 4), blue(MANY // 4))]
+    views = [(mine, View("fern", DISCOVERY, mine.objects)) for mine in (blue(count), blue(10 * count))]
     work = [steps(lambda pair=pair: found.append(replicated(*pair))) for pair in views]
-    assert work[1] < 11 * work[0], f"{work[0]:,} steps for {FEW // 4:,} objects, {work[1]:,} for {MANY // 4:,}"
-    assert [len(made.changes) for made in found] == [FEW // 4 + 1, MANY // 4 + 1]
+    assert work[1] < 11 * work[0], f"{work[0]:,} steps for {count:,} objects, {work[1]:,} for {10 * count:,}"
+    assert [len(made.changes) for made in found] == [count + 1, 10 * count + 1]
 
 
 def test_the_number_of_kinds_that_a_cluster_serves_is_added_not_multiplied_with_objects() -> None:

@@ -1,0 +1,5 @@
+"""`python -m migration` is `bluegreen`."""
+
+from migration.cli import main
+
+main()

@@ -1,0 +1,81 @@
+"""An error without a next command leaves people alone at 3 a.m.: every one that they can meet has it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import migration
+from migration import errors
+from migration.errors import BluegreenError
+
+ROOT = Path(str(migration.__file__)).parent
+KINDS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, BluegreenError)}
+# Where the error is always caught, and what is done with its words.
+CAUGHT = {
+    ("clients/iam.py", "is no ARN of an IAM role"): "preflight makes it the evidence of a finding, which has a remedy",
+    ("clients/iam.py", "is no ARN of an OIDC provider"): "as above",
+    ("clients/iam.py", "the IAM of partition"): "as above",
+    ("clients/iam.py", "has no role"): "as above",
+    ("clients/iam.py", "it is in account"): "as above",
+    ("clients/iam.py", "there are no AWS credentials"): "as above",
+    ("clients/probe.py", "did not answer"): "verify makes it a verdict, which has a remedy",
+    ("clients/probe.py", "cannot be asked for"): "as above",
+    ("gateways.py", "cut short"): "owed to the gateway, and paid by the loop",
+    ("replicate/apply.py", "not tried: cluster"): "one line of the outcome, whose verdict has a remedy",
+    ("rollback.py", "does not answer"): "a line of what is not back; the end of `rollback` has the remedy",
+    ("shift.py", "the counters of"): "a verdict of the loop, which holds or takes back by it",
+    ("wiring.py", "did not tell what it holds"): "logged; the way back goes on without it",
+}
+
+
+def raised() -> Iterator[tuple[str, ast.Call]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        ours = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module == "migration.errors"
+            for alias in node.names
+            if alias.name in KINDS
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ours:
+                yield str(path.relative_to(ROOT)), node
+
+
+def remedy_of(call: ast.Call) -> ast.expr | None:
+    return next((keyword.value for keyword in call.keywords if keyword.arg == "remedy"), None)
+
+
+def test_every_error_that_people_can_meet_has_a_next_command() -> None:
+    found = list(raised())
+    assert len(found) > 100
+    used, bare = set(), []
+    for name, call in found:
+        remedy = remedy_of(call)
+        if remedy is not None and not (isinstance(remedy, ast.Constant) and not remedy.value):
+            continue
+        told = ast.unparse(call)
+        known = next((key for key in CAUGHT if key[0] == name and key[1] in told), None)
+        used.add(known)
+        if known is None:
+            bare.append(f"{name}:{call.lineno}: {told}")
+    assert bare == []
+    assert set(CAUGHT) - used == set(), "these have one now, or are gone"
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_an_error_keeps_its_next_command(name: str) -> None:
+    kind = getattr(errors, name)
+    more = {"target": "x", "who": "y"} if name == "ForeignWrite" else {}
+    problem = kind("what, where", remedy="do this", **more)
+    assert problem.as_json() == {
+        "kind": kind.kind,
+        "message": "what, where",
+        "remedy": "do this",
+        "exit_code": kind.exit_code,
+    }
