@@ -22,7 +22,9 @@ HIDDEN = "(hidden)"
 # What `kubectl apply` writes has the whole object in it; the marks of this toolkit say nothing to a person.
 NEVER_SHOWN = ("kubectl.kubernetes.io/last-applied-configuration",)
 _SECRET = re.compile(
-    r"pass(word|wd|phrase)|secret|token|credential|(api|access|private|signing|encryption)[-_.]?key|\bpwd\b", re.IGNORECASE
+    r"pass(word|wd|phrase)|secret|token|credential|(api|access|private|signing|encryption)[-_.]?key"
+    r"|connection[-_.]?string|authorization|cookie|kubeconfig|dockerconfig|(^|[^a-z])(pwd|dsn)([^a-z]|$)",
+    re.IGNORECASE,
 )
 _REFERENCE = re.compile(
     r"(name|ref|path|file|dir|seconds|mount|audience|issuer|url|uri|kind|type|class|enabled)s?$", re.IGNORECASE

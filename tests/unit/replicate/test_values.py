@@ -106,6 +106,8 @@ def test_a_secrets_annotations_are_not_shown_and_what_kubectl_applied_is_not_eve
         ({"data": {"db_password": CANARY}}, {"data": {"db_password": "old-horse"}}),
         ({"data": {"API_TOKEN": CANARY}}, {"data": {}}),
         ({"data": {}}, {"data": {"apiKey": CANARY}}),
+        ({"data": {"DB_DSN": CANARY}}, {"data": {"DB_DSN": "old-horse"}}),
+        ({"data": {"dsn": CANARY}}, {"data": {"dsn": "old-horse"}}),
         ({"data": {"url": f"postgres://shop:{CANARY}@db/shop"}}, {"data": {"url": "postgres://shop:old-horse@db/shop"}}),
         ({"data": {"url": f"redis://:{CANARY}@cache"}}, {"data": {"url": "redis://cache"}}),
         (
@@ -125,6 +127,8 @@ def test_a_secrets_annotations_are_not_shown_and_what_kubectl_applied_is_not_eve
         "changed",
         "added",
         "removed",
+        "a DSN",
+        "dsn",
         "url",
         "url without user",
         "variable",
