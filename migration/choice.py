@@ -74,7 +74,7 @@ def choose(
     rest: list[Unit] = [unit for unit in units if unit not in wanted]
     stay = frozenset(service for unit in rest for service in unit)
     batches = (*batched(wanted, first_batch, batch), *([tuple(rest)] if rest else []))
-    return Order(batches, order.depends_on, stay)
+    return Order(batches, order.depends_on, stay, order.held)
 
 
 def _lacking(moved: Collection[str], order: Order, splits: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -29,6 +29,7 @@ JUDGED = (*ON_GREEN, Phase.FROZEN)
 SETTLED = (Phase.ARRIVED, Phase.BAKED, Phase.RETURNED, Phase.HELD, Phase.FROZEN)
 WAITS = "holds: waits for the metrics store"  # for its next word; not yet a reason to worry
 STAYS = "holds: this shift was not asked to move it"
+PARKED = "holds: `hold: true` in migration.yaml, of it or of its group"
 NOTHING = Judged(Verdict.INCONCLUSIVE, "no samples yet")
 
 
@@ -37,11 +38,16 @@ class Order:
     """In which order services move: batches of units, and what each service needs before it.
 
     `stay`: services that this run does not move forward. Where green serves them they are judged, and go back, like all.
+    `held`: by configuration. They move no further, nor does their group; who waits for nobody else does not wait for them.
     """
 
     batches: Batches
     depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stay: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+
+    def parks(self, unit: Unit) -> bool:
+        return not self.held.isdisjoint(unit)
 
 
 @dataclass(frozen=True)
@@ -119,14 +125,15 @@ def decide(order: Order, state: State, seen: Observation, policy_of: Callable[[s
             _return(unit, culprits, guilty, services, moves, notes, now)
     for unit in units:
         if order.stay.isdisjoint(unit):
-            _advance(unit, services, seen, policy_of, moves, notes, wants, now)
+            _advance(unit, services, seen, policy_of, moves, notes, wants, now, parked=order.parks(unit))
         else:
-            _stay(unit, services)
+            _stay(unit, services, STAYS)
     _start(order, services, seen, policy_of, moves, now)
+    parked = _parked(order, services)
     done = all(
         there.phase in SETTLED and there.phase is not Phase.ARRIVED and not _watched(there, seen, service, policy_of(service))
         for service, there in services.items()
-        if service not in order.stay
+        if service not in order.stay and service not in parked
     )
     return Decision(services, tuple(moves), tuple(notes), frozenset(wants), done)
 
@@ -205,7 +212,11 @@ def _advance(
     notes: list[Note],
     wants: set[str],
     now: float,
+    *,
+    parked: bool,
 ) -> None:
+    """`parked`: what has arrived bakes, what is on its way stays where it is."""
+
     def may_go_on(service: str) -> bool | None:
         """Whether the step, or the bake, may end; None where the unit has gone back for it."""
         services[service], passed, why = _proven(services[service], seen, policy_of(service), wants, service)
@@ -222,6 +233,9 @@ def _advance(
             if passed:
                 services[service] = replace(services[service], phase=Phase.BAKED)
                 notes.append(Note("bake", service, "its bake is over"))
+    if parked:
+        _stay(unit, services, PARKED)
+        return
     moving = [service for service in unit if services[service].phase is Phase.MOVING]
     ready = bool(moving)
     for service in moving:
@@ -238,11 +252,17 @@ def _advance(
     _step(moving, services, policy_of, moves, now)
 
 
-def _stay(unit: Unit, services: dict[str, ServiceState]) -> None:
+def _stay(unit: Unit, services: dict[str, ServiceState], reason: str) -> None:
     for service in unit:
         there = services[service]
         if there.phase is Phase.MOVING and there.dwell_done_at is not None and not there.reason:
-            services[service] = replace(there, reason=STAYS)
+            services[service] = replace(there, reason=reason)
+
+
+def _parked(order: Order, services: State) -> frozenset[str]:
+    """On their way, and going no further: nobody waits for them."""
+    held = (service for batch in order.batches for unit in batch if order.parks(unit) for service in unit)
+    return frozenset(service for service in held if services[service].phase is Phase.MOVING)
 
 
 def _proven(
@@ -320,12 +340,14 @@ def _start(
     for batch in batches:
         for unit in batch:
             for service in unit:
-                if services[service].phase is Phase.WAITING and (stuck := _stuck(order, services, service)):
+                stuck = PARKED if order.parks(unit) else _stuck(order, services, service)
+                if services[service].phase is Phase.WAITING and stuck:
                     for member in unit:
                         if services[member].phase is Phase.WAITING:
                             services[member] = replace(services[member], phase=Phase.HELD, reason=stuck)
+    parked = _parked(order, services)
     for batch in batches:
-        if all(services[service].phase in SETTLED for unit in batch for service in unit):
+        if all(services[service].phase in SETTLED or service in parked for unit in batch for service in unit):
             continue
         if _blocked(seen):
             return
@@ -350,7 +372,7 @@ def _stuck(order: Order, services: State, service: str) -> str | None:
     for need in order.depends_on.get(service, ()):
         if need in services and services[need].phase in (Phase.RETURNED, Phase.HELD, Phase.FROZEN):
             return f"waits for {need}, which is {services[need].phase}"
-        if need in order.stay and services[need].phase not in (Phase.ARRIVED, Phase.BAKED):
+        if need in order.stay | order.held and services[need].phase not in (Phase.ARRIVED, Phase.BAKED):
             return f"waits for {need}, which is at {services[need].split_bp / 100:g} % and which this shift does not move"
     return None
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -153,7 +153,7 @@ class Opened:
             sizes = {"first_batch": migration.policy.first_batch, "batch": migration.policy.batch}
             order = choice.choose(services, order, self.edge.services, held=held, **sizes)
         return Rules(
-            order,
+            replace(order, held=held),
             migration.policy,
             migration.policy_of,
             window_open=lambda wall: windows.any_open(migration.windows, wall),

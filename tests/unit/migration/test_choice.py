@@ -113,6 +113,38 @@ def test_a_service_that_stays_is_not_raised_though_its_step_is_over():
     assert decided({"b": READY}, replace(ORDER, stay=frozenset("c"))).moves[0].to_bp == 5000, "it would be, if it were named"
 
 
+HOLDS = replace(ORDER, stay=frozenset(), held=frozenset({"b"}))
+
+
+def test_a_service_that_is_held_on_its_way_moves_no_further_and_keeps_nobody():
+    found = decided({"b": READY}, HOLDS)
+    assert [(move.service, move.to_bp) for move in found.moves] == [("c", 10)], "the next batch begins beside it"
+    assert "`hold: true`" in found.state["b"].reason
+    assert decided({"b": READY, "c": ServiceState(Phase.BAKED, 10_000)}, HOLDS).done
+    later = Order(((("b",),), (("c",),)), held=frozenset({"b"}))
+    assert [move.service for move in decided({"b": READY}, later).moves] == ["c"], "nor a later batch"
+
+
+def test_a_service_that_is_held_is_still_judged_and_still_bakes():
+    assert [(move.service, move.to_bp) for move in decided({"b": READY}, HOLDS, b=BAD).moves if move.back] == [("b", 0)]
+    arrived = ServiceState(Phase.ARRIVED, 10_000, 0.0, 4000.0, 1.0, last_tick=99.0)
+    assert decided({"b": arrived}, HOLDS).state["b"].phase is Phase.BAKED
+
+
+def test_a_group_with_a_held_member_moves_no_further_together():
+    group = Order(((("b", "c"),),), held=frozenset({"b"}))
+    state = {"b": ServiceState(Phase.HELD), "c": ServiceState()}
+    found = decided(state, group)
+    assert (found.moves, found.state["c"].phase) == ((), Phase.HELD)
+    assert decided({"b": READY, "c": READY}, group).moves == ()
+
+
+def test_who_needs_a_service_that_is_held_on_its_way_does_not_wait_for_ever():
+    order = Order(((("b",), ("c",)),), {"c": ("b",)}, held=frozenset({"b"}))
+    found = decided({"b": READY}, order)
+    assert (found.state["c"].phase, found.done) == (Phase.HELD, True)
+
+
 def test_a_service_that_stays_and_turns_bad_goes_back():
     found = decided({"b": READY}, b=BAD)
     assert [(move.service, move.to_bp, move.back) for move in found.moves] == [("b", 0, True)]
