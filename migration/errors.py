@@ -31,9 +31,12 @@ from typing import Any, ClassVar
 
 
 class BluegreenError(Exception):
-    """`remedy` is the next command or edit; it is printed on a line of its own."""
+    """`remedy` is the next command or edit; it is printed on a line of its own. `usual`: that of the kind, for what nobody
+    on the way knew better.
+    """
 
     kind: ClassVar[str] = "failed"
+    usual: ClassVar[str | None] = None
     exit_code = 1
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
@@ -41,7 +44,7 @@ class BluegreenError(Exception):
         self.remedy = remedy
 
     def as_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "message": str(self), "remedy": self.remedy, "exit_code": self.exit_code}
+        return {"kind": self.kind, "message": str(self), "remedy": self.remedy or self.usual, "exit_code": self.exit_code}
 
 
 class UsageError(BluegreenError):
@@ -107,6 +110,7 @@ class ForeignWrite(BluegreenError):
 
 class Temporary(BluegreenError):
     kind = "temporary"
+    usual = "the same command again, later"
 
     def __init__(self, message: str, *, retry_after_seconds: float = 1.0, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
@@ -119,16 +123,19 @@ class Unreachable(Temporary):
 
 class Permanent(BluegreenError):
     kind = "permanent"
+    usual = "put right what is named, then the same command again"
 
 
 class NotFound(Permanent):
     kind = "not-found"
+    usual = "check the name, and whether the kubeconfig leads to the cluster that is meant (`bluegreen status`)"
 
 
 class Conflict(Permanent):
     """`managers` and `fields`: who owns what a server-side apply asked for; both empty for a stale resourceVersion."""
 
     kind = "conflict"
+    usual = "see whose it is (kubectl get --show-managed-fields), then the same command again"
 
     def __init__(
         self,
@@ -147,6 +154,7 @@ class Conflict(Permanent):
 
 class Forbidden(Permanent):
     kind = "forbidden"
+    usual = "log in again, or get the right to it (docs/permissions.md)"
 
     def __init__(self, message: str, *, status: int = 403, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)

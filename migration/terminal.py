@@ -73,7 +73,7 @@ def finish(context: Context, problem: BluegreenError | None) -> int:
     """The exit code of the run, after its last words: the error on stderr, and with --json one document on stdout."""
     if problem is not None:
         told = [f"bluegreen: {problem}", *(causes(problem) if context.verbose else ())]
-        told += [f"  next: {problem.remedy}"] if problem.remedy else []
+        told += [f"  next: {remedy}"] if (remedy := problem.remedy or problem.usual) else []
         click.echo(discretion.without_passwords("\n".join(told)), err=True)
     if context.as_json and (context.document is not None or problem is not None):
         document = context.document or {"version": views.VERSION, "command": context.command}

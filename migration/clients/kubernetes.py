@@ -468,34 +468,17 @@ class Kubernetes:
         message = discreet.told(method, path, status, answer, message)[:1000]
         reason = discreet.reason(answer)
         told = f"cluster {self.name}: {method} {path}: {message}"
-        kubectl = f"kubectl --kubeconfig {self.access.source} --context {self.access.context}"
+        # without a remedy: callers know what the object is to whom; else `usual` of the kind is told
         if status == 404:
-            return NotFound(told, remedy=f"see what is there: {kubectl} get --raw {path.rpartition('/')[0]}")
+            return NotFound(told)
         if status == 409:
             managers, fields = conflict_details(answer)
-            return Conflict(
-                told,
-                managers=managers,
-                fields=fields,
-                exists=reason == "AlreadyExists",
-                remedy=f"see whose it is ({kubectl} get --raw {path}), then the same command again",
-            )
+            return Conflict(told, managers=managers, fields=fields, exists=reason == "AlreadyExists")
         if status in (401, 403):
-            return Forbidden(
-                f"{told} (kubeconfig {self.access.source}, context {self.access.context})",
-                status=status,
-                remedy=f"log in again, or get the right to it (docs/permissions.md): {kubectl} auth can-i --list",
-            )
+            return Forbidden(f"{told} (kubeconfig {self.access.source}, context {self.access.context})", status=status)
         if status in RETRIED:
-            busy = f"{told} ({status}: overloaded or not ready)"
-            return Unreachable(busy, remedy=f"the same command again, once {kubectl} get --raw /readyz says ok")
-        return Rejected(
-            told,
-            status=status,
-            reason=reason,
-            causes=tuple(discreet.causes(method, path, answer)),
-            remedy="put right what the API server, or a webhook of it, names; then the same command again",
-        )
+            return Unreachable(f"{told} ({status}: overloaded or not ready)")
+        return Rejected(told, status=status, reason=reason, causes=tuple(discreet.causes(method, path, answer)))
 
 
 def conflict_details(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -11,6 +11,7 @@ import pytest
 import migration
 from migration import errors
 from migration.errors import BluegreenError
+from migration.terminal import Context, finish
 
 ROOT = Path(str(migration.__file__)).parent
 KINDS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, BluegreenError)}
@@ -22,6 +23,11 @@ CAUGHT = {
     ("clients/iam.py", "has no role"): "as above",
     ("clients/iam.py", "it is in account"): "as above",
     ("clients/iam.py", "there are no AWS credentials"): "as above",
+    ("clients/kubernetes.py", "NotFound(told)"): "what an API server refuses: callers know better, else the kind's usual one",
+    ("clients/kubernetes.py", "Conflict(told"): "as above",
+    ("clients/kubernetes.py", "Forbidden("): "as above",
+    ("clients/kubernetes.py", "overloaded or not ready"): "as above",
+    ("clients/kubernetes.py", "Rejected(told"): "as above",
     ("clients/probe.py", "did not answer"): "verify makes it a verdict, which has a remedy",
     ("clients/probe.py", "cannot be asked for"): "as above",
     ("gateways.py", "cut short"): "owed to the gateway, and paid by the loop",
@@ -66,6 +72,15 @@ def test_every_error_that_people_can_meet_has_a_next_command() -> None:
             bare.append(f"{name}:{call.lineno}: {told}")
     assert bare == []
     assert set(CAUGHT) - used == set(), "these have one now, or are gone"
+
+
+def test_what_an_api_server_refuses_has_a_usual_next_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in (errors.NotFound, errors.Conflict, errors.Forbidden, errors.Unreachable, errors.Rejected):
+        assert kind.usual
+        assert kind("no").as_json()["remedy"] == kind.usual
+        assert kind("no", remedy="do this").as_json()["remedy"] == "do this"
+        finish(Context(), kind("no"))
+        assert capsys.readouterr().err == f"bluegreen: no\n  next: {kind.usual}\n"
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
