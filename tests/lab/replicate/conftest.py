@@ -26,6 +26,7 @@ def tricky(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
     blue = pair[0]
     blue.kubectl("apply", "-f", str(TRICKY), check=False)  # its custom object needs the definition of the same file
     blue.kubectl("wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s")
+    await_object(blue, "serviceaccount/default", "-n", "tricky")
     blue.kubectl("apply", "-f", str(TRICKY))
     blue.kubectl("create", "deployment", "by-hand", "-n", "tricky", "--image=example/a:1")
     blue.kubectl("expose", "deployment", "by-hand", "-n", "tricky", "--port=80", "--type=NodePort")

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,20 +65,21 @@ def control_planes(root: Path, versions: dict[str, str]) -> Iterator[dict[str, B
     built = programs.ensure()
     block, lock = layout.take_block(root)
     running: list[subprocess.Popen[bytes]] = []
-    planes = {}
+    planes: dict[str, Bare] = {}
+    controllers: dict[str, Sequence[str]] = {}
+
+    def begin(command: Sequence[str], folder: Path) -> None:
+        with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
+            running.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=folder))
+
     try:
         for index, (name, version) in enumerate(versions.items(), 1):
             folder = root / name
             addresses = block.cluster(index)
             access = control_plane.write_access(name, addresses, folder)
-            start = [
-                control_plane.etcd(built.bin, addresses, folder),
-                control_plane.api_server(built.bin, addresses, folder, version, audited=True),
-                control_plane.controller_manager(built.bin, access, folder, version),
-            ]
-            for command in start:
-                with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
-                    running.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=folder))
+            begin(control_plane.etcd(built.bin, addresses, folder), folder)
+            begin(control_plane.api_server(built.bin, addresses, folder, version, audited=True), folder)
+            controllers[name] = control_plane.controller_manager(built.bin, access, folder, version)
             planes[name] = Bare(name, access.kubeconfig)
         crds = root / "istio.json"
         definitions = json.loads(built.istio_crds.read_text())
@@ -90,9 +91,11 @@ def control_planes(root: Path, versions: dict[str, str]) -> Iterator[dict[str, B
             while "ok" not in plane.kubectl("get", "--raw", "/readyz", check=False):
                 assert time.monotonic() < deadline, f"{plane.name} did not become ready: see {root / plane.name}"
                 time.sleep(0.2)
+            begin(controllers[plane.name], root / plane.name)  # it gives up where its API server is not up within ten seconds
             plane.kubectl("apply", "--server-side", "-f", str(crds))
             established(plane)
             plane.kubectl("create", "namespace", "istio-system")
+            await_object(plane, "serviceaccount/default", "-n", "istio-system")  # its controllers work
 
         with ThreadPoolExecutor() as pool:
             list(pool.map(prepare, planes.values()))

@@ -83,7 +83,7 @@ def test_two_pods_that_start_at_once_are_told_apart_by_their_own_starts() -> Non
     quiet, busy = Pod(started=0, born=1.25), Pod(started=0, local=50, forwarded=50, errors=50, born=1.5)
     pages = Pages([quiet, busy, quiet])
     assert pages.look().forwarded.errors == pages.look().forwarded.errors
-    with pytest.raises(Permanent, match="now another's"):
+    with pytest.raises(Permanent, match="come from another pod at each read"):
         pages.look()
 
 

@@ -130,7 +130,7 @@ def test_a_gateway_without_any_page_is_not_watched_and_its_services_go_back(tmp_
         pods["blue"].gone = set(pods["blue"].urls)
 
     result = shift(universe, all_gone)
-    assert result.returned[SERVICE].startswith("blind for 10 samples")
+    assert result.returned[SERVICE].startswith("no counters from the gateway for 10 samples")
     assert all(url in result.returned[SERVICE] for url in ("http://blue-0", "http://blue-1", "http://blue-2"))
     assert universe.live(SERVICE) == (0, 0)
 
