@@ -310,7 +310,7 @@ def compared(request: Request, green: Answer | str, blue: Answer | str, check: C
         evidence.append(f"{request} on blue: {blue.status} from {_whose(blue)}")
     if check.status is not None:
         if green.status != check.status:
-            problems.append(f"green answers {green.status}, {check.status} is asked for")
+            problems.append(f"green answers {green.status}, migration.yaml expects {check.status}")
         return evidence, problems
     if not green.from_workload and green.status in (404, 503):
         meaning = "no route takes it" if green.status == 404 else "no workload to send to"

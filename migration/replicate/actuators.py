@@ -51,7 +51,7 @@ def in_baseline(obj: Object, resource: Resource, known: Known) -> Sign | None:
         return Sign(made.cls, f"{made.reason}; green's baseline brings none", waits, made.answers, required=True)
     needed = known.once(_needed) if known.choices.answers else None
     if needed and needed.means(obj, resource) and not _others(obj, resource):
-        return Sign(Class.PLAIN, "an actuator that was asked for needs it", Action.COPY)
+        return Sign(Class.PLAIN, "an actuator that was requested needs it", Action.COPY)
     return None
 
 

@@ -308,7 +308,9 @@ def _dropped(change: Change) -> Failure:
 def _failure(change: Change, problem: BluegreenError) -> Failure:
     meta = change.obj["metadata"]
     if isinstance(problem, Conflict) and problem.managers:
-        remedy = problem.remedy or "make the two alike on green, or run `bluegreen replicate --force` to take the fields over"
+        remedy = "make the two alike on green, or run `bluegreen replicate --force` to take the fields over"
         return Failure(change.name, f"owned by {', '.join(problem.managers)}: {', '.join(problem.fields[:6])}", remedy)
-    remedy = problem.remedy or refusal.remedy(problem, change.resource, meta.get("namespace"), meta["name"])
-    return Failure(change.name, str(problem), remedy, isinstance(problem, Unreachable))
+    silent = isinstance(problem, Unreachable)
+    # of a refusal the object and its kind tell more than the client knows
+    remedy = refusal.remedy(problem, change.resource, meta.get("namespace"), meta["name"])
+    return Failure(change.name, str(problem), (problem.remedy if silent else None) or remedy, silent)

@@ -37,7 +37,7 @@ class Class(StrEnum):
     GITOPS = "GitOps"
     WEBHOOK = "webhook"  # asks a server for every write, or every read, of what it is for
     GOING = "going"  # being deleted on blue
-    UNASKED = "not asked for"
+    UNASKED = "not requested"
 
 
 @dataclass(frozen=True, slots=True)

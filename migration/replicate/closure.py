@@ -33,7 +33,7 @@ from migration.replicate.references import (
 )
 from migration.view import View
 
-ASKED = "asked for"
+ASKED = "requested"
 MESH_GATEWAY = kinds.GATEWAY.name
 
 
@@ -103,7 +103,7 @@ def by_key(view: View) -> Mapping[Key, tuple[Object, Resource]]:
 
 def _not_reached(choices: Choices, key: Key) -> str:
     if choices.only:
-        return f"not asked for by {', '.join(choices.only)}"
+        return f"not requested by {', '.join(choices.only)}"
     if not key[1]:
         return "in no namespace, and nothing that `replicate.include` asks for needs it"
     return "not among what `replicate.include` asks for by namespaces"

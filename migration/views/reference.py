@@ -120,7 +120,7 @@ KINDS = {
     "interrupted": "it was asked to stop; its state is saved",
     "locked": "somebody else holds the migration's lock",
     "lost-fence": "somebody took the lock over meanwhile",
-    "not-found": "what was asked for is not there",
+    "not-found": "it is not there",
     "permanent": "the same again will fail again",
     "rejected": "an API understood and refused",
     "store": "what the migration keeps on disk cannot be read or written",

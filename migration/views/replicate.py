@@ -48,7 +48,7 @@ class PlannedObject:
     answer: str | None = told("what migration.yaml answers for it; null: nothing")
     add: str = told("the line for `replicate.answers` of migration.yaml that it lacks, with the other answers; else empty")
     waits_for: Wait | None = told("why a held object is not written, or what became of one without all of its fields")
-    brought: str = told("why it is asked for, where names are given: `brought by Deployment shop/web`; else empty")
+    brought: str = told("why it is requested, where names are given: `brought by Deployment shop/web`; else empty")
     notes: tuple[str, ...] = told("what is changed on the way and has to be said")
     fields: tuple[str, ...] = told("where green's object differs from the one that it is to be")
     changes: tuple[Field, ...] = told("the same with old and new values, of objects to update and in conflict")
@@ -190,7 +190,7 @@ class Explained(Document):
     action: str = told("what would be done now: `create`, `update`, `unchanged`, `conflict`, `held` or `left`")
     action_reason: str = told("why, where that is not `reason`")
     sign: str = told("the rule that decided")
-    brought: str = told("why it is asked for")
+    brought: str = told("why it is requested")
     answer: str | None = told("what migration.yaml answers for it; null: nothing")
     answers: Mapping[str, str] = told("what it may be answered, each with what it means")
     add: str = told("the line for `replicate.answers` of migration.yaml that it lacks; else empty")
@@ -208,7 +208,7 @@ class Explained(Document):
             *_line("decided by", self.sign),
             *_line("on green", self.becomes),
             *_line("now", now),
-            *_line("asked for", self.brought),
+            *_line("requested", self.brought),
             *_line("answer", self.answer or ("none yet" if self.add else "")),
         ]
         if self.answers:

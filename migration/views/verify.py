@@ -49,7 +49,7 @@ class Verified(Document):
     command: ClassVar[str] = "verify"
     cluster: str = told("the cluster that was asked: green")
     verdicts: tuple[Verdict, ...] = told("one for each service, by name")
-    left_out: tuple[LeftOut, ...] = told("services of blue that move with the entry and were not asked for")
+    left_out: tuple[LeftOut, ...] = told("services of blue that move with the entry and were not named")
 
     def lines(self) -> list[str]:
         lines = []

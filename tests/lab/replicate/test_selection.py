@@ -158,7 +158,7 @@ spec:
 {apiVersion: pick.example.com/v1, kind: Trinket, metadata: {name: first, namespace: pick-stock, labels: {tier: back}}}
 """
 SERVICE = {
-    "VirtualService pick-shop/web": "asked for",
+    "VirtualService pick-shop/web": "requested",
     "Namespace pick-shop": "brought by VirtualService pick-shop/web",
     "Gateway pick-edge/public": "brought by VirtualService pick-shop/web",
     "Service pick-shop/pages": "brought by VirtualService pick-shop/web",
@@ -294,7 +294,7 @@ def test_a_namespace_is_all_that_is_in_it_and_what_it_needs_of_the_cluster(pair:
                 "ConfigMap pick-stock/of-others",
                 "Trinket pick-stock/first",
             ),
-            "asked for",
+            "requested",
         ),
         "CustomResourceDefinition trinkets.pick.example.com": "brought by Trinket pick-stock/first",
     }

@@ -228,7 +228,7 @@ def test_a_service_brings_all_that_it_needs_and_nothing_else() -> None:
     needed = {f"{each['kind']} {name(each)}" for each in of(SHOP, *NAMED)}
     assert asked_for(items).keys() == needed
     assert {items[f"{each['kind']} {name(each)}"].verdict.cls for each in of(OTHERS)} == {Class.UNASKED}
-    assert items["ConfigMap stock/settings"].verdict.reason == "not asked for by shop/web"
+    assert items["ConfigMap stock/settings"].verdict.reason == "not requested by shop/web"
 
 
 def name(obj: Object) -> str:
@@ -239,7 +239,7 @@ def name(obj: Object) -> str:
 @pytest.mark.parametrize(
     ("brought", "by"),
     [
-        ("VirtualService shop/web", "asked for"),
+        ("VirtualService shop/web", "requested"),
         ("Service shop/web", "brought by VirtualService shop/web"),
         ("Gateway edge/public", "brought by VirtualService shop/web"),
         ("Secret edge/site", "brought by Gateway edge/public"),
@@ -282,7 +282,7 @@ def test_a_namespace_is_all_that_is_in_it_with_what_that_needs_elsewhere() -> No
     items = judged(EVERYTHING, asking("shop"))
     asked = asked_for(items)
     assert {n for n, item in items.items() if " shop/" in n} | {"Namespace shop"} == {
-        n for n, by in asked.items() if by == "asked for"
+        n for n, by in asked.items() if by == "requested"
     }
     assert asked["ClusterRoleBinding watches"] == "brought by ServiceAccount shop/web"
     assert asked["StorageClass fast"] == "brought by PersistentVolumeClaim shop/uploads"
@@ -293,7 +293,7 @@ def test_a_namespace_is_all_that_is_in_it_with_what_that_needs_elsewhere() -> No
 def test_what_is_asked_for_still_gets_its_class() -> None:
     objects = of(SHOP, *NAMED, "{kind: CronJob, metadata: {name: nightly, namespace: shop}, spec: {schedule: '@daily'}}")
     found = judged(objects, asking("shop"))["CronJob shop/nightly"].verdict
-    assert (found.cls, found.action, found.brought) == (Class.SCHEDULED, Action.SUSPEND, "asked for")
+    assert (found.cls, found.action, found.brought) == (Class.SCHEDULED, Action.SUSPEND, "requested")
     held = judged(objects, asking("shop/web"), singletons=frozenset({"shop/web"}))["Deployment shop/web"].verdict
     assert (held.cls, held.action) == (Class.SINGLETON, Action.STOP)
 
@@ -449,7 +449,7 @@ def chosen(*, include: Any = None, exclude: Any = None, **more: Any) -> Choices:
 
 def test_included_namespaces_bring_of_the_cluster_wide_objects_those_they_need() -> None:
     asked = asked_for(judged(EVERYTHING, chosen(include={"namespaces": ("sh*",)})))
-    assert asked["Namespace shop"] == "asked for"
+    assert asked["Namespace shop"] == "requested"
     assert asked["ClusterRole watcher"] == "brought by ClusterRoleBinding watches"
     assert asked["CustomResourceDefinition scaledobjects.keda.sh"] == "brought by ScaledObject shop/web-k"
     assert not {"ClusterRole of-nobody", "StorageClass slow", "Namespace stock", "Gateway edge/public"} & asked.keys()

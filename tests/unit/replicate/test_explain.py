@@ -189,7 +189,7 @@ def test_with_names_it_tells_what_brought_the_object(capsys: pytest.CaptureFixtu
     only = Choices(only=("shop/web",))
     assert document(capsys, "ConfigMap/shop/settings", only)["brought"] == "brought by Deployment shop/web"
     told = document(capsys, "ConfigMap/other/settings", only)
-    assert (told["class"], told["reason"], told["sign"]) == ("not asked for", "not asked for by shop/web", "judge.unasked")
+    assert (told["class"], told["reason"], told["sign"]) == ("not requested", "not requested by shop/web", "judge.unasked")
     assert document(capsys, "ConfigMap/shop/settings")["brought"] == "all of blue is"
 
 
@@ -276,12 +276,12 @@ def test_a_service_is_copied_with_what_it_needs_and_json_tells_what_brought_each
     brought = {name: each["brought"] for name, each in told.items() if each["action"] == "create"}
     assert brought == {
         "Namespace shop": "brought by VirtualService shop/web",
-        "VirtualService shop/web": "asked for",
+        "VirtualService shop/web": "requested",
         "Service shop/web": "brought by VirtualService shop/web",
         "Deployment shop/web": "brought by Service shop/web",
         "ConfigMap shop/settings": "brought by Deployment shop/web",
     }
-    assert told["CronJob shop/nightly"]["class"] == "not asked for"
+    assert told["CronJob shop/nightly"]["class"] == "not requested"
     wrote = len(green.writes())
     assert copied("shop/web", green=green)[0] is None
     assert len(green.writes()) == wrote, "a second run writes nothing"
@@ -291,4 +291,4 @@ def test_the_plan_of_a_service_names_what_comes_and_why(capsys: pytest.CaptureFi
     copied("shop/web", yes=False, as_json=False)
     told = capsys.readouterr().out
     assert "  create, brought by Deployment shop/web: ConfigMap shop/settings\n" in told
-    assert "  left out: 6 (not asked for by shop/web)\n" in told
+    assert "  left out: 6 (not requested by shop/web)\n" in told

@@ -359,12 +359,12 @@ def test_a_line_to_add_is_read_back_as_it_is_meant(text: str, written: str) -> N
     assert _scalar(text) == written
 
 
-@pytest.mark.parametrize("left", ["GitOps", "not asked for", "skipped"])
+@pytest.mark.parametrize("left", ["GitOps", "not requested", "skipped"])
 def test_in_a_namespace_that_others_bring_greens_labels_count(left: str) -> None:
     moved, choices = namespace(rev="1-26-0"), NOTHING_SAID
     if left == "GitOps":
         moved["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = "a"
-    elif left == "not asked for":
+    elif left == "not requested":
         choices = Choices(exclude=Selection(kinds=("Namespace",)))
     else:
         choices = Choices(answers={"Namespace shop": Answer.SKIP})
