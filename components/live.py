@@ -76,7 +76,10 @@ def read_live(
 
 def parse_record(body: bytes) -> Live:
     """Raises ValueError: not the edge's ConfigMap, or not what `routing.record` writes into it."""
-    document = json.loads(body)
+    try:
+        document = json.loads(body)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     meta = document.get("metadata") if isinstance(document, dict) else None
     if not isinstance(meta, dict) or (document.get("kind"), meta.get("name")) != ("ConfigMap", routing.RECORD_NAME):
         raise ValueError(f"allowed: ConfigMap {routing.EDGE_NAMESPACE}/{routing.RECORD_NAME}")
@@ -89,7 +92,7 @@ def _status_of(body: bytes) -> dict[str, Any] | None:
     """The Status object by which an API server refuses."""
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and document.get("kind") == "Status" else None
 

@@ -170,5 +170,5 @@ def _read(text: str) -> Holder:
     try:
         there = json.loads(text)
         return Holder(str(there["command"]), str(there["user"]), str(there["host"]), int(there["pid"]), str(there["since"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Holder()

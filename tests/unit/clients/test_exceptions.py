@@ -418,10 +418,11 @@ def test_records_of_odd_shapes_come_out_as_one_of_ours(refused: Callable[[Any], 
         {"Account": "123456789012", "Role": {"Arn": ROLE, "AssumeRolePolicyDocument": "%7Bno"}},
         {"Account": "123456789012", "Role": {"Arn": ROLE, "AssumeRolePolicyDocument": []}},
         {"Account": "123456789012", "Role": {"Arn": ROLE, "AssumeRolePolicyDocument": 5}},
+        {"Account": "123456789012", "Role": {"Arn": ROLE, "AssumeRolePolicyDocument": "[" * 100_000}},
         {"Account": None, "associations": None, "ClientIDList": 5},
         {"Account": "123456789012", "associations": [{}], "ClientIDList": 5},
     ],
-    ids=repr,
+    ids=lambda answer: repr(answer)[:120],
 )
 def test_identities_of_odd_shapes_come_out_as_one_of_ours(refused: Callable[[Any], None], name: str, answer: Any) -> None:
     refused(answer)
@@ -454,7 +455,11 @@ SHAPES = [
     '{"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {"destination_service": 5}, "values": 5}]}}',
     '{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": []}]}}',
     '{"status": "success", "data": {"resultType": "scalar", "result": [1, "2"]}}',
-    "[" * 5000,
+    "[" * 5000, "[" * 200_000, '{"a":' * 200_000,
+    '{"metadata": {}, "data": {"services": "' + "[" * 5000 + '", "generation": "1", "returned": "' + "[" * 5000 + '"}}',
+    '{"metadata": {}, "data": {"services": "{\\"shop/cart\\": Infinity}", "generation": "1"}}',
+    '{"items": [{"metadata": {"name": "cart", "namespace": "shop"}, "spec": ' + "[" * 1010 + "]" * 1010 + "}]}",
+    '{"metadata": {"name": "cart", "namespace": "shop"}, "spec": ' + "[" * 1010 + "]" * 1010 + "}",
 ]  # fmt: skip
 ANSWERS = {
     "html": broken.answered("200 OK", HTML, "Content-Type: text/html"),
@@ -484,7 +489,7 @@ ANSWERS = {
     "418": broken.answered("418 Teapot", HTML),
     "401": broken.answered("401 Unauthorized", HTML),
     "403": broken.answered("403 Forbidden", HTML),
-    **{f"{shape[:60]}": broken.answered("200 OK", shape.encode(), JSON) for shape in SHAPES},
+    **{f"{shape[:60]}{len(shape) if len(shape) > 60 else ''}": broken.answered("200 OK", shape.encode(), JSON) for shape in SHAPES},
 }
 
 

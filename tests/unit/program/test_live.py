@@ -111,6 +111,7 @@ OTHER_NOT_FOUND = NOT_FOUND.replace(b"bluegreen-edge", b"other")
 NO_SUCH_PATH = json.dumps({"kind": "Status", "reason": "NotFound", "details": {}, "code": 404}).encode()
 RECORD = routing.record(INTENT)
 PART = json.dumps(RECORD).encode()[:-40]
+DEEP = b"[" * 200_000
 OTHER = json.dumps({**RECORD, "metadata": {"name": "other"}}).encode()
 
 
@@ -131,6 +132,9 @@ OTHER = json.dumps({**RECORD, "metadata": {"name": "other"}}).encode()
         pytest.param(200, PART, "not with the edge's record", id="a part of it"),
         pytest.param(200, OTHER, "not with the edge's record", id="another object"),
         pytest.param(200, NOT_FOUND, "not with the edge's record", id="not found by 200"),
+        pytest.param(200, DEEP, "not with the edge's record", id="nested too deep"),
+        pytest.param(403, DEEP, "no API server's answer", id="403 nested too deep"),
+        pytest.param(404, DEEP, "no API server's answer", id="404 nested too deep"),
     ],
 )
 def test_what_is_neither_a_record_nor_the_servers_word_that_there_is_none_proves_nothing(
@@ -216,8 +220,10 @@ def test_an_unknown_context_is_named() -> None:
         {"data": {"generation": "x"}},
         {"data": {"generation": "1", "services": "[1]"}},
         {"data": {"generation": "1", "entry": "{"}},
+        {"data": {"generation": "1", "services": "[" * 100_000}},
+        {"data": {"generation": "1", "entry": '{"plum": Infinity}'}},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:60],
 )
 def test_a_record_that_is_there_and_nobody_understands_is_not_nothing(change: dict[str, Any]) -> None:
     with server(200, json.dumps({**RECORD, **change}).encode()) as (url, _):
