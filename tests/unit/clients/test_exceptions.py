@@ -489,7 +489,10 @@ ANSWERS = {
     "418": broken.answered("418 Teapot", HTML),
     "401": broken.answered("401 Unauthorized", HTML),
     "403": broken.answered("403 Forbidden", HTML),
-    **{f"{shape[:60]}{len(shape) if len(shape) > 60 else ''}": broken.answered("200 OK", shape.encode(), JSON) for shape in SHAPES},
+    **{
+        shape if len(shape) <= 60 else f"{shape[:60]}, {len(shape)}": broken.answered("200 OK", shape.encode(), JSON)
+        for shape in SHAPES
+    },
 }
 
 
