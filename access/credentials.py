@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from access import exec_plugin
-from access.errors import NoCredentials, Unanswered, Unusable
+from access.errors import Unanswered, Unusable
 from access.kubeconfig import Access, Exec, read_file
 from access.proxy import on_this_machine
 
@@ -43,8 +43,9 @@ async def obtain(
     """`before`: what was obtained the last time, which stands where a token file cannot be read for a moment.
 
     Raises:
-        NoCredentials, Unanswered: the program failed, or the token file cannot be read.
-        Unusable: what there is cannot be sent.
+        NoCredentials: the program failed, or gives what cannot be sent.
+        Unanswered: it did not end in time, or the token file cannot be read.
+        Unusable: the token of the kubeconfig, or in its token file, cannot be sent.
     """
     if access.server.startswith("http:") and not on_this_machine(urlsplit(access.server).hostname or ""):
         return Credentials()
@@ -57,10 +58,15 @@ async def obtain(
                 return Credentials(before.headers, None, until)
             if not access.token:
                 raise
-            token = access.token
+            return Credentials(_bearer(access, _written(access)), None, until)
+        if not exec_plugin.can_be_sent(token):
+            raise Unusable(
+                f"{access.token_file}: the token of {access.cluster} {exec_plugin.ODD}",
+                remedy=f"put one token into {access.token_file}, or correct tokenFile of the user in {access.source}",
+            )
         return Credentials(_bearer(access, token), None, until)
     if access.token:
-        return Credentials(_bearer(access, access.token))
+        return Credentials(_bearer(access, _written(access)))
     if access.basic:
         pair = ":".join(access.basic).encode()
         return Credentials((("Authorization", "Basic " + base64.b64encode(pair).decode()), *access.impersonate))
@@ -86,10 +92,16 @@ def _from_file(access: Access) -> str:
     return token
 
 
-def _bearer(access: Access, token: str) -> tuple[tuple[str, str], ...]:
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise NoCredentials(
-            f"{access.source}: the token of {access.cluster} has characters in it that no token has (line breaks, spaces)",
+def _written(access: Access) -> str:
+    """The kubeconfig's own token."""
+    token = access.token or ""
+    if not exec_plugin.can_be_sent(token):
+        raise Unusable(
+            f"{access.source}: the token of {access.cluster} {exec_plugin.ODD}",
             remedy=f"correct the token of the user in {access.source}",
         )
+    return token
+
+
+def _bearer(access: Access, token: str) -> tuple[tuple[str, str], ...]:
     return (("Authorization", f"Bearer {token}"), *access.impersonate)

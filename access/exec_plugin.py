@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SECONDS = 15.0  # `aws eks get-token` starts an interpreter first
 SPARE_SECONDS = 60.0  # before it expires a token is replaced, or a tenth of its life before
+ODD = "has characters in it that no token has (line breaks, spaces, letters beyond ASCII)"
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,15 @@ def read(output: bytes, now: float | None = None) -> Given:
         raise ValueError("clientCertificateData and clientKeyData come together only")
     if not token and not certificate:
         raise ValueError("it has neither a token nor a certificate")
+    if token and not can_be_sent(token):
+        raise ValueError(f"its token {ODD}")
     pair = (certificate.encode(), key.encode()) if certificate else None
     return Given(token or None, pair, _until(stamp, time.time() if now is None else now) if stamp else float("inf"))
+
+
+def can_be_sent(token: str) -> bool:
+    """Whether a token fits into a header as it is."""
+    return token.isascii() and token.isprintable() and " " not in token
 
 
 def _text(status: Mapping[str, Any], name: str) -> str:

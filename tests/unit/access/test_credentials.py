@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import ssl
 import subprocess
@@ -67,11 +68,24 @@ def test_a_token_file_without_a_token_is_none(tmp_path: Path, content: bytes) ->
 
 
 @pytest.mark.parametrize("token", ["secret\nX-Other: y", "secret value", "sécret"], ids=["header", "space", "letters"])
-def test_a_token_that_would_be_more_than_a_token_is_refused(token: str) -> None:
-    with pytest.raises(NoCredentials) as caught:
-        headers(token=token)
-    assert "the-file: the token of plum" in caught.value.message
-    assert "cret" not in caught.value.message
+def test_a_token_that_would_be_more_than_a_token_is_refused_where_it_comes_from(tmp_path: Path, token: str) -> None:
+    file, program = tmp_path / "token", tmp_path / "give"
+    file.write_text(token)
+    program.write_text(f"#!/bin/sh\necho '{json.dumps({'status': {'token': token}})}'\n".replace("\\n", "\\\\n"))
+    program.chmod(0o700)
+    ways: list[tuple[dict[str, Any], type[AccessError], str, str]] = [
+        ({"token": token}, Unusable, "the-file: the token of plum", "correct the token of the user in the-file"),
+        ({"token_file": file}, Unusable, f"{file}: the token of plum", f"put one token into {file}"),
+        ({"exec_plugin": Exec(str(program))}, NoCredentials, f"program of plum ({program})", f"run it by hand: {program}"),
+    ]
+    for user, kind, said, remedy in ways:
+        with pytest.raises(AccessError) as caught:
+            headers(**user)
+        assert type(caught.value) is kind
+        assert said in caught.value.message
+        assert "that no token has" in caught.value.message
+        assert (caught.value.remedy or "").startswith(remedy)
+        assert "cret" not in caught.value.message
 
 
 def test_nothing_is_sent_in_the_clear_to_another_machine() -> None:
