@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.argument("services", nargs=-1, metavar="[SERVICE ...]")
 @yes_option
 @click.option("--retry", multiple=True, metavar="SERVICE|all", help="Try a service again that went back.")
 @click.option("--reassert", is_flag=True, help="Write over what somebody else changed, of all services.")
@@ -234,7 +234,7 @@ def view_of(context: Context, rules: Rules) -> View | None:
 
 
 @click.command()
-@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.argument("services", nargs=-1, metavar="[SERVICE ...]")
 @click.option("--reason", default=REASON, show_default=True, help="Recorded in the journal.")
 @pass_context
 def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
