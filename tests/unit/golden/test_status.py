@@ -131,8 +131,9 @@ def silent_page(project: Project) -> None:
     project.watched = True
     project.configure()
     blue, green = (f"'http://127.0.0.1:{ports.page}/'" for ports in project.ports)
-    text = project.file.read_text().replace(blue, f"{blue}, 'http://127.0.0.1:9/a', {blue[:-1]}b'")
-    project.file.write_text(text.replace(green, "'http://127.0.0.1:9/c'"))
+    gone = f"http://127.0.0.1:{project.refusing['plum']}"
+    text = project.file.read_text().replace(blue, f"{blue}, '{gone}/a', {blue[:-1]}b'")
+    project.file.write_text(text.replace(green, f"'{gone}/c'"))
 
 
 def rewrite(project: Project, cluster: str, service: str, split: int) -> None:

@@ -195,12 +195,12 @@ def test_misspelt_services_are_refused_before_a_shift_and_others_may_come_later(
     assert rules("services: {other/thing: {hold: true}}\n").held == {"other/thing"}
 
 
-def test_a_service_that_is_not_enrolled_yet_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_service_that_is_not_enrolled_yet_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, refusing: int):
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks/Pulumi.edge.yaml").write_text(EDGE)
     (tmp_path / "stacks/edge.routes").mkdir()
     (tmp_path / "stacks/edge.routes/a.b.yaml").write_text("kind: VirtualService\nmetadata: {name: b, namespace: a}\nspec: {}\n")
-    (tmp_path / "a").write_text(kubeconfig(plum="http://127.0.0.1:9", fern="http://127.0.0.1:8"))
+    (tmp_path / "a").write_text(kubeconfig(plum=f"http://127.0.0.1:{refusing}", fern=f"http://127.0.0.1:{refusing}/fern"))
     path = tmp_path / "migration.yaml"
     path.write_text(GOOD + "services: {other/thing: {hold: true}}\n")
     for command in (["preflight"], ["rollback", "no/such"]):
@@ -326,10 +326,10 @@ def test_stdout_of_schema_is_the_schema_with_json_as_without(capsys: pytest.Capt
     assert json.loads(printed[0])["$schema"]
 
 
-def test_an_unreachable_cluster_is_named_with_its_context(tmp_path: Path):
+def test_an_unreachable_cluster_is_named_with_its_context(tmp_path: Path, refusing: int):
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks/Pulumi.edge.yaml").write_text(EDGE.replace("{a/b: 0}", "{}"))
-    (tmp_path / "a").write_text(kubeconfig(plum="http://127.0.0.1:9", fern="http://127.0.0.1:8"))
+    (tmp_path / "a").write_text(kubeconfig(plum=f"http://127.0.0.1:{refusing}", fern=f"http://127.0.0.1:{refusing}/fern"))
     (tmp_path / "migration.yaml").write_text(GOOD)
     outcome = CliRunner().invoke(cli, ["-c", str(tmp_path / "migration.yaml"), "enroll", "--yes"])
     problem = outcome.exception
