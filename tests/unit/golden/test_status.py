@@ -126,6 +126,23 @@ def forbidden(project: Project) -> None:
 
 
 @case
+def both_forbidden(project: Project) -> None:
+    project.closed = {("plum", "VirtualService"), ("fern", "VirtualService")}
+
+
+@case
+def one_unreachable_one_forbidden(project: Project) -> None:
+    project.closed = {("plum", "VirtualService")}
+    project.unreachable("fern")
+
+
+@case
+def unreachable_and_journal_broken(project: Project) -> None:
+    journal_broken(project)
+    project.unreachable("fern")
+
+
+@case
 def silent_page(project: Project) -> None:
     """Of three gateway pods of blue one is gone; green's only one, too."""
     project.watched = True
