@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.argument("services", nargs=-1, metavar="[SERVICE ...]")
 @yes_option
 @click.option("--retry", multiple=True, metavar="SERVICE|all", help="Try a service again that went back.")
 @click.option("--reassert", is_flag=True, help="Write over what somebody else changed, of all services.")
@@ -234,7 +234,7 @@ def view_of(context: Context, rules: Rules) -> View | None:
 
 
 @click.command()
-@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.argument("services", nargs=-1, metavar="[SERVICE ...]")
 @click.option("--reason", default=REASON, show_default=True, help="Recorded in the journal.")
 @pass_context
 def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
@@ -379,21 +379,32 @@ def resume(context: Context) -> None:
 @click.command()
 @pass_context
 def status(context: Context) -> None:
-    """Where every service is: file, gateways, journal; which gateway pods cannot be watched."""
+    """Where every service is: file, gateways, journal; which gateway pods cannot be watched.
+
+    Exits with 1 where a cluster or the journal could not be read; shows what it could see all the same.
+    """
     migration = context.load()
 
     async def act() -> Status:
         from migration import pause as pauses
         from migration.status import status as look
-        from migration.wiring import opened
+        from migration.wiring import opened, way_to
 
         async with opened(migration, need=()) as there:
             pages = there.counters(as_far_as_known=True)
-            return await look(there.edge, there.routers(), pages, migration.store, pauses.paused(migration.store))
+            ways = {side: way_to(cluster, migration.path) for side, cluster in there.clusters.items()}
+            return await look(there.edge, there.routers(), pages, migration.store, pauses.paused(migration.store), ways)
 
     found = run(act())
     show(context, found)
-    if found.journal is not None:
-        from migration import journal
+    from migration import journal
+    from migration.status import unseen
 
-        journal.read(migration.store / journal.FILE)  # raises what was said, with its remedy
+    broken: BluegreenError | None = None
+    if found.journal is not None:
+        try:
+            journal.read(migration.store / journal.FILE)
+        except BluegreenError as problem:  # what was said, with its kind and remedy
+            broken = problem
+    if (trouble := unseen(found, broken)) is not None:
+        raise trouble

@@ -42,6 +42,25 @@ class Context:
         return load(self.config)
 
 
+class Commands(click.Group):
+    """Lists commands in the order in which an upgrade needs them. Notes which one is typed before its options are read:
+    an error of these is told as that command's.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        ctx.ensure_object(Context).command = f"{typed(ctx)} {name}".strip()
+        return name, command, rest
+
+
+def typed(context: click.Context) -> str:
+    """`capacity release` of "bluegreen capacity release"."""
+    return context.command_path.partition(" ")[2]
+
+
 pass_context = click.make_pass_decorator(Context)
 
 

@@ -239,15 +239,17 @@ async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "gre
             try:
                 await clusters[side].version(timeout_seconds=5.0)
             except Unreachable as problem:
-                access = clusters[side].access
-                raise Unreachable(
-                    str(problem),
-                    remedy=f"kubectl --kubeconfig {access.source} --context {access.context} version; "
-                    f"{migration.path} names it under clusters.{clusters[side].name}",
-                ) from problem
+                raise Unreachable(str(problem), remedy=way_to(clusters[side], migration.path)) from problem
             except BluegreenError:
                 pass  # it answers; whether it lets us do things will be seen
         yield Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack)
+
+
+def way_to(cluster: Kubernetes, path: Path) -> str:
+    """How people see whether they reach it, and where it is named in migration.yaml."""
+    access = cluster.access
+    told = f"kubectl --kubeconfig {access.source} --context {access.context} version"
+    return f"{told}; {path} names it under clusters.{cluster.name}"
 
 
 def _peers(migration: Migration, names: Mapping[Side, str | None]) -> dict[Side, Peer]:

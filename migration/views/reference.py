@@ -24,7 +24,8 @@ INTRODUCTION = f"""\
 # What `--json` prints
 
 Every command takes `--json`, before or after its name. It then prints **one** JSON document on stdout, whatever happens;
-logs, plans and questions go to stderr. `--help` and `--version` print text.
+logs, plans and questions go to stderr. `--help` and `--version` print text. Two print for other programs: stdout of
+`bluegreen schema` is the schema itself, and `bluegreen completion` refuses `--json`, with a document that says so.
 
 - `version` is {VERSION}. Within a version fields are only added: ignore those that you do not know. A field is never renamed or
   removed, and keeps its meaning, until the version changes, which CHANGELOG.md tells.

@@ -48,7 +48,9 @@ class ApiServer:
 
     cluster: str = told("its name")
     reachable: bool = told("whether its API server listed the routes within 5 s")
-    problem: str | None = told("why not; null: it is reachable")
+    problem: str | None = told("why not; null: it is reachable", default=None)
+    kind: str | None = told("the same as a kind of error: `unreachable`, `forbidden`; null: it is reachable", default=None)
+    remedy: str | None = told("what to do about it; null: it is reachable", default=None)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,10 @@ class Running:
 
 @dataclass(frozen=True)
 class Status(Document):
+    """What could be seen. Where a cluster or the journal could not, it ends with an error beside these fields: a cluster
+    weighs more (`unreachable`; `forbidden` where that is all there is), and the message names both.
+    """
+
     command: ClassVar[str] = "status"
     sides: Mapping[Side, str | None] = told("the clusters' names by side; null: the stack file names none")
     entry: Mapping[str, int] = told("by cluster, the share of requests that enter there, in basis points, by the stack file")

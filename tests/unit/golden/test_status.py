@@ -126,13 +126,31 @@ def forbidden(project: Project) -> None:
 
 
 @case
+def both_forbidden(project: Project) -> None:
+    project.closed = {("plum", "VirtualService"), ("fern", "VirtualService")}
+
+
+@case
+def one_unreachable_one_forbidden(project: Project) -> None:
+    project.closed = {("plum", "VirtualService")}
+    project.unreachable("fern")
+
+
+@case
+def unreachable_and_journal_broken(project: Project) -> None:
+    journal_broken(project)
+    project.unreachable("fern")
+
+
+@case
 def silent_page(project: Project) -> None:
     """Of three gateway pods of blue one is gone; green's only one, too."""
     project.watched = True
     project.configure()
     blue, green = (f"'http://127.0.0.1:{ports.page}/'" for ports in project.ports)
-    text = project.file.read_text().replace(blue, f"{blue}, 'http://127.0.0.1:9/a', {blue[:-1]}b'")
-    project.file.write_text(text.replace(green, "'http://127.0.0.1:9/c'"))
+    gone = f"http://127.0.0.1:{project.refusing['plum']}"
+    text = project.file.read_text().replace(blue, f"{blue}, '{gone}/a', {blue[:-1]}b'")
+    project.file.write_text(text.replace(green, f"'{gone}/c'"))
 
 
 def rewrite(project: Project, cluster: str, service: str, split: int) -> None:

@@ -329,7 +329,8 @@ def test_a_service_that_the_stack_file_lacks_goes_back_too(
     assert project.live("fern", "shop/pay") == 0
     assert "shop/pay is enrolled on the clusters, but" in told
     assert ("shop/pay" in StackFile(project.edge).read().services) is stored, "a line without a route would break all else"
-    assert project.run("status")[0] == 0
+    code, found, _ = project.run("status")
+    assert (code, found.get("error", {}).get("kind")) == ((1, "forbidden") if project.closed else (0, None))
 
 
 def test_one_that_the_file_lacks_and_whose_original_is_nowhere_is_told_and_fails(project: Project) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from migration.errors import BluegreenError, Forbidden, Rejected, StoreError, Unreachable
 from migration.model import Side
-from migration.status import status
+from migration.status import _api, status, unseen
 from migration.views.document import as_json
 from migration.views.state import ApiServer, Status
 from tests.fakes.clock import run
@@ -89,4 +90,50 @@ def test_a_slow_credential_program_is_no_silence_of_the_cluster(tmp_path: Path, 
     async def look() -> Status:
         return await status(edge, {"blue": FakeRouter(universe, "blue")}, {}, tmp_path, None)
 
-    assert run(look()).gateways == {"blue": ApiServer("plum", True, None)}
+    assert run(look()).gateways == {"blue": ApiServer("plum", True)}
+
+
+BROKEN = StoreError("journal.jsonl:2: not a line", remedy="restore it")
+DEAD = Unreachable("no answer")
+CLOSED = Forbidden("may not read")
+
+
+@pytest.mark.parametrize(
+    ("sides", "journal", "kind", "named"),
+    [
+        ({}, None, None, ()),
+        ({}, BROKEN, StoreError, ("journal.jsonl:2",)),
+        ({"green": DEAD}, None, Unreachable, ("fern",)),
+        ({"blue": DEAD, "green": DEAD}, None, Unreachable, ("plum", "fern")),
+        ({"blue": CLOSED}, None, Forbidden, ("plum",)),
+        ({"blue": CLOSED, "green": CLOSED}, None, Forbidden, ("plum", "fern")),
+        ({"blue": CLOSED, "green": DEAD}, None, Unreachable, ("plum", "fern")),
+        ({"green": Rejected("odd")}, None, Unreachable, ("fern", "odd")),
+        ({"green": DEAD}, BROKEN, Unreachable, ("fern", "journal.jsonl:2")),
+        ({"green": CLOSED}, BROKEN, Forbidden, ("fern", "journal.jsonl:2")),
+    ],
+)
+def test_what_could_not_be_seen_is_an_error_that_names_all_of_it(
+    sides: Mapping[Side, BluegreenError],
+    journal: BluegreenError | None,
+    kind: type[BluegreenError] | None,
+    named: tuple[str, ...],
+) -> None:
+    names: dict[Side, str] = {"blue": "plum", "green": "fern"}
+    gateways = {
+        side: _api(name, type(sides[side])(f"cluster {name}: {sides[side]}"), f"kubectl version of {name}")
+        if side in sides
+        else ApiServer(name, True)
+        for side, name in names.items()
+    }
+    problem = unseen(Status(dict(names), {}, 1, gateways, {}, None, None, None, (), ()), journal)
+    assert (type(problem) if problem else None) is kind
+    for word in named:
+        assert word in str(problem)
+    if sides:
+        assert problem is not None
+        assert problem.exit_code == 1
+        assert str(problem.remedy).endswith("then `bluegreen status` again")
+        assert all((f"of {names[side]}" in str(problem.remedy)) is (why is DEAD) for side, why in sides.items())
+    if problem and journal:
+        assert "restore it" in str(problem.remedy)
