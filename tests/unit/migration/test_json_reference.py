@@ -98,7 +98,7 @@ def test_a_page_is_as_the_code_has_it(path: Path, made: Callable[[], str]) -> No
 
 @pytest.mark.parametrize("made", [page, errors_page])
 def test_every_kind_of_error_is_on_both_pages(made: Callable[[], str]) -> None:
-    every = [errors.BluegreenError, *_below(errors.BluegreenError)]
+    every: list[type[errors.BluegreenError]] = [errors.BluegreenError, *_below(errors.BluegreenError)]
     rows = [f"| `{each.kind}` | {each.exit_code} | {each.means} |" for each in every if each.__module__ == errors.__name__]
     assert [row for row in rows if row not in made()] == []
 
