@@ -1,6 +1,7 @@
-# make demo   a whole blue/green upgrade on this machine      make test   the same set-up, then all tests
-# make lab / lab-down   the lab alone, kept up                make test-long   soaks and wide matrices, before a change is done
-# make bench  speed as ratios                                 make check  lint, types, layers
+# make demo   a whole blue/green upgrade on this machine      make unit       fast tests, without the lab
+# make lab / lab-down   the lab alone, kept up                make test       all tests but `long`, on the lab
+# make bench  speed as ratios                                 make test-long  soaks and wide matrices, before a change is done
+# make lock   uv.lock anew after a change of dependencies     make check      lint, types, layers
 .DEFAULT_GOAL := help
 # A folder of its own: what Pulumi and `uv sync` do in .venv leaves it alone, and the other way round.
 VENV := .venv-dev
@@ -12,12 +13,14 @@ WORKLOADS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
-# uv comes from PyPI in the locked version; everything else by uv, with the lock's hashes.
+# uv comes from PyPI in the locked version; everything else by uv, with the lock's hashes. A venv without pip is one that
+# stopped half-way (Debian's python3 without python3-venv): it is made anew, and does not stay where it fails again.
 $(UV):
 	@python3 -c 'import sys; sys.exit("bluegreen needs Python 3.11 or newer; python3 here is %s" % sys.version.split()[0]) if sys.version_info < (3, 11) else None'
-	@test -x $(PY) || python3 -m venv $(VENV)
+	@$(PY) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	  echo "no virtual environment could be made by python3 -m venv, see above. Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(PY) -m pip install -q --disable-pip-version-check "uv==$$(sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' uv.lock)"
 
 $(READY): uv.lock pyproject.toml | $(UV)

@@ -1,27 +1,10 @@
 """Every way in which the command can fail, split by what the caller should do about it.
 
-    BluegreenError                     exit 1   what, where, value against allowed, next command
-    ├── UsageError                     exit 2   the command line is wrong; nothing was changed
-    ├── ConfigError                    exit 2   a file or an option is wrong; nothing was changed
-    ├── Held                           exit 3   a gate or a finding holds
-    ├── TakenBack                      exit 4   a service went back unasked
-    ├── Locked                         exit 5   somebody else holds the migration's lock
-    │   └── LostFence                  exit 5   somebody took the lock over while we worked
-    ├── Interrupted                    exit 130 asked to stop; the state is saved
-    ├── StoreError                     exit 1   what the migration keeps on disk cannot be read or written
-    ├── InternalError                  exit 1   a fault of this program
-    ├── ForeignWrite                   exit 3   a file or weight was changed by somebody else; frozen
-    ├── Temporary                      exit 1   worth another try after `retry_after_seconds`
-    │   └── Unreachable                         no answer, or not in time
-    └── Permanent                      exit 1   the same request will fail again
-        ├── NotFound
-        ├── Conflict                            another owner of the fields, or a stale resourceVersion
-        ├── Forbidden                           401 and 403
-        └── Rejected                            understood and refused
+`kind` is the word for it in `--json`: {"error": {"kind", "message", "remedy", "exit_code"}}. `means` and `then` are what
+docs/reference/errors.md says of it: what has happened, and what the caller does; that page and the table of
+docs/reference/json.md are made from the classes here (`python -m migration.views.reference`).
 
-`kind` is the word for it in `--json`: {"error": {"kind", "message", "remedy", "exit_code"}}, described in
-docs/reference/json.md. No exception of a client's library leaves migration/clients; each is raised again `from` the
-original as one of these.
+No exception of a client's library leaves migration/clients; each is raised again `from` the original as one of these.
 """
 
 from __future__ import annotations
@@ -36,6 +19,8 @@ class BluegreenError(Exception):
     """
 
     kind: ClassVar[str] = "failed"
+    means: ClassVar[str] = "some of it could not be done; the message has a line for each"
+    then: ClassVar[str] = "reads it; `rollback`: the same command again"
     usual: ClassVar[str | None] = None
     exit_code = 1
 
@@ -49,11 +34,15 @@ class BluegreenError(Exception):
 
 class UsageError(BluegreenError):
     kind = "usage"
+    means = "the command line is wrong; nothing was changed"
+    then = "corrects it"
     exit_code = 2
 
 
 class ConfigError(BluegreenError):
     kind = "config"
+    means = "a file or an option is wrong, or there are no credentials; nothing was changed"
+    then = "edits what is named"
     exit_code = 2
 
 
@@ -61,19 +50,27 @@ class StoreError(BluegreenError):
     """Of the store's folder, the stack file or the folder of original routes: no space, no right, a file in its place."""
 
     kind = "store"
+    means = "a disk refuses what the migration keeps: no space, no right, a file in a folder's place"
+    then = "makes room or right, then the same command again"
 
 
 class InternalError(BluegreenError):
     kind = "internal"
+    means = "a fault of bluegreen; the traceback is on stderr"
+    then = "reports it (SECURITY.md says how)"
 
 
 class Held(BluegreenError):
     kind = "held"
+    means = "a gate or a finding holds, or a plan was only shown"
+    then = "answers what is asked, or adds `--yes`"
     exit_code = 3
 
 
 class TakenBack(BluegreenError):
     kind = "taken-back"
+    means = "a service was rolled back automatically; the others went on"
+    then = "mends it, then `bluegreen shift --retry SERVICE`"
     exit_code = 4
 
     def __init__(self, message: str, *, services: Sequence[str] = (), remedy: str | None = None) -> None:
@@ -83,15 +80,21 @@ class TakenBack(BluegreenError):
 
 class Locked(BluegreenError):
     kind = "locked"
+    means = "somebody else holds the migration's lock"
+    then = "waits, or `bluegreen rollback`"
     exit_code = 5
 
 
 class LostFence(Locked):
     kind = "lost-fence"
+    means = "somebody took the migration over meanwhile; nothing more is changed"
+    then = "`bluegreen status`"
 
 
 class Interrupted(BluegreenError):
     kind = "interrupted"
+    means = "asked to stop; the state is saved"
+    then = "the same command goes on"
     exit_code = 130
 
 
@@ -99,6 +102,8 @@ class ForeignWrite(BluegreenError):
     """`who` names the manager (or the file); `target` is the service or file that is not as we left it."""
 
     kind = "foreign-write"
+    means = "a file, route or weight was changed by somebody else; frozen"
+    then = "looks who did, then `bluegreen shift` or `bluegreen shift --reassert SERVICE`"
     exit_code = 3
 
     def __init__(self, message: str, *, target: str, who: str, when: str = "", remedy: str | None = None) -> None:
@@ -110,6 +115,8 @@ class ForeignWrite(BluegreenError):
 
 class Temporary(BluegreenError):
     kind = "temporary"
+    means = "worth another try"
+    then = "the same command again, later"
     usual = "the same command again, later"
 
     def __init__(self, message: str, *, retry_after_seconds: float = 1.0, remedy: str | None = None) -> None:
@@ -119,15 +126,21 @@ class Temporary(BluegreenError):
 
 class Unreachable(Temporary):
     kind = "unreachable"
+    means = "no answer, or not in time"
+    then = "checks the way there; the same command again"
 
 
 class Permanent(BluegreenError):
     kind = "permanent"
+    means = "the same request will fail again"
+    then = "puts right what is named"
     usual = "put right what is named, then the same command again"
 
 
 class NotFound(Permanent):
     kind = "not-found"
+    means = "there is no such thing on the cluster or in the account"
+    then = "checks name, cluster and account"
     usual = "check the name, and whether the kubeconfig leads to the cluster that is meant (`bluegreen status`)"
 
 
@@ -135,6 +148,8 @@ class Conflict(Permanent):
     """`managers` and `fields`: who owns what a server-side apply asked for; both empty for a stale resourceVersion."""
 
     kind = "conflict"
+    means = "another owner of the fields, or it changed meanwhile"
+    then = "looks whose it is; the same command again"
     usual = "see whose it is (kubectl get --show-managed-fields), then the same command again"
 
     def __init__(
@@ -154,6 +169,8 @@ class Conflict(Permanent):
 
 class Forbidden(Permanent):
     kind = "forbidden"
+    means = "an API refused the credentials (401) or the right (403)"
+    then = "logs in again, or gets the right (docs/permissions.md)"
     usual = "log in again, or get the right to it (docs/permissions.md)"
 
     def __init__(self, message: str, *, status: int = 403, remedy: str | None = None) -> None:
@@ -163,6 +180,8 @@ class Forbidden(Permanent):
 
 class Rejected(Permanent):
     kind = "rejected"
+    means = "an API understood and refused"
+    then = "puts right what is named"
 
     def __init__(
         self,

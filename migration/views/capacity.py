@@ -17,8 +17,8 @@ class Floor:
     cluster: str = told("its name")
     object: str = told("kind and name: `HorizontalPodAutoscaler shop/web`; empty: all of the cluster, which cannot be read")
     field: str = told("`minReplicas` or `replicas`")
-    before: int | None = told("what it was; null: nothing was set")
-    after: int = told("what it is to be")
+    before: int | None = told("how many replicas it was; null: nothing was set")
+    after: int = told("how many replicas it is to be")
     reason: str = told("why this number")
     problem: str = told("why it is not so; empty where it is")
 
@@ -47,7 +47,7 @@ class Capacity(Document):
     floors: tuple[Floor, ...] = told("what is to be raised; empty: every floor holds already")
     raised: tuple[Floor, ...] = told("of these, what was raised, and on green is ready")
     failed: tuple[Floor, ...] = told("of these, what was not, each with its problem: exit 3")
-    seconds: float = told("how long it took, with the wait for pods to be ready")
+    seconds: float = told("seconds that it took, with the wait for pods to be ready")
 
     def lines(self) -> list[str]:
         if not self.floors:

@@ -23,7 +23,7 @@ class Enrolled(Document):
     enrolled: tuple[str, ...] = told("services that were enrolled", default=())
     finished: tuple[str, ...] = told("services of which all is in place now", default=())
     updated: tuple[str, ...] = told("forwarding objects that were made or updated", default=())
-    generation: int | None = told("of the stack file, after it; null: it was not written", default=None)
+    generation: int | None = told("the stack file's number of writes, after it; null: it was not written", default=None)
     routes_folder: str = told("where the original routes are stored: to be reviewed and committed", default="")
 
     @property
@@ -71,7 +71,7 @@ class Unenrolled(Document):
     command: ClassVar[str] = "unenroll"
     unenroll: tuple[str, ...] = told("services to unenroll")
     unenrolled: tuple[str, ...] = told("services that were unenrolled", default=())
-    generation: int | None = told("of the stack file, after it; null: it was not written", default=None)
+    generation: int | None = told("the stack file's number of writes, after it; null: it was not written", default=None)
 
     def plan(self) -> list[str]:
         return [f"restore the original route of {service} on both clusters" for service in self.unenroll]

@@ -12,14 +12,16 @@ from migration.views.words import percent, shares
 
 @dataclass(frozen=True)
 class EntryStatus(Document):
+    """Where requests come in: the shares of the clusters' gateways by Route 53, and by the stack file."""
+
     command: ClassVar[str] = "entry status"
     entry: Mapping[str, int] = told(
         "by cluster, the share of requests that enter there, in basis points, by Route 53's weights"
     )
-    file: Mapping[str, int] = told("the same by the stack file")
+    file: Mapping[str, int] = told("the same by the stack file, in basis points")
     hosts: tuple[str, ...] = told("the names whose records these are")
     drift: bool = told("whether Route 53 has other weights than the stack file asks for")
-    ttl_seconds: int = told("the records' TTL: so long resolvers keep to what was before a change")
+    ttl_seconds: int = told("seconds, the records' TTL: so long resolvers keep to what was before a change")
     green: str | None = told("green's name; null: the stack file names none")
 
     def lines(self) -> list[str]:
@@ -35,6 +37,8 @@ class EntryStatus(Document):
 
 @dataclass(frozen=True)
 class EntryAdopted(Document):
+    """Records of the hosts that were simple are weighted now, all at blue."""
+
     command: ClassVar[str] = "entry adopt"
     change: str | None = told("Route 53's id of the change; null: every record was weighted already, nothing was changed")
     cluster: str = told("the cluster at which all of the entry is")
@@ -49,10 +53,10 @@ class EntryAdopted(Document):
 class EntryPlan:
     """Shares in basis points."""
 
-    before: Mapping[str, int] = told("by cluster, the share of requests that enter there now, by Route 53")
-    after: Mapping[str, int] = told("the share after it")
+    before: Mapping[str, int] = told("by cluster, the share of requests that enter there now, in basis points, by Route 53")
+    after: Mapping[str, int] = told("by cluster, the share after it, in basis points")
     hosts: tuple[str, ...] = told("the names whose records change")
-    ttl_seconds: int = told("the records' TTL")
+    ttl_seconds: int = told("seconds, the records' TTL")
 
     def lines(self) -> list[str]:
         moved = ", ".join(f"{name} {percent(self.before.get(name, 0))} -> {percent(to)}" for name, to in self.after.items())
@@ -65,12 +69,14 @@ class EntryPlan:
 
 @dataclass(frozen=True)
 class EntryShifted(Document):
-    """With the plan alone where nothing was done."""
+    """The shares of the entry that were written; with the plan alone where nothing was done."""
 
     command: ClassVar[str] = "entry shift"
     plan: EntryPlan = told("what it was about to do")
-    entry: Mapping[str, int] | None = told("the shares, now in sync at Route 53; null: nothing was changed", default=None)
-    ttl_seconds: int | None = told("how long resolvers may keep the old ones; null: nothing was changed", default=None)
+    entry: Mapping[str, int] | None = told(
+        "by cluster, the shares in basis points, now in sync at Route 53; null: nothing was changed", default=None
+    )
+    ttl_seconds: int | None = told("seconds for which resolvers may keep the old ones; null: nothing was changed", default=None)
 
     def lines(self) -> list[str]:
         if self.entry is None:

@@ -17,8 +17,8 @@ class ShiftPlan:
 
     blue: str = told("the cluster that services leave")
     green: str = told("the cluster that they go to")
-    steps_bp: tuple[int, ...] = told("the shares that each service takes, one after the other")
-    dwell_seconds: float = told("how long each step lasts at least")
+    steps_bp: tuple[int, ...] = told("the shares that each service takes, one after the other, in basis points")
+    dwell_seconds: float = told("seconds that each step lasts at least")
     batches: Sequence[Sequence[Sequence[str]]] = told(
         "what moves, one batch after the other: groups of services that move together"
     )
@@ -66,7 +66,7 @@ class ShiftPlan:
 
 @dataclass(frozen=True)
 class ShiftEnd(Document):
-    """With the plan alone where it was not begun."""
+    """What became of each service that was to move; with the plan alone where it was not begun."""
 
     command: ClassVar[str] = "shift"
     plan: ShiftPlan = told("what it was about to do")

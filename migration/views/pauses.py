@@ -10,6 +10,8 @@ from migration.views.document import Document, told
 
 @dataclass(frozen=True)
 class Paused(Document):
+    """A running shift moves nothing forward, goes on judging, and takes back what turns bad."""
+
     command: ClassVar[str] = "pause"
     by: str = told("who paused: the login name")
     already: bool = told("whether it was paused before; then nothing was changed")
@@ -23,6 +25,8 @@ class Paused(Document):
 
 @dataclass(frozen=True)
 class Resumed(Document):
+    """Shifts move on."""
+
     command: ClassVar[str] = "resume"
     by: str | None = told("who had paused; null: it was not paused, so nothing was changed")
     paused: bool = told("false", default=False)

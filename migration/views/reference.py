@@ -1,6 +1,8 @@
-"""docs/reference/json.md, made from the dataclasses of this package: `python -m migration.views.reference` writes it.
+"""docs/reference/json.md and errors.md, made from the dataclasses of this package and the classes of migration/errors.py:
+`python -m migration.views.reference` writes them.
 
-Every Document of every module here has a section, with a table of its fields and of the rows within it.
+Every Document of every module here has a section, with a table of its fields and of the rows within it; every class of
+error has a row.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from migration import errors, views
 from migration.errors import BluegreenError
 from migration.views.document import VERSION, Document, key_of
 
-PAGE = Path(__file__).parents[2] / "docs/reference/json.md"
+FOLDER = Path(__file__).parents[2] / "docs/reference"
+PAGE, ERRORS = FOLDER / "json.md", FOLDER / "errors.md"
 INTRODUCTION = f"""\
 # What `--json` prints
 
@@ -33,8 +36,8 @@ logs, plans and questions go to stderr. `--help` and `--version` print text. Two
 - `error` is there where the command failed, and only there: its `kind` and the exit code tell how. The fields of the
   command are beside it as far as it came; alone with `version` and `command`, it failed before it had anything to show.
 - Without `--yes` a command that would change something prints its plan and ends with `error.kind` `held`, exit code 3.
-- Every field of a table is always there; null means what the table says. Shares are basis points (10000 is all of it) where
-  the name ends in `_bp`, durations seconds. The order of lists is that of the text.
+- Every field of a table is always there; null means what the table says. Units are with each field: shares of traffic are
+  basis points (10000 is all of it), durations seconds. The order of lists is that of the text.
 
 ```console
 $ bluegreen verify shop/cart --json
@@ -75,6 +78,28 @@ $ echo $?
 | `remedy` | string or null | the next command or edit |
 | `exit_code` | number | the exit code of the command |
 
+What the caller does about each kind is on [its own page](errors.md).
+
+"""
+ERRORS_BEFORE = """\
+# Errors
+Every failure ends in one sentence on stderr, `bluegreen: WHAT, WHERE, VALUE AGAINST ALLOWED`, and one line `next: COMMAND OR
+EDIT`. With `--json` the [document](json.md) on stdout has it as `error`, beside what was found before:
+
+    {"version": 1, "command": "shift", "error": {"kind": "store", "message": "...", "remedy": "...", "exit_code": 1}}
+
+A pipeline goes by `exit_code` and, where it has to tell more apart, by `kind`. `message` and `remedy` are for people and may
+change; `remedy` may be null. `--verbose` adds what led to it (`cause:`). Passwords of URLs, tokens and the values of Secrets are in
+none of it.
+
+"""
+ERRORS_AFTER = """\
+
+A store that fails never keeps users on green: `rollback` writes the routes first, then says what of file and journal is missing
+(exit 1, kind `failed`), and a running `shift` moves nothing forward, goes on judging, and takes back what turns bad.
+
+A program that is ended because nobody reads its output any more (`bluegreen status | head -1`) ends with 141 and says nothing,
+as others do by SIGPIPE.
 """
 
 
@@ -99,47 +124,25 @@ def _below(cls: type[Any]) -> Iterator[type[Any]]:
         yield from _below(each)
 
 
+def errors_page() -> str:
+    rows = [f"| `{each.kind}` | {each.exit_code} | {each.means} | {each.then} |" for each in kinds()]
+    head = ["| kind | exit code | what it means | what the caller does |", "|---|---|---|---|"]
+    return ERRORS_BEFORE + "\n".join([*head, *rows]) + "\n" + ERRORS_AFTER
+
+
+def kinds() -> list[type[BluegreenError]]:
+    """Every class of migration/errors.py, in its order."""
+    return [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, BluegreenError)]
+
+
 def _kinds() -> str:
-    lines = ["| kind | exit code | when |", "|---|---|---|"]
-    found: dict[str, type[BluegreenError]] = {}
-    every: list[type[BluegreenError]] = [BluegreenError, *_below(BluegreenError)]
-    for each in every:
-        if each.__module__ == errors.__name__:
-            found.setdefault(each.kind, each)
-    lines += [f"| `{kind}` | {each.exit_code} | {KINDS.get(kind, _first_line(each))} |" for kind, each in sorted(found.items())]
-    return "\n".join(lines)
-
-
-KINDS = {
-    "config": "a file or an option is wrong; nothing was changed",
-    "conflict": "another owner of the fields, or an object that changed meanwhile",
-    "failed": "something else failed; `message` says what",
-    "forbidden": "an API refused the credentials (401) or the right (403)",
-    "foreign-write": "somebody else changed a file or a weight",
-    "held": "a gate or a finding holds, or a plan was not agreed to",
-    "internal": "a fault of bluegreen: report it",
-    "interrupted": "it was asked to stop; its state is saved",
-    "locked": "somebody else holds the migration's lock",
-    "lost-fence": "somebody took the lock over meanwhile",
-    "not-found": "it is not there",
-    "permanent": "the same again will fail again",
-    "rejected": "an API understood and refused",
-    "store": "what the migration keeps on disk cannot be read or written",
-    "taken-back": "a service was rolled back automatically",
-    "temporary": "the same again may pass",
-    "unreachable": "no answer, or not in time",
-    "usage": "the command line is wrong; nothing was changed",
-}
-
-
-def _first_line(cls: type[Any]) -> str:
-    return (cls.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+    rows = [f"| `{each.kind}` | {each.exit_code} | {each.means} |" for each in kinds()]
+    return "\n".join(["| kind | exit code | what it means |", "|---|---|---|", *rows])
 
 
 def _section(document: type[Document]) -> str:
     lines = [f"## `bluegreen {document.command}{f' {document.form}' if document.form else ''}`", ""]
-    lines += [text, ""] if (text := _paragraph(document)) else []
-    lines += _table(document)
+    lines += [_paragraph(document), "", *_table(document)]
     for row in _rows(document, []):
         lines += ["", f"**{_row_name(row)}**", "", *_table(row)]
     return "\n".join(lines)
@@ -147,7 +150,9 @@ def _section(document: type[Document]) -> str:
 
 def _paragraph(cls: type[Any]) -> str:
     text = " ".join((cls.__doc__ or "").split())
-    return "" if text.startswith(f"{cls.__name__}(") else text  # what dataclasses write where nobody has written any
+    if not text or text.startswith(f"{cls.__name__}("):  # what dataclasses write where nobody has written any
+        raise TypeError(f"{cls.__name__} has no docstring: say in it what the document is")
+    return text
 
 
 def _table(cls: type[Any]) -> list[str]:
@@ -212,3 +217,4 @@ def _escaped(text: str) -> str:
 if __name__ == "__main__":
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(page())
+    ERRORS.write_text(errors_page())

@@ -94,7 +94,7 @@ class Replicated(Document):
     held: tuple[NotWritten, ...] = told("objects that are not written for another reason than a missing answer: exit 3")
     dropped: tuple[NotWritten, ...] = told("objects without fields that they have on blue: exit 3")
     notes: tuple[Note, ...] = told("what is not as on blue, and need not be")
-    seconds: float = told("how long it took to write")
+    seconds: float = told("seconds that it took to write")
 
     def lines(self) -> list[str]:
         """The numbers, then each object and kind that did not come along."""

@@ -25,6 +25,8 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True)
 class RolledBack(Document):
+    """What went back to blue, and what is known of it."""
+
     command: ClassVar[str] = "rollback"
     services: tuple[str, ...] = told("all that were to go back", default=())
     back: tuple[str, ...] = told("those that blue serves again", default=())
@@ -39,7 +41,7 @@ class RolledBack(Document):
     through_green: bool = told(
         "whether users enter through green's gateway, which is not known to serve the rollback", default=False
     )
-    seconds: float = told("until the gateways that users enter through served it", default=0.0)
+    seconds: float = told("seconds until the gateways that users enter through served it", default=0.0)
     complete: bool = told("whether no user reaches green any more, or will not when DNS caches have expired", default=True)
     nothing: str | None = told("why there was nothing to roll back, so that nothing was changed; null: there was", default=None)
 

@@ -16,9 +16,11 @@ class ServiceRow:
     """One enrolled service. Shares are green's, in basis points (2500 is 25 %)."""
 
     service: str = told("namespace/name of its route")
-    file: int = told("the share that the stack file wants")
-    blue: int | None = told("what the route on blue holds; null: unreachable, no route, or not one that bluegreen wrote")
-    green: int | None = told("the same of green")
+    file: int = told("green's share that the stack file wants, in basis points")
+    blue: int | None = told(
+        "the share in basis points that the route on blue holds; null: unreachable, no route, or not one that bluegreen wrote"
+    )
+    green: int | None = told("the same of the route on green, in basis points")
     state: Phase = told("waiting | moving | arrived (at 100 %) | baked | returned (rolled back) | frozen")
     reason: str = told("why it is returned or frozen; empty: nothing is known")
     missing: tuple[Side, ...] = told("sides whose cluster answers and has no route of it")
@@ -78,7 +80,7 @@ class Running:
     command: str = told('as typed, such as "bluegreen shift"; empty: not known')
     user: str = told("its user; empty: not known")
     host: str = told("where it runs; empty: not known")
-    pid: int = told("its process there; 0: not known")
+    pid: int = told("the number of its process there; 0: not known")
     since: str = told("ISO 8601; empty: not known")
 
     def line(self) -> str:
@@ -89,14 +91,15 @@ class Running:
 
 @dataclass(frozen=True)
 class Status(Document):
-    """What could be seen. Where a cluster or the journal could not, it ends with an error beside these fields: a cluster
-    weighs more (`unreachable`; `forbidden` where that is all there is), and the message names both.
+    """Where every service is, by the stack file, the gateways and the journal, as far as it could be seen. Where a cluster or
+    the journal could not, it ends with an error beside these fields: a cluster weighs more (`unreachable`; `forbidden` where
+    that is all there is), and the message names both.
     """
 
     command: ClassVar[str] = "status"
     sides: Mapping[Side, str | None] = told("the clusters' names by side; null: the stack file names none")
     entry: Mapping[str, int] = told("by cluster, the share of requests that enter there, in basis points, by the stack file")
-    generation: int = told("the stack file's; it grows with every write")
+    generation: int = told("the stack file's number of writes: it grows with every write")
     gateways: Mapping[Side, ApiServer] = told("by side, whether its cluster could be read")
     counters: Mapping[Side, Watched] = told("by side, its gateway's counters; no side without pages in migration.yaml")
     lock: Running | None = told("which command holds the lock; null: none runs on this store")

@@ -53,6 +53,7 @@ class FakeApiServer:
         self.discovery = served(*resources)
         self.objects: dict[tuple[str, str, str, str], Object] = {}
         self.requests: list[tuple[str, str]] = []
+        self.asked: list[Any] = []  # behind a port (tests/fakes/served.py): the same as RBAC sees it
         self.trouble = trouble or (lambda verb, resource, name: None)
         self.seconds = seconds
         self.gateway: dict[str, tuple[int, bool]] = {}  # by host: status, and whether a workload gave it; else 200 from one

@@ -22,6 +22,17 @@ STATUS = {NotFound: 404, Conflict: 409, Forbidden: 403}
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A request as RBAC sees it. `group` and `resource` are empty for what is no resource, whose path is `name` then."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Ports:
     api: int
     peer: int
@@ -88,6 +99,8 @@ def _gateway(server: FakeApiServer, request: web.Request) -> web.Response:
 
 async def _answer(server: FakeApiServer, request: web.Request) -> Any:
     parts = request.path.strip("/").split("/")
+    if parts[0] not in ("api", "apis") or len(parts) == 1:
+        server.asked.append(Asked("get", "", "", "", request.path))
     if parts == ["version"]:
         return {"major": "1", "minor": "36"}
     if parts[0] == ".well-known":
@@ -102,6 +115,7 @@ async def _answer(server: FakeApiServer, request: web.Request) -> Any:
     if parts[0] == "namespaces" and len(parts) > 2:
         namespace, parts = parts[1], parts[2:]
     resource = _resource(server, group, parts[0])
+    server.asked += _rights(server, request, resource, namespace, parts[1:])
     manager = request.query.get("fieldManager", "")
     if len(parts) == 1 and request.method == "GET":
         metadata = "PartialObjectMetadataList" in request.headers.get("Accept", "")
@@ -122,6 +136,24 @@ async def _answer(server: FakeApiServer, request: web.Request) -> Any:
         return await server.patch(resource, namespace, parts[1], body, manager=manager)
     version = body["metadata"].pop("resourceVersion", None)
     return await server.apply(resource, body, manager=manager, force="force" in request.query, resource_version=version)
+
+
+VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+def _rights(
+    server: FakeApiServer, request: web.Request, resource: Resource, namespace: str | None, rest: list[str]
+) -> list[Asked]:
+    """What it takes: an apply of what is not there creates it, which Kubernetes asks `create` for, too. `rest`: name and
+    subresource.
+    """
+    name, *sub = rest or [""]
+    plural = "/".join((resource.plural, *sub))
+    verbs = ["list" if request.method == "GET" and not name else VERBS[request.method]]
+    there = (resource.group, resource.kind, namespace or "", name) in server.objects
+    if request.method == "PATCH" and "apply-patch" in request.content_type and not there:
+        verbs.append("create")
+    return [Asked(verb, resource.group, plural, namespace or "", name) for verb in verbs]
 
 
 def _resource(server: FakeApiServer, group: str, plural: str) -> Resource:

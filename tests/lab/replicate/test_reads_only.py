@@ -288,7 +288,8 @@ def user(pieces: tuple[Bare, Bare], tmp_path: Path) -> Iterator[User]:
         yield User(tmp_path, pieces)
     finally:
         for bare in pieces:
-            for name in ("read", "replicate", "move"):
+            bare.kubectl("delete", "--ignore-not-found", "rolebinding/bluegreen-record", "-n", "istio-system")
+            for name in ("read", "replicate", "move", "record"):
                 bare.kubectl("delete", "--ignore-not-found", f"clusterrolebinding/bluegreen-{name}")
                 bare.kubectl("delete", "--ignore-not-found", f"clusterrole/bluegreen-{name}")
             bare.kubectl("delete", "--ignore-not-found", "serviceaccount/bluegreen", "-n", "kube-system")

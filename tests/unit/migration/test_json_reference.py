@@ -1,13 +1,13 @@
-"""docs/reference/json.md says what each command prints, and is made from what prints it."""
+"""docs/reference/json.md and errors.md say what each command prints and how it fails, and are made from what does so."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_type_hints
 
 import click
 import pytest
@@ -15,7 +15,18 @@ import pytest
 from migration import errors
 from migration.cli import cli
 from migration.views.document import Document, key_of, told
-from migration.views.reference import PAGE, _below, _table, documents, page, type_name
+from migration.views.reference import (
+    ERRORS,
+    PAGE,
+    _below,
+    _rows,
+    _section,
+    _table,
+    documents,
+    errors_page,
+    page,
+    type_name,
+)
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -61,14 +72,35 @@ def test_a_field_without_a_sentence_is_a_mistake() -> None:
         _table(Bare)
 
 
-def test_the_page_is_as_the_dataclasses_have_it() -> None:
-    assert PAGE.read_text() == page(), "run `python -m migration.views.reference`, and read the difference"
+def test_a_document_without_a_paragraph_is_a_mistake() -> None:
+    @dataclass(frozen=True)
+    class Bare(Document):
+        command: ClassVar[str] = "bare"
+
+    with pytest.raises(TypeError, match="Bare has no docstring"):
+        _section(Bare)
 
 
-def test_every_kind_of_error_is_on_the_page() -> None:
-    text = page()
-    kinds = {each.kind for each in _below(errors.BluegreenError) if each.__module__ == errors.__name__}
-    assert {kind for kind in kinds if f"| `{kind}` |" not in text} == set()
+NUMBERED = ("basis points", "seconds", "how many", "number of", "objects", "requests that wrote", "HTTP status")
+
+
+@pytest.mark.parametrize("cls", [*documents(), *{row for each in documents() for row in _rows(each, [])}])
+def test_a_number_says_what_it_counts(cls: type[Any]) -> None:
+    hints = get_type_hints(cls)
+    numbers = [field for field in fields(cls) if "number" in type_name(hints[field.name])]
+    assert [f.name for f in numbers if not any(word in f.metadata["told"] for word in NUMBERED)] == []
+
+
+@pytest.mark.parametrize(("path", "made"), [(PAGE, page), (ERRORS, errors_page)], ids=lambda value: getattr(value, "name", ""))
+def test_a_page_is_as_the_code_has_it(path: Path, made: Callable[[], str]) -> None:
+    assert path.read_text() == made(), "run `python -m migration.views.reference`, and read the difference"
+
+
+@pytest.mark.parametrize("made", [page, errors_page])
+def test_every_kind_of_error_is_on_both_pages(made: Callable[[], str]) -> None:
+    every: list[type[errors.BluegreenError]] = [errors.BluegreenError, *_below(errors.BluegreenError)]
+    rows = [f"| `{each.kind}` | {each.exit_code} | {each.means} |" for each in every if each.__module__ == errors.__name__]
+    assert [row for row in rows if row not in made()] == []
 
 
 def test_every_document_is_of_a_command_that_there_is() -> None:
