@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -21,6 +21,7 @@ from migration.discretion import without_passwords
 from migration.errors import BluegreenError, InternalError, Interrupted, UsageError
 from migration.terminal import CONFIG, Context, finish
 from migration.version import print_version
+from migration.words import clean
 
 
 class InOrder(click.Group):
@@ -96,8 +97,26 @@ def take_json(command: click.Command) -> None:
             take_json(inner)
 
 
+class CleanText(click.types.StringParamType):
+    """Words of the command line end up in the journal, on clusters and in JSON, which have nothing but UTF-8."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return clean(str(super().convert(value, param, ctx)))
+
+
+def take_clean_text(command: click.Command) -> None:
+    """Every word but paths, which are the system's."""
+    for param in command.params:
+        if param.type is click.STRING:
+            param.type = CleanText()
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            take_clean_text(inner)
+
+
 for command in cli.commands.values():
     take_json(command)
+    take_clean_text(command)
 cli.add_command(cli_completion.completion)  # a script for the shell: never JSON
 
 
@@ -137,7 +156,7 @@ def _misused(context: Context, raised: click.ClickException, arguments: Sequence
     context.as_json = context.as_json or "--json" in options  # a wrong command line is told as it asks, too
     asked = getattr(raised, "ctx", None)
     context.command = _typed(asked) if asked is not None else ""
-    return UsageError(raised.format_message(), remedy=f"bluegreen {context.command}".rstrip() + " --help")
+    return UsageError(clean(raised.format_message()), remedy=f"bluegreen {context.command}".rstrip() + " --help")
 
 
 def main() -> NoReturn:

@@ -13,7 +13,7 @@ import click
 
 from migration.errors import BluegreenError, ConfigError, Held, Interrupted, TakenBack, Unreachable, UsageError
 from migration.terminal import Context, confirm, pass_context, run, show, yes_option
-from migration.views.moved import ShiftEnd, ShiftPlan
+from migration.views.moved import ShiftEnd, ShiftPlan, why_behind
 from migration.views.pauses import Paused, Resumed
 from migration.views.rolled import REASON, RolledBack
 from migration.views.words import some
@@ -183,7 +183,7 @@ def _end(plan: ShiftPlan, result: Result, *, interrupted: bool = False) -> Shift
         interrupted=interrupted,
         arrived=result.arrived,
         returned=result.returned,
-        behind=result.behind,
+        behind={name: why_behind(result.splits.get(name, 0), why) for name, why in result.behind.items()},
         frozen=result.frozen,
         splits=result.splits,
         unverified=plan.unverified,
@@ -195,6 +195,7 @@ def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
     import time
 
     from migration import journal, verdicts
+    from migration import pause as pauses
     from migration.model import WHOLE_BP, Phase
 
     edge, store = there.edge, there.migration.store
@@ -206,7 +207,7 @@ def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
         for service in sorted(moved - retried)
         if service in memory and memory[service].state == Phase.RETURNED
     }
-    held = tuple(sorted(moved & rules.held))
+    held, paused = tuple(sorted(moved & rules.held)), rules.paused()
     doubtful = [s for s, split in edge.services.items() if s in moved and split < WHOLE_BP and s not in held]
     return ShiftPlan(
         blue=edge.blue,
@@ -219,7 +220,8 @@ def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
         returned=returned,
         stays=tuple(sorted(rules.order.stay)),
         unverified=verdicts.doubts(store, edge.green or "", doubtful),
-        paused=rules.paused(),
+        paused=paused,
+        pause_ends=pauses.ends(store) if paused else None,
         window_open=rules.window_open(time.time()),
     )
 
