@@ -245,13 +245,13 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
     Immediate: no confirmation, no lock, does not wait for green.
     """
 
-    async def act() -> RolledBack:
+    async def act() -> tuple[RolledBack, Opened]:
         from migration.wiring import salvaged
 
         async with salvaged(context.config, services) as saved:
-            return await _roll_back(saved, services, reason)
+            return await _roll_back(saved, services, reason), saved.opened
 
-    rolled = run(act())
+    rolled, there = run(act())
     show(context, rolled)
     if not rolled.complete:
         at_green = rolled.not_back or rolled.through_green
@@ -259,14 +259,36 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
         raise BluegreenError(
             ("rollback is not complete: " if at_green else "users are served by blue, but not all is done: ")
             + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),
-            remedy=_finish(rolled, again),
+            remedy=_finish(rolled, there, again),
         )
 
 
-def _finish(rolled: RolledBack, again: str) -> str:
+def _finish(rolled: RolledBack, there: Opened, again: str) -> str:
+    """What to do first, and then the same command again: alone it helps nobody while blue is dead or forbidden."""
+    from migration.stackfile import route_path
+
+    before = []
+    if blue := _reach_blue(rolled, there):
+        before.append(blue)
+    if rolled.lost:
+        files = some(str(route_path(there.file.routes_folder, service)) for service in rolled.lost)
+        before.append(f"restore from version control: {files}")
     if rolled.through_green:
-        return f"`{again}`, which moves the entry back, too"
+        return "; ".join((*before, f"`{again}`, which moves the entry back, too"))
+    if before:
+        return "; ".join((*before, f"then `{again}` again"))
     return f"`{again}` again finishes what is left" if rolled.not_back else f"put that right, then `{again}` again"
+
+
+def _reach_blue(rolled: RolledBack, there: Opened) -> str:
+    blue = there.clusters["blue"]
+    kubectl = f"kubectl --kubeconfig {blue.access.source} --context {blue.access.context}"
+    if rolled.in_effect.get("blue") == "unreachable":
+        return f"reach {blue.name}'s API server ({kubectl} version)"
+    if "blue" in rolled.refused:
+        asked = f"{kubectl} auth can-i patch virtualservices.networking.istio.io -A"
+        return f"get the right to write routes on {blue.name} ({asked})"
+    return ""
 
 
 async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str) -> RolledBack:

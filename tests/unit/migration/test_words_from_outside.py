@@ -28,7 +28,7 @@ SURROGATES = "checkout \udcff\udcfe is slow \ud800"
         ("checkout is slow: é 漢 😀", "checkout is slow: é 漢 😀"),
         ("\udcc3\udca9", "é"),
         ("a\udcffb", "a�b"),
-        ("a\ud800b", "a�b"),
+        ("a\ud800c", "a�c"),
         ("", ""),
     ],
     ids=ascii,
