@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -21,6 +21,7 @@ from migration.discretion import without_passwords
 from migration.errors import BluegreenError, InternalError, Interrupted, UsageError
 from migration.terminal import CONFIG, Commands, Context, finish, typed
 from migration.version import print_version
+from migration.words import clean
 
 
 class Discreet(logging.Formatter):
@@ -102,10 +103,28 @@ def take_json(command: click.Command, words: str) -> None:
             take_json(inner, words)
 
 
+class CleanText(click.types.StringParamType):
+    """Words of the command line end up in the journal, on clusters and in JSON, which have nothing but UTF-8."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return clean(str(super().convert(value, param, ctx)))
+
+
+def take_clean_text(command: click.Command) -> None:
+    """Every word but paths, which are the system's."""
+    for param in command.params:
+        if param.type is click.STRING:
+            param.type = CleanText()
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            take_clean_text(inner)
+
+
 # the two that print for another program than one that reads our documents
 WORDS = {"completion": "", "schema": "Only errors: the schema is JSON as it is."}
 for command in cli.commands.values():
     take_json(command, WORDS.get(command.name or "", "As `bluegreen --json`."))
+    take_clean_text(command)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -145,7 +164,7 @@ def _misused(context: Context, raised: click.ClickException, arguments: Sequence
     if (asked := getattr(raised, "ctx", None)) is not None:
         context.command = typed(asked)
     bare = context.as_json and isinstance(raised, click.exceptions.NoArgsIsHelpError)  # whose words are all of the help
-    told = "Missing command." if bare else raised.format_message()
+    told = "Missing command." if bare else clean(raised.format_message())
     return UsageError(told, remedy=f"bluegreen {context.command}".rstrip() + " --help")
 
 

@@ -16,6 +16,7 @@ from migration.errors import BluegreenError, Forbidden, Unreachable
 from migration.journal import FILE, Remembered, read, remember
 from migration.lock import holder
 from migration.model import WHOLE_BP, Phase, RouterState, Side
+from migration.pause import ends
 from migration.ports import Router
 from migration.stackfile import Edge
 from migration.views.state import ApiServer, Running, ServiceRow, Status, Watched
@@ -73,7 +74,8 @@ async def status(
         paused=paused,
         journal=problem,
         services=rows,
-        unwatched=() if shifting else tuple(each.service for each in rows if _needs_eyes(each)),
+        pause_ends=ends(store) if paused else None,
+        unwatched=() if shifting else tuple(each.service for each in rows if needs_eyes(each)),
     )
 
 
@@ -135,8 +137,11 @@ def row(
     )
 
 
-def _needs_eyes(there: ServiceRow) -> bool:
-    return there.state is not Phase.BAKED and max(there.file, there.blue or 0, there.green or 0) > 0
+def needs_eyes(there: ServiceRow) -> bool:
+    """By what the gateways hold; of a side that was not seen, or that somebody else wrote, the file's share counts."""
+    shares: dict[Side, int | None] = {"blue": there.blue, "green": there.green}
+    live = [0 if side in there.missing else there.file if share is None else share for side, share in shares.items()]
+    return there.state is not Phase.BAKED and max(live) > 0
 
 
 def _phase(split: int, memory: Remembered | None, kept: str | None) -> Phase:

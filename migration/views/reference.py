@@ -89,8 +89,8 @@ EDIT`. With `--json` the [document](json.md) on stdout has it as `error`, beside
     {"version": 1, "command": "shift", "error": {"kind": "store", "message": "...", "remedy": "...", "exit_code": 1}}
 
 A pipeline goes by `exit_code` and, where it has to tell more apart, by `kind`. `message` and `remedy` are for people and may
-change; `remedy` may be null. `--verbose` adds what led to it (`cause:`). Passwords of URLs, tokens and the values of Secrets are in
-none of it.
+change; `remedy` may be null. `--verbose` adds what led to it (`cause:`). Passwords of URLs, tokens and the values of
+Secrets are in none of it.
 
 """
 ERRORS_AFTER = """\

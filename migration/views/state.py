@@ -107,8 +107,10 @@ class Status(Document):
     journal: str | None = told("why the journal cannot be read (then states come from the splits alone); null: it can")
     services: Sequence[ServiceRow] = told("every enrolled service")
     unwatched: tuple[str, ...] = told(
-        "services that green serves, that have not baked, and that no running shift of this store watches"
+        "services that green serves (by the gateways' shares; by the file's where a gateway's is not known), that have not "
+        "baked, and that no running shift of this store watches"
     )
+    pause_ends: str | None = told("what ends the pause, in words; null: not paused", default=None)
 
     def lines(self) -> list[str]:
         blue, green = self.sides["blue"], self.sides["green"]
@@ -122,7 +124,7 @@ class Status(Document):
             lines.append("shares below are the stack file's; what users get is not known")
         lines += [line for watched in self.counters.values() for line in watched.lines()]
         lines += [self.lock.line()] if self.lock else []
-        lines += [f"paused by {self.paused}: nothing moves forward; `bluegreen resume` ends it"] if self.paused else []
+        lines += [f"paused by {self.paused}: nothing moves forward; {self.pause_ends}"] if self.paused else []
         if self.journal:
             lines.append(f"the journal cannot be read; states below come from the shares alone: {self.journal}")
         if not self.services:

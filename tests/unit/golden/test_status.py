@@ -62,6 +62,25 @@ def paused(project: Project) -> None:
 
 
 @case
+def paused_by_a_folder(project: Project) -> None:
+    """Which `resume` cannot take away."""
+    (project.store / "pause").mkdir(parents=True)
+
+
+@case
+def at_blue_by_the_gateways(project: Project) -> None:
+    """The file could not be written when all went back: nobody is served by green, whatever it says."""
+    for cluster in project.servers:
+        for service in project.originals:
+            rewrite(project, cluster, service, 0)
+
+
+@case
+def store_is_a_file(project: Project) -> None:
+    project.store.write_text("")
+
+
+@case
 def returned_and_frozen(project: Project) -> None:
     project.edge.write_text(EDGE.replace("cart: 2500", "cart: 0"))
     for cluster in project.servers:

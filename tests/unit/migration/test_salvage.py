@@ -193,7 +193,7 @@ def test_one_service_whose_original_is_nowhere_keeps_no_other_back(project: Proj
     assert code == 1
     assert project.at_blue() == {"shop/cart", "shop/search"}
     assert list(rolled["not_back"]) == ["shop/pay"]
-    assert "restore the file from version control" in told
+    assert f"restore from version control: {project.route('shop/pay')}" in told
     file = StackFile(project.edge).read()
     assert file.services == {"shop/cart": 0, "shop/pay": 10_000, "shop/search": 0}
 

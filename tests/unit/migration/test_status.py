@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from migration.errors import BluegreenError, Forbidden, Rejected, StoreError, Unreachable
-from migration.model import Side
-from migration.status import _api, status, unseen
+from migration.model import Phase, Side
+from migration.status import _api, needs_eyes, status, unseen
 from migration.views.document import as_json
-from migration.views.state import ApiServer, Status
+from migration.views.state import ApiServer, ServiceRow, Status
 from tests.fakes.clock import run
 from tests.fakes.world import FakeRouter, Universe, command
 
@@ -75,6 +76,26 @@ def test_a_gateway_without_any_page_is_told_as_blind(tmp_path: Path) -> None:
 
 def test_nothing_is_told_of_pages_that_all_answer(tmp_path: Path) -> None:
     assert about_counters(looked(tmp_path, {"blue": FakePages(2, {}), "green": FakePages(2, {})})) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "blue", "green", "missing", "needed"),
+    [
+        (2500, 0, 0, (), False),
+        (0, 0, 2500, (), True),
+        (0, 2500, 0, (), True),
+        (2500, None, 0, (), True),  # blue was not seen, or has a route of somebody else
+        (0, None, 0, (), False),
+        (2500, None, 0, ("blue",), False),
+        (2500, None, None, (), True),
+    ],
+)
+def test_who_is_watched_by_nobody_is_told_by_what_the_gateways_hold(
+    file: int, blue: int | None, green: int | None, missing: tuple[Side, ...], needed: bool
+) -> None:
+    row = ServiceRow("shop/cart", file, blue, green, Phase.MOVING, "", missing)
+    assert needs_eyes(row) is needed
+    assert not needs_eyes(replace(row, state=Phase.BAKED))
 
 
 def test_a_slow_credential_program_is_no_silence_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
