@@ -13,6 +13,7 @@
     ├── ForeignWrite                   exit 3   a file or weight was changed by somebody else; frozen
     ├── Temporary                      exit 1   worth another try after `retry_after_seconds`
     │   └── Unreachable                         no answer, or not in time
+    │       └── LoginFailed                     the credential program of a kubeconfig gave no credentials
     └── Permanent                      exit 1   the same request will fail again
         ├── NotFound
         ├── Conflict                            another owner of the fields, or a stale resourceVersion
@@ -119,6 +120,12 @@ class Temporary(BluegreenError):
 
 class Unreachable(Temporary):
     kind = "unreachable"
+
+
+class LoginFailed(Unreachable):
+    """It ran: a login has expired, or the service behind it is out. One that cannot be run is a ConfigError."""
+
+    kind = "login-failed"
 
 
 class Permanent(BluegreenError):

@@ -239,12 +239,14 @@ async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "gre
             try:
                 await clusters[side].version(timeout_seconds=5.0)
             except Unreachable as problem:
+                from access.transport import usual_remedy
+
                 access = clusters[side].access
-                raise Unreachable(
-                    str(problem),
-                    remedy=f"kubectl --kubeconfig {access.source} --context {access.context} version; "
-                    f"{migration.path} names it under clusters.{clusters[side].name}",
-                ) from problem
+                remedy = problem.remedy
+                if remedy is None or remedy == usual_remedy(access):
+                    remedy = f"kubectl --kubeconfig {access.source} --context {access.context} version"
+                problem.remedy = f"{remedy}; {migration.path} names it under clusters.{clusters[side].name}"
+                raise
             except BluegreenError:
                 pass  # it answers; whether it lets us do things will be seen
         yield Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack)

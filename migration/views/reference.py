@@ -119,6 +119,7 @@ KINDS = {
     "internal": "a fault of bluegreen: report it",
     "interrupted": "it was asked to stop; its state is saved",
     "locked": "somebody else holds the migration's lock",
+    "login-failed": "the credential program of a kubeconfig ran and gave no credentials",
     "lost-fence": "somebody took the lock over meanwhile",
     "not-found": "it is not there",
     "permanent": "the same again will fail again",
