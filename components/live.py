@@ -19,6 +19,7 @@ from typing import Any
 
 import routing
 from access import kubeconfig as reader
+from access.causes import foreign
 from access.errors import AccessError, BadKubeconfig, Unusable
 from access.transport import get_now
 
@@ -61,6 +62,9 @@ def read_live(
         tell(problem.message.removeprefix(whose))
         return None
     server, status, body = access.server, answer.status, answer.body
+    if (why := foreign(status, answer.headers, body)) is not None:
+        tell(f"{server} answers {why}")
+        return None
     if status == 200:
         try:
             return parse_record(body)

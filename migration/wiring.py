@@ -239,16 +239,20 @@ async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "gre
             try:
                 await clusters[side].version(timeout_seconds=5.0)
             except Unreachable as problem:
-                raise Unreachable(str(problem), remedy=way_to(clusters[side], migration.path)) from problem
+                from access.transport import usual_remedy
+
+                known = problem.remedy not in (None, usual_remedy(clusters[side].access))
+                problem.remedy = way_to(clusters[side], migration.path, problem.remedy if known else None)
+                raise
             except BluegreenError:
                 pass  # it answers; whether it lets us do things will be seen
         yield Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack)
 
 
-def way_to(cluster: Kubernetes, path: Path) -> str:
-    """How people see whether they reach it, and where it is named in migration.yaml."""
+def way_to(cluster: Kubernetes, path: Path, known: str | None = None) -> str:
+    """What is known to help, else how people see whether they reach it; and where it is named in migration.yaml."""
     access = cluster.access
-    told = f"kubectl --kubeconfig {access.source} --context {access.context} version"
+    told = known or f"kubectl --kubeconfig {access.source} --context {access.context} version"
     return f"{told}; {path} names it under clusters.{cluster.name}"
 
 

@@ -485,6 +485,7 @@ ANSWERS = {
     "Status of odd causes": broken.answered("422 No", b'{"message": [], "details": {"causes": [5, {"field": 5}]}}', JSON),
     "Status of odd details": broken.answered("409 No", b'{"message": null, "reason": {}, "details": []}', JSON),
     "html of 404": broken.answered("404 Not Found", HTML),
+    "404 of a path": broken.answered("404 Not Found", b"404 page not found\n", "Content-Type: text/plain"),
     "429": broken.answered("429 Slow", b"", "Retry-After: nan"),
     "418": broken.answered("418 Teapot", HTML),
     "401": broken.answered("401 Unauthorized", HTML),
@@ -512,8 +513,9 @@ def test_whatever_is_answered_comes_out_as_one_of_ours(what: str) -> None:
     ("what", "expected"),
     [
         ("html", Unreachable), ("cut json", Unreachable), ("cut body", Unreachable), ("broken gzip", Unreachable),
-        ("no word", Unreachable), ("[]", Unreachable), ('{"items": [null]}', Unreachable), ("redirect", Rejected),
-        ("10 MB of 500", Rejected), ("html of 404", NotFound), ("429", Unreachable), ("401", Forbidden), ("403", Forbidden),
+        ("no word", Unreachable), ("[]", Unreachable), ('{"items": [null]}', Unreachable), ("redirect", Unreachable),
+        ("10 MB of 500", Rejected), ("html of 404", Unreachable), ("418", Unreachable), ("404 of a path", NotFound),
+        ("429", Unreachable), ("401", Unreachable), ("403", Unreachable),
         ("Status of odd causes", Rejected), ("Status of odd details", Conflict),
     ],
 )  # fmt: skip
@@ -559,7 +561,7 @@ def test_a_page_with_an_odd_grpc_status_is_counted_all_the_same() -> None:
 
 def test_the_kind_of_a_route_that_is_not_found_is_not_taken_for_a_dead_cluster() -> None:
     with broken.garbage() as server:
-        server.answer = ANSWERS["html of 404"]
+        server.answer = ANSWERS["404 of a path"]
         assert isinstance(outcome("istio.IstioRouter.read", port=server.port), NotFound)
         assert VIRTUAL_SERVICE.path("shop", "cart") in str(outcome("istio.IstioRouter.write", port=server.port)), (
             "and says which"
