@@ -35,7 +35,7 @@ from migration.kinds import (
     name_of,
 )
 from migration.model import LOCK_MANAGER, MANAGER, Side
-from migration.named import refuse_unknown
+from migration.named import refuse_not_enrolled, refuse_unknown
 from migration.ports import Kubernetes
 from migration.replicate.owners import managers_of
 from migration.stackfile import Edge, StackFile, forget_route, keep_route, read_route
@@ -313,9 +313,7 @@ async def unenroll(
     services: Sequence[str], *, clusters: Mapping[Side, Kubernetes], file: StackFile, journal: Journal, force: bool = False
 ) -> Edge:
     edge = file.read()
-    unknown = [service for service in services if service not in edge.services]
-    if unknown:
-        raise Held(f"not enrolled: {', '.join(unknown)}", remedy="`bluegreen status` lists what is")
+    refuse_not_enrolled(services, edge.services)
     there = {service: edge.services[service] for service in services}
     if not force:
         refuse_between(edge, services)

@@ -109,10 +109,15 @@ def given(fields: Mapping[str, Any], name: str, default: Any) -> Any:
     return default if value is None else value
 
 
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant."""
+    return next(iter(_nearest(name, known, 1, 0.7)), None)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` (did you mean X?)`, or nothing where no known name is like it."""
-    close = _nearest(name, known, 1, 0.7)
-    return f" (did you mean {close[0]}?)" if close else ""
+    close = meant(name, known)
+    return f" (did you mean {close}?)" if close else ""
 
 
 def some_of(known: Iterable[str], name: str, rest: str) -> str:

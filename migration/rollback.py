@@ -28,9 +28,8 @@ from migration.ports import Clock, Entry, Kubernetes, Router, Written
 from migration.record import write_record
 from migration.stackfile import Edge, StackFile
 from migration.views.rolled import REASON, Proof, RolledBack
-from migration.views.words import services as count_of
-from migration.views.words import some
 from migration.witness import Others, Witness
+from migration.words import counted, some
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.5  # for a look at what is live; without it the file tells with whom to begin
@@ -237,9 +236,8 @@ async def rollback(
             "restore the file from version control, then `bluegreen rollback` again"
         )
     if not_back:
-        problems.append(
-            f"blue's gateway may still forward {len(not_back)} of {count_of(len(services))} to green: {some(not_back)}"
-        )
+        behind = f"{len(not_back)} of {counted(len(services), 'service')}"
+        problems.append(f"blue's gateway may still forward {behind} to green: {some(not_back)}")
     moved = None
     if entry_back is not None:
         back = await entry_back
@@ -254,7 +252,7 @@ async def rollback(
             "`bluegreen rollback` without a service moves the entry back"
         )
     if "green" in wrote and (kept := wrote["green"].problems):
-        log.warning("green's gateway keeps its old split of %s: %s", count_of(len(kept)), _some(kept))
+        log.warning("green's gateway keeps its old split of %s: %s", counted(len(kept), "service"), _some(kept))
     for side, written in wrote.items():
         if written.record is not None:
             log.warning("%s keeps an older record of the edge: %s", routers[side].cluster, written.record)

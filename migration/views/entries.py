@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from migration.views.document import Document, told
-from migration.views.words import percent, shares
+from migration.words import percent, shares
 
 
 @dataclass(frozen=True)

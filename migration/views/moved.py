@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from migration.model import WHOLE_BP
 from migration.views.document import Document, told
-from migration.views.words import percent, some
+from migration.words import percent, some
 
 
 @dataclass(frozen=True)

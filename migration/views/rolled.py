@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from migration.model import Side
 from migration.views.document import Document, told
-from migration.views.words import services
+from migration.words import counted
 
 REASON = "manual rollback"  # where no other is given
 
@@ -48,7 +48,7 @@ class RolledBack(Document):
             return [self.nothing]
         lines = []
         whole = len(self.services)
-        count = services(len(self.back)) if not self.not_back else f"{len(self.back)} of {services(whole)}"
+        count = counted(len(self.back), "service") if not self.not_back else f"{len(self.back)} of {counted(whole, 'service')}"
         if self.in_effect.get("blue") is Proof.ACCEPTED:
             lines.append(
                 f"{count} at blue: blue's API server accepted the routes; could not confirm them at the gateway "

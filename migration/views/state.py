@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from migration.model import Phase, Side
 from migration.views.document import Document, told
-from migration.views.words import NAMED, percent, services, shares, some
+from migration.words import NAMED, counted, percent, shares, some
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Status(Document):
         drifting = [row.service for row in self.services if row.drifts(seen)]
         if drifting and not self.lock:  # else the command that runs is just writing
             lines.append(
-                f"drift of {services(len(drifting))}: a command was interrupted, or somebody else changed it; "
+                f"drift of {counted(len(drifting), 'service')}: a command was interrupted, or somebody else changed it; "
                 "`bluegreen shift` goes on from the lowest share, or names who it was; "
                 f"`bluegreen rollback {drifting[0] if len(drifting) == 1 else 'SERVICE'}` puts it back to blue at once"
             )
