@@ -280,7 +280,7 @@ async def take_in(context: Context, migration: Migration, there: Opened, service
     planned = Enrolled(
         tuple(c.service for c in chosen),
         tuple(c.service for c in again),
-        tuple(steps.told(there.clusters, hop)),
+        tuple(steps.hop_lines(there.clusters, hop)),
         tuple(LeftOut(c.service, c.refusals) for c in found if c.refusals and not services),
         tuple(await argo.warnings(there.clusters["blue"], {c.service: c.original for c in chosen})),
     )

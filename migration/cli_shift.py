@@ -191,7 +191,7 @@ def _end(plan: ShiftPlan, result: Result, *, interrupted: bool = False) -> Shift
 
 
 def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
-    """Raises ConfigError where the journal cannot be read."""
+    """Raises StoreError where the journal, or what `verify` kept, cannot be read."""
     import time
 
     from migration import journal, verdicts

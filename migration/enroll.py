@@ -273,14 +273,14 @@ async def require_hop(
     Raises:
         Held: with what is missing, by cluster.
     """
-    if lacking := told(clusters, await hop_lacks(clusters, peers, originals)):
+    if lacking := hop_lines(clusters, await hop_lacks(clusters, peers, originals)):
         raise Held(
             f"routes cannot forward as they should; missing, or of an earlier version: {'; '.join(lacking)}",
             remedy="`bluegreen enroll` puts it in place and moves nobody; then `bluegreen shift` again",
         )
 
 
-def told(clusters: Mapping[Side, Kubernetes], lacking: Mapping[Side, Sequence[Object]]) -> list[str]:
+def hop_lines(clusters: Mapping[Side, Kubernetes], lacking: Mapping[Side, Sequence[Object]]) -> list[str]:
     """For people: `plum: DestinationRule istio-system/bluegreen-peer and 3 more`."""
     lines = []
     for side, objects in lacking.items():

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from migration.views.document import Document, told
+from migration.views.document import Document, described
 
 
 @dataclass(frozen=True)
 class Paused(Document):
     command: ClassVar[str] = "pause"
-    by: str = told("who paused: the login name")
-    already: bool = told("whether it was paused before; then nothing was changed")
-    paused: bool = told("true", default=True)
+    by: str = described("who paused: the login name")
+    already: bool = described("whether it was paused before; then nothing was changed")
+    paused: bool = described("true", default=True)
 
     def lines(self) -> list[str]:
         if self.already:
@@ -24,8 +24,8 @@ class Paused(Document):
 @dataclass(frozen=True)
 class Resumed(Document):
     command: ClassVar[str] = "resume"
-    by: str | None = told("who had paused; null: it was not paused, so nothing was changed")
-    paused: bool = told("false", default=False)
+    by: str | None = described("who had paused; null: it was not paused, so nothing was changed")
+    paused: bool = described("false", default=False)
 
     def lines(self) -> list[str]:
         if self.by is None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from migration.model import Side
-from migration.views.document import Document, told
+from migration.views.document import Document, described
 from migration.words import counted
 
 REASON = "manual rollback"  # where no other is given
@@ -26,22 +26,24 @@ class Proof(StrEnum):
 @dataclass(frozen=True)
 class RolledBack(Document):
     command: ClassVar[str] = "rollback"
-    services: tuple[str, ...] = told("all that were to go back", default=())
-    back: tuple[str, ...] = told("those that blue serves again", default=())
-    not_back: Mapping[str, str] = told("why blue's gateway may still forward it, by service", default_factory=dict)
-    in_effect: Mapping[Side, Proof] = told(
+    services: tuple[str, ...] = described("all that were to go back", default=())
+    back: tuple[str, ...] = described("those that blue serves again", default=())
+    not_back: Mapping[str, str] = described("why blue's gateway may still forward it, by service", default_factory=dict)
+    in_effect: Mapping[Side, Proof] = described(
         "by side: served (its gateway says so) | accepted (its API server took the routes, its gateway could not be asked) | "
         "unreachable (its gateway keeps its old split) | failed",
         default_factory=dict,
     )
-    problems: tuple[str, ...] = told("what could not be done, each with its remedy", default=())
-    entry: str | None = told("what became of the entry, in words; null: it was at blue, or stays", default=None)
-    through_green: bool = told(
+    problems: tuple[str, ...] = described("what could not be done, each with its remedy", default=())
+    entry: str | None = described("what became of the entry, in words; null: it was at blue, or stays", default=None)
+    through_green: bool = described(
         "whether users enter through green's gateway, which is not known to serve the rollback", default=False
     )
-    seconds: float = told("until the gateways that users enter through served it", default=0.0)
-    complete: bool = told("whether no user reaches green any more, or will not when DNS caches have expired", default=True)
-    nothing: str | None = told("why there was nothing to roll back, so that nothing was changed; null: there was", default=None)
+    seconds: float = described("until the gateways that users enter through served it", default=0.0)
+    complete: bool = described("whether no user reaches green any more, or will not when DNS caches have expired", default=True)
+    nothing: str | None = described(
+        "why there was nothing to roll back, so that nothing was changed; null: there was", default=None
+    )
 
     def lines(self) -> list[str]:
         if self.nothing:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from migration.model import Phase, Side
-from migration.views.document import Document, told
+from migration.views.document import Document, described
 from migration.words import NAMED, counted, percent, shares, some
 
 
@@ -15,13 +15,13 @@ from migration.words import NAMED, counted, percent, shares, some
 class ServiceRow:
     """One enrolled service. Shares are green's, in basis points (2500 is 25 %)."""
 
-    service: str = told("namespace/name of its route")
-    file: int = told("the share that the stack file wants")
-    blue: int | None = told("what the route on blue holds; null: unreachable, no route, or not one that bluegreen wrote")
-    green: int | None = told("the same of green")
-    state: Phase = told("waiting | moving | arrived (at 100 %) | baked | returned (rolled back) | frozen")
-    reason: str = told("why it is returned or frozen; empty: nothing is known")
-    missing: tuple[Side, ...] = told("sides whose cluster answers and has no route of it")
+    service: str = described("namespace/name of its route")
+    file: int = described("the share that the stack file wants")
+    blue: int | None = described("what the route on blue holds; null: unreachable, no route, or not one that bluegreen wrote")
+    green: int | None = described("the same of green")
+    state: Phase = described("waiting | moving | arrived (at 100 %) | baked | returned (rolled back) | frozen")
+    reason: str = described("why it is returned or frozen; empty: nothing is known")
+    missing: tuple[Side, ...] = described("sides whose cluster answers and has no route of it")
 
     def line(self, width: int, seen: Mapping[Side, bool]) -> str:
         return f"{self.service:<{width}}  {percent(self.file):>8}  {self.state:<8}  {self._details(seen)}".rstrip()
@@ -46,20 +46,20 @@ class ServiceRow:
 class ApiServer:
     """Whether the cluster of one side could be read."""
 
-    cluster: str = told("its name")
-    reachable: bool = told("whether its API server listed the routes within 5 s")
-    problem: str | None = told("why not; null: it is reachable", default=None)
-    kind: str | None = told("the same as a kind of error: `unreachable`, `forbidden`; null: it is reachable", default=None)
-    remedy: str | None = told("what to do about it; null: it is reachable", default=None)
+    cluster: str = described("its name")
+    reachable: bool = described("whether its API server listed the routes within 5 s")
+    problem: str | None = described("why not; null: it is reachable", default=None)
+    kind: str | None = described("the same as a kind of error: `unreachable`, `forbidden`; null: it is reachable", default=None)
+    remedy: str | None = described("what to do about it; null: it is reachable", default=None)
 
 
 @dataclass(frozen=True)
 class Watched:
     """The pages of counters of one gateway's pods."""
 
-    cluster: str = told("its name")
-    pages: int = told("how many pages migration.yaml has")
-    silent: Mapping[str, str] = told("pages that cannot be used, by URL: why")
+    cluster: str = described("its name")
+    pages: int = described("how many pages migration.yaml has")
+    silent: Mapping[str, str] = described("pages that cannot be used, by URL: why")
 
     def lines(self) -> list[str]:
         lines = [f"{self.cluster}: the gateway's counters at {url} {why}" for url, why in self.silent.items()]
@@ -75,11 +75,11 @@ class Watched:
 class Running:
     """The command that holds the lock of this store."""
 
-    command: str = told('as typed, such as "bluegreen shift"; empty: not known')
-    user: str = told("its user; empty: not known")
-    host: str = told("where it runs; empty: not known")
-    pid: int = told("its process there; 0: not known")
-    since: str = told("ISO 8601; empty: not known")
+    command: str = described('as typed, such as "bluegreen shift"; empty: not known')
+    user: str = described("its user; empty: not known")
+    host: str = described("where it runs; empty: not known")
+    pid: int = described("its process there; 0: not known")
+    since: str = described("ISO 8601; empty: not known")
 
     def line(self) -> str:
         if not self.command:
@@ -94,16 +94,18 @@ class Status(Document):
     """
 
     command: ClassVar[str] = "status"
-    sides: Mapping[Side, str | None] = told("the clusters' names by side; null: the stack file names none")
-    entry: Mapping[str, int] = told("by cluster, the share of requests that enter there, in basis points, by the stack file")
-    generation: int = told("the stack file's; it grows with every write")
-    gateways: Mapping[Side, ApiServer] = told("by side, whether its cluster could be read")
-    counters: Mapping[Side, Watched] = told("by side, its gateway's counters; no side without pages in migration.yaml")
-    lock: Running | None = told("which command holds the lock; null: none runs on this store")
-    paused: str | None = told("who paused; null: not paused")
-    journal: str | None = told("why the journal cannot be read (then states come from the splits alone); null: it can")
-    services: Sequence[ServiceRow] = told("every enrolled service")
-    unwatched: tuple[str, ...] = told(
+    sides: Mapping[Side, str | None] = described("the clusters' names by side; null: the stack file names none")
+    entry: Mapping[str, int] = described(
+        "by cluster, the share of requests that enter there, in basis points, by the stack file"
+    )
+    generation: int = described("the stack file's; it grows with every write")
+    gateways: Mapping[Side, ApiServer] = described("by side, whether its cluster could be read")
+    counters: Mapping[Side, Watched] = described("by side, its gateway's counters; no side without pages in migration.yaml")
+    lock: Running | None = described("which command holds the lock; null: none runs on this store")
+    paused: str | None = described("who paused; null: not paused")
+    journal: str | None = described("why the journal cannot be read (then states come from the splits alone); null: it can")
+    services: Sequence[ServiceRow] = described("every enrolled service")
+    unwatched: tuple[str, ...] = described(
         "services that green serves, that have not baked, and that no running shift of this store watches"
     )
 

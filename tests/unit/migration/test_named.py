@@ -26,7 +26,9 @@ def test_the_same_typo_is_answered_the_same_way(project: Project, words: tuple[s
 
 
 def test_an_option_is_named_with_its_names() -> None:
-    with pytest.raises(UsageError, match=r"^--retry: not enrolled: shop/crat \(did you mean shop/cart\?\); enrolled: shop/cart$"):
+    with pytest.raises(
+        UsageError, match=r"^--retry: not enrolled: shop/crat \(did you mean shop/cart\?\); enrolled: shop/cart$"
+    ):
         refuse_not_enrolled(["shop/crat"], ["shop/cart"], option="--retry")
 
 
