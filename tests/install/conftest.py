@@ -43,8 +43,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs a command to its end and returns it; fails with what it said unless it ends with `code`. Programs are found on
-    PATH, where uv is and this test's own environment is not."""
+    PATH, where uv is and this test's own environment is not. Compiled files are kept for all: what is installed anew at the
+    same place is the same file, and the SDKs take longer to compile than to install."""
     bin = tmp_path_factory.mktemp("bin")
+    compiled = {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("compiled"))}
     (bin / "uv").symlink_to(UV)
     own = str(Path(sys.executable).parent)
     path = os.pathsep.join([str(bin), *(part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part != own)])
@@ -53,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         *words: str | Path, cwd: Path, code: int = 0, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         argv = [str(word) for word in words]
-        environment = clean_environment({"PATH": path} | dict(env or {}))
+        environment = clean_environment({"PATH": path} | compiled | dict(env or {}))
         done = subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS)
         assert done.returncode == code, f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done

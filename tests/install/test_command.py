@@ -69,10 +69,12 @@ def starts(run: Run, command: Path, python: Path, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pip_installed(checkout: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of a new virtual environment after `pip install .`."""
+    """The bin folder of a new virtual environment after `pip install .`, by the pip that is here already."""
     folder = tmp_path_factory.mktemp("pip")
-    run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
-    run(folder / "venv/bin/python", "-m", "pip", "install", "-q", "--no-compile", checkout, cwd=folder)
+    python = folder / "venv/bin/python"
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
+    quietly = ("-q", "--no-compile", "--disable-pip-version-check", "--no-input")
+    run(sys.executable, "-m", "pip", "--python", python, "install", *quietly, checkout, cwd=folder)
     return folder / "venv/bin"
 
 
@@ -100,7 +102,7 @@ def test_uv_tool_install_gives_a_command_that_starts(checkout: Path, run: Run, t
     starts(run, tmp_path / "bin/bluegreen", tmp_path / "tools/bluegreen/bin/python", tmp_path / "work")
 
 
-def test_a_checkout_that_is_not_installed_says_so(checkout: Path, run: Run, pip_installed: Path, tmp_path: Path) -> None:
+def test_a_checkout_that_is_not_installed_says_so(checkout: Path, run: Run, tmp_path: Path) -> None:
     python = tmp_path / "venv/bin/python"
     run(UV, "venv", "-q", tmp_path / "venv", cwd=tmp_path)
     run(UV, "pip", "install", "-q", "--python", python, "click", cwd=tmp_path)

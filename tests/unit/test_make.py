@@ -75,3 +75,11 @@ def test_a_hook_runs_where_only_its_settings_change(hook: str) -> None:
     assert re.search(found["files"], "pyproject.toml")
     assert hook == "lock" or re.search(found["files"], "migration/cli.py")
     assert not re.search(found["files"], "docs/lab.md")
+
+
+def test_its_environment_is_never_that_of_pulumi(checkout: Path) -> None:
+    """Pulumi's toolchain syncs .venv; tests/install proves that each leaves the other alone."""
+    told = make(checkout, "-n", ".venv-dev/.ready").stdout
+    syncs = [line for line in told.splitlines() if " sync " in line]
+    assert len(syncs) == 1
+    assert syncs[0].startswith("UV_PROJECT_ENVIRONMENT=.venv-dev ")
