@@ -64,9 +64,9 @@ def load(path: Path) -> tuple[Migration, list[str]]:
         top["edge"] = str(stack.relative_to(folder))
         told.append(f"{path}: edge is not to be read; {stack} is the only stack file of an edge beside it, and is used")
     if not clusters or not isinstance(top.get("edge"), str):
-        problem = refused[0] if refused and not clusters else whole
-        problem.remedy = f"{problem.remedy}; the other way back: {_other_way(stack)}"
-        raise problem
+        stuck = refused[0] if refused and not clusters else whole
+        stuck.remedy = f"{stuck.remedy}; the other way back: {_other_way(stack)}"
+        raise stuck
     if not _blue_is_known(folder / top["edge"], clusters, named) and refused:
         raise refused[0]
     store = top.get("store")
