@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from migration import cli_completion, cli_entry, cli_prepare, cli_replicate, cli_schema, cli_shift
+from migration import cli_completion, cli_entry, cli_prepare, cli_replicate, cli_schema, cli_shift, stops
 from migration.discretion import without_passwords
 from migration.errors import BluegreenError, InternalError, Interrupted, UsageError
 from migration.terminal import CONFIG, Commands, Context, finish, typed
@@ -139,7 +139,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as raised:
         problem = _misused(context, raised, arguments)
     except (click.Abort, KeyboardInterrupt):
-        problem = Interrupted("interrupted", remedy="`bluegreen status` shows where things are")
+        problem = Interrupted("interrupted", remedy=stops.STATUS)
     except BrokenPipeError:
         raise
     except SystemExit:
@@ -169,6 +169,7 @@ def _misused(context: Context, raised: click.ClickException, arguments: Sequence
 
 
 def main() -> NoReturn:
+    stops.as_interrupts()
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from migration import stops
 from migration.errors import BluegreenError, ConfigError, Held, Interrupted, TakenBack, Unreachable, UsageError
 from migration.terminal import Context, confirm, pass_context, run, show, yes_option
 from migration.views.moved import ShiftEnd, ShiftPlan, why_behind
 from migration.views.pauses import Paused, Resumed
-from migration.views.rolled import REASON, RolledBack
+from migration.views.rolled import REASON, RolledBack, SoFar
 from migration.words import some
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ async def _shift(context: Context, there: Opened, lock: Lock, asked: Asked) -> S
     )
     moving = Shift(world, rules)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stops.SIGNALS:  # SIGHUP: the terminal was closed, or a connection to it
         loop.add_signal_handler(number, moving.stop.set)
     view = view_of(context, rules)
     if view:
@@ -246,13 +246,25 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
     Immediate: no confirmation, no lock, does not wait for green.
     """
 
+    so_far = SoFar()
+
     async def act() -> tuple[RolledBack, Opened]:
+        import asyncio
+
         from migration.wiring import salvaged
 
-        async with salvaged(context.config, services) as saved:
-            return await _roll_back(saved, services, reason), saved.opened
+        try:
+            async with salvaged(context.config, services) as saved:
+                return await _roll_back(saved, services, reason, so_far), saved.opened
+        except asyncio.CancelledError:
+            show(context, so_far.document())
+            raise
 
-    rolled, there = run(act())
+    try:
+        rolled, there = run(act())
+    except Interrupted as problem:
+        problem.remedy = f"`{' '.join(('bluegreen rollback', *services))}` again; {stops.STATUS}"
+        raise
     show(context, rolled)
     if not rolled.complete:
         at_green = rolled.not_back or rolled.through_green
@@ -292,7 +304,7 @@ def _reach_blue(rolled: RolledBack, there: Opened) -> str:
     return ""
 
 
-async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str) -> RolledBack:
+async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str, so_far: SoFar) -> RolledBack:
     import time
 
     from migration.clock import SystemClock
@@ -319,6 +331,7 @@ async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str) ->
             clusters=there.clusters,
             reason=reason,
             witness=saved.witness,
+            so_far=so_far,
         )
     finally:
         if books.journal is not None:

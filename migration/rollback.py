@@ -27,7 +27,7 @@ from migration.model import WHOLE_BP, RouterState, Side
 from migration.ports import Clock, Entry, Kubernetes, Router, Written
 from migration.record import write_record
 from migration.stackfile import Edge, StackFile
-from migration.views.rolled import REASON, Proof, RolledBack
+from migration.views.rolled import REASON, Proof, RolledBack, SoFar
 from migration.witness import Others, Witness
 from migration.words import counted, some
 
@@ -80,10 +80,13 @@ async def rollback(
     clusters: Mapping[Side, Kubernetes] | None = None,
     reason: str = REASON,
     witness: Witness | None = None,
+    so_far: SoFar | None = None,
 ) -> RolledBack:
     """`services` have their originals; `witness` may know of others, and better than these. None but those whose file does
-    not agree with the live route wait for it.
+    not agree with the live route wait for it. `so_far` is told what is at blue, for one that is interrupted.
     """
+    so_far = so_far or SoFar()
+    so_far.services = tuple(services)
     began = clock.monotonic()
     splits = {**edge.services, **dict.fromkeys(services, 0)}
     generation = edge.generation + 1
@@ -115,8 +118,13 @@ async def rollback(
             doubted[side] = [name for name in left if (there := state.routes.get(name)) and there.split_bp is None]
             left = [name for name in left if name not in doubted[side]]
 
+        if side == "blue":
+            so_far.at_blue |= set(services) - {*left, *doubted.get("blue", ())}
+
         def told(service: str) -> None:
             taken[side].add(service)
+            if side == "blue":
+                so_far.at_blue.add(service)
             if side == "blue" and len(taken[side]) == len(left):
                 public.set()
 
@@ -149,7 +157,7 @@ async def rollback(
             generation=before.generation,
             fence=books.lock.fence,
             force=True,
-            taken=taken[side].add,
+            taken=lambda service: (so_far.at_blue if side == "blue" else taken[side]).add(service),
         )
         wrote[side] = Written(again.generation, {**before.problems, **again.problems}, again.record)
 
@@ -219,8 +227,9 @@ async def rollback(
             if green_entry == 0 and begun and not green.done() and len(taken["green"]) == before < len(services):
                 green.cancel()
                 break
-        with contextlib.suppress(asyncio.CancelledError):
-            await green
+        await asyncio.wait({green})
+        if not green.cancelled():
+            green.result()
         if "green" not in wrote:
             gone = Unreachable(f"{routers['green'].cluster} does not answer")
             wrote["green"] = Written(generation, dict.fromkeys(services, gone))

@@ -7,8 +7,9 @@ two the larger counts, since all that it decides is who is taken back first, and
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from migration.kinds import Object
 from migration.model import WHOLE_BP
 from migration.policy import Policy
 from migration.reading import SERVICE, Reader, read_yaml
-from migration.stackfile import KEYS, PREFIX, Edge, edge_of
+from migration.stackfile import KEYS, PREFIX, Edge, StackFile, edge_of
 
+NEAR = 0.7  # how like a known key a misspelt one is
 MARKS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 SHARE = re.compile(r"""["']?([a-z0-9][\w.-]*(?:/[a-z0-9][\w.-]*)?)["']?\s*:\s*["']?(\d+)\b""", re.IGNORECASE)
 SIDE = re.compile(r"""\b(blue|green)["']?\s*:\s*["']?([A-Za-z0-9][\w.-]*)""")
@@ -45,20 +47,70 @@ def load(path: Path) -> tuple[Migration, list[str]]:
     except (ConfigError, StoreError):
         top, lines = _blocks_of(path), {}
     reader = Reader(path, lines)
+    folder = path.resolve().parent
+    top = _near(top, config.KEYS[""])
     clusters: dict[str, Cluster] = {}
     named = top.get("clusters")
+    refused: list[ConfigError] = []
     for name, entry in (named if isinstance(named, Mapping) else {}).items():
         try:
-            clusters[str(name)] = _cluster(reader, str(name), entry, path.resolve().parent)
+            near = _near(entry, config.KEYS["clusters.NAME"]) if isinstance(entry, Mapping) else entry
+            clusters[str(name)] = _cluster(reader, str(name), near, folder)
         except ConfigError as problem:
+            refused.append(problem)
             told.append(str(problem))
+    stack = edge_beside(folder)
+    if not isinstance(top.get("edge"), str) and stack is not None:
+        top["edge"] = str(stack.relative_to(folder))
+        told.append(f"{path}: edge is not to be read; {stack} is the only stack file of an edge beside it, and is used")
     if not clusters or not isinstance(top.get("edge"), str):
-        raise whole
+        stuck = refused[0] if refused and not clusters else whole
+        stuck.remedy = f"{stuck.remedy}; the other way back: {_other_way(stack)}"
+        raise stuck
+    if not _blue_is_known(folder / top["edge"], clusters, named) and refused:
+        raise refused[0]
     store = top.get("store")
-    folder = path.resolve().parent
     return Migration(
         path, clusters, folder / top["edge"], None, folder / (store if isinstance(store, str) else ".bluegreen"), Policy(), {}
     ), told
+
+
+def edge_beside(folder: Path) -> Path | None:
+    """The one stack file of an edge in `stacks/`; None: there is none, or more than one."""
+    try:
+        files = sorted((folder / "stacks").glob("Pulumi.*.yaml"))
+    except OSError:
+        return None
+    found = [file for file in files if re.search(rf"^\s+{PREFIX}kind\s*:\s*[\"']?edge\b", _text(file), re.MULTILINE)]
+    return found[0] if len(found) == 1 else None
+
+
+def _other_way(stack: Path | None) -> str:
+    name = stack.name.removeprefix("Pulumi.").removesuffix(".yaml") if stack else "EDGE"
+    return f"set every share of {PREFIX}services to 0 in {stack or 'the edge stack file'}, then `pulumi up --stack {name}`"
+
+
+def _near(there: Mapping[Any, Any], known: Iterable[str]) -> dict[str, Any]:
+    """With the value of a misspelt key where the right one is missing and only one key is like it."""
+    made = {str(key): value for key, value in there.items()}
+    names = list(known)
+    strange = [key for key in made if key not in names]
+    for name in names:
+        like = difflib.get_close_matches(name, strange, 2, NEAR)
+        if made.get(name) is None and len(like) == 1:
+            made[name] = made[like[0]]
+    return made
+
+
+def _blue_is_known(file: Path, clusters: Mapping[str, Cluster], named: Any) -> bool:
+    """Whether the cluster that the stack file calls blue is not one of those that migration.yaml has and that are of no
+    use.
+    """
+    try:
+        blue = StackFile(file).read().blue
+    except (ConfigError, StoreError):
+        blue = read_words(file).sides.get("blue", "")
+    return blue in clusters or not isinstance(named, Mapping) or blue not in named
 
 
 def _cluster(reader: Reader, name: str, entry: Any, folder: Path) -> Cluster:
@@ -163,14 +215,30 @@ def _shares(text: str, *, services: bool) -> dict[str, int]:
     return shares
 
 
-def _agreed(versions: list[str], *, largest: bool) -> Any:
+def _value(text: str) -> Any:
+    """Of a key with its value as YAML; of a broken one what its first line says, or what is left when tabs are spaces, or
+    those keys below it that are whole. None: nothing.
+    """
     import yaml
 
+    head, _, rest = text.partition("\n")
+    shapes = [text, head, *(text.replace("\t", " " * width) for width in (2, 4, 6, 8, 3, 1))]
+    for shape in shapes:
+        try:
+            value = next(iter(yaml.safe_load(shape).values()))
+        except (yaml.YAMLError, ValueError, AttributeError, StopIteration, RecursionError):
+            continue
+        if value is not None:
+            return value
+    below = _blocks(rest.replace("\t", "  "), re.compile(r"""^(\s+)["']?([\w.-]+)["']?\s*:"""))
+    found = {key: value for key, texts in below.items() if (value := _value(texts[0].lstrip())) is not None}
+    return found or None
+
+
+def _agreed(versions: list[str], *, largest: bool) -> Any:
     values = []
     for text in versions:
-        try:
-            value = next(iter(yaml.safe_load(text).values()))
-        except (yaml.YAMLError, ValueError, AttributeError, StopIteration, RecursionError):
+        if (value := _value(text)) is None:
             return None
         if value not in values:
             values.append(value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migration import collection, discretion
+from migration import collection, discretion, stops
 from migration.errors import BluegreenError, Held, StoreError
 from migration.views import document as views
 from migration.views.document import Document
@@ -69,9 +69,8 @@ yes_option = click.option("--yes", "-y", is_flag=True, help="Skip the confirmati
 
 
 def run(task: Coroutine[Any, Any, Any]) -> Any:
-    import asyncio  # late: a third of the time that `bluegreen --help` takes
-
-    return asyncio.run(task)
+    """Ends with Interrupted where a signal stops it."""
+    return stops.run(task)
 
 
 def run_once(task: Coroutine[Any, Any, Any]) -> Any:
@@ -127,8 +126,10 @@ def confirm(context: Context, yes: bool, plan: list[str], planned: Document | No
     if yes:
         return
     asked = sys.stdin.isatty()
-    if asked and click.confirm("Continue?", err=context.as_json):
-        return
+    if asked:
+        with stops.at_once():
+            if click.confirm("Continue?", err=context.as_json):
+                return
     if context.as_json and planned is not None:
         show(context, planned)
     if asked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
@@ -33,7 +33,7 @@ class RolledBack(Document):
     not_back: Mapping[str, str] = described("why blue's gateway may still forward it, by service", default_factory=dict)
     in_effect: Mapping[Side, Proof] = described(
         "by side: served (its gateway says so) | accepted (its API server took the routes, its gateway could not be asked) | "
-        "unreachable (its gateway keeps its old split) | failed",
+        "unreachable (its gateway keeps its old split) | failed; empty: interrupted before that was known",
         default_factory=dict,
     )
     refused: tuple[Side, ...] = described(
@@ -49,6 +49,7 @@ class RolledBack(Document):
     )
     seconds: float = described("seconds until the gateways that users enter through served it", default=0.0)
     complete: bool = described("whether no user reaches green any more, or will not when DNS caches have expired", default=True)
+    interrupted: bool = described("whether a signal ended it; then the rest is what was known", default=False)
     nothing: str | None = described(
         "why there was nothing to roll back, so that nothing was changed; null: there was", default=None
     )
@@ -56,6 +57,12 @@ class RolledBack(Document):
     def lines(self) -> list[str]:
         if self.nothing:
             return [self.nothing]
+        if self.interrupted:
+            all_of_them = counted(len(self.services), "service")
+            return [
+                f"interrupted when blue's API server had taken the routes of {len(self.back)} of {all_of_them}",
+                *(f"not back: {service}: {why}" for service, why in self.not_back.items()),
+            ]
         lines = []
         whole = len(self.services)
         count = counted(len(self.back), "service") if not self.not_back else f"{len(self.back)} of {counted(whole, 'service')}"
@@ -76,3 +83,23 @@ class RolledBack(Document):
                 users = "users leave it as the entry moves back" if self.entry else "no users enter through it"
             lines.append(f"green's gateway {how} its old split; {users}")
         return [*lines, *([self.entry] if self.entry else [])]
+
+
+@dataclass
+class SoFar:
+    """What is known of a rollback under way. `at_blue`: those whose route blue's API server has taken, or had already."""
+
+    services: tuple[str, ...] = ()
+    at_blue: set[str] = field(default_factory=set)
+
+    def document(self) -> RolledBack:
+        """Of one that ends now."""
+        why = "interrupted before it was known that blue's API server has its route"
+        return RolledBack(
+            services=self.services,
+            back=tuple(service for service in self.services if service in self.at_blue),
+            not_back={service: why for service in self.services if service not in self.at_blue},
+            problems=("interrupted: what is back may be missing in the stack file and in the journal",),
+            complete=False,
+            interrupted=True,
+        )
