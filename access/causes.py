@@ -24,6 +24,7 @@ REFUSED = re.compile(
     r"ALERT_(?:CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE|CERTIFICATE_EXPIRED|CERTIFICATE_REVOKED|CERTIFICATE_UNKNOWN|"
     r"UNSUPPORTED_CERTIFICATE|HANDSHAKE_FAILURE|ACCESS_DENIED|DECRYPT_ERROR)"
 )
+NUMBERED = re.compile(r"\[Errno \d+\] ?")
 NUMBER = re.compile(r"\[Errno (\d+)\]")
 HTML = re.compile(rb"\s*<(?:!doctype|html|head|body|script)", re.IGNORECASE)
 
@@ -112,6 +113,8 @@ def why(problem: BaseException) -> str:
     inner = inner if isinstance(inner, OSError) else problem
     if isinstance(inner, socket.gaierror):
         return str(inner.strerror or inner)
+    if "[SSL" in str(inner):  # the library copies numbers and words of TLS to errors of its own
+        return f"TLS failed: {NUMBERED.sub('', str(inner))}"
     code = getattr(inner, "errno", None)
     if isinstance(code, int) and code > 0:
         return os.strerror(code)
@@ -124,7 +127,7 @@ def why(problem: BaseException) -> str:
         return "connection closed"
     if name == "ClientPayloadError":
         return "connection closed within the answer"
-    return str(problem).strip() or name
+    return NUMBERED.sub("", str(problem)).strip() or name
 
 
 def foreign(status: int, headers: object, body: bytes) -> str | None:

@@ -152,7 +152,7 @@ def _seconds(context: click.Context, option: click.Parameter, value: str | None)
     default="120",
     show_default=True,
     callback=_seconds,
-    help="How long to wait for what is still starting; 0 looks once.",
+    help="How long to wait for what is still starting on green; 0 looks once. What green lacks is not waited for.",
 )
 @click.option("--patience", "patience_seconds", hidden=True, callback=_seconds)  # its name of before
 @pass_context
@@ -219,6 +219,7 @@ async def _verify(context: Context, migration: Migration, there: Opened, service
         for name, s in migration.services.items()
     }
     async with progress.shown(f"verifying on {green.name}", quiet=context.as_json) as told:
+        at = progress.announced(told, seconds, "--timeout 0 looks once")
         verdicts = await check(
             names,
             there.cluster_of("blue").gateway,
@@ -230,7 +231,7 @@ async def _verify(context: Context, migration: Migration, there: Opened, service
             enrolled=there.originals,
             listeners={"blue": there.peers["green"], "green": there.peers["blue"]},  # of that side's gateway
             patience_seconds=seconds,
-            progress=told.at,
+            progress=at,
         )
     keep(lambda wall: kept.keep(migration.store, green.name, verdicts, wall))
     return verified(green.name, verdicts, left)

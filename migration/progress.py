@@ -104,6 +104,20 @@ async def shown(
             line.erase()
 
 
+def announced(progress: Progress, longest_seconds: float, hint: str) -> Step:
+    """Like `progress.at`; the first time that there is something to wait for the log says at once for what and how long."""
+    said = False
+
+    def at(done: int, of: int, last: str) -> None:
+        nonlocal said
+        progress.at(done, of, last)
+        if not said and done < of and longest_seconds > 0:
+            said = True
+            log.info("waiting up to %g s for %d of %d (%s); %s", longest_seconds, of - done, of, last, hint)
+
+    return at
+
+
 async def _rewrite(progress: Progress, clock: Clock, line: Line) -> None:
     began = clock.monotonic()
     while True:

@@ -5,6 +5,7 @@ its address, past DNS, with the host and path of the service's own route; the sa
 is that they answer alike. Only an answer that is proven to be a workload's counts (migration/answers.py says how that is
 told): what a gateway gives by itself says nothing of what is behind it, and two gateways that redirect alike may have
 nothing but broken pods. Below 300 green's word is enough; any other status must be the one that a workload of blue answers.
+A Service or a route that green lacks is not waited for, unless a tool (Argo CD, Flux, Fleet) brings the service's objects.
 What cannot be told is **not verified**, and does not pass, unless a person named that status as the one to expect.
 
 Once a service is enrolled, green's public route forwards to blue as the split says, and blue would answer for green. Then
@@ -28,6 +29,7 @@ from migration.errors import BluegreenError
 from migration.findings import Selected, routed_services, spec_of
 from migration.kinds import Object
 from migration.ports import Kubernetes
+from migration.replicate.gitops import claim
 from migration.replicate.owners import forwards
 from migration.request import Check, Request, by_https, request_for, sent_on
 from migration.words import counted
@@ -51,7 +53,7 @@ class GatewayAddress(Protocol):
 @dataclass(frozen=True)
 class ServiceVerdict:
     """`evidence`: what was seen, good or bad; `problems`: why it does not pass (empty where it does). `outcome`: not
-    verified where nothing is known to be bad, and nothing to be good.
+    verified where nothing is known to be bad, and nothing to be good. `awaited`: a failure that may pass by waiting.
     """
 
     service: str
@@ -63,6 +65,7 @@ class ServiceVerdict:
     blue_status: int | None = None
     remedy: str = ""
     outcome: Outcome = "failed"
+    awaited: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ async def verify(
     settled: dict[str, ServiceVerdict] = {}
     while True:
         world = await _world(green)
-        todo = [name for name in names if name not in settled or settled[name].outcome == "failed"]
+        todo = [name for name in names if name not in settled or _may_pass(settled[name])]
 
         async def one(name: str, world: _World = world) -> ServiceVerdict:
             check = checks.get(name, Check())
@@ -113,12 +116,27 @@ async def verify(
         for verdict in await asyncio.gather(*(one(name) for name in todo)):
             settled[verdict.service] = verdict
         if progress is not None:
-            late = [name for name in names if settled[name].outcome == "failed"]
+            late = [name for name in names if _may_pass(settled[name])]
             progress(len(names) - len(late), len(names), f"waiting for {late[0]}" if late else "")
         # what is still starting may come to pass; who answers for a service does not change by waiting
-        if all(verdict.outcome != "failed" for verdict in settled.values()) or time.monotonic() >= deadline:
+        if not any(map(_may_pass, settled.values())) or time.monotonic() >= deadline:
             return [settled[name] for name in names]
         await asyncio.sleep(POLL_SECONDS)
+
+
+def _may_pass(verdict: ServiceVerdict) -> bool:
+    return verdict.outcome == "failed" and verdict.awaited
+
+
+def brought(*routes: Mapping[str, Any] | None) -> bool:
+    """Whether a tool brings what belongs to a service, by the labels and annotations of its route on either side: what is
+    missing may come by itself then. Nothing else than such a tool makes a Service or a route; pods make themselves ready.
+    """
+    return any(claim(route, kinds.VIRTUAL_SERVICE) is not None for route in routes if route is not None)
+
+
+def missing(route: Mapping[str, Any], world: _World) -> list[str]:
+    return [name for name in sorted(routed_services(route)) if name not in world.services]
 
 
 async def _world(green: Kubernetes) -> _World:
@@ -157,14 +175,17 @@ async def _verdict(
     route = world.routes.get(name)
     if route is None:
         text = f"green has no VirtualService {name}"
-        return ServiceVerdict(name, False, (), (text,), remedy="run `bluegreen replicate`, then `bluegreen verify` again")
+        remedy = "run `bluegreen replicate`, then `bluegreen verify` again"
+        return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=brought(original))
     if forwards(route):
         text = f"green's route {name} forwards to blue, which would answer for green, but the stack file does not list it"
         remedy = f"put {name} back into the stack file from git, or its original route onto green"
-        return ServiceVerdict(name, False, (), (text,), remedy=remedy)
+        return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=False)
     request = request_for(original or route, world.gateways, check)
     answers = await asyncio.gather(_ask(probe, green_gateway, request), _ask(probe, blue_gateway, request))
     verdict = _judged(name, behind(route, world), request, *answers, check, grpc=speaks_grpc(route, world))
+    if gone := missing(route, world):
+        verdict = _without(verdict, gone, brought(route, original))
     if verdict.outcome != "not verified":
         return verdict
     remedy = (
@@ -184,18 +205,21 @@ async def _enrolled_verdict(
     lacking = [route for route in (name, f"{name}-bluegreen-peer") if route not in world.routes]
     if lacking:
         text = f"green has no VirtualService {', '.join(lacking)}, though the service is enrolled"
-        return ServiceVerdict(name, False, (), (text,), remedy=f"run `bluegreen enroll {name}` again: it makes what is missing")
+        remedy = f"run `bluegreen enroll {name}` again: it makes what is missing"
+        return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=False)
     public = request_for(original, world.gateways, check)
     request = sent_on(original, public, https=by_https(original, world.gateways))
     if request is None:
         text = f"no rule of its route with a destination takes {public}"
         remedy = f"set a path that one takes: services.{name}.check.path in migration.yaml"
-        return ServiceVerdict(name, False, (), (text,), public, remedy=remedy)
+        return ServiceVerdict(name, False, (), (text,), public, remedy=remedy, awaited=False)
     green, blue = await asyncio.gather(_ask(probe, listeners["green"], request), _ask(probe, listeners["blue"], request))
     if isinstance(blue, Answer) and not blue.from_workload:
         blue = f"its peer listener answers {blue.status} by itself"
     grpc = speaks_grpc(original, world)
     verdict = _judged(name, behind(original, world), request, green, blue, check, grpc=grpc)
+    if gone := missing(original, world):
+        verdict = _without(verdict, gone, brought(original, world.routes.get(name)))
     if not isinstance(green, str):
         return verdict
     where = f"{listeners['green'].address}:{listeners['green'].port}"
@@ -204,6 +228,11 @@ async def _enrolled_verdict(
         "or fix gateway.peer_address and peer_port in migration.yaml"
     )
     return replace(verdict, remedy=remedy)
+
+
+def _without(verdict: ServiceVerdict, gone: list[str], comes: bool) -> ServiceVerdict:
+    remedy = f"run `bluegreen replicate` (green lacks Service {', '.join(gone)}), then `bluegreen verify` again"
+    return replace(verdict, remedy=remedy, awaited=comes)
 
 
 def _judged(

@@ -38,6 +38,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from access.causes import why
 from migration.discretion import without_passwords
 from migration.errors import BluegreenError, Permanent, Unreachable
 from migration.model import GRPC_ERRORS, GatewayCounters, ServiceCounters, Tally, class_of
@@ -383,7 +384,7 @@ class PageCounters:
         except TimeoutError as error:
             return Silence(f"do not answer within {self._read_seconds:g} s", cause=error)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Silence(f"do not answer: {without_passwords(str(error) or repr(error))[:300]}", cause=error)
+            return Silence(f"do not answer: {without_passwords(why(error))[:300]}", cause=error)
         if answer.status >= 500:
             return Silence(f"answer {answer.status}")
         remedy = "put the address of its Prometheus page under clusters.<name>.counters.url"

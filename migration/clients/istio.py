@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import routing
+from access.causes import why
 from migration import returned
 from migration.clients.limiter import Turns
 from migration.errors import BluegreenError, Conflict, ForeignWrite, LostFence, NotFound, Permanent, Unreachable
@@ -434,9 +435,8 @@ class IstioRouter:
             ):
                 return response.status == 200 and (await response.text(errors="replace")).strip() == str(split_bp)
         except (aiohttp.ClientError, OSError, ValueError, LookupError) as problem:  # LookupError: a charset nobody knows
-            why = (str(problem) or type(problem).__name__)[:300]
             raise Unreachable(
-                f"the peer listener of {self.cluster} at {address}:{port} does not answer: {why}",
+                f"the peer listener of {self.cluster} at {address}:{port} does not answer: {why(problem)[:300]}",
                 remedy=f"check that this machine reaches {address}:{port}, and peer_port of {self.cluster} in migration.yaml",
             ) from problem
 

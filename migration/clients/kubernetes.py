@@ -23,7 +23,7 @@ from access.credentials import Credentials, can_renew, obtain
 from access.errors import AccessError, Broken, Late
 from access.kubeconfig import Access
 from access.transport import Answer, Session, unanswered
-from migration.clients import discreet
+from migration.clients import discreet, shapes
 from migration.clients.discovery import preferred_first, read_by_group, read_discovery
 from migration.clients.limiter import Limiter
 from migration.clients.reach import as_ours, load
@@ -111,7 +111,10 @@ class Kubernetes:
         self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None
     ) -> Object:
         path = resource.path(namespace, name)
-        return self._whole(path, await self.request("GET", path, timeout_seconds=timeout_seconds))
+        answer = await self.request("GET", path, timeout_seconds=timeout_seconds)
+        if (fault := shapes.fault(answer, resource)) is not None:
+            raise self._shapeless(path, resource, answer, fault)
+        return answer
 
     async def find(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
         """Like get, but None where there is no such object (or no such kind)."""
@@ -456,6 +459,15 @@ class Kubernetes:
         """JSON, but not Kubernetes': something else answers in its place, which may pass."""
         return self._unreachable(f"answered {where} with JSON that is no {what} of Kubernetes", problem)
 
+    def _shapeless(self, path: str, resource: Resource, obj: Any, fault: str) -> BluegreenError:
+        access = self.access
+        return Unreachable(
+            f"cluster {self.name}: {access.server} answered GET {path} with {shapes.named(obj, resource)}, which is no object "
+            f"of Kubernetes: {fault}",
+            remedy=f"look at it: kubectl --context {access.context} get --raw '{path}'; where that is right, "
+            + foreign_remedy(access.source, access.context),
+        )
+
     def _whole(self, path: str, answer: Object) -> Object:
         """An object as every object is. What answers a write may be less than that, but nothing else."""
         if not isinstance(answer.get("metadata", {}), dict):
@@ -463,10 +475,15 @@ class Kubernetes:
         return answer
 
     def _listed(self, resource: Resource, namespace: str | None, page: Object) -> Listing:
+        path = resource.path(namespace)
+        meta, listed = page.get("metadata"), page.get("items")
+        if listed is None and "items" in page:  # so Go writes an empty list
+            listed = []
+        if not isinstance(meta, dict) or not isinstance(page.get("kind"), str) or not isinstance(listed, list):
+            raise self._odd(f"GET {path}", "list", None)
+        if (bad := shapes.first_bad(listed, resource)) is not None:
+            raise self._shapeless(path, resource, *bad)
         # the items of a list carry neither apiVersion nor kind; with both in front an object reads as people expect
-        meta, listed = page.get("metadata") or {}, page.get("items") or []
-        if not isinstance(meta, dict) or not isinstance(listed, list) or not all(map(_is_named, listed)):
-            raise self._odd(f"GET {resource.path(namespace)}", "list", None)
         items = [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in listed]
         return Listing(items, str(meta.get("resourceVersion") or ""))
 
@@ -508,10 +525,6 @@ def conflict_details(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[
                 managers.append(manager)
             fields.append(str(cause.get("field", "")))
     return tuple(managers), tuple(fields)
-
-
-def _is_named(item: Any) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("metadata"), dict) and isinstance(item["metadata"].get("name"), str)
 
 
 def _write_query(manager: str, dry_run: bool, force: bool = False) -> dict[str, str]:

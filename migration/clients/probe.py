@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from access.causes import why
 from migration.answers import Answer
 from migration.discretion import without_passwords
 from migration.errors import Unreachable
@@ -36,5 +37,5 @@ async def ask(
     except TimeoutError as problem:
         raise Unreachable(f"gateway {address}:{port} did not answer {host}{path} within {timeout_seconds:g} s") from problem
     except (aiohttp.ClientError, OSError, ValueError) as problem:
-        why = without_passwords(str(problem) or type(problem).__name__)[:300]
-        raise Unreachable(f"gateway {address}:{port} cannot be asked for {host}{path} ({why})") from problem
+        told = without_passwords(why(problem))[:300]
+        raise Unreachable(f"gateway {address}:{port} cannot be asked for {host}{path} ({told})") from problem

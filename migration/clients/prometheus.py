@@ -25,6 +25,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from access.causes import why
 from migration.clients.counters import Dialect, destination_hosts, series, tally
 from migration.discretion import without_passwords
 from migration.errors import Forbidden, Permanent, Unreachable
@@ -253,8 +254,8 @@ class PrometheusMetrics:
                 remedy="put the store's address under metrics.url",
             ) from error
         if document.get("warnings") or document.get("isPartial"):
-            why = "; ".join(map(str, document.get("warnings") or ["isPartial"]))
-            raise Unreachable(f"the metrics store at {self.url} answers {query} with a part only: {why[:200]}", remedy=LOOK)
+            told = "; ".join(map(str, document.get("warnings") or ["isPartial"]))
+            raise Unreachable(f"the metrics store at {self.url} answers {query} with a part only: {told[:200]}", remedy=LOOK)
         return found
 
     async def _get(self, query: str) -> str:
@@ -276,8 +277,8 @@ class PrometheusMetrics:
                         )
                 text = body.decode()
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            why = without_passwords(repr(error))[:300]
-            raise Unreachable(f"the metrics store at {self.url} does not answer: {why}", remedy=LOOK) from error
+            told = without_passwords(why(error))[:300]
+            raise Unreachable(f"the metrics store at {self.url} does not answer: {told}", remedy=LOOK) from error
         if answer.status >= 500 or answer.status == 429:
             raise Unreachable(f"the metrics store at {self.url} answers {answer.status}: {text[:200]}", remedy=LOOK)
         if answer.status in (401, 403):

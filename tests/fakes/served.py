@@ -121,7 +121,7 @@ async def _answer(server: FakeApiServer, request: web.Request) -> Any:
         metadata = "PartialObjectMetadataList" in request.headers.get("Accept", "")
         labels = request.query.get("labelSelector")
         found = await server.list(resource, namespace, labels=labels, metadata_only=metadata)
-        return {"metadata": {"resourceVersion": found.resource_version}, "items": found.items}
+        return {"kind": f"{resource.kind}List", "metadata": {"resourceVersion": found.resource_version}, "items": found.items}
     if request.method == "GET":
         return await server.get(resource, namespace, parts[1])
     if request.method == "DELETE":

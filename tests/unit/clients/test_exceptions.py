@@ -11,6 +11,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -114,6 +115,9 @@ QUIET = {
     "discovery.read_discovery",
     "discovery.preferred_first",
     "discovery.read_by_group",
+    "shapes.fault",
+    "shapes.first_bad",
+    "shapes.named",
     "discreet.of_secret",
     "discreet.told",
     "discreet.reason",
@@ -566,3 +570,38 @@ def test_the_kind_of_a_route_that_is_not_found_is_not_taken_for_a_dead_cluster()
         assert VIRTUAL_SERVICE.path("shop", "cart") in str(outcome("istio.IstioRouter.write", port=server.port)), (
             "and says which"
         )
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        pytest.param(aiohttp.ClientConnectorError(broken._KEY, OSError(111, "x")), "Connection refused", id="refused"),
+        pytest.param(
+            aiohttp.ClientConnectorDNSError(broken._KEY, socket.gaierror(-2, "Name or service not known")),
+            "Name or service not known", id="no such name",
+        ),
+        pytest.param(
+            aiohttp.ClientConnectorError(
+                broken._KEY, OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 9, 0, 0), "
+                "[Errno 111] Connect call failed ('127.0.0.1', 9)"),
+            ),
+            "Connection refused", id="each address",
+        ),
+        pytest.param(aiohttp.ServerDisconnectedError(), "connection closed", id="closed"),
+        pytest.param(aiohttp.ClientPayloadError("Response payload is not completed"), "connection closed within", id="a part"),
+        pytest.param(aiohttp.ClientOSError(1, "[SSL: WRONG_VERSION_NUMBER] wrong"), "", id="a number of no system"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["counters.PageCounters.read", "prometheus.PrometheusMetrics.ask", "probe.ask",
+                                  "istio.IstioRouter.in_effect"])  # fmt: skip
+def test_pages_stores_and_gateways_that_are_silent_are_told_in_our_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, raised: Exception, told: str
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", refuse)
+    said = str(outcome(name))
+    assert told in said
+    for talk in ("Cannot connect to host", "ssl:default", "Connect call failed", "ClientConnector", "Errno", "not permitted"):
+        assert talk not in said

@@ -72,3 +72,19 @@ def test_patience_is_the_timeouts_name_of_before(project: Project) -> None:
     mixed(project)
     assert project.ran("verify", "--patience", "0", "shop/pay").code == 3
     assert "--patience" not in project.ran("verify", "--help").out
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["txt", "json"])
+def test_what_it_waits_for_is_told_to_the_log_at_once(
+    project: Project, form: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The command's log is on stderr."""
+    mixed(project)
+    caplog.set_level("INFO")
+    seen = project.ran(*form, "verify", "--timeout", "0.1")
+    told = [each for each in caplog.messages if each.startswith("waiting up to")]
+    assert told == ["waiting up to 0.1 s for 1 of 3 (waiting for shop/pay); --timeout 0 looks once"]
+    assert "waiting up to" not in seen.out
+    caplog.clear()
+    project.ran(*form, "verify", "--timeout", "0")
+    assert [each for each in caplog.messages if each.startswith("waiting up to")] == []

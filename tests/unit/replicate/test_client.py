@@ -169,7 +169,7 @@ def test_a_server_that_asks_for_patience_gets_it(code: int) -> None:
         seen.append(request.method)
         if len(seen) < 3:
             return web.json_response({}, status=code, headers={"Retry-After": "0"})
-        return web.json_response({"metadata": {"name": "x"}})
+        return web.json_response({"metadata": {"name": "x", "namespace": "n"}})
 
     assert against(handler, get)["metadata"]["name"] == "x"
     assert len(seen) == 3
@@ -202,7 +202,7 @@ def test_a_create_is_not_repeated_after_503() -> None:
 def test_waiting_for_a_place_among_many_requests_is_not_held_against_the_server(asked: float | None) -> None:
     async def handler(_: web.Request) -> web.Response:
         await asyncio.sleep(0.1)
-        return web.json_response({})
+        return web.json_response({"metadata": {"name": "x", "namespace": "n"}})
 
     async def many(client: Kubernetes) -> int:
         return len(await asyncio.gather(*(client.get(CONFIG_MAP, "n", "x", timeout_seconds=asked) for _ in range(12))))
@@ -218,7 +218,9 @@ def test_a_time_asked_for_is_over_all_repetitions_but_not_over_the_queue_between
         if request.path.endswith("patient") and seen.count(request.path) < 3:
             return web.json_response({}, status=429, headers={"Retry-After": "0"})
         await asyncio.sleep(0.2 if request.path.endswith("other") else 0)
-        return web.json_response({"metadata": {"name": "x"}}, status=429 if request.path.endswith("never") else 200)
+        return web.json_response(
+            {"metadata": {"name": "x", "namespace": "n"}}, status=429 if request.path.endswith("never") else 200
+        )
 
     async def many(client: Kubernetes) -> Any:
         others = [asyncio.ensure_future(client.get(CONFIG_MAP, "n", "other")) for _ in range(15)]
@@ -257,9 +259,9 @@ def test_a_list_is_read_in_pages_and_begun_again_after_410() -> None:
         asked.append(token)
         if token and asked.count(token) == 1:
             return web.json_response({"message": "too old"}, status=410)
-        page = [{"metadata": {"name": token or "first"}}]
+        page = [{"metadata": {"name": token or "first", "namespace": "n"}}]
         meta = {"resourceVersion": "7"} if token else {"continue": "second", "resourceVersion": "7"}
-        return web.json_response({"items": page, "metadata": meta})
+        return web.json_response({"kind": "ConfigMapList", "items": page, "metadata": meta})
 
     found = against(handler, lambda client: client.list(CONFIG_MAP))
     assert asked == ["", "second", "", "second"]
@@ -386,7 +388,8 @@ def test_a_list_of_which_a_later_page_fails_is_no_list() -> None:
     async def handler(request: web.Request) -> web.Response:
         if request.query.get("continue"):
             return web.json_response({"message": "no leader"}, status=503)
-        return web.json_response({"items": [{"metadata": {"name": "first"}}], "metadata": {"continue": "second"}})
+        page = [{"metadata": {"name": "first", "namespace": "n"}}]
+        return web.json_response({"kind": "ConfigMapList", "items": page, "metadata": {"continue": "second"}})
 
     with pytest.raises(Unreachable):
         against(handler, lambda client: client.list(CONFIG_MAP), attempts=2)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import routing
-from migration import kinds
+from migration import kinds, progress
 from migration.answers import Answer
 from migration.errors import Unreachable
 from migration.request import Check, Request, by_https, request_for, sent_on
@@ -366,3 +366,72 @@ def test_a_service_that_is_asked_by_the_peer_listener_is_told_the_scheme_that_it
     sent = sent_on(original, Request("a", "/"), https=by_https(original, gateways))
     assert sent is not None
     assert sent.headers[routing.CARRIED["x-forwarded-proto"]] == scheme
+
+
+class Rounds:
+    """How often green was looked at, and what was said; after two rounds what is awaited comes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.said: list[str] = []
+        monkeypatch.setattr("migration.verify.POLL_SECONDS", 0.01)
+
+    def __call__(self, done: int, of: int, last: str) -> None:
+        self.said.append(f"{done} of {of} {last}".strip())
+
+
+TRACKED = {"annotations": {"argocd.argoproj.io/tracking-id": "shop:networking.istio.io/VirtualService:shop/web"}}
+
+
+@pytest.mark.parametrize(
+    ("green", "told", "remedy"),
+    [
+        pytest.param([ready(), route(), PUBLIC], "green has no Service shop/web", "bluegreen replicate", id="no Service"),
+        pytest.param([ready(), SERVICE, PUBLIC], "green has no VirtualService shop/web", "bluegreen replicate", id="no route"),
+    ],
+)
+def test_what_green_lacks_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, green: list[dict[str, Any]], told: str, remedy: str
+) -> None:
+    rounds = Rounds(monkeypatch)
+    verdict = ask(green, Gateways(Answer(503, BY_ITSELF)), patience_seconds=60.0, progress=rounds)
+    assert rounds.said == ["1 of 1"], "one look, though it might wait for a minute"
+    assert verdict.outcome == "failed"
+    assert told in verdict.problems
+    assert remedy in verdict.remedy
+
+
+@pytest.mark.parametrize("green", [[ready(), route(), PUBLIC], [ready(), SERVICE, PUBLIC]], ids=["no Service", "no route"])
+def test_what_a_tool_brings_is_waited_for(monkeypatch: pytest.MonkeyPatch, green: list[dict[str, Any]]) -> None:
+    rounds = Rounds(monkeypatch)
+    owned = route()
+    owned = {**owned, "metadata": {**owned["metadata"], **TRACKED}}
+    fern = FakeApiServer("fern", green)
+
+    def at(done: int, of: int, last: str) -> None:
+        rounds(done, of, last)
+        if len(rounds.said) == 2:
+            for obj in GOOD:
+                fern.put(obj)
+
+    (verdict,) = asyncio.run(
+        verify(
+            ["shop/web"], At("blue"), At("green"), FakeApiServer("plum", [owned]), fern,
+            probe=Gateways(OK), patience_seconds=60.0, progress=at,
+        )
+    )  # fmt: skip
+    assert verdict.ok
+    assert rounds.said == ["0 of 1 waiting for shop/web"] * 2 + ["1 of 1"]
+
+
+def test_what_is_awaited_is_said_once_and_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    told = progress.Progress("verifying on fern")
+    at = progress.announced(told, 120.0, "--timeout 0 looks once")
+    at(3, 3, "")
+    assert caplog.messages == [], "nothing to wait for"
+    at(1, 3, "waiting for shop/pay")
+    at(2, 3, "waiting for shop/pay")
+    assert caplog.messages == ["waiting up to 120 s for 2 of 3 (waiting for shop/pay); --timeout 0 looks once"]
+    assert (told.done, told.of, told.last) == (2, 3, "waiting for shop/pay")
+    progress.announced(told, 0.0, "")(1, 3, "x")
+    assert len(caplog.messages) == 1, "it does not wait"
