@@ -51,11 +51,11 @@ class Books:
     problems: tuple[str, ...] = ()
 
 
-def open_books(store: Path, wall: Callable[[], float]) -> Books:
+async def open_books(store: Path, wall: Callable[[], float]) -> Books:
     """As far as they can be had; raises nothing."""
     problems = []
     try:
-        lock = take_over(store)
+        lock = await take_over(store)
     except StoreError as problem:
         lock = Lock(store, 0)
         problems.append(f"{problem}; a running `bluegreen shift` is not told: stop it")
@@ -282,7 +282,7 @@ async def rollback(
             live[side] = await routers[side].read()
     highest = max((state.fence for state in live.values()), default=0)
     with contextlib.suppress(BluegreenError):
-        books.lock.rise_above(highest)
+        await books.lock.rise_above(highest)
     fence = max(books.lock.fence, highest + 1)
     again = await asyncio.gather(*(_mark(router, fence, splits, generation) for router in answering.values()))
     problems += [problem for problem in again if problem]
