@@ -15,7 +15,7 @@ from migration import returned
 from migration.errors import LostFence, Unreachable
 from migration.journal import Remembered
 from migration.kinds import CONFIG_MAP, Object
-from migration.lock import raise_fence, read_fence, take
+from migration.lock import raise_fence, read_fence, take, take_over
 from migration.model import FENCE, LOCK_MANAGER, MANAGER, Phase, RouteLive
 from migration.recover import recover
 from migration.rollback import open_books, rollback
@@ -58,7 +58,7 @@ def went_back(tmp_path: Path) -> Universe:
     """One service arrived, one went back, by a store that had begun six times."""
     universe = Universe(tmp_path, SHOP, green_errors=lambda service, now: 0.5 if service == "shop/cart" else 0.0)
     for _ in range(5):
-        raise_fence(tmp_path / ".bluegreen")
+        run(take_over(tmp_path / ".bluegreen"))
     result = shift(universe)
     assert (result.arrived, list(result.returned)) == (("shop/catalog",), ["shop/cart"])
     assert fences(universe) == {6}
