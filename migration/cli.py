@@ -19,9 +19,23 @@ import click
 from migration import cli_completion, cli_entry, cli_prepare, cli_replicate, cli_schema, cli_shift, stops
 from migration.discretion import without_passwords
 from migration.errors import BluegreenError, InternalError, Interrupted, UsageError
+from migration.output import Patient, code_of, words
 from migration.terminal import CONFIG, Commands, Context, finish, typed
 from migration.version import print_version
 from migration.words import clean
+
+
+class Bluegreen(Commands):
+    def invoke(self, context: click.Context) -> Any:
+        """Click takes every broken pipe for stdout's, and ends without a word."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError as problem:
+            raise BrokenElsewhere from problem
+
+
+class BrokenElsewhere(Exception):
+    """A broken pipe that is none of stdout's, which never fails here."""
 
 
 class Discreet(logging.Formatter):
@@ -38,7 +52,7 @@ def _answer_in_json(click_context: click.Context, _: click.Parameter, asked: boo
     context.as_json = context.as_json or asked
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Bluegreen, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config", "-c", type=click.Path(path_type=Path), default=CONFIG, show_default=True, help="The migration's file."
 )
@@ -128,34 +142,47 @@ for command in cli.commands.values():
 
 
 def run(arguments: Sequence[str]) -> int:
-    """One run of the command; gives its exit code. What went wrong is told here and nowhere else."""
-    context = Context()
+    """One run of the command; gives its exit code. What went wrong is told here and nowhere else; an output that takes
+    nothing ends no act.
+    """
     streams = sys.stdout, sys.stderr
-    problem: BluegreenError | None = None
+    out, err = Patient(sys.stdout), Patient(sys.stderr)
+    sys.stdout, sys.stderr = out, err
+    try:
+        context = Context()
+        code = finish(context, _problem(context, arguments))
+        out.flush()
+        if (code := code_of(out, code)) and (told := words(out)):
+            click.echo(told, err=True)
+        return code
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+def _problem(context: Context, arguments: Sequence[str]) -> BluegreenError | None:
     try:
         cli.main(list(arguments), prog_name="bluegreen", standalone_mode=False, obj=context)
     except BluegreenError as raised:
-        problem = raised
+        return raised
     except click.ClickException as raised:
-        problem = _misused(context, raised, arguments)
+        return _misused(context, raised, arguments)
     except (click.Abort, KeyboardInterrupt):
-        problem = Interrupted("interrupted", remedy=stops.STATUS)
-    except BrokenPipeError:
-        raise
-    except SystemExit:
-        if sys.stdout is not streams[0]:  # nobody reads on: click has wrapped both, and makes an exit with 1 of it
-            sys.stdout, sys.stderr = streams
-            raise BrokenPipeError from None
-        raise
+        return Interrupted("interrupted", remedy=stops.STATUS)
+    except BrokenElsewhere as raised:
+        return _unforeseen(raised.__cause__ or raised)
     except BaseException as raised:
         if not isinstance(raised, Exception) and type(raised).__name__ != "CancelledError":
             raise
-        click.echo(without_passwords(traceback.format_exc()), err=True)
-        problem = InternalError(
-            f"{type(raised).__name__}: {raised}; this is a fault of bluegreen",
-            remedy="report it with the lines above; `bluegreen status` shows where things are",
-        )
-    return finish(context, problem)
+        return _unforeseen(raised)
+    return None
+
+
+def _unforeseen(raised: BaseException) -> InternalError:
+    click.echo(without_passwords("".join(traceback.format_exception(raised))), err=True)
+    return InternalError(
+        f"{type(raised).__name__}: {raised}; this is a fault of bluegreen",
+        remedy="report it with the lines above; `bluegreen status` shows where things are",
+    )
 
 
 def _misused(context: Context, raised: click.ClickException, arguments: Sequence[str]) -> UsageError:
@@ -170,17 +197,17 @@ def _misused(context: Context, raised: click.ClickException, arguments: Sequence
 
 def main() -> NoReturn:
     stops.as_interrupts()
-    try:
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:  # `bluegreen status | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141  # as a shell has it for SIGPIPE
-    except OSError as problem:  # a full disk behind `bluegreen status > FILE`
-        code = 1
-        with contextlib.suppress(OSError):
-            click.echo(f"bluegreen: stdout cannot be written: {problem.strerror}", err=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    while (free := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass  # a closed stdin, stdout or stderr: no file of ours may become it
+    os.close(free)
+    code = run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # closed from the start
+                stream.flush()
+        except (OSError, ValueError):  # told already; the interpreter would try again
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 

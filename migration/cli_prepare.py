@@ -190,7 +190,6 @@ def verify(context: Context, services: tuple[str, ...], timeout_seconds: float, 
 async def _verify(context: Context, migration: Migration, there: Opened, services: tuple[str, ...], seconds: float) -> Verified:
     from migration import kinds, progress
     from migration import verdicts as kept
-    from migration.clients.probe import ask
     from migration.enroll import candidates
     from migration.named import refuse_unknown
     from migration.request import Check
@@ -226,7 +225,7 @@ async def _verify(context: Context, migration: Migration, there: Opened, service
             there.cluster_of("green").gateway,
             blue,
             green,
-            probe=ask,
+            probe=there.probe,
             checks=own,
             enrolled=there.originals,
             listeners={"blue": there.peers["green"], "green": there.peers["blue"]},  # of that side's gateway

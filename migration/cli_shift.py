@@ -318,7 +318,7 @@ async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str, so
         log.warning("%s", problem)
     if not services and (nothing := await _nothing_there(saved)):
         return nothing
-    books = open_books(there.migration.store, time.time)
+    books = await open_books(there.migration.store, time.time)
     try:
         return await go_back(
             there.edge,

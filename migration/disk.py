@@ -12,8 +12,8 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -131,33 +131,58 @@ def _sync(folder: Path) -> None:
 
 @contextmanager
 def guarded(path: Path, what: str) -> Iterator[None]:
-    """Alone for one read and one write, by a lock on `path`, which stays there empty.
+    """Alone for one read and one write, by a lock on `path`, which stays there empty. Not for where an event loop runs
+    that watches users: it would stand still meanwhile.
 
     Raises:
         StoreError: the lock cannot be had, at once or within GUARD_SECONDS: a process that holds it was stopped.
     """
+    with _opened(path, what) as stream:
+        until = time.monotonic() + GUARD_SECONDS
+        while not _taken(stream, path, what):
+            if time.monotonic() > until:
+                raise _held(path, what, GUARD_SECONDS)
+            time.sleep(GUARD_AGAIN_SECONDS)
+        yield
+
+
+@asynccontextmanager
+async def guarded_meanwhile(path: Path, what: str, seconds: float = GUARD_SECONDS) -> AsyncIterator[None]:
+    """As `guarded`, while the event loop goes on."""
+    import asyncio
+
+    now = asyncio.get_running_loop().time
+    with _opened(path, what) as stream:
+        until = now() + seconds
+        while not _taken(stream, path, what):
+            if now() > until:
+                raise _held(path, what, seconds)
+            await asyncio.sleep(GUARD_AGAIN_SECONDS)
+        yield
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[IO[str]]:
     with as_store_error(path, f"{what} cannot be locked"):
         stream = path.open("a")
     try:
-        _wait_for(stream, path, what)
-        yield
+        yield stream
     finally:
         with suppress(OSError):
             stream.close()
 
 
-def _wait_for(stream: IO[str], path: Path, what: str) -> None:
-    until = time.monotonic() + GUARD_SECONDS
+def _taken(stream: IO[str], path: Path, what: str) -> bool:
     with as_store_error(path, f"{what} cannot be locked"):
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    break
-            time.sleep(GUARD_AGAIN_SECONDS)
-    raise StoreError(
-        f"{path}: {what} is held by another process for more than {GUARD_SECONDS:g} s",
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _held(path: Path, what: str, seconds: float) -> StoreError:
+    return StoreError(
+        f"{path}: {what} is held by another process for more than {seconds:g} s",
         remedy=f"see who it is (fuser -v {path}); a stopped one is ended with kill -9, then the same command again",
     )

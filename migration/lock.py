@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import socket
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,8 @@ from migration.pause import user
 from migration.words import clean
 
 FENCE = "the migration's fence"
+GUARD = "fence.lock"
+TAKE_OVER_SECONDS = 0.5  # users wait for a way back; a write of the fence takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Lock:
                 remedy="`bluegreen status` shows where things are",
             )
 
-    def rise_above(self, live: int) -> bool:
+    async def rise_above(self, live: int) -> bool:
         """Makes the fence higher than the highest that the clusters carry. Whether it had to be: then another store has
         written there.
 
@@ -69,7 +71,7 @@ class Lock:
         """
         if live < self.fence:
             return False
-        with _guarded(self.store):
+        async with disk.guarded_meanwhile(self.store / GUARD, FENCE):
             self.check()
             disk.write_whole(self.store / "fence", f"{live + 1}\n", FENCE)
             self.fence = live + 1
@@ -128,10 +130,11 @@ def _close(stream: IO[str]) -> None:
         stream.close()
 
 
-def take_over(store: Path) -> Lock:
-    """A fence above everybody's, without waiting for the lock. Raises StoreError."""
+async def take_over(store: Path) -> Lock:
+    """A fence above everybody's, without waiting for the lock, nor long for a write of the fence. Raises StoreError."""
     disk.make_folder(store)
-    return Lock(store, raise_fence(store))
+    async with disk.guarded_meanwhile(store / GUARD, FENCE, TAKE_OVER_SECONDS):
+        return Lock(store, _raised(store))
 
 
 def holder(store: Path) -> Holder | None:
@@ -157,14 +160,14 @@ def read_fence(store: Path) -> int:
 
 def raise_fence(store: Path) -> int:
     """Raises StoreError."""
-    with _guarded(store):
-        fence = read_fence(store) + 1
-        disk.write_whole(store / "fence", f"{fence}\n", FENCE)
-        return fence
+    with disk.guarded(store / GUARD, FENCE):
+        return _raised(store)
 
 
-def _guarded(store: Path) -> AbstractContextManager[None]:
-    return disk.guarded(store / "fence.lock", FENCE)
+def _raised(store: Path) -> int:
+    fence = read_fence(store) + 1
+    disk.write_whole(store / "fence", f"{fence}\n", FENCE)
+    return fence
 
 
 def _read(text: str) -> Holder:

@@ -58,11 +58,21 @@ def text(progress: Progress, seconds: float, *, width: int = 0) -> str:
 
 
 class Line:
-    """One line of stderr that is rewritten. What the log says meanwhile goes above it."""
+    """One line of stderr that is rewritten. What the log says meanwhile goes above it. A terminal that is gone is left
+    alone: the work goes on without the line.
+    """
 
     def __init__(self, write: Callable[[str], object]) -> None:
-        self._write = write
+        self._to = write
         self._shown = 0
+        self._gone = False
+
+    def _write(self, words: str) -> None:
+        if not self._gone:
+            try:
+                self._to(words)
+            except (OSError, ValueError):  # ValueError: closed
+                self._gone = True
 
     def show(self, line: str) -> None:
         self._write(f"\r{line.ljust(self._shown)}")

@@ -52,11 +52,11 @@ class Books:
     problems: tuple[str, ...] = ()
 
 
-def open_books(store: Path, wall: Callable[[], float]) -> Books:
+async def open_books(store: Path, wall: Callable[[], float]) -> Books:
     """As far as they can be had; raises nothing."""
     problems = []
     try:
-        lock = take_over(store)
+        lock = await take_over(store)
     except StoreError as problem:
         lock = Lock(store, 0)
         problems.append(f"{problem}; a running `bluegreen shift` is not told: stop it")
@@ -293,7 +293,7 @@ async def rollback(
             live[side] = await routers[side].read()
     highest = max((state.fence for state in live.values()), default=0)
     with contextlib.suppress(BluegreenError):
-        books.lock.rise_above(highest)
+        await books.lock.rise_above(highest)
     fence = max(books.lock.fence, highest + 1)
     again = await asyncio.gather(
         *(_mark(router, books.lock, fence, services, splits, generation) for router in answering.values())
@@ -360,7 +360,7 @@ async def _mark(
         if (state := await _look(router)) is None:
             break
         with contextlib.suppress(BluegreenError):
-            lock.rise_above(state.fence)
+            await lock.rise_above(state.fence)
         fence = max(lock.fence, state.fence + 1)
     if (state := await _look(router)) and not _left(services, {}, state):
         log.warning("%s; all that was to go back is at blue there", lost)

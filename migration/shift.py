@@ -140,7 +140,7 @@ class Shift:
         )
         self._generation = max(edge.generation, *(state.generation or 0 for state in live.values()))
         highest = max(state.fence for state in live.values())
-        elsewhere = world.lock.rise_above(highest)
+        elsewhere = await world.lock.rise_above(highest)
         if elsewhere:
             log.warning("another store has written here: fence %d; its journal is not here", highest)
             _refuse_older(edge, self._generation, world.file)

@@ -118,14 +118,14 @@ def causes(problem: BaseException) -> list[str]:
 
 
 def confirm(context: Context, yes: bool, plan: list[str], planned: Document | None = None) -> None:
-    """The plan, then a word: --yes, or an answer on a terminal. Without either nothing is done, and `planned` is the
-    document.
+    """The plan, then a word: --yes, or an answer on a terminal that shows the plan. Without either nothing is done, and
+    `planned` is the document.
     """
     for line in plan:
         click.echo(line, err=context.as_json)
     if yes:
         return
-    asked = sys.stdin.isatty()
+    asked = sys.stdin.isatty() and getattr(sys.stderr if context.as_json else sys.stdout, "trouble", None) is None
     if asked:
         with stops.at_once():
             if click.confirm("Continue?", err=context.as_json):

@@ -1,4 +1,4 @@
-"""Opens what a command needs: configuration, stack file, clients. The only place besides cli.py that knows clients."""
+"""Opens what a command needs: configuration, stack file, clients. What knows clients is here alone (import-linter)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from migration.stackfile import Edge, StackFile, read_route
 from migration.witness import BESIDE_SECONDS, Held, Witness, recorded
 
 if TYPE_CHECKING:
+    from migration.answers import Probe
     from migration.clients.counters import Dialect, PageCounters
     from migration.clients.istio import IstioRouter
     from migration.clients.kubernetes import Kubernetes
@@ -102,6 +103,13 @@ class Opened:
         from migration.clients.route53 import Route53Entry
 
         return Route53Entry(self.edge.zone, self.edge.hosts, self.edge.zone_id)
+
+    @property
+    def probe(self) -> Probe:
+        """One request to a gateway, past DNS."""
+        from migration.clients.probe import ask
+
+        return ask
 
     def aws(self) -> Aws:
         """Opens nothing before it is asked, and is asked only where blue has identities of AWS."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from migration.errors import Locked, LostFence
-from migration.lock import holder, raise_fence, read_fence, take, take_over
+from migration.disk import GUARD_SECONDS
+from migration.errors import Locked, LostFence, StoreError
+from migration.lock import TAKE_OVER_SECONDS, holder, raise_fence, read_fence, take, take_over
+from tests.fakes.clock import run
 
 HOLD = """
 import sys
@@ -43,7 +47,7 @@ def test_another_process_is_refused_and_told_who_has_it_and_a_killed_one_has_not
 def test_whoever_was_taken_over_is_stopped_at_its_next_look(tmp_path: Path):
     lock = take(tmp_path, "bluegreen shift")
     lock.check()
-    above = take_over(tmp_path)
+    above = run(take_over(tmp_path))
     assert above.fence > lock.fence
     above.check()
     with pytest.raises(LostFence, match="changes nothing more"):
@@ -55,3 +59,40 @@ def test_a_fence_only_grows_and_survives_an_empty_file(tmp_path: Path):
     assert [raise_fence(tmp_path) for _ in range(3)] == [1, 2, 3]
     (tmp_path / "fence").write_text("")
     assert read_fence(tmp_path) == 0
+
+
+@pytest.mark.parametrize(("how", "seconds"), [("rise above", GUARD_SECONDS), ("take over", TAKE_OVER_SECONDS)])
+def test_what_watches_users_goes_on_while_a_stopped_process_holds_the_fence(tmp_path: Path, how: str, seconds: float) -> None:
+    lock = take(tmp_path, "bluegreen shift")
+    looks: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            looks.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(0.05)
+
+    async def both() -> float:
+        watching = asyncio.ensure_future(watch())
+        with pytest.raises(StoreError, match=f"held by another process for more than {seconds:g} s"):
+            await (lock.rise_above(7) if how == "rise above" else take_over(tmp_path))
+        watching.cancel()
+        return asyncio.get_running_loop().time()
+
+    with (tmp_path / "fence.lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        took = run(both())
+    assert seconds <= took < seconds + 0.1
+    assert len(looks) >= seconds / 0.05
+    lock.release()
+
+
+def test_a_fence_that_is_free_again_is_taken(tmp_path: Path) -> None:
+    async def both() -> int:
+        with (tmp_path / "fence.lock").open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            taking = asyncio.ensure_future(take_over(tmp_path))
+            await asyncio.sleep(TAKE_OVER_SECONDS / 2)
+            assert not taking.done()
+        return (await taking).fence
+
+    assert run(both()) == read_fence(tmp_path) == 1

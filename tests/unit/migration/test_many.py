@@ -94,7 +94,7 @@ def project(folder: Path, services: Sequence[str], split: int, entry: str = "{pl
 
 
 async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequence[str] = ()) -> RolledBack:
-    books = open_books(folder / ".bluegreen", FakeClock().wall)
+    books = await open_books(folder / ".bluegreen", FakeClock().wall)
     try:
         return await rollback(
             file.read(), list(services or pair.originals), routers=pair.routers, entry=None, file=file, books=books,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from migration.journal import open_intents, read
 from migration.model import Phase
 from migration.rollback import open_books, rollback
 from migration.stackfile import StackFile
-from migration.views.rolled import Proof
+from migration.views.rolled import Proof, RolledBack
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.disk import refusing
 from tests.fakes.world import FAST, FakeEntry, FakeRouter, Killed, Universe, command, shift, until
@@ -325,7 +326,7 @@ def test_a_green_that_cannot_be_told_keeps_the_entry_where_it_is_at_blue(tmp_pat
 
 async def take_back(world, sides=("blue", "green")):
     """`bluegreen rollback` of everything."""
-    file, books = StackFile(world.edge), open_books(world.folder / ".bluegreen", FakeClock().wall)
+    file, books = StackFile(world.edge), await open_books(world.folder / ".bluegreen", FakeClock().wall)
     routers = {side: FakeRouter(world, side) for side in sides}
     try:
         return await rollback(
@@ -334,6 +335,22 @@ async def take_back(world, sides=("blue", "green")):
     finally:
         if books.journal:
             books.journal.close()
+
+
+def test_a_rollback_waits_for_no_stopped_process_that_holds_the_fence(tmp_path: Path):
+    universe = Universe(tmp_path, SHOP)
+    shift(universe)
+    assert {universe.live(service)[0] for service in SHOP} == {10_000}
+
+    async def back() -> tuple[RolledBack, float]:
+        return await take_back(universe), asyncio.get_running_loop().time()
+
+    with (tmp_path / ".bluegreen" / "fence.lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        rolled, took = run(back())
+    assert {universe.live(service)[0] for service in SHOP} == {0}
+    assert any("is held by another process" in problem for problem in rolled.problems)
+    assert rolled.seconds < took < 5, "users are back at once; what remains is one wait for the fence"
 
 
 @pytest.mark.parametrize("how", ["green-api", "green-silent"])

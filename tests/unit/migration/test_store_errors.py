@@ -329,7 +329,7 @@ def test_a_stopped_process_that_holds_the_fence_keeps_nobody_waiting(tmp_path: P
     with (tmp_path / "fence.lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         with pytest.raises(StoreError, match="is held by another process"):
-            lock.take_over(tmp_path)
+            lock.raise_fence(tmp_path)
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EISDIR])

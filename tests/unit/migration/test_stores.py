@@ -15,7 +15,7 @@ from migration import returned
 from migration.errors import LostFence, Unreachable
 from migration.journal import Remembered
 from migration.kinds import CONFIG_MAP, Object
-from migration.lock import read_fence, take, take_over
+from migration.lock import raise_fence, read_fence, take, take_over
 from migration.model import FENCE, LOCK_MANAGER, MANAGER, Phase, RouteLive
 from migration.recover import recover
 from migration.rollback import open_books, rollback
@@ -58,7 +58,7 @@ def went_back(tmp_path: Path) -> Universe:
     """One service arrived, one went back, by a store that had begun six times."""
     universe = Universe(tmp_path, SHOP, green_errors=lambda service, now: 0.5 if service == "shop/cart" else 0.0)
     for _ in range(5):
-        take_over(tmp_path / ".bluegreen")
+        run(take_over(tmp_path / ".bluegreen"))
     result = shift(universe)
     assert (result.arrived, list(result.returned)) == (("shop/catalog",), ["shop/cart"])
     assert fences(universe) == {6}
@@ -175,7 +175,7 @@ def test_a_rollback_from_elsewhere_stops_a_running_shift_for_good(tmp_path: Path
         running = asyncio.ensure_future(first.shift.run())
         await until(lambda: universe.live("shop/catalog")[0] == 2000)
         elsewhere(universe)
-        file, books = StackFile(universe.edge), open_books(universe.folder / ".bluegreen", FakeClock().wall)
+        file, books = StackFile(universe.edge), await open_books(universe.folder / ".bluegreen", FakeClock().wall)
         routers = {side: FakeRouter(universe, side) for side in SIDES}
         rolled = await rollback(
             file.read(), list(SHOP), routers=routers, entry=None, file=file, books=books, clock=FakeClock(), reason="a hunch"
@@ -221,12 +221,12 @@ def test_what_the_clusters_keep_counts_until_it_is_asked_for_again(file, live, m
 
 def test_a_fence_rises_above_the_clusters_but_not_over_whoever_took_over_meanwhile(tmp_path: Path) -> None:
     lock = take(tmp_path, "bluegreen shift")
-    assert not lock.rise_above(0)
-    assert lock.rise_above(1), "the same number is another store's"
+    assert not run(lock.rise_above(0))
+    assert run(lock.rise_above(1)), "the same number is another store's"
     assert (lock.fence, read_fence(tmp_path)) == (2, 2)
-    take_over(tmp_path)
+    raise_fence(tmp_path)
     with pytest.raises(LostFence):
-        lock.rise_above(6)
+        run(lock.rise_above(6))
     assert read_fence(tmp_path) == 3
     lock.release()
 
