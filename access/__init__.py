@@ -3,6 +3,7 @@
     errors        what can go wrong, by what the caller can do about it; nothing else leaves this package
     fields        values of a document by their types, or words that name the place
     kubeconfig    a file or a text -> Access: server, trust, user, proxy; no connection, no program is started
+    causes        what broke below, in words; what no API server answers
     tls           Access (and a certificate) -> ssl.SSLContext
     proxy         Access and environment -> by which proxy, as kubectl takes it
     credentials   Access -> headers and certificate, for how long; token files, programs

@@ -3,8 +3,9 @@
 AccessError
 ├── BadKubeconfig     the file is wrong: only an edit helps
 │   └── Unusable      it leads to a server, but what it says of trust, user or proxy cannot be used
-├── NoCredentials     the credential program failed or cannot be run: run it by hand
+├── NoCredentials     there are none to be had: the credential program cannot be run, a token is none
 └── Unanswered        not reached, or not in time: worth another try
+    ├── NotGiven      the credential program ran and gave none, as while a login service is out: log in, or later
     ├── Late          the time limit passed
     └── Broken        the connection broke: whether the request was done is not known
 """
@@ -34,6 +35,10 @@ class NoCredentials(AccessError):
 
 
 class Unanswered(AccessError):
+    pass
+
+
+class NotGiven(Unanswered):
     pass
 
 

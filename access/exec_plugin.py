@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -16,14 +17,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from access import eks
-from access.errors import NoCredentials, Unanswered
+from access.errors import NoCredentials, NotGiven
 from access.kubeconfig import Access, Exec
 
 if TYPE_CHECKING:
     import asyncio
 
 SECONDS = 15.0  # `aws eks get-token` starts an interpreter first
+MOST_WORDS = 300
+MOST_BYTES = 64_000  # of stderr, from its end
+ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)")  # colours and titles of a terminal
+QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s?#'\"<>]*)[?#][^\s'\"<>]*")
+USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#'\"<>@]*@")
 SPARE_SECONDS = 60.0  # before it expires a token is replaced, or a tenth of its life before
+ODD = "has characters in it that no token has (line breaks, spaces, letters beyond ASCII)"
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,9 @@ async def ask(access: Access, plugin: Exec, timeout_seconds: float = SECONDS) ->
     """A program that hangs is ended.
 
     Raises:
-        NoCredentials: it cannot be run, fails, or answers with no ExecCredential.
-        Unanswered: it does not end in time.
+        NoCredentials: it cannot be run.
+        NotGiven: it fails, answers with no ExecCredential, or does not end in time: a login service may be out, which no
+            edit of a file helps.
     """
     import asyncio
 
@@ -69,17 +77,29 @@ async def ask(access: Access, plugin: Exec, timeout_seconds: float = SECONDS) ->
         output, complaint = await asyncio.wait_for(process.communicate(), timeout_seconds)
     except TimeoutError as problem:
         await _end(process)
-        raise Unanswered(f"{shown} did not answer within {timeout_seconds:g} s", remedy=remedy) from problem
+        raise NotGiven(f"{shown} did not answer within {timeout_seconds:g} s", remedy=remedy) from problem
     except asyncio.CancelledError:
         await _end(process)
         raise
     if process.returncode != 0:
-        said = complaint.decode(errors="replace").strip()[-500:]
-        raise NoCredentials(f"{shown} failed with {process.returncode}: {said}", remedy=remedy)
+        said = last_words(complaint)
+        told = f": {said}" if said else " and said nothing"
+        raise NotGiven(f"{shown} failed with {process.returncode}{told}", remedy=remedy)
     try:
         return read(output)
     except ValueError as problem:
-        raise NoCredentials(f"{shown} did not answer with an ExecCredential: {problem}", remedy=remedy) from problem
+        raise NotGiven(f"{shown} did not answer with an ExecCredential: {problem}", remedy=remedy) from problem
+
+
+def last_words(complaint: bytes) -> str:
+    """Of what a program wrote to stderr the last line that says something: above it stand progress, tracebacks, addresses
+    to log in by. Without the queries of URLs, which carry codes and signatures; at most MOST_WORDS characters.
+    """
+    text = complaint[-MOST_BYTES:].decode(errors="replace")
+    lines = ["".join(each if each.isprintable() else " " for each in ESCAPE.sub("", line)) for line in text.splitlines()]
+    said = next((" ".join(line.split()) for line in reversed(lines) if line.strip()), "")
+    said = QUERY.sub(r"\1?...", USER.sub(r"\1***@", said))
+    return said if len(said) <= MOST_WORDS else said[: MOST_WORDS - 1] + "…"
 
 
 def read(output: bytes, now: float | None = None) -> Given:
@@ -98,8 +118,15 @@ def read(output: bytes, now: float | None = None) -> Given:
         raise ValueError("clientCertificateData and clientKeyData come together only")
     if not token and not certificate:
         raise ValueError("it has neither a token nor a certificate")
+    if token and not can_be_sent(token):
+        raise ValueError(f"its token {ODD}")
     pair = (certificate.encode(), key.encode()) if certificate else None
     return Given(token or None, pair, _until(stamp, time.time() if now is None else now) if stamp else float("inf"))
+
+
+def can_be_sent(token: str) -> bool:
+    """Whether a token fits into a header as it is."""
+    return token.isascii() and token.isprintable() and " " not in token
 
 
 def _text(status: Mapping[str, Any], name: str) -> str:

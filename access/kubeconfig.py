@@ -13,6 +13,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,8 +131,7 @@ def _text(kubeconfig: str | Path, whose: str) -> tuple[str, str, Path]:
     """(text, what messages call it, the folder that its paths are relative to)"""
     try:
         path = Path(kubeconfig).expanduser()
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        content = _bytes(path, stdin=True)
         if len(content) > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES} bytes")
         return content.decode("utf-8-sig"), str(path), path.absolute().parent
@@ -351,6 +352,19 @@ def _content(owner: Fields, key: str, folder: Path) -> bytes | None:
         ) from problem
 
 
+def _bytes(path: Path, *, stdin: bool = False) -> bytes:
+    """Of a file, and of nothing that may make us wait for ever: a pipe is opened without waiting for who writes to it.
+
+    Raises:
+        OSError, ValueError: not to be read, or no file.
+    """
+    waits = stdin and str(path) == "/dev/stdin"  # asked for by a person, who ends it
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if waits else os.O_NONBLOCK)), "rb") as file:
+        if not waits and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no regular file")
+        return file.read(MOST_BYTES + 1)
+
+
 def read_file(path: Path) -> bytes:
     """A file that a kubeconfig names.
 
@@ -358,8 +372,7 @@ def read_file(path: Path) -> bytes:
         Unusable: not to be read, or too large.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        content = _bytes(path)
     except (OSError, ValueError) as problem:
         raise Unusable(f"{path} ({_why(problem)})") from problem
     if len(content) > MOST_BYTES:

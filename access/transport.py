@@ -5,13 +5,14 @@ Redirects are not followed: an API server sends none, and what does (a page to s
 
 from __future__ import annotations
 
-import os
+import ssl
 import threading
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from access import exec_plugin, proxy, tls
+from access.causes import told_of_tls, why
 from access.credentials import Credentials, obtain
 from access.errors import AccessError, Broken, Late, Unanswered
 from access.kubeconfig import Access
@@ -113,8 +114,6 @@ class Session:
             return unanswered(access, f"did not answer {where} within {seconds:g} s", problem, Late)
         if isinstance(problem, aiohttp.ServerDisconnectedError):
             return unanswered(access, "closed the connection", problem, Broken)
-        if isinstance(problem, aiohttp.ClientConnectorCertificateError):
-            return unanswered(access, "has a certificate that is not trusted; check certificate-authority-data", problem)
         if isinstance(problem, aiohttp.ClientProxyConnectionError) and self.proxy:
             return unanswered(access, f"is behind the proxy {self.proxy.url}, which cannot be connected to", problem)
         if isinstance(problem, aiohttp.ClientHttpProxyError) and self.proxy:
@@ -123,6 +122,10 @@ class Session:
                 f"cluster {access.cluster}: {access.server} is behind the proxy {self.proxy.url}, which answers {said}",
                 remedy=f"check the proxy: it was taken from {access.source if access.proxy else 'the environment'}",
             )
+        if (broken := told_of_tls(problem, access.source, access.context)) is not None:
+            # a certificate does not mend itself, a connection that breaks in the middle may
+            kind = Broken if not isinstance(problem, aiohttp.ClientConnectorError | ssl.CertificateError) else Unanswered
+            return kind(f"cluster {access.cluster}: {access.server} {broken.said}", remedy=broken.remedy)
         if isinstance(problem, aiohttp.ClientConnectorError):
             return unanswered(access, "cannot be connected to", problem)
         usable = not isinstance(problem, ValueError)  # InvalidURL is one: the same request fails again
@@ -133,20 +136,17 @@ def unanswered(
     access: Access, what: str, problem: BaseException | None = None, kind: type[Unanswered] = Unanswered
 ) -> Unanswered:
     """`what` is said of the server: "cannot be connected to"."""
-    detail = "" if problem is None else f" ({_detail(problem)[:300]})"
+    detail = "" if problem is None else f" ({why(problem)[:300]})"
     return kind(
         f"cluster {access.cluster}: {access.server} {what}{detail}",
-        remedy=f"check that its API server is up and reachable from here; it was taken from {access.source}, "
-        f"context {access.context}",
+        remedy=usual_remedy(access),
     )
 
 
-def _detail(problem: BaseException) -> str:
-    inner = getattr(problem, "os_error", None)
-    code = getattr(inner, "errno", None)
-    if isinstance(code, int) and code > 0:  # of addresses that cannot be looked up it is negative
-        return os.strerror(code)
-    return str(problem).strip() or type(problem).__name__
+def usual_remedy(access: Access) -> str:
+    """Where nothing better is known than that there was no answer."""
+    taken = f"it was taken from {access.source}, context {access.context}"
+    return f"check that its API server is up and reachable from here; {taken}"
 
 
 async def _beginning(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 
 import routing
 from access import kubeconfig as reader
+from access.causes import foreign
 from access.errors import AccessError, BadKubeconfig, Unusable
 from access.transport import get_now
 
@@ -61,6 +62,9 @@ def read_live(
         tell(problem.message.removeprefix(whose))
         return None
     server, status, body = access.server, answer.status, answer.body
+    if (why := foreign(status, answer.headers, body)) is not None:
+        tell(f"{server} answers {why}")
+        return None
     if status == 200:
         try:
             return parse_record(body)
@@ -76,7 +80,10 @@ def read_live(
 
 def parse_record(body: bytes) -> Live:
     """Raises ValueError: not the edge's ConfigMap, or not what `routing.record` writes into it."""
-    document = json.loads(body)
+    try:
+        document = json.loads(body)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     meta = document.get("metadata") if isinstance(document, dict) else None
     if not isinstance(meta, dict) or (document.get("kind"), meta.get("name")) != ("ConfigMap", routing.RECORD_NAME):
         raise ValueError(f"allowed: ConfigMap {routing.EDGE_NAMESPACE}/{routing.RECORD_NAME}")
@@ -89,7 +96,7 @@ def _status_of(body: bytes) -> dict[str, Any] | None:
     """The Status object by which an API server refuses."""
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and document.get("kind") == "Status" else None
 

@@ -12,22 +12,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from migration import cli_completion, cli_entry, cli_prepare, cli_replicate, cli_schema, cli_shift
 from migration.discretion import without_passwords
 from migration.errors import BluegreenError, InternalError, Interrupted, UsageError
-from migration.terminal import CONFIG, Context, finish
+from migration.terminal import CONFIG, Commands, Context, finish, typed
 from migration.version import print_version
-
-
-class InOrder(click.Group):
-    """Lists commands in the order in which an upgrade needs them."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(self.commands)
+from migration.words import clean
 
 
 class Discreet(logging.Formatter):
@@ -37,17 +31,31 @@ class Discreet(logging.Formatter):
         return without_passwords(super().format(record))
 
 
-@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+def _answer_in_json(click_context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Eager, so that a value which another option refuses is told as it was asked for, wherever `--json` stands."""
+    context = click_context.ensure_object(Context)
+    context.command = typed(click_context)
+    context.as_json = context.as_json or asked
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config", "-c", type=click.Path(path_type=Path), default=CONFIG, show_default=True, help="The migration's file."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, logs on stderr.")
+@click.option(
+    "--json",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_answer_in_json,
+    help="One JSON document on stdout, logs on stderr.",
+)
 @click.option("--verbose", "-v", is_flag=True, help="Verbose logging to stderr; what led to an error.")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Print the version and exit."
 )
 @click.pass_context
-def cli(click_context: click.Context, config: Path, as_json: bool, verbose: bool) -> None:
+def cli(click_context: click.Context, config: Path, verbose: bool) -> None:
     """Upgrade a Kubernetes cluster by moving its services to a new one beside it, with a way back at every moment."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Discreet("%(asctime)s %(message)s"))
@@ -55,7 +63,7 @@ def cli(click_context: click.Context, config: Path, as_json: bool, verbose: bool
     for noisy in ("botocore", "boto3", "urllib3", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     context = click_context.ensure_object(Context)
-    context.config, context.as_json, context.verbose = config, context.as_json or as_json, verbose
+    context.config, context.verbose = config, verbose
 
 
 for command in (
@@ -72,33 +80,51 @@ for command in (
     cli_shift.status,
     cli_entry.entry,
     cli_schema.schema,
+    cli_completion.completion,
 ):
     cli.add_command(command)
 
 
-def _answer_in_json(click_context: click.Context, _: click.Parameter, asked: bool) -> None:
-    context = click_context.ensure_object(Context)
-    context.command = _typed(click_context)
-    context.as_json = context.as_json or asked
-
-
-def _typed(click_context: click.Context) -> str:
-    """`capacity release` of "bluegreen capacity release"."""
-    return click_context.command_path.partition(" ")[2]
-
-
-def take_json(command: click.Command) -> None:
-    """`--json` after a command means what it means before it."""
-    words = "As `bluegreen --json`."
-    command.params.append(click.Option(["--json"], is_flag=True, expose_value=False, callback=_answer_in_json, help=words))
+def take_json(command: click.Command, words: str) -> None:
+    """`--json` after a command means what it means before it. `words`: empty hides it in the command's help."""
+    command.params.append(
+        click.Option(
+            ["--json"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_answer_in_json,
+            help=words,
+            hidden=not words,
+        )
+    )
     if isinstance(command, click.Group):
         for inner in command.commands.values():
-            take_json(inner)
+            take_json(inner, words)
 
 
+class CleanText(click.types.StringParamType):
+    """Words of the command line end up in the journal, on clusters and in JSON, which have nothing but UTF-8."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return clean(str(super().convert(value, param, ctx)))
+
+
+def take_clean_text(command: click.Command) -> None:
+    """Every word but paths, which are the system's."""
+    for param in command.params:
+        if param.type is click.STRING:
+            param.type = CleanText()
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            take_clean_text(inner)
+
+
+# the two that print for another program than one that reads our documents
+WORDS = {"completion": "", "schema": "Only errors: the schema is JSON as it is."}
 for command in cli.commands.values():
-    take_json(command)
-cli.add_command(cli_completion.completion)  # a script for the shell: never JSON
+    take_json(command, WORDS.get(command.name or "", "As `bluegreen --json`."))
+    take_clean_text(command)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -135,9 +161,11 @@ def run(arguments: Sequence[str]) -> int:
 def _misused(context: Context, raised: click.ClickException, arguments: Sequence[str]) -> UsageError:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     context.as_json = context.as_json or "--json" in options  # a wrong command line is told as it asks, too
-    asked = getattr(raised, "ctx", None)
-    context.command = _typed(asked) if asked is not None else ""
-    return UsageError(raised.format_message(), remedy=f"bluegreen {context.command}".rstrip() + " --help")
+    if (asked := getattr(raised, "ctx", None)) is not None:
+        context.command = typed(asked)
+    bare = context.as_json and isinstance(raised, click.exceptions.NoArgsIsHelpError)  # whose words are all of the help
+    told = "Missing command." if bare else clean(raised.format_message())
+    return UsageError(told, remedy=f"bluegreen {context.command}".rstrip() + " --help")
 
 
 def main() -> NoReturn:

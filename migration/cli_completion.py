@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+from migration.errors import UsageError
+from migration.terminal import Context
+
 SHELLS = ("bash", "zsh", "fish")
 # click looks for it in the environment before it reads any argument: https://click.palletsprojects.com/shell-completion/
 VARIABLE = "_BLUEGREEN_COMPLETE"
@@ -20,6 +23,10 @@ def completion(context: click.Context, shell: str) -> None:
     zsh:  add  eval "$(bluegreen completion zsh)"   to ~/.zshrc, after compinit
     fish: bluegreen completion fish > ~/.config/fish/completions/bluegreen.fish
     """
+    if context.ensure_object(Context).as_json:
+        raise UsageError(
+            "completion prints a script for the shell, never JSON; allowed: no --json", remedy=f"bluegreen completion {shell}"
+        )
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
 
 import click
 
 from migration.errors import ConfigError
-from migration.terminal import Context, confirm, locked, pass_context, run, show, yes_option
+from migration.model import WHOLE_BP
+from migration.terminal import Commands, Context, confirm, locked, pass_context, run, show, yes_option
 from migration.views.entries import EntryAdopted, EntryPlan, EntryShifted, EntryStatus
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from migration.wiring import Opened
 
 
-@click.group()
+@click.group(cls=Commands)
 def entry() -> None:
     """Which cluster's gateway receives traffic."""
 
@@ -58,25 +60,31 @@ def entry_adopt(context: Context, yes: bool) -> None:
     show(context, run(act()))
 
 
-class Percent(click.FloatRange):
-    """nan is neither below 0 nor above 100, and no share."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
-        return number
+def _basis_points(context: click.Context, option: click.Parameter, value: str) -> int:
+    """Refused where it is no whole number of them: what is rounded away would be somebody's users, 99.996 all of them."""
+    with suppress(InvalidOperation):
+        share = Decimal(value) * 100
+        if share.is_finite() and 0 <= share <= WHOLE_BP and share == int(share):
+            return int(share)
+    raise click.BadParameter(f"{value}; allowed: 0 to 100, in steps of 0.01", context, option)
 
 
 @entry.command("shift")
-@click.option("--to", "percent", type=Percent(0, 100), default=100.0, show_default=True, help="Green's share in percent.")
+@click.option(
+    "--to",
+    "share_bp",
+    metavar="PERCENT",
+    default="100",
+    show_default=True,
+    callback=_basis_points,
+    help="Green's share, in steps of 0.01.",
+)
 @click.option("--force", is_flag=True, help="Move the entry even if services have not finished baking.")
 @yes_option
 @pass_context
-def entry_shift(context: Context, percent: float, force: bool, yes: bool) -> None:
+def entry_shift(context: Context, share_bp: int, force: bool, yes: bool) -> None:
     """Move the entry to green (or a share of it)."""
     migration = context.load()
-    share = round(percent * 100)
 
     async def act() -> EntryShifted:
         from migration.clock import SystemClock
@@ -85,7 +93,7 @@ def entry_shift(context: Context, percent: float, force: bool, yes: bool) -> Non
 
         async with opened(migration, need=()) as there:
             client = _client(there)
-            shares = {there.edge.blue: 10_000 - share, there.edge.green or "": share}
+            shares = {there.edge.blue: WHOLE_BP - share_bp, there.edge.green or "": share_bp}
             lock, journal = locked(migration, "bluegreen entry shift")
             try:
                 before = dict(await client.read())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from migration.errors import Held, UsageError
-from migration.terminal import Context, confirm, keep, locked, pass_context, run_once, show, yes_option
+from migration.errors import Held
+from migration.terminal import Commands, Context, confirm, keep, locked, pass_context, run_once, show, yes_option
 from migration.words import counted
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def preflight(context: Context) -> None:
         )
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Commands, invoke_without_command=True)
 @yes_option
 @click.pass_context
 def capacity(command: click.Context, yes: bool) -> None:
@@ -139,11 +140,13 @@ def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> 
     run_once(act())
 
 
-def _seconds(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not (math.isfinite(value) and value >= 0):
-        name = parameter.opts[0]
-        raise UsageError(f"{name} is {value:g}; allowed: a number of seconds, 0 or more", remedy="bluegreen verify --help")
-    return value
+def _seconds(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    with suppress(ValueError):
+        if math.isfinite(seconds := float(value)) and seconds >= 0:
+            return seconds
+    raise click.BadParameter(f"{value}; allowed: a number of seconds, 0 or more", context, option)
 
 
 @click.command()
@@ -151,13 +154,13 @@ def _seconds(_: click.Context, parameter: click.Parameter, value: float | None) 
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=float,
-    default=120.0,
+    metavar="SECONDS",
+    default="120",
     show_default=True,
     callback=_seconds,
-    help="Seconds to wait for what is still starting; 0 looks once.",
+    help="How long to wait for what is still starting; 0 looks once.",
 )
-@click.option("--patience", "patience_seconds", type=float, hidden=True, callback=_seconds)  # its name of before
+@click.option("--patience", "patience_seconds", hidden=True, callback=_seconds)  # its name of before
 @pass_context
 def verify(context: Context, services: tuple[str, ...], timeout_seconds: float, patience_seconds: float | None) -> None:
     """Ask every service on green by its gateway, past DNS.

@@ -13,7 +13,7 @@ import click
 
 from migration.errors import BluegreenError, ConfigError, Held, Interrupted, TakenBack, Unreachable, UsageError
 from migration.terminal import Context, confirm, pass_context, run, show, yes_option
-from migration.views.moved import ShiftEnd, ShiftPlan
+from migration.views.moved import ShiftEnd, ShiftPlan, why_behind
 from migration.views.pauses import Paused, Resumed
 from migration.views.rolled import REASON, RolledBack
 from migration.views.words import some
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.argument("services", nargs=-1, metavar="[SERVICE ...]")
 @yes_option
 @click.option("--retry", multiple=True, metavar="SERVICE|all", help="Try a service again that went back.")
 @click.option("--reassert", is_flag=True, help="Write over what somebody else changed, of all services.")
@@ -183,7 +183,7 @@ def _end(plan: ShiftPlan, result: Result, *, interrupted: bool = False) -> Shift
         interrupted=interrupted,
         arrived=result.arrived,
         returned=result.returned,
-        behind=result.behind,
+        behind={name: why_behind(result.splits.get(name, 0), why) for name, why in result.behind.items()},
         frozen=result.frozen,
         splits=result.splits,
         unverified=plan.unverified,
@@ -195,6 +195,7 @@ def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
     import time
 
     from migration import journal, verdicts
+    from migration import pause as pauses
     from migration.model import WHOLE_BP, Phase
 
     edge, store = there.edge, there.migration.store
@@ -206,7 +207,7 @@ def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
         for service in sorted(moved - retried)
         if service in memory and memory[service].state == Phase.RETURNED
     }
-    held = tuple(sorted(moved & rules.held))
+    held, paused = tuple(sorted(moved & rules.held)), rules.paused()
     doubtful = [s for s, split in edge.services.items() if s in moved and split < WHOLE_BP and s not in held]
     return ShiftPlan(
         blue=edge.blue,
@@ -219,7 +220,8 @@ def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
         returned=returned,
         stays=tuple(sorted(rules.order.stay)),
         unverified=verdicts.doubts(store, edge.green or "", doubtful),
-        paused=rules.paused(),
+        paused=paused,
+        pause_ends=pauses.ends(store) if paused else None,
         window_open=rules.window_open(time.time()),
     )
 
@@ -234,7 +236,7 @@ def view_of(context: Context, rules: Rules) -> View | None:
 
 
 @click.command()
-@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.argument("services", nargs=-1, metavar="[SERVICE ...]")
 @click.option("--reason", default=REASON, show_default=True, help="Recorded in the journal.")
 @pass_context
 def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
@@ -243,13 +245,13 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
     Immediate: no confirmation, no lock, does not wait for green.
     """
 
-    async def act() -> RolledBack:
+    async def act() -> tuple[RolledBack, Opened]:
         from migration.wiring import salvaged
 
         async with salvaged(context.config, services) as saved:
-            return await _roll_back(saved, services, reason)
+            return await _roll_back(saved, services, reason), saved.opened
 
-    rolled = run(act())
+    rolled, there = run(act())
     show(context, rolled)
     if not rolled.complete:
         at_green = rolled.not_back or rolled.through_green
@@ -257,14 +259,36 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
         raise BluegreenError(
             ("rollback is not complete: " if at_green else "users are served by blue, but not all is done: ")
             + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),
-            remedy=_finish(rolled, again),
+            remedy=_finish(rolled, there, again),
         )
 
 
-def _finish(rolled: RolledBack, again: str) -> str:
+def _finish(rolled: RolledBack, there: Opened, again: str) -> str:
+    """What to do first, and then the same command again: alone it helps nobody while blue is dead or forbidden."""
+    from migration.stackfile import route_path
+
+    before = []
+    if blue := _reach_blue(rolled, there):
+        before.append(blue)
+    if rolled.lost:
+        files = some(str(route_path(there.file.routes_folder, service)) for service in rolled.lost)
+        before.append(f"restore from version control: {files}")
     if rolled.through_green:
-        return f"`{again}`, which moves the entry back, too"
+        return "; ".join((*before, f"`{again}`, which moves the entry back, too"))
+    if before:
+        return "; ".join((*before, f"then `{again}` again"))
     return f"`{again}` again finishes what is left" if rolled.not_back else f"put that right, then `{again}` again"
+
+
+def _reach_blue(rolled: RolledBack, there: Opened) -> str:
+    blue = there.clusters["blue"]
+    kubectl = f"kubectl --kubeconfig {blue.access.source} --context {blue.access.context}"
+    if rolled.in_effect.get("blue") == "unreachable":
+        return f"reach {blue.name}'s API server ({kubectl} version)"
+    if "blue" in rolled.refused:
+        asked = f"{kubectl} auth can-i patch virtualservices.networking.istio.io -A"
+        return f"get the right to write routes on {blue.name} ({asked})"
+    return ""
 
 
 async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str) -> RolledBack:
@@ -379,21 +403,32 @@ def resume(context: Context) -> None:
 @click.command()
 @pass_context
 def status(context: Context) -> None:
-    """Where every service is: file, gateways, journal; which gateway pods cannot be watched."""
+    """Where every service is: file, gateways, journal; which gateway pods cannot be watched.
+
+    Exits with 1 where a cluster or the journal could not be read; shows what it could see all the same.
+    """
     migration = context.load()
 
     async def act() -> Status:
         from migration import pause as pauses
         from migration.status import status as look
-        from migration.wiring import opened
+        from migration.wiring import opened, way_to
 
         async with opened(migration, need=()) as there:
             pages = there.counters(as_far_as_known=True)
-            return await look(there.edge, there.routers(), pages, migration.store, pauses.paused(migration.store))
+            ways = {side: way_to(cluster, migration.path) for side, cluster in there.clusters.items()}
+            return await look(there.edge, there.routers(), pages, migration.store, pauses.paused(migration.store), ways)
 
     found = run(act())
     show(context, found)
-    if found.journal is not None:
-        from migration import journal
+    from migration import journal
+    from migration.status import unseen
 
-        journal.read(migration.store / journal.FILE)  # raises what was said, with its remedy
+    broken: BluegreenError | None = None
+    if found.journal is not None:
+        try:
+            journal.read(migration.store / journal.FILE)
+        except BluegreenError as problem:  # what was said, with its kind and remedy
+            broken = problem
+    if (trouble := unseen(found, broken)) is not None:
+        raise trouble

@@ -29,7 +29,7 @@ _REMEDIES = {
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "make room (df -h {folder})",
     (errno.EACCES, errno.EPERM): "get the right to it (ls -ld {path} {folder})",
     (errno.EROFS,): "make its file system writable, or set `store:` in migration.yaml to a folder on another one",
-    (errno.EEXIST, errno.ENOTDIR): "move the file that stands where a folder should be away (ls -ld {path} {folder})",
+    (errno.EEXIST, errno.ENOTDIR): "move the file that stands where a folder should be away (ls -ld {file})",
     (errno.EISDIR,): "move the folder that stands where a file should be away (ls -ld {path})",
     (errno.ENOENT, errno.ELOOP): "see where it leads to (ls -ld {path} {folder}), and make that or take the link away",
     (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP): (
@@ -44,8 +44,13 @@ def trouble(path: Path, what: str, problem: OSError, remedy: str | None = None) 
     """`what`: the file in words, and what could not be done with it, such as "the migration's lock cannot be taken"."""
     word = problem.strerror or str(problem) or type(problem).__name__
     known = next((text for numbers, text in _REMEDIES.items() if problem.errno in numbers), "see to it (ls -ld {path})")
-    mend = remedy or f"{known.format(path=path, folder=path.parent)}, then the same command again"
+    mend = remedy or f"{known.format(path=path, folder=path.parent, file=_in_the_way(path))}, then the same command again"
     return StoreError(f"{path}: {what}: {word}", remedy=mend)
+
+
+def _in_the_way(path: Path) -> Path:
+    """The file that stands where this path needs a folder."""
+    return next((each for each in (path, *path.parents) if each.exists() and not each.is_dir()), path)
 
 
 @contextmanager

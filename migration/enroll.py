@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -40,6 +41,7 @@ from migration.replicate.owners import managers_of
 from migration.stackfile import Edge, StackFile, forget_route, keep_route, read_route
 
 log = logging.getLogger(__name__)
+_AGAIN = re.compile(r"(^|[;,]? (then|and run) )the same command again.*")  # the end of a remedy that goes on with another
 RESOURCES: Mapping[str, Resource] = {
     "VirtualService": VIRTUAL_SERVICE,
     "ServiceEntry": SERVICE_ENTRY,
@@ -132,7 +134,8 @@ async def enroll(
     )
     for problem in made:
         if isinstance(problem, BluegreenError):
-            first = f"{problem.remedy}; then " if problem.remedy else ""
+            first = _AGAIN.sub("", problem.remedy or problem.usual or "")
+            first = f"{first}, then " if first else ""
             problem.remedy = (
                 f"{first}`bluegreen enroll {' '.join(originals)}` again: it makes what is missing; all of it is at 0 % in "
                 f"{file.path}, no user is moved"

@@ -41,7 +41,7 @@ class UsageError(BluegreenError):
 
 class ConfigError(BluegreenError):
     kind = "config"
-    means = "a file or an option is wrong, or there are no credentials; nothing was changed"
+    means = "a file or an option is wrong, or a credential program cannot be run; nothing was changed"
     then = "edits what is named"
     exit_code = 2
 
@@ -128,6 +128,14 @@ class Unreachable(Temporary):
     kind = "unreachable"
     means = "no answer, or not in time"
     then = "checks the way there; the same command again"
+
+
+class LoginFailed(Unreachable):
+    """It ran: a login has expired, or the service behind it is out. One that cannot be run is a ConfigError."""
+
+    kind = "login-failed"
+    means = "the credential program of a kubeconfig ran and gave no credentials: a login has expired, or SSO or STS is out"
+    then = "logs in again; the same command again, later"
 
 
 class Permanent(BluegreenError):

@@ -33,6 +33,7 @@ from typing import IO, Any, Literal
 from migration import disk
 from migration.errors import StoreError
 from migration.model import Baseline, Step, Tally
+from migration.words import clean
 
 log = logging.getLogger(__name__)
 FILE = "journal.jsonl"
@@ -126,7 +127,9 @@ class Journal:
     def _make(self, kind: Kind, op: str, target: str, before: Any, after: Any, reason: str, of: str | None = None) -> Event:
         self._seq += 1
         stamp = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return Event(self._seq, stamp, self.fence, kind, f"{self.fence}-{self._seq}", of, op, target, before, after, reason)
+        return Event(
+            self._seq, stamp, self.fence, kind, f"{self.fence}-{self._seq}", of, op, target, before, after, clean(reason)
+        )
 
     def _append(self, events: list[Event], *, sync: bool = True) -> None:
         self.events.extend(events)

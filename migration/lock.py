@@ -23,6 +23,7 @@ from typing import IO
 from migration import disk
 from migration.errors import Locked, LostFence
 from migration.pause import user
+from migration.words import clean
 
 FENCE = "the migration's fence"
 
@@ -93,7 +94,7 @@ def take(store: Path, command: str) -> Lock:
     path = store / "lock"
     words = {
         "pid": os.getpid(),
-        "host": socket.gethostname(),
+        "host": clean(socket.gethostname()),
         "user": user(),
         "command": command,
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -170,5 +171,5 @@ def _read(text: str) -> Holder:
     try:
         there = json.loads(text)
         return Holder(str(there["command"]), str(there["user"]), str(there["host"]), int(there["pid"]), str(there["since"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Holder()

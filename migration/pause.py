@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from migration import disk
+from migration.words import clean
 
 FILE = "pause"
 
@@ -38,9 +39,17 @@ def paused(store: Path) -> str | None:
         return f"somebody ({path} cannot be read: {problem.strerror})"
 
 
+def ends(store: Path) -> str:
+    """What ends the pause, in words. Raises nothing."""
+    path = store / FILE
+    if path.is_dir():
+        return f"{path} is a folder: move it away (ls -ld {path}), which ends the pause"
+    return "`bluegreen resume` ends it"
+
+
 def user() -> str:
-    """The login name; the number of a user who has none."""
+    """The login name; `uid 0` of a user who has none."""
     try:
-        return getpass.getuser()
+        return clean(getpass.getuser())
     except (KeyError, OSError):
-        return str(os.getuid())
+        return f"uid {os.getuid()}"

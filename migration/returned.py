@@ -50,7 +50,7 @@ def read(record: Mapping[str, Any]) -> dict[str, str]:
     """Of a live record; empty where there is none, or none as we write it."""
     try:
         return {str(s): str(why) for s, why in json.loads((record.get("data") or {})[KEY]).items()}
-    except (KeyError, ValueError, AttributeError, TypeError):
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
         return {}
 
 

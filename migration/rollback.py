@@ -19,7 +19,7 @@ from pathlib import Path
 from migration import returned
 from migration.entry import Moved
 from migration.entry import entry_back as go_back
-from migration.errors import BluegreenError, LostFence, StoreError, Unreachable
+from migration.errors import BluegreenError, Forbidden, LostFence, StoreError, Unreachable
 from migration.gateways import SIDES
 from migration.journal import Journal
 from migration.lock import Lock, take_over
@@ -33,7 +33,9 @@ from migration.views.words import some
 from migration.witness import Others, Witness
 
 log = logging.getLogger(__name__)
+MARKS = 4  # tries to rise above others' fences
 LOOK_SECONDS = 1.5  # for a look at what is live; without it the file tells with whom to begin
+CREDENTIALS_SECONDS = 0.3  # given to green's before blue is written by the files alone
 GREEN_SECONDS = 1.0  # a green that nobody comes in by is not waited for longer than that without progress
 EFFECT_SECONDS = 10.0  # without progress
 UNPROVEN_SECONDS = 3.0  # a gateway's peer listener that has not answered by then cannot be asked from here
@@ -104,9 +106,12 @@ async def rollback(
             return
         looked = clock.monotonic()
         seen[side] = state = await _look(routers[side])
-        left = _left(services, edge, state)
+        left = _left(services, edge.services, state)
         if witness is not None and state is None:
-            _warn(await witness.settle(left, max(0.0, LOOK_SECONDS - (clock.monotonic() - looked))))
+            if side == "blue" and "green" in opening:  # whose word is worth a moment, but not its credentials' time
+                await asyncio.wait({opening["green"]}, timeout=CREDENTIALS_SECONDS)
+            patience = LOOK_SECONDS if all(each.done() for each in opening.values()) else 0.0
+            _warn(await witness.settle(left, max(0.0, patience - (clock.monotonic() - looked))))
         elif witness is not None and state is not None:
             doubted[side] = [name for name in left if (there := state.routes.get(name)) and there.split_bp is None]
             left = [name for name in left if name not in doubted[side]]
@@ -195,6 +200,7 @@ async def rollback(
     beside = asyncio.ensure_future(rest("blue"))
     at_blue = await effect("blue", [service for service in services if service not in doubted.get("blue", ())])
     seconds = clock.monotonic() - began
+    _say(edge.blue, at_blue, seconds)
     await beside
     found = await others if others else Others()
     _warn(found.told)
@@ -225,21 +231,19 @@ async def rollback(
         in_effect["green"] = _worst(await effect("green", services))
         if green_entry:
             seconds = clock.monotonic() - began
-    problems = [*books.problems, *found.problems]
+    problems = list(books.problems)
     not_back = {
         service: str(problem) if problem else "blue's gateway does not serve it yet"
         for service in services
         if (problem := wrote["blue"].problems.get(service)) or at_blue[service] is Proof.FAILED
     }
+    if not_back:  # first what users suffer from
+        problems.insert(
+            0, f"blue's gateway may still forward {len(not_back)} of {count_of(len(services))} to green: {some(not_back)}"
+        )
     if lost := found.lost:
-        problems.append(
-            f"{some(lost)}: still at the old split, for the original route cannot be found; "
-            "restore the file from version control, then `bluegreen rollback` again"
-        )
-    if not_back:
-        problems.append(
-            f"blue's gateway may still forward {len(not_back)} of {count_of(len(services))} to green: {some(not_back)}"
-        )
+        problems.append(f"{some(lost)}: still at the old split, for the original route cannot be found")
+    problems += found.problems
     moved = None
     if entry_back is not None:
         back = await entry_back
@@ -284,7 +288,9 @@ async def rollback(
     with contextlib.suppress(BluegreenError):
         books.lock.rise_above(highest)
     fence = max(books.lock.fence, highest + 1)
-    again = await asyncio.gather(*(_mark(router, fence, splits, generation) for router in answering.values()))
+    again = await asyncio.gather(
+        *(_mark(router, books.lock, fence, services, splits, generation) for router in answering.values())
+    )
     problems += [problem for problem in again if problem]
     if books.journal is not None:
         _enter(books.journal, edge, services, reason)
@@ -302,8 +308,18 @@ async def rollback(
         entry=entry_told,
         seconds=seconds,
         through_green=through_green,
+        refused=tuple(side for side in wrote if any(isinstance(each, Forbidden) for each in wrote[side].problems.values())),
+        lost=tuple(lost),
         complete=in_effect["blue"] in (Proof.SERVED, Proof.ACCEPTED) and not problems,
     )
+
+
+def _say(blue: str, at_blue: Mapping[str, Proof], seconds: float) -> None:
+    """At once what users wait for: a green whose credentials take their time may come much later."""
+    if back := [service for service, proof in at_blue.items() if proof is Proof.SERVED]:
+        log.info("%s at blue (%s), in effect after %.2f s; green's gateway is told next", count_of(len(back)), blue, seconds)
+    if taken := [service for service, proof in at_blue.items() if proof is Proof.ACCEPTED]:
+        log.info("blue (%s) took %s; green's gateway is told next", blue, count_of(len(taken)))
 
 
 def words(reason: str) -> str:
@@ -316,16 +332,32 @@ def _warn(told: Sequence[str]) -> None:
         log.warning("%s", each)
 
 
-async def _mark(router: Router, fence: int, splits: Mapping[str, int], generation: int) -> str | None:
-    """Raises the fence on the routes, at which a shift of any store stops; what it wrote meanwhile is written over."""
-    try:
-        if changed := await router.raise_fence(fence):
-            await router.write(splits, changed=changed, generation=generation, fence=fence, force=True)
-    except LostFence as problem:
-        return f"{problem}: stop the `bluegreen shift` that runs there, or it goes on"
-    except BluegreenError as problem:
-        log.warning("%s: not every route carries fence %d: %s", router.cluster, fence, problem)
-    return None
+async def _mark(
+    router: Router, lock: Lock, fence: int, services: Sequence[str], splits: Mapping[str, int], generation: int
+) -> str | None:
+    """Raises the fence on the routes, at which a shift of any store stops; what it wrote of `services` meanwhile is written
+    over. Who has a higher fence, as another rollback has, is risen above: we were asked, too.
+    """
+    lost: LostFence | None = None
+    for _ in range(MARKS):
+        try:
+            if changed := [name for name in await router.raise_fence(fence) if name in services]:
+                await router.write(splits, changed=changed, generation=generation, fence=fence, force=True)
+            return None
+        except LostFence as problem:
+            lost = problem
+        except BluegreenError as problem:
+            log.warning("%s: not every route carries fence %d: %s", router.cluster, fence, problem)
+            return None
+        if (state := await _look(router)) is None:
+            break
+        with contextlib.suppress(BluegreenError):
+            lock.rise_above(state.fence)
+        fence = max(lock.fence, state.fence + 1)
+    if (state := await _look(router)) and not _left(services, {}, state):
+        log.warning("%s; all that was to go back is at blue there", lost)
+        return None
+    return f"{lost}: stop the `bluegreen shift` that runs there, or it goes on"
 
 
 async def _look(router: Router) -> RouterState | None:
@@ -335,13 +367,13 @@ async def _look(router: Router) -> RouterState | None:
         return None
 
 
-def _left(services: Sequence[str], edge: Edge, live: RouterState | None) -> list[str]:
+def _left(services: Sequence[str], filed: Mapping[str, int], live: RouterState | None) -> list[str]:
     """What is to be written, those with most users on green first. What was read as back already is left out."""
     there = {}
     for service in services:
         route = live.routes.get(service) if live else None
         if route is None or route.split_bp is None:
-            there[service] = edge.services.get(service, 0) if live is None else WHOLE_BP
+            there[service] = filed.get(service, 0) if live is None else WHOLE_BP
         elif route.split_bp or route.probe_bp != 0:
             there[service] = route.split_bp
     return sorted(there, key=lambda service: -there[service])

@@ -170,7 +170,7 @@ def _agreed(versions: list[str], *, largest: bool) -> Any:
     for text in versions:
         try:
             value = next(iter(yaml.safe_load(text).values()))
-        except (yaml.YAMLError, AttributeError, StopIteration):
+        except (yaml.YAMLError, ValueError, AttributeError, StopIteration, RecursionError):
             return None
         if value not in values:
             values.append(value)

@@ -20,6 +20,7 @@ from migration.disk import Signature
 from migration.errors import ConfigError, ForeignWrite
 from migration.model import WHOLE_BP
 from migration.reading import SERVICE, Reader, did_you_mean, read_yaml, shown, some_of
+from migration.words import clean
 
 PREFIX = "bluegreen:"
 WHAT = "the edge's stack file"
@@ -179,7 +180,7 @@ class StackFile:
 
     def _owner(self) -> str:
         try:
-            return f"user {self.path.owner()}"
+            return f"user {clean(self.path.owner())}"
         except (KeyError, OSError):
             return "somebody"
 

@@ -8,13 +8,15 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from migration import returned
-from migration.errors import BluegreenError
+from migration.errors import BluegreenError, Forbidden, Unreachable
 from migration.journal import FILE, Remembered, read, remember
 from migration.lock import holder
 from migration.model import WHOLE_BP, Phase, RouterState, Side
+from migration.pause import ends
 from migration.ports import Router
 from migration.stackfile import Edge
 from migration.views.state import ApiServer, Running, ServiceRow, Status, Watched
@@ -34,12 +36,21 @@ class Pages(Protocol):
 
 
 async def status(
-    edge: Edge, routers: Mapping[Side, Router], pages: Mapping[Side, Pages], store: Path, paused: str | None
+    edge: Edge,
+    routers: Mapping[Side, Router],
+    pages: Mapping[Side, Pages],
+    store: Path,
+    paused: str | None,
+    ways: Mapping[Side, str] = MappingProxyType({}),
 ) -> Status:
-    """Reads both clusters and all pages at once. A cluster, a page or a journal that cannot be read is said in the result."""
+    """Reads both clusters and all pages at once. A cluster, a page or a journal that cannot be read is said in the result.
+
+    `ways`: the command by which people see whether they reach the cluster of a side.
+    """
     names: dict[Side, str | None] = {"blue": edge.blue, "green": edge.green}
     states, silences = await asyncio.gather(
-        asyncio.gather(*map(_read, routers.values())), asyncio.gather(*(each.silent() for each in pages.values()))
+        asyncio.gather(*(_read(router, names[side] or side) for side, router in routers.items())),
+        asyncio.gather(*(each.silent() for each in pages.values())),
     )
     found, silent = dict(zip(routers, states, strict=True)), dict(zip(pages, silences, strict=True))
     live = {side: state for side, state in found.items() if isinstance(state, RouterState)}
@@ -57,28 +68,52 @@ async def status(
         sides=names,
         entry=dict(edge.entry),
         generation=edge.generation,
-        gateways={
-            side: ApiServer(names[side] or side, side in live, state if isinstance(state, str) else None)
-            for side, state in found.items()
-        },
+        gateways={side: _api(names[side] or side, state, ways.get(side)) for side, state in found.items()},
         counters={side: Watched(names[side] or side, len(pages[side].urls), dict(silent[side])) for side in pages},
         lock=Running(**asdict(running)) if running else None,
         paused=paused,
         journal=problem,
         services=rows,
-        unwatched=() if shifting else tuple(each.service for each in rows if _needs_eyes(each)),
+        pause_ends=ends(store) if paused else None,
+        unwatched=() if shifting else tuple(each.service for each in rows if needs_eyes(each)),
     )
 
 
-async def _read(router: Router) -> RouterState | str:
+def unseen(found: Status, broken: BluegreenError | None) -> BluegreenError | None:
+    """The error with which `status` ends where it could not look at all that it shows: a monitor must not take shares of the
+    stack file for what users get. `broken`: what is wrong with the journal, which weighs less than a cluster. Pure.
+    """
+    there = {side: api for side, api in found.gateways.items() if not api.reachable}
+    if not there:
+        return broken
+    told = [f"{side} is not seen: {api.problem}" for side, api in there.items()]
+    remedies = [api.remedy for api in there.values() if api.remedy]
+    if broken is not None:
+        told.append(f"the journal cannot be read: {broken}")
+        remedies += [broken.remedy] if broken.remedy else []
+    kind = Forbidden if all(api.kind == Forbidden.kind for api in there.values()) else Unreachable
+    remedy = "; ".join([*dict.fromkeys(remedies), "then `bluegreen status` again"])
+    return kind("; ".join(told), remedy=remedy)
+
+
+def _api(cluster: str, state: RouterState | BluegreenError, way: str | None) -> ApiServer:
+    if isinstance(state, RouterState):
+        return ApiServer(cluster, True)
+    remedy = (way if isinstance(state, Unreachable) else None) or state.remedy or state.usual
+    return ApiServer(cluster, False, str(state), state.kind, remedy)
+
+
+async def _read(router: Router, cluster: str) -> RouterState | BluegreenError:
     """What the cluster holds, or why that is not known."""
     try:
         await router.ready()
         return await asyncio.wait_for(router.read(), READ_SECONDS)
     except TimeoutError:
-        return f"it did not answer within {READ_SECONDS:g} s"
+        return Unreachable(
+            f"cluster {cluster} did not answer within {READ_SECONDS:g} s", remedy="the same command again, later"
+        )
     except BluegreenError as problem:
-        return str(problem)
+        return problem
 
 
 def row(
@@ -102,8 +137,11 @@ def row(
     )
 
 
-def _needs_eyes(there: ServiceRow) -> bool:
-    return there.state is not Phase.BAKED and max(there.file, there.blue or 0, there.green or 0) > 0
+def needs_eyes(there: ServiceRow) -> bool:
+    """By what the gateways hold; of a side that was not seen, or that somebody else wrote, the file's share counts."""
+    shares: dict[Side, int | None] = {"blue": there.blue, "green": there.green}
+    live = [0 if side in there.missing else there.file if share is None else share for side, share in shares.items()]
+    return there.state is not Phase.BAKED and max(live) > 0
 
 
 def _phase(split: int, memory: Remembered | None, kept: str | None) -> Phase:

@@ -15,6 +15,7 @@ from migration import collection, discretion
 from migration.errors import BluegreenError, Held, StoreError
 from migration.views import document as views
 from migration.views.document import Document
+from migration.words import clean
 
 if TYPE_CHECKING:
     from migration.config import Migration
@@ -42,6 +43,25 @@ class Context:
         return load(self.config)
 
 
+class Commands(click.Group):
+    """Lists commands in the order in which an upgrade needs them. Notes which one is typed before its options are read:
+    an error of these is told as that command's.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        ctx.ensure_object(Context).command = f"{typed(ctx)} {name}".strip()
+        return name, command, rest
+
+
+def typed(context: click.Context) -> str:
+    """`capacity release` of "bluegreen capacity release"."""
+    return context.command_path.partition(" ")[2]
+
+
 pass_context = click.make_pass_decorator(Context)
 
 
@@ -66,7 +86,7 @@ def show(context: Context, document: Document) -> None:
         context.document = views.as_json(document)
     else:
         for line in document.lines():
-            click.echo(line)
+            click.echo(clean(line))
 
 
 def finish(context: Context, problem: BluegreenError | None) -> int:
@@ -74,12 +94,12 @@ def finish(context: Context, problem: BluegreenError | None) -> int:
     if problem is not None:
         told = [f"bluegreen: {problem}", *(causes(problem) if context.verbose else ())]
         told += [f"  next: {remedy}"] if (remedy := problem.remedy or problem.usual) else []
-        click.echo(discretion.without_passwords("\n".join(told)), err=True)
+        click.echo(clean(discretion.without_passwords("\n".join(told))), err=True)
     if context.as_json and (context.document is not None or problem is not None):
         document = context.document or {"version": views.VERSION, "command": context.command}
         if problem is not None:
             error = problem.as_json()
-            words = {key: discretion.without_passwords(error[key]) for key in ("message", "remedy") if error[key]}
+            words = {key: clean(discretion.without_passwords(error[key])) for key in ("message", "remedy") if error[key]}
             document = {**document, "error": {**error, **words}}
         click.echo(json.dumps(document, indent=2))
     return problem.exit_code if problem is not None else 0

@@ -18,7 +18,7 @@ from migration.kinds import Object
 from migration.model import WHOLE_BP, Side
 from migration.reading import Reader, did_you_mean, some_of
 from migration.stackfile import Edge, StackFile, read_route
-from migration.witness import Held, Witness, recorded
+from migration.witness import BESIDE_SECONDS, Held, Witness, recorded
 
 if TYPE_CHECKING:
     from migration.clients.counters import Dialect, PageCounters
@@ -239,15 +239,21 @@ async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "gre
             try:
                 await clusters[side].version(timeout_seconds=5.0)
             except Unreachable as problem:
-                access = clusters[side].access
-                raise Unreachable(
-                    str(problem),
-                    remedy=f"kubectl --kubeconfig {access.source} --context {access.context} version; "
-                    f"{migration.path} names it under clusters.{clusters[side].name}",
-                ) from problem
+                from access.transport import usual_remedy
+
+                known = problem.remedy not in (None, usual_remedy(clusters[side].access))
+                problem.remedy = way_to(clusters[side], migration.path, problem.remedy if known else None)
+                raise
             except BluegreenError:
                 pass  # it answers; whether it lets us do things will be seen
         yield Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack)
+
+
+def way_to(cluster: Kubernetes, path: Path, known: str | None = None) -> str:
+    """What is known to help, else how people see whether they reach it; and where it is named in migration.yaml."""
+    access = cluster.access
+    told = known or f"kubectl --kubeconfig {access.source} --context {access.context} version"
+    return f"{told}; {path} names it under clusters.{cluster.name}"
 
 
 def _peers(migration: Migration, names: Mapping[Side, str | None]) -> dict[Side, Peer]:
@@ -301,7 +307,7 @@ async def salvaged(path: Path, wanted: Collection[str] = ()) -> AsyncIterator[Sa
         enrolled = edge.services if edge else {}
         originals, missing = _originals(file, [name for name in wanted or enrolled if name in enrolled])
         if edge is None and words is not None:
-            held = dict(zip(asking, await asyncio.gather(*asking.values()), strict=True))
+            held = await _heard(asking, named.get("blue"), patient=not words.config.get("services"))
             records = [each.record or {} for each in held.values()]
             sides = _sides(migration, named, records)
             edge = words.edge(file.path, sides, recorded(records, [each.routes or {} for each in held.values()]))
@@ -330,6 +336,26 @@ async def salvaged(path: Path, wanted: Collection[str] = ()) -> AsyncIterator[Sa
             lambda service: _usable(file, service),
         )
         yield Salvaged(Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack), told, witness)
+
+
+async def _heard(asking: Mapping[str, asyncio.Task[Held]], blue: str | None, *, patient: bool) -> dict[str, Held]:
+    """What the clusters told: all of them, but for those that are late where blue has told all or the file tells enough.
+    Their credentials may take long, and nothing is at blue before this ends. `blue`: None where the file does not say.
+    `patient`: the file tells nothing of services.
+    """
+    waiting = set(asking.values())
+    while waiting and (blue is None or blue in asking):
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            blue = blue or routing.record_sides(task.result().record or {}).get("blue")
+        if (known := asking.get(blue or "")) is not None and known.done():
+            break
+    first = asking.get(blue or "")
+    told = first.result() if first is not None and first.done() else Held()
+    whole = told.record is not None and told.routes is not None
+    if waiting:
+        await asyncio.wait(waiting, timeout=BESIDE_SECONDS if whole or not patient else None)
+    return {name: each.result() if each.done() else Held() for name, each in asking.items()}
 
 
 async def _end(tasks: Collection[asyncio.Task[Held]]) -> None:

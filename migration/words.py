@@ -7,6 +7,16 @@ from collections.abc import Sequence
 FULL = "--full shows them"
 
 
+def clean(text: str) -> str:
+    """Text from the command line, the environment or the system, as UTF-8 can have it: bytes that are none (lone surrogates
+    in Python) become the replacement character; journal, lock, clusters and JSON take no others.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= each <= "\udfff" else each for each in text)
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """`1 floor`, `3 floors`."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -24,6 +24,8 @@ from routing.route import (
 )
 
 RECORD_NAME = "bluegreen-edge"
+# what reading a ConfigMap raises that is none of ours; JSON may be nested too deep, and have numbers that are not finite
+MALFORMED = (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def read_record(config_map: Mapping[str, Any]) -> tuple[int, dict[str, int], dic
             {str(name): int(share) for name, share in services.items()},
             {str(name): int(share) for name, share in entry.items()},
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except MALFORMED as error:
         raise ValueError(f"ConfigMap {EDGE_NAMESPACE}/{RECORD_NAME} is not a record of the edge: {error!r}") from error
 
 
@@ -95,7 +97,7 @@ def record_sides(config_map: Mapping[str, Any]) -> dict[str, str]:
     try:
         sides = json.loads((config_map.get("data") or {})["sides"])
         return {side: str(sides[side]) for side in ("blue", "green") if sides.get(side)}
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except MALFORMED:
         return {}
 
 

@@ -221,7 +221,7 @@ def original_of(peer: Mapping[str, Any]) -> Object | None:
     name = str(metadata.get("name", ""))
     try:
         spec = json.loads(annotations[ORIGINAL_ANNOTATION])["spec"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
     original = _bare(metadata.get("namespace") or "default", name.removesuffix(PEER_SUFFIX), spec)
     whole = (

@@ -97,7 +97,7 @@ class Source:
             return raw
         try:
             return json.loads(str(raw))
-        except ValueError:
+        except (ValueError, RecursionError):
             return raw  # a bare word: the caller's check refuses it, with what is allowed
 
     def finish(self, *more: str) -> None:
@@ -112,7 +112,7 @@ class Source:
 def json_or_text(raw: str) -> Any:
     try:
         return json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return raw
 
 

@@ -50,7 +50,7 @@ Dialect = Literal["envoy", "istio"]
 # For one page, so well below the time that a sample of the whole gateway may take: a page that hangs must not keep the
 # others' numbers back.
 READ_SECONDS = 0.6
-LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+LABEL = re.compile(r'(?<!\w)(\w++)="((?:[^"\\]|\\.)*+)"')
 NUMBER = re.compile(r"[0-9]{1,9}")
 ACTIVE = "envoy_cluster_upstream_rq_active{"
 GRPC = "envoy_cluster_grpc_"

@@ -39,8 +39,8 @@ HARMLESS = tuple(
 )
 _WORD = re.compile(r"[A-Za-z]{1,40}")
 _FIELD = re.compile(r"[\w.\[\]/-]{1,120}")
-# a structure of Go, or a map, as %#v and %v print them
-_STRUCTURE = re.compile(r"(Invalid value: |, got )(?:[\w.*&\[\]]*\{.*\}|map\[.*\])", re.DOTALL)
+# where a structure of Go, or a map, begins, as %#v and %v print them
+_STRUCTURE = re.compile(r"(Invalid value: |, got )(?:([\w.*&\[\]]*+\{)|map\[)")
 
 
 def of_secret(method: str, path: str) -> bool:
@@ -90,5 +90,15 @@ def _word(reason: Any) -> str:
 
 
 def without_structures(text: str) -> str:
-    """From the first quoted structure to the end of the last: where one ends within others cannot be told."""
-    return _STRUCTURE.sub(r"\1...", text)
+    """From the first quoted structure to the end of the last: where one ends within others cannot be told. One that ends
+    nowhere was cut off.
+    """
+    braces, brackets = text.rfind("}"), text.rfind("]")
+    said, at = "", 0
+    for found in _STRUCTURE.finditer(text):
+        if found.start() < at:
+            continue
+        end = braces if found[2] else max(braces, brackets)
+        said += text[at : found.end(1)] + "..."
+        at = end + 1 if end >= found.end() else len(text)
+    return said + text[at:]

@@ -128,7 +128,7 @@ class IstioRouter:
         try:
             services = {k: int(v) for k, v in json.loads(data.get("services") or "{}").items()}
             return int(data.get("generation", "0")), services, reasons
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
             return None, {}, reasons  # not as we write it: as good as none, and the next write mends it
 
     def _live(self, service: str, item: Object, split: int | None = None) -> RouteLive:
@@ -143,7 +143,7 @@ class IstioRouter:
             split_bp=self._split(service, item) if split is None else split,
             resource_version=meta.get("resourceVersion", ""),
             fence=fence,
-            digest=hashlib.sha256(json.dumps(item.get("spec"), sort_keys=True).encode()).hexdigest(),
+            digest=_digest(item),
             manager=manager,
             changed_at=at,
         )
@@ -151,7 +151,7 @@ class IstioRouter:
     def _split(self, service: str, item: Object) -> int | None:
         try:
             return routing.live_split(item, self.originals[service], self.side)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
             return None  # one damaged original, or live route, keeps nobody from reading the others
 
     async def write(
@@ -439,6 +439,15 @@ class IstioRouter:
                 f"the peer listener of {self.cluster} at {address}:{port} does not answer: {why}",
                 remedy=f"check that this machine reaches {address}:{port}, and peer_port of {self.cluster} in migration.yaml",
             ) from problem
+
+
+def _digest(item: Object) -> str:
+    """By what a changed spec is known; of one that is nested too deep, by its version."""
+    try:
+        text = json.dumps(item.get("spec"), sort_keys=True)
+    except RecursionError:
+        text = str(item["metadata"].get("resourceVersion"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def last_writer(managed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

@@ -18,10 +18,11 @@ from typing import Any, Literal, Self
 
 import orjson
 
+from access.causes import foreign, foreign_remedy
 from access.credentials import Credentials, can_renew, obtain
 from access.errors import AccessError, Broken, Late
 from access.kubeconfig import Access
-from access.transport import Session, unanswered
+from access.transport import Answer, Session, unanswered
 from migration.clients import discreet
 from migration.clients.discovery import preferred_first, read_by_group, read_discovery
 from migration.clients.limiter import Limiter
@@ -390,9 +391,10 @@ class Kubernetes:
                     pressed = True
                     if time.monotonic() - began + wait < left:
                         continue
-                raise self._refusal(status, content, method, path)
+                raise self._foreign(where, told) or self._refusal(status, content, method, path)
             except orjson.JSONDecodeError as problem:
-                raise self._unreachable(f"answered {where} with something that is not JSON", problem) from problem
+                something = self._foreign(where, told)
+                raise something or self._unreachable(f"answered {where} with something that is not JSON", problem) from problem
             except Late as problem:
                 pressed = True
                 raise self._unreachable(f"did not answer {where} within {limit:g} s", problem.__cause__) from problem
@@ -439,6 +441,17 @@ class Kubernetes:
     def _unreachable(self, what: str, problem: BaseException | None) -> BluegreenError:
         return as_ours(unanswered(self.access, what, problem))
 
+    def _foreign(self, where: str, answer: Answer) -> BluegreenError | None:
+        """The error where something else than an API server answered; None where it may have been one."""
+        why = foreign(answer.status, answer.headers, answer.body)
+        if why is None:
+            return None
+        access = self.access
+        return Unreachable(
+            f"cluster {self.name}: {access.server} answered {where} with {why}",
+            remedy=foreign_remedy(access.source, access.context),
+        )
+
     def _odd(self, where: str, what: str, problem: BaseException | None) -> BluegreenError:
         """JSON, but not Kubernetes': something else answers in its place, which may pass."""
         return self._unreachable(f"answered {where} with JSON that is no {what} of Kubernetes", problem)
@@ -464,7 +477,7 @@ class Kubernetes:
             answer = {}
         if not isinstance(answer, dict):
             answer = {}
-        message = str(answer.get("message") or content[:300].decode(errors="replace") or "no reason given")
+        message = str(answer.get("message") or content[:300].decode(errors="replace") or f"{status} and no reason given")
         message = discreet.told(method, path, status, answer, message)[:1000]
         reason = discreet.reason(answer)
         told = f"cluster {self.name}: {method} {path}: {message}"

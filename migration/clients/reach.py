@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from access import kubeconfig as reader
-from access.errors import AccessError, Unanswered
+from access.errors import AccessError, NotGiven, Unanswered
 from access.kubeconfig import Access
-from migration.errors import BluegreenError, ConfigError, Unreachable
+from migration.errors import BluegreenError, ConfigError, LoginFailed, Unreachable
 
 
 def as_ours(problem: AccessError) -> BluegreenError:
-    """To be raised `from` it: what only an edit helps is a ConfigError, what may pass Unreachable."""
-    kind = Unreachable if isinstance(problem, Unanswered) else ConfigError
+    """To be raised `from` it: what only an edit helps is a ConfigError, what may pass Unreachable, a login LoginFailed."""
+    kind: type[BluegreenError] = ConfigError
+    if isinstance(problem, Unanswered):
+        kind = LoginFailed if isinstance(problem, NotGiven) else Unreachable
     return kind(problem.message, remedy=problem.remedy)
 
 

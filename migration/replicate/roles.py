@@ -166,7 +166,7 @@ def _elections(view: View) -> Iterator[tuple[Object, str]]:
             if text:
                 try:
                     yield obj, str(json.loads(text).get("holderIdentity") or "")
-                except (ValueError, AttributeError):
+                except (ValueError, AttributeError, TypeError, RecursionError):
                     continue
 
 

@@ -33,8 +33,8 @@ _IN_URL = re.compile(r"(://[^/@\s:]*:)[^/@\s]+(?=@)")
 _NAMED = r"(?:password|passwd|passphrase|secret|token|api[-_]?key)"
 # `--password=x`, `?token=x`, `DB_PASSWORD=x`; `password: x` and `"password": "x"` of a file within a ConfigMap
 _IN_TEXT = re.compile(
-    rf"""((?:(?:^|[\s{{,"'?&;-])[\w.-]*{_NAMED}=|(?:^|[\s{{,"'])[\w.-]*{_NAMED}["']?:\s+))("[^"]*"|'[^']*'|[^\s,;&}}]+)""",
-    re.IGNORECASE | re.MULTILINE,
+    rf"""({_NAMED}(?:=|["']?:\s++))("[^"]*"|'[^']*'|[^\s,;&}}]+)""",
+    re.IGNORECASE,
 )
 _PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL)
 

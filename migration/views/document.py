@@ -17,6 +17,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar
 
+from migration.words import clean
+
 VERSION = 1
 
 
@@ -53,7 +55,9 @@ def plain(value: Any) -> Any:
     match value:
         case Enum():
             return plain(value.value)
-        case None | bool() | int() | float() | str():
+        case str():
+            return clean(value)  # a path may hold bytes that are no text
+        case None | bool() | int() | float():
             return value
         case Mapping():
             return {str(plain(key)): plain(inner) for key, inner in value.items()}

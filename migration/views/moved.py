@@ -29,6 +29,7 @@ class ShiftPlan:
     unverified: Mapping[str, str] = told("why a service that moves is not known to work on green")
     paused: str | None = told("who paused; nothing moves until `bluegreen resume`; null: not paused")
     window_open: bool = told("whether the time is in one of the `windows` of migration.yaml; outside of them nothing moves")
+    pause_ends: str | None = told("what ends the pause, in words; null: not paused", default=None)
 
     def lines(self) -> list[str]:
         steps = ", ".join(percent(step) for step in self.steps_bp)
@@ -44,7 +45,7 @@ class ShiftPlan:
             shares = some(f"{service} at {percent(self.splits[service])}" for service in served)
             lines.append(f"  not named: {shares}: judged, rolled back if they turn bad, not moved forward")
         if self.paused:
-            lines.append(f"paused by {self.paused}: nothing moves forward until `bluegreen resume`")
+            lines.append(f"paused by {self.paused}: nothing moves forward; {self.pause_ends}")
         if not self.window_open:
             lines.append("outside of the windows in migration.yaml: nothing moves forward until one opens")
         return lines
@@ -74,7 +75,7 @@ class ShiftEnd(Document):
     interrupted: bool = told("whether it was stopped (Ctrl-C, SIGTERM); its state is saved", default=False)
     arrived: tuple[str, ...] = told("services at 100 % of those that it was to move", default=())
     returned: Mapping[str, str] = told("services that it rolled back, and why", default_factory=dict)
-    behind: Mapping[str, str] = told("services that did not get to 100 %, and why; empty: not their turn", default_factory=dict)
+    behind: Mapping[str, str] = told("services that did not get to 100 %, and why", default_factory=dict)
     frozen: Mapping[str, str] = told("services that somebody else changed, and how: they go no further", default_factory=dict)
     splits: Mapping[str, int] = told(
         "green's share of each enrolled service as this run left it, in basis points", default_factory=dict
@@ -100,6 +101,9 @@ class ShiftEnd(Document):
 
     def _behind(self, service: str, why: str) -> str:
         split = self.splits.get(service, 0)
-        if split:
-            return f"left at {percent(split)}: {service}: {why or 'this ended before its next step'}"
-        return f"not moved: {service}: {why or 'its turn had not come'}"
+        return f"left at {percent(split)}: {service}: {why}" if split else f"not moved: {service}: {why}"
+
+
+def why_behind(split_bp: int, why: str) -> str:
+    """`why`: what the loop knows; empty where nothing but the end of the run kept the service."""
+    return why or ("this ended before its next step" if split_bp else "its turn had not come")

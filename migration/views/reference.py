@@ -27,7 +27,8 @@ INTRODUCTION = f"""\
 # What `--json` prints
 
 Every command takes `--json`, before or after its name. It then prints **one** JSON document on stdout, whatever happens;
-logs, plans and questions go to stderr. `--help` and `--version` print text.
+logs, plans and questions go to stderr. `--help` and `--version` print text. Two print for other programs: stdout of
+`bluegreen schema` is the schema itself, and `bluegreen completion` refuses `--json`, with a document that says so.
 
 - `version` is {VERSION}. Within a version fields are only added: ignore those that you do not know. A field is never renamed or
   removed, and keeps its meaning, until the version changes, which CHANGELOG.md tells.
@@ -88,8 +89,8 @@ EDIT`. With `--json` the [document](json.md) on stdout has it as `error`, beside
     {"version": 1, "command": "shift", "error": {"kind": "store", "message": "...", "remedy": "...", "exit_code": 1}}
 
 A pipeline goes by `exit_code` and, where it has to tell more apart, by `kind`. `message` and `remedy` are for people and may
-change; `remedy` may be null. `--verbose` adds what led to it (`cause:`). Passwords of URLs, tokens and the values of Secrets are in
-none of it.
+change; `remedy` may be null. `--verbose` adds what led to it (`cause:`). Passwords of URLs, tokens and the values of
+Secrets are in none of it.
 
 """
 ERRORS_AFTER = """\

@@ -36,7 +36,9 @@ class RolledBack(Document):
         "unreachable (its gateway keeps its old split) | failed",
         default_factory=dict,
     )
-    problems: tuple[str, ...] = told("what could not be done, each with its remedy", default=())
+    refused: tuple[Side, ...] = told("sides whose API server refused us: no right to write routes, or no login", default=())
+    lost: tuple[str, ...] = told("services whose original route is nowhere to be found: neither file nor cluster", default=())
+    problems: tuple[str, ...] = told("what could not be done", default=())
     entry: str | None = told("what became of the entry, in words; null: it was at blue, or stays", default=None)
     through_green: bool = told(
         "whether users enter through green's gateway, which is not known to serve the rollback", default=False

@@ -50,7 +50,9 @@ class ApiServer:
 
     cluster: str = told("its name")
     reachable: bool = told("whether its API server listed the routes within 5 s")
-    problem: str | None = told("why not; null: it is reachable")
+    problem: str | None = told("why not; null: it is reachable", default=None)
+    kind: str | None = told("the same as a kind of error: `unreachable`, `forbidden`; null: it is reachable", default=None)
+    remedy: str | None = told("what to do about it; null: it is reachable", default=None)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,10 @@ class Running:
 
 @dataclass(frozen=True)
 class Status(Document):
-    """Where every service is: by the stack file, on the gateways, by the journal."""
+    """Where every service is, by the stack file, the gateways and the journal, as far as it could be seen. Where a cluster or
+    the journal could not, it ends with an error beside these fields: a cluster weighs more (`unreachable`; `forbidden` where
+    that is all there is), and the message names both.
+    """
 
     command: ClassVar[str] = "status"
     sides: Mapping[Side, str | None] = told("the clusters' names by side; null: the stack file names none")
@@ -102,8 +107,10 @@ class Status(Document):
     journal: str | None = told("why the journal cannot be read (then states come from the splits alone); null: it can")
     services: Sequence[ServiceRow] = told("every enrolled service")
     unwatched: tuple[str, ...] = told(
-        "services that green serves, that have not baked, and that no running shift of this store watches"
+        "services that green serves (by the gateways' shares; by the file's where a gateway's is not known), that have not "
+        "baked, and that no running shift of this store watches"
     )
+    pause_ends: str | None = told("what ends the pause, in words; null: not paused", default=None)
 
     def lines(self) -> list[str]:
         blue, green = self.sides["blue"], self.sides["green"]
@@ -117,7 +124,7 @@ class Status(Document):
             lines.append("shares below are the stack file's; what users get is not known")
         lines += [line for watched in self.counters.values() for line in watched.lines()]
         lines += [self.lock.line()] if self.lock else []
-        lines += [f"paused by {self.paused}: nothing moves forward; `bluegreen resume` ends it"] if self.paused else []
+        lines += [f"paused by {self.paused}: nothing moves forward; {self.pause_ends}"] if self.paused else []
         if self.journal:
             lines.append(f"the journal cannot be read; states below come from the shares alone: {self.journal}")
         if not self.services:

@@ -9,12 +9,15 @@ from pathlib import Path
 from tests.fakes.project import Project, Ran
 
 FOLDER = Path(__file__).parents[1] / "golden"
+COMPARED: set[str] = set()  # names of the files of this run
 VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?"), "TIME"),
-    (re.compile(r"\b\d+\.\d+ s\b"), "N s"),
-    (re.compile(r'("[a-z_]*seconds": )\d+\.\d+(e-\d+)?'), r"\g<1>0.0"),
+    # what was measured, each by its place; settings and limits, which are seconds too, stay as they are
+    (re.compile(r"\b(in effect after|raised in|unchanged in) \d+\.\d+ s\b"), r"\g<1> N s"),
+    (re.compile(r'("seconds": )\d+\.\d+(e-\d+)?'), r"\g<1>0.0"),
     (re.compile(r"\d+ errors in \d+ requests [^(]*\(100\.00%\), blue 0 of \d+"), "ERRORS"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
+    (re.compile(r"'127\.0\.0\.1', \d+"), "'127.0.0.1', PORT"),
 )
 
 
@@ -30,6 +33,7 @@ def same(name: str, ran: Ran, project: Project, *, warnings: bool = False) -> No
     for pattern, word in VARYING:
         text = pattern.sub(word, text)
     path = FOLDER / name
+    COMPARED.add(name)
     if os.environ.get("BLUEGREEN_GOLDEN") == "write":
         path.write_text(text)
     assert path.is_file(), f"{path} is missing: BLUEGREEN_GOLDEN=write writes it"

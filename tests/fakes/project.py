@@ -20,10 +20,10 @@ from migration.errors import Forbidden
 from migration.journal import Journal
 from migration.kinds import Object, Resource
 from tests.fakes.apiserver import FakeApiServer
+from tests.fakes.refusing import refusing_port
 from tests.fakes.served import Ports, served
 from tests.fakes.traffic import Traffic
 
-CLOSED = {"plum": 9, "fern": 11}  # ports where nothing listens
 SPLITS = {"shop/cart": 2500, "shop/pay": 10_000, "shop/search": 0}
 EDGE = """\
 # the way in
@@ -79,6 +79,7 @@ class Project:
     ) -> None:
         self.folder, self._capsys, self._log = folder, capsys, caplog
         self.ports: list[Ports] = []
+        self.refusing: dict[str, int] = {}  # by cluster, a port of 127.0.0.1 where nobody listens
         self.closed: set[tuple[str, str]] = set()  # (cluster, kind) that may not be read
         self.originals = {service: original(service) for service in SPLITS}
         self.servers = {name: FakeApiServer(name, trouble=self._trouble(name)) for name in ("plum", "fern")}
@@ -134,7 +135,7 @@ class Project:
         """Their API servers: nothing listens where the kubeconfig says."""
         for name in clusters:
             path = self.folder / f"{name}.kubeconfig"
-            path.write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{CLOSED[name]}", path.read_text()))
+            path.write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{self.refusing[name]}", path.read_text()))
 
     def enrolled(self, *lines: str) -> None:
         """The stack file's services are these alone: `shop/cart: 2500`."""
@@ -205,7 +206,7 @@ def reduced(route: Object) -> Object:
 @contextmanager
 def running(folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[Project]:
     made = Project(folder, capsys, caplog)
-    with served(*made.servers.values(), page=made.traffic.page) as ports:
-        made.ports = ports
+    with served(*made.servers.values(), page=made.traffic.page) as ports, refusing_port() as plum, refusing_port() as fern:
+        made.ports, made.refusing = ports, {"plum": plum, "fern": fern}
         made.configure()
         yield made

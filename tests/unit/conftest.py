@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.fakes.project import Project, running
+from tests.fakes.refusing import refusing_port
 
 settings.register_profile("unit", deadline=None, max_examples=50)
 settings.load_profile("unit")
@@ -27,3 +28,10 @@ def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.L
     """Three enrolled services on two clusters that answer (fakes on loopback), and the command on them."""
     with running(tmp_path, capsys, caplog) as made:
         yield made
+
+
+@pytest.fixture
+def refusing() -> Iterator[int]:
+    """A port of 127.0.0.1 where nobody listens."""
+    with refusing_port() as port:
+        yield port

@@ -21,7 +21,7 @@ from lab.pulumi.kube_api import KubeApi
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import BluegreenError, ConfigError, Forbidden, Unreachable
 from migration.kinds import CONFIG_MAP
-from tests.lab.access.conftest import IN_CERTIFICATE, INTENT, NAME, PASSWORD, Server, kubectl
+from tests.lab.support.behind_proxy import IN_CERTIFICATE, INTENT, NAME, PASSWORD, Server, kubectl
 
 pytestmark = pytest.mark.timeout(180)
 SERVER: dict[str, Any] = {"server": f"https://{NAME}", "tls-server-name": IN_CERTIFICATE, "certificate-authority": "ca.crt"}

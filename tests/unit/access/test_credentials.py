@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from access import tls
 from access.credentials import FILE_SECONDS, Credentials, can_renew, obtain
 from access.errors import AccessError, NoCredentials, Unanswered, Unusable
 from access.kubeconfig import Access, Exec
+from access.transport import get_now
 from lab.control_plane import _certificate, _pem
 
 PROGRAM = Exec("sh", ("-c", """echo '{"status": {"token": "program"}}'"""))
@@ -67,17 +70,78 @@ def test_a_token_file_without_a_token_is_none(tmp_path: Path, content: bytes) ->
 
 
 @pytest.mark.parametrize("token", ["secret\nX-Other: y", "secret value", "sécret"], ids=["header", "space", "letters"])
-def test_a_token_that_would_be_more_than_a_token_is_refused(token: str) -> None:
-    with pytest.raises(NoCredentials) as caught:
-        headers(token=token)
-    assert "the-file: the token of plum" in caught.value.message
-    assert "cret" not in caught.value.message
+def test_a_token_that_would_be_more_than_a_token_is_refused_where_it_comes_from(tmp_path: Path, token: str) -> None:
+    file, program = tmp_path / "token", tmp_path / "give"
+    file.write_text(token)
+    program.write_text(f"#!/bin/sh\necho '{json.dumps({'status': {'token': token}})}'\n".replace("\\n", "\\\\n"))
+    program.chmod(0o700)
+    ways: list[tuple[dict[str, Any], type[AccessError], str, str]] = [
+        ({"token": token}, Unusable, "the-file: the token of plum", "correct the token of the user in the-file"),
+        ({"token_file": file}, Unusable, f"{file}: the token of plum", f"put one token into {file}"),
+        ({"exec_plugin": Exec(str(program))}, NoCredentials, f"program of plum ({program})", f"run it by hand: {program}"),
+    ]
+    for user, kind, said, remedy in ways:
+        with pytest.raises(AccessError) as caught:
+            headers(**user)
+        assert type(caught.value) is kind
+        assert said in caught.value.message
+        assert "that no token has" in caught.value.message
+        assert (caught.value.remedy or "").startswith(remedy)
+        assert "cret" not in caught.value.message
 
 
-def test_nothing_is_sent_in_the_clear_to_another_machine() -> None:
-    for server, sent in (("http://api.plum.test", 0), ("http://127.0.0.1:1", 1), ("http://localhost:1", 1), ("https://x", 1)):
-        assert len(asyncio.run(obtain(Access("plum", server, "f", token="t"))).headers) == sent, server
-    assert asyncio.run(obtain(Access("plum", "http://api.plum.test", "f", exec_plugin=Exec("none")))) == Credentials()
+MINE = {
+    "token": {"token": "SECRET"},
+    "tokenFile": {"token_file": Path("/none")},
+    "username": {"basic": ("me", "SECRET")},
+    "exec": {"exec_plugin": Exec("sh", ("-c", "touch ran"))},
+    "client certificate": {"certificate": b"SECRET", "key": b"SECRET"},
+    "as": {"impersonate": (("Impersonate-User", "SECRET"),)},
+}
+
+
+@pytest.mark.parametrize("kind", MINE)
+@pytest.mark.parametrize(
+    ("server", "proxy", "environment"),
+    [
+        pytest.param("http://10.1.2.3:80", None, {}, id="direct"),
+        pytest.param("http://api.plum.test", None, {"HTTP_PROXY": "http://127.0.0.1:{}"}, id="by the environment's proxy"),
+        pytest.param("http://10.1.2.3:80", None, {"http_proxy": "127.0.0.1:{}"}, id="by its small letters"),
+        pytest.param("http://10.1.2.3:80", "http://127.0.0.1:{}", {}, id="by proxy-url"),
+        pytest.param("http://127.0.0.1:80", "http://10.1.2.3:{}", {}, id="this machine by another's proxy"),
+    ],
+)
+def test_nothing_is_sent_in_the_clear_to_another_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, server: str, proxy: str | None, environment: dict[str, str]
+) -> None:
+    """No connection is tried, neither to the server nor to a proxy, no name is looked up, no program run."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    tried: list[Any] = []
+    monkeypatch.setattr("socket.getaddrinfo", lambda *a, **_: tried.append(a))
+    monkeypatch.setattr("socket.socket.connect", lambda *a: tried.append(a))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value.format(port))
+        there = Access("plum", server, "the-file", "ctx", proxy=proxy and proxy.format(port), **MINE[kind])  # type: ignore[arg-type]
+        with pytest.raises(Unusable, match="in the clear") as caught:
+            get_now(there, "/version", seconds=5)
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+    assert tried == []
+    assert list(tmp_path.iterdir()) == []
+    assert all(part in caught.value.message for part in ("the-file", "ctx", "plum", server, kind))
+    assert "the-file" in str(caught.value.remedy)
+    assert "SECRET" not in caught.value.message
+
+
+def test_this_machine_and_tls_get_what_there_is_and_others_nothing() -> None:
+    for server in ("http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "https://x"):
+        assert len(asyncio.run(obtain(Access("plum", server, "f", token="t"))).headers) == 1, server
+    assert asyncio.run(obtain(Access("plum", "http://api.plum.test", "f"))) == Credentials()
 
 
 def pair(name: str) -> tuple[bytes, bytes]:

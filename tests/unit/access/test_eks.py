@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from access import eks
-from access.errors import NoCredentials
+from access.errors import NotGiven
 from access.exec_plugin import Given, ask
 from access.kubeconfig import Access, Exec
 
@@ -141,17 +141,17 @@ def test_the_authenticators_environment_counts() -> None:
 
 def test_without_credentials_it_is_told_at_once_what_to_do(bare: pytest.MonkeyPatch) -> None:
     bare.delenv("AWS_ACCESS_KEY_ID")
-    with pytest.raises(NoCredentials) as caught:
+    with pytest.raises(NotGiven) as caught:
         made(*BY_AWS)
     assert "the token of plum (aws --region eu-west-1 eks get-token" in caught.value.message
     assert "no credentials of AWS were found" in caught.value.message
     assert "aws sts get-caller-identity" in str(caught.value.remedy)
-    with pytest.raises(NoCredentials, match="could not be found"):
+    with pytest.raises(NotGiven, match="could not be found"):
         made(*BY_AWS, "--profile", "none")
 
 
 def test_a_role_that_sts_refuses_is_told(bare: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NoCredentials, match=r"failed with 1: .*127\.0\.0\.1:9"):
+    with pytest.raises(NotGiven, match=r"failed with 1: .*127\.0\.0\.1:9"):
         made(*BY_AWS, "--role-arn", "arn:aws:iam::123456789012:role/x", AWS_ENDPOINT_URL_STS="http://127.0.0.1:9")
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from access.errors import NoCredentials, Unanswered
-from access.exec_plugin import SECONDS, ask, read
+from access.errors import AccessError, NoCredentials, NotGiven
+from access.exec_plugin import SECONDS, ask, last_words, read
 from access.kubeconfig import Access, Exec
 
 PLUM = Access("plum", "http://127.0.0.1:9", "the-kubeconfig")
@@ -49,7 +49,7 @@ def gone(note: Path) -> None:
 
 def test_a_credential_program_that_hangs_is_ended_and_named(tmp_path: Path) -> None:
     note = tmp_path / "child"
-    with pytest.raises(Unanswered) as caught:
+    with pytest.raises(NotGiven) as caught:
         asyncio.run(asyncio.wait_for(ask(PLUM, hanging(note), 0.5), 10))
     for part in ("the-kubeconfig", "credential program of plum (sh -c", "within 0.5 s"):
         assert part in str(caught.value)
@@ -93,6 +93,8 @@ def test_a_program_is_told_of_the_cluster_where_it_asks_for_that_and_has_no_term
     ("plugin", "told"),
     [
         pytest.param(shell("echo no >&2; exit 3"), "failed with 3: no", id="it fails"),
+        pytest.param(shell("exit 7"), "failed with 7 and said nothing", id="it fails without a word"),
+        pytest.param(shell("printf ' \\n\\t\\n' >&2; exit 7"), "failed with 7 and said nothing", id="it fails with blanks"),
         pytest.param(Exec("no-such-program", hint="install it from here"), "cannot be run: No such file", id="not installed"),
         pytest.param(Exec("/"), "cannot be run: Permission denied", id="a folder"),
         pytest.param(shell("echo hello"), "ExecCredential: it is not JSON", id="words"),
@@ -106,13 +108,40 @@ def test_a_program_is_told_of_the_cluster_where_it_asks_for_that_and_has_no_term
     ],
 )
 def test_a_program_that_gives_nothing_is_told_with_what_to_do(plugin: Exec, told: str) -> None:
-    with pytest.raises(NoCredentials) as caught:
+    with pytest.raises(AccessError) as caught:
         asyncio.run(ask(PLUM, plugin))
+    # what ran may run better later; what cannot be run is mended by an edit alone
+    assert type(caught.value) is (NoCredentials if "cannot be run" in told else NotGiven)
     assert told in caught.value.message
     assert "the-kubeconfig: the credential program of plum (" in caught.value.message
     assert caught.value.remedy
     if plugin.hint:
         assert caught.value.remedy == plugin.hint
+
+
+@pytest.mark.parametrize(
+    ("complaint", "told"),
+    [
+        (b"one\ntwo\n\n", "two"),
+        (b"Open https://sso.test/device?code=SECRET123\nlogin expired", "login expired"),
+        (b"see https://sso.test/device?code=SECRET123#SECRET, then again", "see https://sso.test/device?... then again"),
+        (b"see 'https://me:SECRET@sso.test/x?a=SECRET' again", "see 'https://***@sso.test/x?...' again"),
+        (b"\x1b[31mred\x1b[0m \x1b]0;title\x07and\rwhite\r\n", "white"),
+        (b"a\x00\x08b\tc", "a b c"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"", ""),
+    ],
+)
+def test_of_what_a_program_complains_the_last_line_is_told_without_what_is_secret(complaint: bytes, told: str) -> None:
+    assert last_words(complaint) == told
+
+
+def test_a_long_complaint_is_capped() -> None:
+    script = "head -c 200000 /dev/zero | tr '\\0' x >&2; exit 3"
+    with pytest.raises(NotGiven) as caught:
+        asyncio.run(ask(PLUM, shell(script)))
+    assert len(caught.value.message) < 600
+    assert "\n" not in caught.value.message
 
 
 def test_what_a_program_said_is_not_repeated() -> None:

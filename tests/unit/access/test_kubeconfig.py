@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 import manifests
 from access.errors import AccessError, BadKubeconfig, Unusable
-from access.kubeconfig import MOST_BYTES, Exec, load, portable, read
+from access.kubeconfig import MOST_BYTES, Exec, load, portable, read, read_file
 
 CONFIG: dict[str, Any] = {
     "contexts": [
@@ -308,3 +311,26 @@ def test_halves_of_letters_are_told() -> None:
 def test_no_text_ends_in_anything_but_words(text: str) -> None:
     with pytest.raises(BadKubeconfig):
         read(text)
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """A pipe that nobody writes to would be waited for without end."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, Path("/dev/zero")):
+        with pytest.raises(BadKubeconfig, match=r"cannot be read \(.*(no regular file|Is a directory)") as caught:
+            load(path)
+        assert str(path) in caught.value.message
+        assert caught.value.remedy
+    authority = {"certificate-authority-data": None, "certificate-authority": str(pipe)}
+    with pytest.raises(Unusable, match="no regular file"):
+        read(with_(authority))
+    with pytest.raises(Unusable, match="no regular file"):
+        read_file(pipe)
+
+
+def test_a_kubeconfig_may_come_by_stdin() -> None:
+    command = [sys.executable, "-c", "from access.kubeconfig import load; print(load('/dev/stdin').server)"]
+    done = subprocess.run(command, input=with_(), stdout=subprocess.PIPE, timeout=60, check=True, text=True)
+    assert done.stdout.strip() == "https://x:6443"

@@ -56,8 +56,8 @@ def plum(server: str = "https://127.0.0.1:9", **more: Any) -> Access:
             "Name or service not known", id="no such name",
         ),
         pytest.param(
-            aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError(1, "wrong version")), TEMPORARY, "cannot be connected to",
-            id="no TLS",
+            aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError(1, "wrong version")), TEMPORARY,
+            "come to terms by TLS: wrong version", id="no TLS",
         ),
         pytest.param(
             aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError(1, "old")), TEMPORARY, "is not trusted",

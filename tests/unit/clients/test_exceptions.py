@@ -418,10 +418,11 @@ def test_records_of_odd_shapes_come_out_as_one_of_ours(refused: Callable[[Any], 
         {"Account": "123456789012", "Role": {"Arn": ROLE, "AssumeRolePolicyDocument": "%7Bno"}},
         {"Account": "123456789012", "Role": {"Arn": ROLE, "AssumeRolePolicyDocument": []}},
         {"Account": "123456789012", "Role": {"Arn": ROLE, "AssumeRolePolicyDocument": 5}},
+        {"Account": "123456789012", "Role": {"Arn": ROLE, "AssumeRolePolicyDocument": "[" * 100_000}},
         {"Account": None, "associations": None, "ClientIDList": 5},
         {"Account": "123456789012", "associations": [{}], "ClientIDList": 5},
     ],
-    ids=repr,
+    ids=lambda answer: repr(answer)[:120],
 )
 def test_identities_of_odd_shapes_come_out_as_one_of_ours(refused: Callable[[Any], None], name: str, answer: Any) -> None:
     refused(answer)
@@ -454,7 +455,11 @@ SHAPES = [
     '{"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {"destination_service": 5}, "values": 5}]}}',
     '{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": []}]}}',
     '{"status": "success", "data": {"resultType": "scalar", "result": [1, "2"]}}',
-    "[" * 5000,
+    "[" * 5000, "[" * 200_000, '{"a":' * 200_000,
+    '{"metadata": {}, "data": {"services": "' + "[" * 5000 + '", "generation": "1", "returned": "' + "[" * 5000 + '"}}',
+    '{"metadata": {}, "data": {"services": "{\\"shop/cart\\": Infinity}", "generation": "1"}}',
+    '{"items": [{"metadata": {"name": "cart", "namespace": "shop"}, "spec": ' + "[" * 1010 + "]" * 1010 + "}]}",
+    '{"metadata": {"name": "cart", "namespace": "shop"}, "spec": ' + "[" * 1010 + "]" * 1010 + "}",
 ]  # fmt: skip
 ANSWERS = {
     "html": broken.answered("200 OK", HTML, "Content-Type: text/html"),
@@ -480,11 +485,15 @@ ANSWERS = {
     "Status of odd causes": broken.answered("422 No", b'{"message": [], "details": {"causes": [5, {"field": 5}]}}', JSON),
     "Status of odd details": broken.answered("409 No", b'{"message": null, "reason": {}, "details": []}', JSON),
     "html of 404": broken.answered("404 Not Found", HTML),
+    "404 of a path": broken.answered("404 Not Found", b"404 page not found\n", "Content-Type: text/plain"),
     "429": broken.answered("429 Slow", b"", "Retry-After: nan"),
     "418": broken.answered("418 Teapot", HTML),
     "401": broken.answered("401 Unauthorized", HTML),
     "403": broken.answered("403 Forbidden", HTML),
-    **{f"{shape[:60]}": broken.answered("200 OK", shape.encode(), JSON) for shape in SHAPES},
+    **{
+        shape if len(shape) <= 60 else f"{shape[:60]}, {len(shape)}": broken.answered("200 OK", shape.encode(), JSON)
+        for shape in SHAPES
+    },
 }
 
 
@@ -504,8 +513,9 @@ def test_whatever_is_answered_comes_out_as_one_of_ours(what: str) -> None:
     ("what", "expected"),
     [
         ("html", Unreachable), ("cut json", Unreachable), ("cut body", Unreachable), ("broken gzip", Unreachable),
-        ("no word", Unreachable), ("[]", Unreachable), ('{"items": [null]}', Unreachable), ("redirect", Rejected),
-        ("10 MB of 500", Rejected), ("html of 404", NotFound), ("429", Unreachable), ("401", Forbidden), ("403", Forbidden),
+        ("no word", Unreachable), ("[]", Unreachable), ('{"items": [null]}', Unreachable), ("redirect", Unreachable),
+        ("10 MB of 500", Rejected), ("html of 404", Unreachable), ("418", Unreachable), ("404 of a path", NotFound),
+        ("429", Unreachable), ("401", Unreachable), ("403", Unreachable),
         ("Status of odd causes", Rejected), ("Status of odd details", Conflict),
     ],
 )  # fmt: skip
@@ -551,7 +561,7 @@ def test_a_page_with_an_odd_grpc_status_is_counted_all_the_same() -> None:
 
 def test_the_kind_of_a_route_that_is_not_found_is_not_taken_for_a_dead_cluster() -> None:
     with broken.garbage() as server:
-        server.answer = ANSWERS["html of 404"]
+        server.answer = ANSWERS["404 of a path"]
         assert isinstance(outcome("istio.IstioRouter.read", port=server.port), NotFound)
         assert VIRTUAL_SERVICE.path("shop", "cart") in str(outcome("istio.IstioRouter.write", port=server.port)), (
             "and says which"

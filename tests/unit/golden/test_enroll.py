@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from migration.errors import Unreachable
+from migration.errors import Rejected, Unreachable
 from migration.kinds import Resource
 from tests.fakes.golden import same
 from tests.fakes.project import Project
@@ -54,6 +54,17 @@ def failing(project: Project) -> None:
     away(project)
 
 
+def refused(project: Project) -> None:
+    """A webhook of green refuses a route. What stands before it (the peer listener, its destination) is in place."""
+    fresh(project)
+
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if verb == "apply" and name == "cart-bluegreen-peer" and resource.kind == "VirtualService":
+            raise Rejected('admission webhook "routes.example.com" denied the request: no owner')
+
+    project.servers["fern"].trouble = trouble
+
+
 def moved(project: Project) -> None:
     """As the files of a migration are: cart is at 25 %, pay at 100 %, search at 0 %."""
 
@@ -66,6 +77,7 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "update": (older, ("enroll", "--yes")),
     "finish": (cut, ("enroll", "shop/cart", "--yes")),
     "failed": (failing, ("enroll", "shop/cart", "--yes")),
+    "rejected": (refused, ("enroll", "shop/cart", "--yes")),
     "refused": (fresh, ("enroll", "shop/search", "--yes")),
     "unknown": (fresh, ("enroll", "shop/crat")),
     "unenroll-plan": (moved, ("unenroll", "shop/search")),

@@ -77,6 +77,12 @@ def test_the_plan_tells_what_keeps_it_from_moving(fast: Project, form: str) -> N
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_a_folder_in_the_place_of_the_pause_is_named(fast: Project, form: str) -> None:
+    (fast.store / "pause").mkdir(parents=True)
+    compared("plan_paused_by_a_folder", form, fast)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_with_nothing_enrolled(fast: Project, form: str) -> None:
     fast.enrolled()
     compared("none_enrolled", form, fast, "--yes")

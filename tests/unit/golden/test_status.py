@@ -62,6 +62,25 @@ def paused(project: Project) -> None:
 
 
 @case
+def paused_by_a_folder(project: Project) -> None:
+    """Which `resume` cannot take away."""
+    (project.store / "pause").mkdir(parents=True)
+
+
+@case
+def at_blue_by_the_gateways(project: Project) -> None:
+    """The file could not be written when all went back: nobody is served by green, whatever it says."""
+    for cluster in project.servers:
+        for service in project.originals:
+            rewrite(project, cluster, service, 0)
+
+
+@case
+def store_is_a_file(project: Project) -> None:
+    project.store.write_text("")
+
+
+@case
 def returned_and_frozen(project: Project) -> None:
     project.edge.write_text(EDGE.replace("cart: 2500", "cart: 0"))
     for cluster in project.servers:
@@ -126,13 +145,31 @@ def forbidden(project: Project) -> None:
 
 
 @case
+def both_forbidden(project: Project) -> None:
+    project.closed = {("plum", "VirtualService"), ("fern", "VirtualService")}
+
+
+@case
+def one_unreachable_one_forbidden(project: Project) -> None:
+    project.closed = {("plum", "VirtualService")}
+    project.unreachable("fern")
+
+
+@case
+def unreachable_and_journal_broken(project: Project) -> None:
+    journal_broken(project)
+    project.unreachable("fern")
+
+
+@case
 def silent_page(project: Project) -> None:
     """Of three gateway pods of blue one is gone; green's only one, too."""
     project.watched = True
     project.configure()
     blue, green = (f"'http://127.0.0.1:{ports.page}/'" for ports in project.ports)
-    text = project.file.read_text().replace(blue, f"{blue}, 'http://127.0.0.1:9/a', {blue[:-1]}b'")
-    project.file.write_text(text.replace(green, "'http://127.0.0.1:9/c'"))
+    gone = f"http://127.0.0.1:{project.refusing['plum']}"
+    text = project.file.read_text().replace(blue, f"{blue}, '{gone}/a', {blue[:-1]}b'")
+    project.file.write_text(text.replace(green, f"'{gone}/c'"))
 
 
 def rewrite(project: Project, cluster: str, service: str, split: int) -> None:

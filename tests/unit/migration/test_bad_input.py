@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 import migration
-from migration.cli import cli, run
+from migration.cli import cli, run, take_json
+from migration.cli_entry import entry_shift
 from migration.config import load
 from migration.errors import BluegreenError, ConfigError, StoreError
 from migration.stackfile import Edge, StackFile
@@ -194,12 +195,12 @@ def test_misspelt_services_are_refused_before_a_shift_and_others_may_come_later(
     assert rules("services: {other/thing: {hold: true}}\n").held == {"other/thing"}
 
 
-def test_a_service_that_is_not_enrolled_yet_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_service_that_is_not_enrolled_yet_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, refusing: int):
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks/Pulumi.edge.yaml").write_text(EDGE)
     (tmp_path / "stacks/edge.routes").mkdir()
     (tmp_path / "stacks/edge.routes/a.b.yaml").write_text("kind: VirtualService\nmetadata: {name: b, namespace: a}\nspec: {}\n")
-    (tmp_path / "a").write_text(kubeconfig(plum="http://127.0.0.1:9", fern="http://127.0.0.1:8"))
+    (tmp_path / "a").write_text(kubeconfig(plum=f"http://127.0.0.1:{refusing}", fern=f"http://127.0.0.1:{refusing}/fern"))
     path = tmp_path / "migration.yaml"
     path.write_text(GOOD + "services: {other/thing: {hold: true}}\n")
     for command in (["preflight"], ["rollback", "no/such"]):
@@ -209,11 +210,19 @@ def test_a_service_that_is_not_enrolled_yet_is_told(tmp_path: Path, caplog: pyte
         assert ("other/thing is not enrolled" in caplog.text) is (command[0] == "preflight")
 
 
-@pytest.mark.parametrize("share", ["nan", "101", "-1", "inf"])
+@pytest.mark.parametrize("share", ["nan", "101", "-1", "inf", "0.004", "99.996", "100.001", "1e-9", "half", ""])
 def test_a_share_of_the_entry_that_is_none_is_refused(share: str):
     outcome = CliRunner().invoke(cli, ["entry", "shift", "--to", share])
     assert outcome.exit_code == 2
-    assert "is not in the range 0<=x<=100" in outcome.output
+    assert f"Invalid value for '--to': {share}; allowed: 0 to 100, in steps of 0.01" in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("share", "basis_points"), [("0.01", 1), ("0.29", 29), ("99.99", 9999), ("100", 10_000), ("0", 0), ("2.50", 250)]
+)
+def test_a_share_of_the_entry_is_taken_as_it_is_written(share: str, basis_points: int):
+    made = entry_shift.make_context("shift", ["--to", share])
+    assert made.params["share_bp"] == basis_points
 
 
 def test_every_mistake_in_a_file_or_an_option_has_a_next_command():
@@ -238,7 +247,65 @@ def test_json_is_asked_for_before_a_command_or_after_it(
     assert json.loads(capsys.readouterr().out)["paused"] == (command == ["pause"])
 
 
-def test_every_command_takes_json():
+MISUSED = {  # the command of the document, and what is wrong with it
+    "verify": [
+        ["verify", "--timeout", "-1"],
+        ["verify", "--timeout", "soon"],
+        ["verify", "--patience", "nan"],
+        ["verify", "--bogus"],
+        ["verify", "--timeout"],
+    ],
+    "entry shift": [["entry", "shift", "--to", "0.004"], ["entry", "shift", "--to", "101"], ["entry", "shift", "now"]],
+    "entry": [["entry", "bogus"], ["entry", "--bogus"], ["entry"]],
+    "unenroll": [["unenroll"]],
+    "capacity release": [["capacity", "release", "--bogus"]],
+    "completion": [["completion", "tcsh"], ["completion"], ["completion", "bash"]],
+    "": [["bogus"], ["--bogus", "verify"], []],
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [pytest.param(command, words, id=" ".join(words)) for command, rows in MISUSED.items() for words in rows],
+)
+def test_a_wrong_command_line_is_told_as_json_wherever_that_is_asked_for(
+    command: str, words: list[str], capsys: pytest.CaptureFixture[str]
+):
+    for at in {0, *([1] if words[:1] == command.split()[:1] else []), len(words)}:
+        if words[at - 1 : at] == ["--timeout"]:
+            continue  # there it is the option's value
+        line = [*words[:at], "--json", *words[at:]]
+        assert run(line) == 2, line
+        document = json.loads(capsys.readouterr().out)
+        assert (document["command"], document["error"]["kind"]) == (command, "usage"), line
+        assert len(document["error"]["message"].splitlines()) < 6, line
+
+
+@pytest.mark.parametrize(
+    "line", [["--json", "odd"], ["odd", "--json"], ["odd", "--bad", "x", "--json"], ["odd", "--json", "--bad=x"]]
+)
+def test_whatever_is_raised_while_a_command_line_is_read_is_told_as_json(
+    line: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Of a callback or a type of an option: an error of ours has no context of click's, and may come before `--json`."""
+
+    def refuse(*_: object) -> None:
+        raise ConfigError("no such thing", remedy="another")
+
+    odd = click.Command("odd", params=[click.Option(["--bad"], callback=refuse)], callback=lambda **_: None)
+    take_json(odd, "")
+    monkeypatch.setitem(cli.commands, "odd", odd)
+    assert run(line) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert (document["command"], document["error"]["kind"]) == ("odd", "config")
+
+
+def test_a_value_that_looks_like_the_option_is_a_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(["-c", str(tmp_path / "none.yaml"), "rollback", "--reason", "--json"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_every_command_takes_json_but_the_one_that_prints_a_script():
     def names(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         yield path
         for name, inner in getattr(command, "commands", {}).items():
@@ -246,14 +313,23 @@ def test_every_command_takes_json():
 
     every = list(names(cli))
     assert ("entry", "status") in every
-    for path in every:
-        assert "--json" in CliRunner().invoke(cli, [*path, "--help"]).output, path
+    lacking = {path for path in every if "--json" not in CliRunner().invoke(cli, [*path, "--help"]).output}
+    assert lacking == {("completion",)}
 
 
-def test_an_unreachable_cluster_is_named_with_its_context(tmp_path: Path):
+def test_stdout_of_schema_is_the_schema_with_json_as_without(capsys: pytest.CaptureFixture[str]):
+    printed = []
+    for line in (["schema"], ["--json", "schema"], ["schema", "--json"]):
+        assert run(line) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed == [printed[0]] * 3
+    assert json.loads(printed[0])["$schema"]
+
+
+def test_an_unreachable_cluster_is_named_with_its_context(tmp_path: Path, refusing: int):
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks/Pulumi.edge.yaml").write_text(EDGE.replace("{a/b: 0}", "{}"))
-    (tmp_path / "a").write_text(kubeconfig(plum="http://127.0.0.1:9", fern="http://127.0.0.1:8"))
+    (tmp_path / "a").write_text(kubeconfig(plum=f"http://127.0.0.1:{refusing}", fern=f"http://127.0.0.1:{refusing}/fern"))
     (tmp_path / "migration.yaml").write_text(GOOD)
     outcome = CliRunner().invoke(cli, ["-c", str(tmp_path / "migration.yaml"), "enroll", "--yes"])
     problem = outcome.exception

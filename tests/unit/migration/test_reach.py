@@ -12,7 +12,7 @@ from access import errors
 from access.kubeconfig import Access, Exec
 from migration.clients.kubernetes import Kubernetes
 from migration.clients.reach import as_ours, load
-from migration.errors import BluegreenError, ConfigError, Forbidden, Unreachable
+from migration.errors import BluegreenError, ConfigError, Forbidden, LoginFailed, Unreachable
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ from migration.errors import BluegreenError, ConfigError, Forbidden, Unreachable
         (errors.Unusable, ConfigError),
         (errors.NoCredentials, ConfigError),
         (errors.Unanswered, Unreachable),
+        (errors.NotGiven, LoginFailed),
         (errors.Late, Unreachable),
         (errors.Broken, Unreachable),
     ],
@@ -37,6 +38,8 @@ def test_an_edit_or_another_try(kind: type[errors.AccessError], expected: type[B
         pytest.param(Access("plum", "https://127.0.0.1:9", "f", ca=b"x"), ConfigError, id="a CA that is none"),
         pytest.param(Access("plum", "https://127.0.0.1:9", "f", proxy="socks5://x"), ConfigError, id="another proxy"),
         pytest.param(Access("plum", "https://127.0.0.1:9", "f", exec_plugin=Exec("none")), ConfigError, id="no program"),
+        pytest.param(Access("plum", "https://127.0.0.1:9", "f", exec_plugin=Exec("false")), LoginFailed, id="it fails"),
+        pytest.param(Access("plum", "https://127.0.0.1:9", "f", exec_plugin=Exec("true")), LoginFailed, id="it gives nothing"),
         pytest.param(Access("plum", "https://127.0.0.1:9", "f", token="a b"), ConfigError, id="a token that is none"),
         pytest.param(Access("plum", "https://127.0.0.1:9", "f", token_file=Path("/none")), Unreachable, id="no token file"),
         pytest.param(Access("plum", "https://127.0.0.1:9", "f"), Unreachable, id="nobody there"),

@@ -193,7 +193,7 @@ def test_one_service_whose_original_is_nowhere_keeps_no_other_back(project: Proj
     assert code == 1
     assert project.at_blue() == {"shop/cart", "shop/search"}
     assert list(rolled["not_back"]) == ["shop/pay"]
-    assert "restore the file from version control" in told
+    assert f"restore from version control: {project.route('shop/pay')}" in told
     file = StackFile(project.edge).read()
     assert file.services == {"shop/cart": 0, "shop/pay": 10_000, "shop/search": 0}
 
@@ -329,7 +329,8 @@ def test_a_service_that_the_stack_file_lacks_goes_back_too(
     assert project.live("fern", "shop/pay") == 0
     assert "shop/pay is enrolled on the clusters, but" in told
     assert ("shop/pay" in StackFile(project.edge).read().services) is stored, "a line without a route would break all else"
-    assert project.run("status")[0] == 0
+    code, found, _ = project.run("status")
+    assert (code, found.get("error", {}).get("kind")) == ((1, "forbidden") if project.closed else (0, None))
 
 
 def test_one_that_the_file_lacks_and_whose_original_is_nowhere_is_told_and_fails(project: Project) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from migration.model import Side
-from migration.status import status
+from migration.errors import BluegreenError, Forbidden, Rejected, StoreError, Unreachable
+from migration.model import Phase, Side
+from migration.status import _api, needs_eyes, status, unseen
 from migration.views.document import as_json
-from migration.views.state import ApiServer, Status
+from migration.views.state import ApiServer, ServiceRow, Status
 from tests.fakes.clock import run
 from tests.fakes.world import FakeRouter, Universe, command
 
@@ -76,6 +78,26 @@ def test_nothing_is_told_of_pages_that_all_answer(tmp_path: Path) -> None:
     assert about_counters(looked(tmp_path, {"blue": FakePages(2, {}), "green": FakePages(2, {})})) == []
 
 
+@pytest.mark.parametrize(
+    ("file", "blue", "green", "missing", "needed"),
+    [
+        (2500, 0, 0, (), False),
+        (0, 0, 2500, (), True),
+        (0, 2500, 0, (), True),
+        (2500, None, 0, (), True),  # blue was not seen, or has a route of somebody else
+        (0, None, 0, (), False),
+        (2500, None, 0, ("blue",), False),
+        (2500, None, None, (), True),
+    ],
+)
+def test_who_is_watched_by_nobody_is_told_by_what_the_gateways_hold(
+    file: int, blue: int | None, green: int | None, missing: tuple[Side, ...], needed: bool
+) -> None:
+    row = ServiceRow("shop/cart", file, blue, green, Phase.MOVING, "", missing)
+    assert needs_eyes(row) is needed
+    assert not needs_eyes(replace(row, state=Phase.BAKED))
+
+
 def test_a_slow_credential_program_is_no_silence_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def ready(router: FakeRouter) -> None:
         await asyncio.sleep(10)
@@ -89,4 +111,50 @@ def test_a_slow_credential_program_is_no_silence_of_the_cluster(tmp_path: Path, 
     async def look() -> Status:
         return await status(edge, {"blue": FakeRouter(universe, "blue")}, {}, tmp_path, None)
 
-    assert run(look()).gateways == {"blue": ApiServer("plum", True, None)}
+    assert run(look()).gateways == {"blue": ApiServer("plum", True)}
+
+
+BROKEN = StoreError("journal.jsonl:2: not a line", remedy="restore it")
+DEAD = Unreachable("no answer")
+CLOSED = Forbidden("may not read")
+
+
+@pytest.mark.parametrize(
+    ("sides", "journal", "kind", "named"),
+    [
+        ({}, None, None, ()),
+        ({}, BROKEN, StoreError, ("journal.jsonl:2",)),
+        ({"green": DEAD}, None, Unreachable, ("fern",)),
+        ({"blue": DEAD, "green": DEAD}, None, Unreachable, ("plum", "fern")),
+        ({"blue": CLOSED}, None, Forbidden, ("plum",)),
+        ({"blue": CLOSED, "green": CLOSED}, None, Forbidden, ("plum", "fern")),
+        ({"blue": CLOSED, "green": DEAD}, None, Unreachable, ("plum", "fern")),
+        ({"green": Rejected("odd")}, None, Unreachable, ("fern", "odd")),
+        ({"green": DEAD}, BROKEN, Unreachable, ("fern", "journal.jsonl:2")),
+        ({"green": CLOSED}, BROKEN, Forbidden, ("fern", "journal.jsonl:2")),
+    ],
+)
+def test_what_could_not_be_seen_is_an_error_that_names_all_of_it(
+    sides: Mapping[Side, BluegreenError],
+    journal: BluegreenError | None,
+    kind: type[BluegreenError] | None,
+    named: tuple[str, ...],
+) -> None:
+    names: dict[Side, str] = {"blue": "plum", "green": "fern"}
+    gateways = {
+        side: _api(name, type(sides[side])(f"cluster {name}: {sides[side]}"), f"kubectl version of {name}")
+        if side in sides
+        else ApiServer(name, True)
+        for side, name in names.items()
+    }
+    problem = unseen(Status(dict(names), {}, 1, gateways, {}, None, None, None, (), ()), journal)
+    assert (type(problem) if problem else None) is kind
+    for word in named:
+        assert word in str(problem)
+    if sides:
+        assert problem is not None
+        assert problem.exit_code == 1
+        assert str(problem.remedy).endswith("then `bluegreen status` again")
+        assert all((f"of {names[side]}" in str(problem.remedy)) is (why is DEAD) for side, why in sides.items())
+    if problem and journal:
+        assert "restore it" in str(problem.remedy)

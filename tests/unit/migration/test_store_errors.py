@@ -242,7 +242,9 @@ def test_what_stands_in_the_way_is_told(project: Project, what: tuple[str, str],
 def test_a_shift_without_a_journal_moves_nothing(project: Project, how: str) -> None:
     in_place(f"{STORE}/{FILE}", how)(project)
     text = project.file.read_text()
-    project.file.write_text(text.replace("gateway:", 'counters: {url: "http://127.0.0.1:9"}, gateway:'))
+    project.file.write_text(
+        text.replace("gateway:", f"counters: {{url: 'http://127.0.0.1:{project.refusing['plum']}'}}, gateway:")
+    )
     before = contents(project.folder)
     code, error = failed(project, "shift", "--yes")
     assert (code, error["kind"]) == (1, "store")

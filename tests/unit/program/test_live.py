@@ -111,6 +111,7 @@ OTHER_NOT_FOUND = NOT_FOUND.replace(b"bluegreen-edge", b"other")
 NO_SUCH_PATH = json.dumps({"kind": "Status", "reason": "NotFound", "details": {}, "code": 404}).encode()
 RECORD = routing.record(INTENT)
 PART = json.dumps(RECORD).encode()[:-40]
+DEEP = b"[" * 200_000
 OTHER = json.dumps({**RECORD, "metadata": {"name": "other"}}).encode()
 
 
@@ -122,15 +123,18 @@ OTHER = json.dumps({**RECORD, "metadata": {"name": "other"}}).encode()
         pytest.param(500, b"oops", "answers 500", id="broken"),
         pytest.param(503, b"", "answers 503", id="not ready"),
         pytest.param(302, b"", "answers 302", id="sent elsewhere"),
-        pytest.param(404, b"<html>not here</html>", "no API server's answer", id="404 of a proxy"),
+        pytest.param(404, b"<html>not here</html>", "404 with a page of HTML: not an API server's answer", id="404 of a proxy"),
         pytest.param(404, b"{}", "no API server's answer", id="404 of another server"),
         pytest.param(404, b"[]", "no API server's answer", id="404 with a list"),
         pytest.param(404, NO_SUCH_PATH, "answers 404", id="404 of the path"),
         pytest.param(404, OTHER_NOT_FOUND, "answers 404", id="404 of another object"),
-        pytest.param(200, b"<html>sign in</html>", "not with the edge's record", id="a page to sign in"),
+        pytest.param(200, b"<html>sign in</html>", "200 with a page of HTML: not an API", id="a page to sign in"),
         pytest.param(200, PART, "not with the edge's record", id="a part of it"),
         pytest.param(200, OTHER, "not with the edge's record", id="another object"),
         pytest.param(200, NOT_FOUND, "not with the edge's record", id="not found by 200"),
+        pytest.param(200, DEEP, "not with the edge's record", id="nested too deep"),
+        pytest.param(403, DEEP, "no API server's answer", id="403 nested too deep"),
+        pytest.param(404, DEEP, "no API server's answer", id="404 nested too deep"),
     ],
 )
 def test_what_is_neither_a_record_nor_the_servers_word_that_there_is_none_proves_nothing(
@@ -216,8 +220,10 @@ def test_an_unknown_context_is_named() -> None:
         {"data": {"generation": "x"}},
         {"data": {"generation": "1", "services": "[1]"}},
         {"data": {"generation": "1", "entry": "{"}},
+        {"data": {"generation": "1", "services": "[" * 100_000}},
+        {"data": {"generation": "1", "entry": '{"plum": Infinity}'}},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:60],
 )
 def test_a_record_that_is_there_and_nobody_understands_is_not_nothing(change: dict[str, Any]) -> None:
     with server(200, json.dumps({**RECORD, **change}).encode()) as (url, _):

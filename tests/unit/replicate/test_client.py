@@ -117,6 +117,50 @@ def test_nobody_there_names_cluster_server_file_and_remedy() -> None:
     assert "the-file" in caught.value.remedy
 
 
+@pytest.mark.parametrize("method", ["discover", "find", "list", "apply"])
+@pytest.mark.parametrize(
+    ("code", "headers", "body", "told"),
+    [
+        pytest.param(
+            302, {"Location": "https://me:x@login.example.com/auth?code=SECRET"}, "",
+            "302, a redirect to login.example.com: not an API server's answer, a login page or proxy stands in between",
+            id="login",
+        ),
+        pytest.param(307, {"Location": "/login?next=SECRET"}, "", "307, a redirect to another path", id="path"),
+        pytest.param(303, {"Location": "http://[SECRET"}, "", "303, a redirect to another path", id="no URL"),
+        pytest.param(302, {}, "", "302, a redirect to nowhere", id="nowhere"),
+        pytest.param(407, {}, "", "407, a proxy's wish for a login: not an API server's answer", id="407"),
+        pytest.param(404, {}, "", "404 and nothing more: not an API server's answer", id="an empty 404"),
+        pytest.param(418, {}, " ", "418 and nothing more", id="an empty 418"),
+        pytest.param(404, {"Content-Type": "text/html"}, "<p>SECRET", "404 with a page of HTML", id="a page of 404"),
+        pytest.param(403, {}, "<!DOCTYPE html><p>SECRET", "403 with a page of HTML", id="a page of 403"),
+        pytest.param(200, {}, "\n<html>SECRET</html>", "200 with a page of HTML", id="a page of 200"),
+    ],
+)  # fmt: skip
+def test_what_answers_in_the_place_of_an_api_server_is_told_and_is_no_refusal_of_its(
+    method: str, code: int, headers: dict[str, str], body: str, told: str
+) -> None:
+    """`find` above all: an object that a login page does not have may be there."""
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(status=code, headers=headers, body=body.encode())
+
+    async def ask(client: Kubernetes) -> Any:
+        if method == "apply":
+            obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "n"}}
+            return await client.apply(CONFIG_MAP, obj, manager="m")
+        if method == "find":
+            return await client.find(CONFIG_MAP, "n", "x")
+        return await (client.discover() if method == "discover" else client.list(CONFIG_MAP))
+
+    with pytest.raises(Unreachable, match=r"cluster plum: http://127\.0\.0\.1:") as caught:
+        against(handler, ask)
+    assert told in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+    remedy = str(caught.value.remedy)
+    assert all(part in remedy for part in ("server", "proxy-url", "the-file", "context ctx"))
+
+
 @pytest.mark.parametrize("code", [429, 503])
 def test_a_server_that_asks_for_patience_gets_it(code: int) -> None:
     seen = []

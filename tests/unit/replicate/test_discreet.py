@@ -125,6 +125,9 @@ def test_structures_that_a_server_quotes_are_not_repeated_for_any_kind() -> None
     assert said == 'Job.batch "j" is invalid: spec.template: Invalid value: ...: field is immutable'
     typed = f'.data.a: expected string, got &value.valueUnstructured{{Value:map[string]interface {{}}{{"a":"{CANARY}"}}}}'
     assert CANARY not in told("PATCH", "/api/v1/namespaces/shop/configmaps/c", 500, {}, typed)
+    for cut in (dump[: dump.index("}")], f'x: Invalid value: map[string]interface {{}}{{"a":"{CANARY}"}}'):
+        assert CANARY in cut
+        assert told("PATCH", "/apis/batch/v1/namespaces/shop/jobs/j", 422, {}, cut).endswith("Invalid value: ...")
     plain = 'Service "s" is invalid: spec.clusterIP: Invalid value: "10.0.0.1": is in use'
     assert told("POST", "/api/v1/namespaces/shop/services", 422, {}, plain) == plain
 

@@ -1,0 +1,38 @@
+"""Which of the golden files are compared can only be told at the end of a run of all of these tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+LAST = "test_every_golden_file_is_compared"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """After whatever shuffles them."""
+    items.sort(key=lambda item: item.name == LAST)
+
+
+class Deselected:
+    def __init__(self) -> None:
+        self.any = False
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self.any = self.any or bool(items)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Deselected(), "golden-deselected")
+
+
+@pytest.fixture
+def whole(request: pytest.FixtureRequest) -> bool:
+    """Whether this run has every golden test."""
+    here = Path(__file__).parent
+    files = {item.path for item in request.session.items}
+    chosen = any("::" in arg for arg in request.config.args)
+    seen = request.config.pluginmanager.get_plugin("golden-deselected")
+    return not chosen and seen is not None and not seen.any and set(here.glob("test_*.py")) <= files
