@@ -322,7 +322,7 @@ def _composer() -> Any:
     """PyYAML's parser, in C where it was built so, with resolving left to `_resolve`."""
     import yaml
 
-    class Composer(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    class Composer(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # a base that is known at run time only
         def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
             if kind is yaml.ScalarNode:
                 return PLAIN if implicit[0] else f"{TAG}str"
@@ -337,7 +337,7 @@ def _dumper() -> Any:
 
     class Dumper(yaml.SafeDumper):
         def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-            tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+            tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # types-pyyaml has none for it
             if kind is not yaml.ScalarNode or not implicit[0] or tag != f"{TAG}str":
                 return tag
             other = not isinstance(_resolve(value), str) or FLOAT.fullmatch(value.replace("_", ""))

@@ -7,38 +7,15 @@ dependency that is not, and is not named, is refused instead of moved along: who
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from migration.decide import Order, Unit, batched
-from migration.errors import Held, UsageError
+from migration.errors import Held
 from migration.model import WHOLE_BP
-from migration.views.words import percent, some
+from migration.named import LIST_SERVICES, refuse_not_enrolled
+from migration.words import percent
 
-
-def closest(name: str, enrolled: Collection[str]) -> str | None:
-    """The enrolled service that was probably meant."""
-    import difflib  # late: only a mistake needs it
-
-    return next(iter(difflib.get_close_matches(name, list(enrolled), 1, 0.7)), None)
-
-
-def named(names: Iterable[str], enrolled: Collection[str]) -> str:
-    """`shop/crat (did you mean shop/cart?), shop/x`: names that are not enrolled."""
-    near = {name: closest(name, enrolled) for name in names}
-    return ", ".join(f"{name} (did you mean {meant}?)" if meant else name for name, meant in near.items())
-
-
-def refuse_unknown(names: Iterable[str], enrolled: Collection[str], what: str = "") -> None:
-    """`what`: the option that the names are of, with a space after it.
-
-    Raises:
-        UsageError: some are not enrolled.
-    """
-    if unknown := [name for name in names if name not in enrolled]:
-        raise UsageError(
-            f"{what}{named(unknown, enrolled)}: not enrolled; enrolled: {some(enrolled)}",
-            remedy="`bluegreen status` lists what is enrolled; `bluegreen enroll SERVICE` adds to it",
-        )
+ENROLL = f"{LIST_SERVICES}; `bluegreen enroll SERVICE` adds to it"
 
 
 def choose(
@@ -57,7 +34,7 @@ def choose(
         UsageError: a name is not enrolled.
         Held: one is held, or depends on a service that is not on green and not named.
     """
-    refuse_unknown(names, splits)
+    refuse_not_enrolled(names, splits, remedy=ENROLL)
     if stopped := [name for name in names if name in held]:
         raise Held(
             "; ".join(f"{name}: services.{name}.hold is true in migration.yaml" for name in stopped),

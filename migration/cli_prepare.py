@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from migration.wiring import Opened
 
 AGAIN = "each line above says what to do; then"
-LIST_SERVICES = "`bluegreen status` lists what is enrolled"
 
 
 @click.command()
@@ -103,19 +102,14 @@ def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> 
     async def act() -> None:
         from migration.capacity import plan_release, release
         from migration.journal import FILE, read, remember
-        from migration.named import refuse_unknown
+        from migration.named import refuse_not_enrolled
         from migration.views import capacity as views
         from migration.wiring import opened
 
         async with opened(migration, need=()) as there:
             splits = there.edge.services
-            refuse_unknown(
-                services,
-                splits,
-                lacks="not enrolled:",
-                there="enrolled are",
-                remedy="`bluegreen capacity release` without a name puts everything back",
-            )
+            everything = "`bluegreen capacity release` without a name puts everything back"
+            refuse_not_enrolled(services, splits, remedy=everything)
             memory = remember(read(migration.store / FILE))
             baked = {name for name, known in memory.items() if known.state == "baked"}
             keep = {
@@ -286,7 +280,7 @@ async def take_in(context: Context, migration: Migration, there: Opened, service
     planned = Enrolled(
         tuple(c.service for c in chosen),
         tuple(c.service for c in again),
-        tuple(steps.told(there.clusters, hop)),
+        tuple(steps.hop_lines(there.clusters, hop)),
         tuple(LeftOut(c.service, c.refusals) for c in found if c.refusals and not services),
         tuple(await argo.warnings(there.clusters["blue"], {c.service: c.original for c in chosen})),
     )
@@ -323,12 +317,12 @@ def unenroll(context: Context, services: tuple[str, ...], yes: bool, force: bool
 
     async def act() -> None:
         from migration import enroll as steps
-        from migration.named import refuse_unknown
+        from migration.named import refuse_not_enrolled
         from migration.views.enroll import Unenrolled
         from migration.wiring import opened
 
         async with opened(migration) as there:
-            refuse_unknown(names, there.edge.services, lacks="not enrolled:", there="enrolled are", remedy=LIST_SERVICES)
+            refuse_not_enrolled(names, there.edge.services)
             if not force:
                 steps.refuse_between(there.edge, names)
             planned = Unenrolled(names)

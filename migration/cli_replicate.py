@@ -48,7 +48,7 @@ def replicate(
 
     Nothing is started twice, shared or rerun: what acts outside the cluster, takes work from a queue or keeps data waits
     for an answer in migration.yaml, and the plan prints the lines to add. Exits with 3 while something is held without
-    an answer, in conflict or unread.
+    an answer, in conflict or unread, and where there is something to write and nobody said yes.
     """
     if explain is not None and explain.lower() == "classes":
         from migration.views.replicate import classes
@@ -149,7 +149,14 @@ async def copy(
             if context.as_json:
                 show(context, replicated(planned, before))
             raise
-    if planned.of("create", "update", "conflict") or not yes:
+    writes = planned.of("create", "update", "conflict")
+    if not yes and not writes and before.ok:  # ends as it would with --yes: there is nothing to ask for
+        for line in (*plan_lines(planned, full=full), "nothing to do"):
+            click.echo(line, err=context.as_json)
+        if context.as_json:
+            show(context, replicated(planned, before))
+        return
+    if writes or not yes:
         confirm(context, yes, plan_lines(planned, full=full), replicated(planned, before))
     async with progress.shown(f"writing to {green.name}", quiet=context.as_json) as told:
         applied = await apply(planned, green, force=force, despite_unread=despite_unread, progress=told.at)

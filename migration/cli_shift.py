@@ -16,7 +16,7 @@ from migration.terminal import Context, confirm, pass_context, run, show, yes_op
 from migration.views.moved import ShiftEnd, ShiftPlan, why_behind
 from migration.views.pauses import Paused, Resumed
 from migration.views.rolled import REASON, RolledBack
-from migration.views.words import some
+from migration.words import some
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -113,10 +113,11 @@ async def _shift(context: Context, there: Opened, lock: Lock, asked: Asked) -> S
     import asyncio
     import time
 
-    from migration.choice import refuse_unknown
+    from migration.choice import ENROLL
     from migration.clock import SystemClock
     from migration.enroll import require_hop
     from migration.journal import Journal
+    from migration.named import refuse_not_enrolled
     from migration.shift import Shift
     from migration.world import World
 
@@ -124,7 +125,7 @@ async def _shift(context: Context, there: Opened, lock: Lock, asked: Asked) -> S
     if not edge.services:
         raise ConfigError(f"{there.file.path}: no service is enrolled", remedy="`bluegreen enroll`")
     retried = frozenset(edge.services) if "all" in asked.retry else frozenset(asked.retry)
-    refuse_unknown(sorted(retried), edge.services, "--retry ")
+    refuse_not_enrolled(sorted(retried), edge.services, option="--retry", remedy=ENROLL)
     rules = there.rules(reassert=asked.reassert, services=asked.services)
     if "all" in asked.retry:
         retried -= rules.order.stay
@@ -191,7 +192,7 @@ def _end(plan: ShiftPlan, result: Result, *, interrupted: bool = False) -> Shift
 
 
 def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
-    """Raises ConfigError where the journal cannot be read."""
+    """Raises StoreError where the journal, or what `verify` kept, cannot be read."""
     import time
 
     from migration import journal, verdicts
@@ -326,7 +327,8 @@ async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str) ->
 
 async def _refuse_unknown(saved: Salvaged, services: tuple[str, ...]) -> None:
     """Where no name is known to anybody: not to the stack file, and not to the clusters."""
-    from migration.choice import closest, named
+    from migration.named import not_enrolled
+    from migration.reading import meant
 
     enrolled, path = saved.opened.edge.services, saved.opened.file.path
     if any(name in enrolled for name in services):
@@ -334,14 +336,14 @@ async def _refuse_unknown(saved: Salvaged, services: tuple[str, ...]) -> None:
     others = await saved.witness.others()
     if others.services or others.lost:
         return
-    told = f"not enrolled: {named(services, enrolled)}; {path} lists {some(enrolled) or 'no service'}"
+    told = not_enrolled(services, enrolled)
     if unread := await _unread(saved):
         raise Unreachable(
             f"nothing was done: {told}, and {unread} could not be asked", remedy=_restore(path, " ".join(services))
         )
-    meant = [near for name in services if (near := closest(name, enrolled))]
-    again = f"`bluegreen rollback {' '.join(meant)}`; " if meant else ""
-    raise ConfigError(told, remedy=f"{again}`bluegreen rollback` without a name rolls everything back")
+    near = [close for name in services if (close := meant(name, enrolled))]
+    again = f"`bluegreen rollback {' '.join(near)}`; " if near else ""
+    raise UsageError(told, remedy=f"{again}`bluegreen rollback` without a name rolls everything back")
 
 
 async def _nothing_there(saved: Salvaged) -> RolledBack | None:

@@ -153,7 +153,7 @@ class Migration:
 
 
 def _with(policy: Policy, own: ServicePolicy) -> Policy:
-    return dataclasses.replace(policy, **own.overrides)  # type: ignore[arg-type]
+    return dataclasses.replace(policy, **own.overrides)  # type: ignore[arg-type]  # its keys are fields of Policy, each read as its own type
 
 
 def load(path: Path) -> Migration:

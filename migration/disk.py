@@ -54,7 +54,7 @@ def _in_the_way(path: Path) -> Path:
 
 
 @contextmanager
-def told(path: Path, what: str, remedy: str | None = None) -> Iterator[None]:
+def as_store_error(path: Path, what: str, remedy: str | None = None) -> Iterator[None]:
     """What the operating system refuses within, as a StoreError."""
     try:
         yield
@@ -63,7 +63,7 @@ def told(path: Path, what: str, remedy: str | None = None) -> Iterator[None]:
 
 
 def make_folder(path: Path, what: str = "the migration's store") -> None:
-    with told(path, f"{what} cannot be made"):
+    with as_store_error(path, f"{what} cannot be made"):
         path.mkdir(parents=True, exist_ok=True)
 
 
@@ -83,7 +83,7 @@ def read_bytes(path: Path, what: str) -> bytes | None:
 
 def remove(path: Path, what: str) -> None:
     """Nothing where it is gone already."""
-    with told(path, f"{what} cannot be taken away"):
+    with as_store_error(path, f"{what} cannot be taken away"):
         path.unlink(missing_ok=True)
 
 
@@ -98,7 +98,7 @@ def write_whole(path: Path, text: str, what: str = "it") -> Signature:
     Raises:
         StoreError: it is as it was.
     """
-    with told(path, f"{what} cannot be written"):
+    with as_store_error(path, f"{what} cannot be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path = Path(os.path.realpath(path))
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -136,7 +136,7 @@ def guarded(path: Path, what: str) -> Iterator[None]:
     Raises:
         StoreError: the lock cannot be had, at once or within GUARD_SECONDS: a process that holds it was stopped.
     """
-    with told(path, f"{what} cannot be locked"):
+    with as_store_error(path, f"{what} cannot be locked"):
         stream = path.open("a")
     try:
         _wait_for(stream, path, what)
@@ -148,7 +148,7 @@ def guarded(path: Path, what: str) -> Iterator[None]:
 
 def _wait_for(stream: IO[str], path: Path, what: str) -> None:
     until = time.monotonic() + GUARD_SECONDS
-    with told(path, f"{what} cannot be locked"):
+    with as_store_error(path, f"{what} cannot be locked"):
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

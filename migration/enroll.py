@@ -35,7 +35,7 @@ from migration.kinds import (
     name_of,
 )
 from migration.model import LOCK_MANAGER, MANAGER, Side
-from migration.named import refuse_unknown
+from migration.named import refuse_not_enrolled, refuse_unknown
 from migration.ports import Kubernetes
 from migration.replicate.owners import managers_of
 from migration.stackfile import Edge, StackFile, forget_route, keep_route, read_route
@@ -273,14 +273,14 @@ async def require_hop(
     Raises:
         Held: with what is missing, by cluster.
     """
-    if lacking := told(clusters, await hop_lacks(clusters, peers, originals)):
+    if lacking := hop_lines(clusters, await hop_lacks(clusters, peers, originals)):
         raise Held(
             f"routes cannot forward as they should; missing, or of an earlier version: {'; '.join(lacking)}",
             remedy="`bluegreen enroll` puts it in place and moves nobody; then `bluegreen shift` again",
         )
 
 
-def told(clusters: Mapping[Side, Kubernetes], lacking: Mapping[Side, Sequence[Object]]) -> list[str]:
+def hop_lines(clusters: Mapping[Side, Kubernetes], lacking: Mapping[Side, Sequence[Object]]) -> list[str]:
     """For people: `plum: DestinationRule istio-system/bluegreen-peer and 3 more`."""
     lines = []
     for side, objects in lacking.items():
@@ -313,9 +313,7 @@ async def unenroll(
     services: Sequence[str], *, clusters: Mapping[Side, Kubernetes], file: StackFile, journal: Journal, force: bool = False
 ) -> Edge:
     edge = file.read()
-    unknown = [service for service in services if service not in edge.services]
-    if unknown:
-        raise Held(f"not enrolled: {', '.join(unknown)}", remedy="`bluegreen status` lists what is")
+    refuse_not_enrolled(services, edge.services)
     there = {service: edge.services[service] for service in services}
     if not force:
         refuse_between(edge, services)

@@ -70,7 +70,7 @@ class Journal:
         self._stream = self._open()
 
     def _open(self) -> IO[bytes]:
-        with disk.told(self.path, f"{WHAT} cannot be opened for writing"):
+        with disk.as_store_error(self.path, f"{WHAT} cannot be opened for writing"):
             stream = self.path.open("ab+")
             try:
                 stream.seek(0)
@@ -135,7 +135,7 @@ class Journal:
         self.events.extend(events)
         self._unwritten += b"".join(json.dumps(asdict(event), separators=(",", ":")).encode() + b"\n" for event in events)
         try:
-            with disk.told(self.path, f"{WHAT} cannot be written"):
+            with disk.as_store_error(self.path, f"{WHAT} cannot be written"):
                 self._flush(sync)
         except StoreError as problem:
             self._refused = problem

@@ -99,7 +99,7 @@ def take(store: Path, command: str) -> Lock:
         "command": command,
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with disk.told(path, "the migration's lock cannot be taken"):
+    with disk.as_store_error(path, "the migration's lock cannot be taken"):
         stream = path.open("a+", errors="replace")
         try:
             _take(stream, store)

@@ -91,12 +91,12 @@ async def shown(
     telling = asyncio.ensure_future(_rewrite(progress, clock, line) if line else _log(progress, clock))
     handlers = logging.getLogger().handlers if line else []
     for handler in handlers:
-        handler.addFilter(line)  # type: ignore[arg-type]
+        handler.addFilter(line)  # type: ignore[arg-type]  # `line` is set where there are handlers
     try:
         yield progress
     finally:
         for handler in handlers:
-            handler.removeFilter(line)  # type: ignore[arg-type]
+            handler.removeFilter(line)  # type: ignore[arg-type]  # as above
         telling.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await telling

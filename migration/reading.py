@@ -109,10 +109,15 @@ def given(fields: Mapping[str, Any], name: str, default: Any) -> Any:
     return default if value is None else value
 
 
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant."""
+    return next(iter(_nearest(name, known, 1, 0.7)), None)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` (did you mean X?)`, or nothing where no known name is like it."""
-    close = _nearest(name, known, 1, 0.7)
-    return f" (did you mean {close[0]}?)" if close else ""
+    close = meant(name, known)
+    return f" (did you mean {close}?)" if close else ""
 
 
 def some_of(known: Iterable[str], name: str, rest: str) -> str:
@@ -188,16 +193,17 @@ def read_yaml(path: Path, what: str, *, remedy: str | None = None) -> tuple[Any,
 
 
 def _text(path: Path, what: str, remedy: str) -> str:
+    unread = "cannot be read" if path.name == what else f"{what} cannot be read"  # its name is told once
     try:
         with path.open("rb") as stream:
             raw = stream.read(MOST_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as problem:
-        told = f"{path}: {what} cannot be read: {problem.strerror or problem}{_link(path)}"
+        told = f"{path}: {unread}: {problem.strerror or problem}{_link(path)}"
         raise ConfigError(told, remedy=remedy) from problem
     except OSError as problem:
-        raise disk.trouble(path, f"{what} cannot be read", problem) from problem
+        raise disk.trouble(path, unread, problem) from problem
     except ValueError as problem:  # a NUL byte in its name
-        raise ConfigError(f"{str(path)!r}: {what} cannot be read: {problem}", remedy=remedy) from problem
+        raise ConfigError(f"{str(path)!r}: {unread}: {problem}", remedy=remedy) from problem
     if len(raw) > MOST_BYTES:
         raise ConfigError(f"{path}: is larger than {MOST_BYTES // 2**20} MiB", remedy=remedy)
     try:
@@ -221,7 +227,7 @@ def _loader() -> Any:
     """PyYAML's safe one, for which 1e-6 is a number, too, as it is for every other reader of YAML today."""
     import yaml
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # a base that is known at run time only
         pass
 
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))

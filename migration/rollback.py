@@ -28,9 +28,8 @@ from migration.ports import Clock, Entry, Kubernetes, Router, Written
 from migration.record import write_record
 from migration.stackfile import Edge, StackFile
 from migration.views.rolled import REASON, Proof, RolledBack
-from migration.views.words import services as count_of
-from migration.views.words import some
 from migration.witness import Others, Witness
+from migration.words import counted, some
 
 log = logging.getLogger(__name__)
 MARKS = 4  # tries to rise above others' fences
@@ -238,9 +237,8 @@ async def rollback(
         if (problem := wrote["blue"].problems.get(service)) or at_blue[service] is Proof.FAILED
     }
     if not_back:  # first what users suffer from
-        problems.insert(
-            0, f"blue's gateway may still forward {len(not_back)} of {count_of(len(services))} to green: {some(not_back)}"
-        )
+        behind = f"{len(not_back)} of {counted(len(services), 'service')}"
+        problems.insert(0, f"blue's gateway may still forward {behind} to green: {some(not_back)}")
     if lost := found.lost:
         problems.append(f"{some(lost)}: still at the old split, for the original route cannot be found")
     problems += found.problems
@@ -258,7 +256,7 @@ async def rollback(
             "`bluegreen rollback` without a service moves the entry back"
         )
     if "green" in wrote and (kept := wrote["green"].problems):
-        log.warning("green's gateway keeps its old split of %s: %s", count_of(len(kept)), _some(kept))
+        log.warning("green's gateway keeps its old split of %s: %s", counted(len(kept), "service"), _some(kept))
     for side, written in wrote.items():
         if written.record is not None:
             log.warning("%s keeps an older record of the edge: %s", routers[side].cluster, written.record)
@@ -317,9 +315,10 @@ async def rollback(
 def _say(blue: str, at_blue: Mapping[str, Proof], seconds: float) -> None:
     """At once what users wait for: a green whose credentials take their time may come much later."""
     if back := [service for service, proof in at_blue.items() if proof is Proof.SERVED]:
-        log.info("%s at blue (%s), in effect after %.2f s; green's gateway is told next", count_of(len(back)), blue, seconds)
+        told = counted(len(back), "service")
+        log.info("%s at blue (%s), in effect after %.2f s; green's gateway is told next", told, blue, seconds)
     if taken := [service for service, proof in at_blue.items() if proof is Proof.ACCEPTED]:
-        log.info("blue (%s) took %s; green's gateway is told next", blue, count_of(len(taken)))
+        log.info("blue (%s) took %s; green's gateway is told next", blue, counted(len(taken), "service"))
 
 
 def words(reason: str) -> str:

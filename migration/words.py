@@ -1,10 +1,21 @@
-"""How counts and long lists are worded."""
+"""How counts, shares and long lists are worded, everywhere. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 FULL = "--full shows them"
+NAMED = 10  # names of a list that are shown; `--json` has all
+
+
+def percent(share_bp: int) -> str:
+    """`2500` is "25 %"."""
+    return f"{share_bp / 100:g} %"
+
+
+def shares(shares_bp: Mapping[str, int]) -> str:
+    """`plum 100 %, fern 0 %`."""
+    return ", ".join(f"{name} {percent(share)}" for name, share in shares_bp.items())
 
 
 def clean(text: str) -> str:
@@ -22,8 +33,15 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
+def some(names: Iterable[str], most: int = NAMED) -> str:
+    """`a, b, c and 7 more`; "none" of none."""
+    known = list(names)
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(known[:most]) + more or "none"
+
+
 def named(names: Sequence[str], most: int, *, full: bool = False) -> str:
-    """The first few names of many."""
+    """The first few names of many, of a command that has `--full`."""
     left = 0 if full else len(names) - most
     return ", ".join(names if left <= 0 else names[:most]) + (f" … and {left} more; {FULL}" if left > 0 else "")
 

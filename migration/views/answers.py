@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from migration.replicate.classes import Verdict
-from migration.views.document import told
+from migration.views.document import described
 
 
 @dataclass(frozen=True)
 class Unanswered:
-    object: str = told("the object, or who claims several (`Application shop`)")
-    reason: str = told("why a person has to decide")
-    add: str = told("the line that settles it, with the other answers as a comment")
-    under: Literal["replicate.answers", "replicate"] = told("where the line goes in migration.yaml")
+    object: str = described("the object, or who claims several (`Application shop`)")
+    reason: str = described("why a person has to decide")
+    add: str = described("the line that settles it, with the other answers as a comment")
+    under: Literal["replicate.answers", "replicate"] = described("where the line goes in migration.yaml")
 
 
 def unanswered(asked: Iterable[tuple[str, Verdict]]) -> tuple[Unanswered, ...]:

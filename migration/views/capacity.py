@@ -7,20 +7,22 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from migration.capacity import FloorChange, Floors
-from migration.views.document import Document, told
+from migration.views.document import Document, described
 from migration.words import counted
 
 
 @dataclass(frozen=True)
 class Floor:
-    side: Literal["blue", "green"] = told("of which cluster")
-    cluster: str = told("its name")
-    object: str = told("kind and name: `HorizontalPodAutoscaler shop/web`; empty: all of the cluster, which cannot be read")
-    field: str = told("`minReplicas` or `replicas`")
-    before: int | None = told("how many replicas it was; null: nothing was set")
-    after: int = told("how many replicas it is to be")
-    reason: str = told("why this number")
-    problem: str = told("why it is not so; empty where it is")
+    side: Literal["blue", "green"] = described("of which cluster")
+    cluster: str = described("its name")
+    object: str = described(
+        "kind and name: `HorizontalPodAutoscaler shop/web`; empty: all of the cluster, which cannot be read"
+    )
+    field: str = described("`minReplicas` or `replicas`")
+    before: int | None = described("how many replicas it was; null: nothing was set")
+    after: int = described("how many replicas it is to be")
+    reason: str = described("why this number")
+    problem: str = described("why it is not so; empty where it is")
 
     def __str__(self) -> str:
         if not self.object:
@@ -44,10 +46,10 @@ class Capacity(Document):
     """The floors (minimum numbers of replicas) that both clusters are to hold while the migration runs."""
 
     command: ClassVar[str] = "capacity"
-    floors: tuple[Floor, ...] = told("what is to be raised; empty: every floor holds already")
-    raised: tuple[Floor, ...] = told("of these, what was raised, and on green is ready")
-    failed: tuple[Floor, ...] = told("of these, what was not, each with its problem: exit 3")
-    seconds: float = told("seconds that it took, with the wait for pods to be ready")
+    floors: tuple[Floor, ...] = described("what is to be raised; empty: every floor holds already")
+    raised: tuple[Floor, ...] = described("of these, what was raised, and on green is ready")
+    failed: tuple[Floor, ...] = described("of these, what was not, each with its problem: exit 3")
+    seconds: float = described("seconds that it took, with the wait for pods to be ready")
 
     def lines(self) -> list[str]:
         if not self.floors:
@@ -70,10 +72,10 @@ class Released(Document):
     """The floors that are put back to what was there before `capacity`."""
 
     command: ClassVar[str] = "capacity release"
-    floors: tuple[Floor, ...] = told("what is to be put back; empty: no floor is held")
-    released: tuple[Floor, ...] = told("what was put back")
-    kept: tuple[Floor, ...] = told("what stays a floor for now, each with the reason")
-    failed: tuple[Floor, ...] = told("what is a floor still, each with its problem: exit 3")
+    floors: tuple[Floor, ...] = described("what is to be put back; empty: no floor is held")
+    released: tuple[Floor, ...] = described("what was put back")
+    kept: tuple[Floor, ...] = described("what stays a floor for now, each with the reason")
+    failed: tuple[Floor, ...] = described("what is a floor still, each with its problem: exit 3")
 
     def lines(self) -> list[str]:
         lines = [f"  kept {each}" for each in self.kept] + [f"  FAILED {each}" for each in self.failed]

@@ -35,7 +35,7 @@ class Document:
         raise NotImplementedError
 
 
-def told(text: str, *, key: str = "", **options: Any) -> Any:
+def described(text: str, *, key: str = "", **options: Any) -> Any:
     """A field with the sentence that docs/reference/json.md has for it: what it is, unit, what None means. `key`: its name
     in JSON, where Python cannot have it.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from migration.views.document import Document, told
+from migration.views.document import Document, described
 from migration.views.verify import LeftOut
 from migration.words import counted
 
@@ -15,16 +15,16 @@ class Enrolled(Document):
     """Services whose original route is stored and for which everything is in place that forwarding needs. No user is moved."""
 
     command: ClassVar[str] = "enroll"
-    enroll: tuple[str, ...] = told("services to enroll, at 0 %")
-    finish: tuple[str, ...] = told("services of an interrupted enroll, of which something is not in place")
-    update: tuple[str, ...] = told("by cluster, forwarding objects that are missing or of an earlier version")
-    left_out: tuple[LeftOut, ...] = told("services of blue that cannot be shifted; they move with the entry")
-    warnings: tuple[str, ...] = told("what to look at before going on (Argo CD)")
-    enrolled: tuple[str, ...] = told("services that were enrolled", default=())
-    finished: tuple[str, ...] = told("services of which all is in place now", default=())
-    updated: tuple[str, ...] = told("forwarding objects that were made or updated", default=())
-    generation: int | None = told("the stack file's number of writes, after it; null: it was not written", default=None)
-    routes_folder: str = told("where the original routes are stored: to be reviewed and committed", default="")
+    enroll: tuple[str, ...] = described("services to enroll, at 0 %")
+    finish: tuple[str, ...] = described("services of an interrupted enroll, of which something is not in place")
+    update: tuple[str, ...] = described("by cluster, forwarding objects that are missing or of an earlier version")
+    left_out: tuple[LeftOut, ...] = described("services of blue that cannot be shifted; they move with the entry")
+    warnings: tuple[str, ...] = described("what to look at before going on (Argo CD)")
+    enrolled: tuple[str, ...] = described("services that were enrolled", default=())
+    finished: tuple[str, ...] = described("services of which all is in place now", default=())
+    updated: tuple[str, ...] = described("forwarding objects that were made or updated", default=())
+    generation: int | None = described("the stack file's number of writes, after it; null: it was not written", default=None)
+    routes_folder: str = described("where the original routes are stored: to be reviewed and committed", default="")
 
     @property
     def nothing(self) -> bool:
@@ -69,9 +69,9 @@ class Unenrolled(Document):
     """Services whose original route is in place again."""
 
     command: ClassVar[str] = "unenroll"
-    unenroll: tuple[str, ...] = told("services to unenroll")
-    unenrolled: tuple[str, ...] = told("services that were unenrolled", default=())
-    generation: int | None = told("the stack file's number of writes, after it; null: it was not written", default=None)
+    unenroll: tuple[str, ...] = described("services to unenroll")
+    unenrolled: tuple[str, ...] = described("services that were unenrolled", default=())
+    generation: int | None = described("the stack file's number of writes, after it; null: it was not written", default=None)
 
     def plan(self) -> list[str]:
         return [f"restore the original route of {service} on both clusters" for service in self.unenroll]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from migration.views.document import Document, told
-from migration.views.words import percent, shares
+from migration.views.document import Document, described
+from migration.words import percent, shares
 
 
 @dataclass(frozen=True)
@@ -15,14 +15,14 @@ class EntryStatus(Document):
     """Where requests come in: the shares of the clusters' gateways by Route 53, and by the stack file."""
 
     command: ClassVar[str] = "entry status"
-    entry: Mapping[str, int] = told(
+    entry: Mapping[str, int] = described(
         "by cluster, the share of requests that enter there, in basis points, by Route 53's weights"
     )
-    file: Mapping[str, int] = told("the same by the stack file, in basis points")
-    hosts: tuple[str, ...] = told("the names whose records these are")
-    drift: bool = told("whether Route 53 has other weights than the stack file asks for")
-    ttl_seconds: int = told("seconds, the records' TTL: so long resolvers keep to what was before a change")
-    green: str | None = told("green's name; null: the stack file names none")
+    file: Mapping[str, int] = described("the same by the stack file, in basis points")
+    hosts: tuple[str, ...] = described("the names whose records these are")
+    drift: bool = described("whether Route 53 has other weights than the stack file asks for")
+    ttl_seconds: int = described("seconds, the records' TTL: so long resolvers keep to what was before a change")
+    green: str | None = described("green's name; null: the stack file names none")
 
     def lines(self) -> list[str]:
         lines = [f"{shares(self.entry)} ({', '.join(self.hosts)}; TTL {self.ttl_seconds} s)"]
@@ -40,8 +40,8 @@ class EntryAdopted(Document):
     """Records of the hosts that were simple are weighted now, all at blue."""
 
     command: ClassVar[str] = "entry adopt"
-    change: str | None = told("Route 53's id of the change; null: every record was weighted already, nothing was changed")
-    cluster: str = told("the cluster at which all of the entry is")
+    change: str | None = described("Route 53's id of the change; null: every record was weighted already, nothing was changed")
+    cluster: str = described("the cluster at which all of the entry is")
 
     def lines(self) -> list[str]:
         if self.change is None:
@@ -53,10 +53,12 @@ class EntryAdopted(Document):
 class EntryPlan:
     """Shares in basis points."""
 
-    before: Mapping[str, int] = told("by cluster, the share of requests that enter there now, in basis points, by Route 53")
-    after: Mapping[str, int] = told("by cluster, the share after it, in basis points")
-    hosts: tuple[str, ...] = told("the names whose records change")
-    ttl_seconds: int = told("seconds, the records' TTL")
+    before: Mapping[str, int] = described(
+        "by cluster, the share of requests that enter there now, in basis points, by Route 53"
+    )
+    after: Mapping[str, int] = described("by cluster, the share after it, in basis points")
+    hosts: tuple[str, ...] = described("the names whose records change")
+    ttl_seconds: int = described("seconds, the records' TTL")
 
     def lines(self) -> list[str]:
         moved = ", ".join(f"{name} {percent(self.before.get(name, 0))} -> {percent(to)}" for name, to in self.after.items())
@@ -72,11 +74,13 @@ class EntryShifted(Document):
     """The shares of the entry that were written; with the plan alone where nothing was done."""
 
     command: ClassVar[str] = "entry shift"
-    plan: EntryPlan = told("what it was about to do")
-    entry: Mapping[str, int] | None = told(
+    plan: EntryPlan = described("what it was about to do")
+    entry: Mapping[str, int] | None = described(
         "by cluster, the shares in basis points, now in sync at Route 53; null: nothing was changed", default=None
     )
-    ttl_seconds: int | None = told("seconds for which resolvers may keep the old ones; null: nothing was changed", default=None)
+    ttl_seconds: int | None = described(
+        "seconds for which resolvers may keep the old ones; null: nothing was changed", default=None
+    )
 
     def lines(self) -> list[str]:
         if self.entry is None:

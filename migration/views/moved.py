@@ -7,29 +7,31 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from migration.model import WHOLE_BP
-from migration.views.document import Document, told
-from migration.views.words import percent, some
+from migration.views.document import Document, described
+from migration.words import percent, some
 
 
 @dataclass(frozen=True)
 class ShiftPlan:
     """Shares are green's, in basis points (2500 is 25 %)."""
 
-    blue: str = told("the cluster that services leave")
-    green: str = told("the cluster that they go to")
-    steps_bp: tuple[int, ...] = told("the shares that each service takes, one after the other, in basis points")
-    dwell_seconds: float = told("seconds that each step lasts at least")
-    batches: Sequence[Sequence[Sequence[str]]] = told(
+    blue: str = described("the cluster that services leave")
+    green: str = described("the cluster that they go to")
+    steps_bp: tuple[int, ...] = described("the shares that each service takes, one after the other, in basis points")
+    dwell_seconds: float = described("seconds that each step lasts at least")
+    batches: Sequence[Sequence[Sequence[str]]] = described(
         "what moves, one batch after the other: groups of services that move together"
     )
-    splits: Mapping[str, int] = told("green's share of each enrolled service now, by the stack file, in basis points")
-    held: tuple[str, ...] = told("services with `hold: true` in migration.yaml: they do not move")
-    returned: Mapping[str, str] = told("services that went back before, and why: they do not move without --retry")
-    stays: tuple[str, ...] = told("services that were not named: where green serves them they are judged and may go back")
-    unverified: Mapping[str, str] = told("why a service that moves is not known to work on green")
-    paused: str | None = told("who paused; nothing moves until `bluegreen resume`; null: not paused")
-    window_open: bool = told("whether the time is in one of the `windows` of migration.yaml; outside of them nothing moves")
-    pause_ends: str | None = told("what ends the pause, in words; null: not paused", default=None)
+    splits: Mapping[str, int] = described("green's share of each enrolled service now, by the stack file, in basis points")
+    held: tuple[str, ...] = described("services with `hold: true` in migration.yaml: they do not move")
+    returned: Mapping[str, str] = described("services that went back before, and why: they do not move without --retry")
+    stays: tuple[str, ...] = described("services that were not named: where green serves them they are judged and may go back")
+    unverified: Mapping[str, str] = described("why a service that moves is not known to work on green")
+    paused: str | None = described("who paused; nothing moves until `bluegreen resume`; null: not paused")
+    window_open: bool = described(
+        "whether the time is in one of the `windows` of migration.yaml; outside of them nothing moves"
+    )
+    pause_ends: str | None = described("what ends the pause, in words; null: not paused", default=None)
 
     def lines(self) -> list[str]:
         steps = ", ".join(percent(step) for step in self.steps_bp)
@@ -70,17 +72,19 @@ class ShiftEnd(Document):
     """What became of each service that was to move; with the plan alone where it was not begun."""
 
     command: ClassVar[str] = "shift"
-    plan: ShiftPlan = told("what it was about to do")
-    begun: bool = told("whether it was begun; false: nothing was changed", default=False)
-    interrupted: bool = told("whether it was stopped (Ctrl-C, SIGTERM); its state is saved", default=False)
-    arrived: tuple[str, ...] = told("services at 100 % of those that it was to move", default=())
-    returned: Mapping[str, str] = told("services that it rolled back, and why", default_factory=dict)
-    behind: Mapping[str, str] = told("services that did not get to 100 %, and why", default_factory=dict)
-    frozen: Mapping[str, str] = told("services that somebody else changed, and how: they go no further", default_factory=dict)
-    splits: Mapping[str, int] = told(
+    plan: ShiftPlan = described("what it was about to do")
+    begun: bool = described("whether it was begun; false: nothing was changed", default=False)
+    interrupted: bool = described("whether it was stopped (Ctrl-C, SIGTERM); its state is saved", default=False)
+    arrived: tuple[str, ...] = described("services at 100 % of those that it was to move", default=())
+    returned: Mapping[str, str] = described("services that it rolled back, and why", default_factory=dict)
+    behind: Mapping[str, str] = described("services that did not get to 100 %, and why", default_factory=dict)
+    frozen: Mapping[str, str] = described(
+        "services that somebody else changed, and how: they go no further", default_factory=dict
+    )
+    splits: Mapping[str, int] = described(
         "green's share of each enrolled service as this run left it, in basis points", default_factory=dict
     )
-    unverified: Mapping[str, str] = told("as in the plan", default_factory=dict)
+    unverified: Mapping[str, str] = described("as in the plan", default_factory=dict)
 
     def between(self) -> list[str]:
         """Served by both clusters, and watched by nobody when this has ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from migration.views.document import Document, told
+from migration.views.document import Document, described
 
 
 @dataclass(frozen=True)
@@ -13,9 +13,9 @@ class Paused(Document):
     """A running shift moves nothing forward, goes on judging, and takes back what turns bad."""
 
     command: ClassVar[str] = "pause"
-    by: str = told("who paused: the login name")
-    already: bool = told("whether it was paused before; then nothing was changed")
-    paused: bool = told("true", default=True)
+    by: str = described("who paused: the login name")
+    already: bool = described("whether it was paused before; then nothing was changed")
+    paused: bool = described("true", default=True)
 
     def lines(self) -> list[str]:
         if self.already:
@@ -28,8 +28,8 @@ class Resumed(Document):
     """Shifts move on."""
 
     command: ClassVar[str] = "resume"
-    by: str | None = told("who had paused; null: it was not paused, so nothing was changed")
-    paused: bool = told("false", default=False)
+    by: str | None = described("who had paused; null: it was not paused, so nothing was changed")
+    paused: bool = described("false", default=False)
 
     def lines(self) -> list[str]:
         if self.by is None:

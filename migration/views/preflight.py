@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from migration.model import Finding, Severity
-from migration.views.document import Document, told
+from migration.views.document import Document, described
 from migration.words import counted
 
 
 @dataclass(frozen=True)
 class Found:
-    code: str = told("which check: `BG101`")
-    severity: Severity = told("`blocking`: exit 3 unless it is waived")
-    status: Literal["fail", "unknown", "waived"] = told(
+    code: str = described("which check: `BG101`")
+    severity: Severity = described("`blocking`: exit 3 unless it is waived")
+    status: Literal["fail", "unknown", "waived"] = described(
         "`fail`: it is so; `unknown`: it could not be read; `waived`: accepted under `ignore` of migration.yaml"
     )
-    object: str = told("kind and name of what it is about: `Deployment shop/web`")
-    evidence: str = told("what was seen")
-    remedy: str = told("what to do about it")
-    doc: str = told("what the check is for")
+    object: str = described("kind and name of what it is about: `Deployment shop/web`")
+    evidence: str = described("what was seen")
+    remedy: str = described("what to do about it")
+    doc: str = described("what the check is for")
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,10 @@ class Preflight(Document):
     """What would break on green, worst first."""
 
     command: ClassVar[str] = "preflight"
-    findings: tuple[Found, ...] = told("all of them, also those that are waived; empty: everything was read, nothing found")
-    blocking: int = told("how many of them are blocking and not waived")
+    findings: tuple[Found, ...] = described(
+        "all of them, also those that are waived; empty: everything was read, nothing found"
+    )
+    blocking: int = described("how many of them are blocking and not waived")
 
     def lines(self) -> list[str]:
         lines = []
@@ -45,11 +47,11 @@ class Preflight(Document):
         if not self.findings:
             return "nothing found"
         by = Counter("waived" if each.status == "waived" else each.severity.value for each in self.findings)
-        parts = [f"{by[name]} {word}" for name, word in SUMMED.items() if by[name]]
+        parts = [f"{by[word]} {word}" for word in SUMMED if by[word]]
         return f"{counted(len(self.findings), 'finding')}: {', '.join(parts)}"
 
 
-SUMMED = {"blocking": "blocking", "warning": "warning", "info": "info", "waived": "waived"}
+SUMMED = ("blocking", "warning", "info", "waived")
 
 
 def preflight(findings: Iterable[Finding]) -> Preflight:

@@ -160,7 +160,7 @@ def _table(cls: type[Any]) -> list[str]:
     lines = ["| field | type | what it is |", "|---|---|---|"]
     for field in dataclasses.fields(cls):
         if "told" not in field.metadata:
-            raise TypeError(f"{cls.__name__}.{field.name} has no sentence: make it a field with `told(...)`")
+            raise TypeError(f"{cls.__name__}.{field.name} has no sentence: make it a field with `described(...)`")
         lines.append(f"| `{key_of(field)}` | {type_name(hints[field.name])} | {_escaped(field.metadata['told'])} |")
     return lines
 

@@ -14,59 +14,59 @@ from migration.replicate.explain import Explanation
 from migration.replicate.outcome import Applied, Failure
 from migration.replicate.plan import Plan
 from migration.views import answers
-from migration.views.document import Document, told
+from migration.views.document import Document, described
 from migration.views.plan import awaited_lines
 
 
 @dataclass(frozen=True)
 class Counts:
-    create: int = told("objects that green lacks")
-    update: int = told("objects that are not as they should be")
-    unchanged: int = told("objects that are as they should be")
-    conflict: int = told("objects with fields that somebody else on green owns")
-    held: int = told("objects that are not written, each with `waits_for`")
+    create: int = described("objects that green lacks")
+    update: int = described("objects that are not as they should be")
+    unchanged: int = described("objects that are as they should be")
+    conflict: int = described("objects with fields that somebody else on green owns")
+    held: int = described("objects that are not written, each with `waits_for`")
 
 
 @dataclass(frozen=True)
 class Field:
-    field: str = told("where: `spec.template.spec.containers[name=web].image`")
-    what: values.What = told("what becomes of it; `unchanged` only of the keys of a Secret")
-    old: Any = told("green's value; null: none, or hidden")
-    new: Any = told("the value that it is to have; null: none, or hidden")
-    hidden: bool = told("true: a value that may be secret; neither is shown")
+    field: str = described("where: `spec.template.spec.containers[name=web].image`")
+    what: values.What = described("what becomes of it; `unchanged` only of the keys of a Secret")
+    old: Any = described("green's value; null: none, or hidden")
+    new: Any = described("the value that it is to have; null: none, or hidden")
+    hidden: bool = described("true: a value that may be secret; neither is shown")
 
 
 @dataclass(frozen=True)
 class PlannedObject:
-    object: str = told("kind and name: `Deployment shop/web`")
-    api_version: str = told("as `apiVersion` of Kubernetes: `apps/v1`", key="apiVersion")
-    action: Literal["create", "update", "unchanged", "conflict", "held", "left"] = told(
+    object: str = described("kind and name: `Deployment shop/web`")
+    api_version: str = described("as `apiVersion` of Kubernetes: `apps/v1`", key="apiVersion")
+    action: Literal["create", "update", "unchanged", "conflict", "held", "left"] = described(
         "what would be done with it; `left`: it is not written, and is not meant to be"
     )
-    cls: Class = told("its class; `bluegreen replicate --explain classes` lists them", key="class")
-    reason: str = told("why; empty where there is nothing to say")
-    answer: str | None = told("what migration.yaml answers for it; null: nothing")
-    add: str = told("the line for `replicate.answers` of migration.yaml that it lacks, with the other answers; else empty")
-    waits_for: Wait | None = told("why a held object is not written, or what became of one without all of its fields")
-    brought: str = told("why it is requested, where names are given: `brought by Deployment shop/web`; else empty")
-    notes: tuple[str, ...] = told("what is changed on the way and has to be said")
-    fields: tuple[str, ...] = told("where green's object differs from the one that it is to be")
-    changes: tuple[Field, ...] = told("the same with old and new values, of objects to update and in conflict")
-    lost: tuple[str, ...] = told("fields that green did not keep")
+    cls: Class = described("its class; `bluegreen replicate --explain classes` lists them", key="class")
+    reason: str = described("why; empty where there is nothing to say")
+    answer: str | None = described("what migration.yaml answers for it; null: nothing")
+    add: str = described("the line for `replicate.answers` of migration.yaml that it lacks, with the other answers; else empty")
+    waits_for: Wait | None = described("why a held object is not written, or what became of one without all of its fields")
+    brought: str = described("why it is requested, where names are given: `brought by Deployment shop/web`; else empty")
+    notes: tuple[str, ...] = described("what is changed on the way and has to be said")
+    fields: tuple[str, ...] = described("where green's object differs from the one that it is to be")
+    changes: tuple[Field, ...] = described("the same with old and new values, of objects to update and in conflict")
+    lost: tuple[str, ...] = described("fields that green did not keep")
 
 
 @dataclass(frozen=True)
 class NotWritten:
-    object: str = told("kind and name: `Deployment shop/web`")
-    reason: str = told("why it is not on green as it should be")
-    remedy: str = told("what to do about it")
-    temporary: bool = told("true: the same again may pass (green did not answer)")
+    object: str = described("kind and name: `Deployment shop/web`")
+    reason: str = described("why it is not on green as it should be")
+    remedy: str = described("what to do about it")
+    temporary: bool = described("true: the same again may pass (green did not answer)")
 
 
 @dataclass(frozen=True)
 class Note:
-    object: str = told("kind and name: `Deployment shop/web`")
-    note: str = told("what is not as on blue, and need not be")
+    object: str = described("kind and name: `Deployment shop/web`")
+    note: str = described("what is not as on blue, and need not be")
 
 
 @dataclass(frozen=True)
@@ -76,25 +76,27 @@ class Replicated(Document):
     """
 
     command: ClassVar[str] = "replicate"
-    cluster: str = told("the cluster that is written to: green")
-    counts: Counts = told("objects of the plan by what would be done with them")
-    objects: tuple[PlannedObject, ...] = told("every object of blue that was read")
-    kinds_left_out: Mapping[str, str] = told("kinds that are never copied, each with the reason")
-    awaited: Mapping[str, tuple[str, ...]] = told("by tool (`Argo CD`): objects that it has to bring to green and has not yet")
-    unread: Mapping[str, str] = told("kinds that could not be read (`secrets`, `secrets on fern`), each with the reason")
-    unanswered: tuple[answers.Unanswered, ...] = told("what needs a line in migration.yaml")
-    created: int = told("objects created")
-    updated: int = told("objects updated")
-    unchanged: int = told("objects that were as they should be")
-    writes: int = told("requests that wrote; 0: nothing was to be done")
-    applied: tuple[str, ...] = told("objects that were written, in this order")
-    fallbacks: tuple[str, ...] = told("of these, those that server-side apply refuses: written by create or replace")
-    failures: tuple[NotWritten, ...] = told("objects that could not be written: exit 1")
-    conflicts: tuple[NotWritten, ...] = told("objects with fields that somebody else on green owns: exit 3")
-    held: tuple[NotWritten, ...] = told("objects that are not written for another reason than a missing answer: exit 3")
-    dropped: tuple[NotWritten, ...] = told("objects without fields that they have on blue: exit 3")
-    notes: tuple[Note, ...] = told("what is not as on blue, and need not be")
-    seconds: float = told("seconds that it took to write")
+    cluster: str = described("the cluster that is written to: green")
+    counts: Counts = described("objects of the plan by what would be done with them")
+    objects: tuple[PlannedObject, ...] = described("every object of blue that was read")
+    kinds_left_out: Mapping[str, str] = described("kinds that are never copied, each with the reason")
+    awaited: Mapping[str, tuple[str, ...]] = described(
+        "by tool (`Argo CD`): objects that it has to bring to green and has not yet"
+    )
+    unread: Mapping[str, str] = described("kinds that could not be read (`secrets`, `secrets on fern`), each with the reason")
+    unanswered: tuple[answers.Unanswered, ...] = described("what needs a line in migration.yaml")
+    created: int = described("objects created")
+    updated: int = described("objects updated")
+    unchanged: int = described("objects that were as they should be")
+    writes: int = described("requests that wrote; 0: nothing was to be done")
+    applied: tuple[str, ...] = described("objects that were written, in this order")
+    fallbacks: tuple[str, ...] = described("of these, those that server-side apply refuses: written by create or replace")
+    failures: tuple[NotWritten, ...] = described("objects that could not be written: exit 1")
+    conflicts: tuple[NotWritten, ...] = described("objects with fields that somebody else on green owns: exit 3")
+    held: tuple[NotWritten, ...] = described("objects that are not written for another reason than a missing answer: exit 3")
+    dropped: tuple[NotWritten, ...] = described("objects without fields that they have on blue: exit 3")
+    notes: tuple[Note, ...] = described("what is not as on blue, and need not be")
+    seconds: float = described("seconds that it took to write")
 
     def lines(self) -> list[str]:
         """The numbers, then each object and kind that did not come along."""
@@ -181,21 +183,21 @@ class Explained(Document):
 
     command: ClassVar[str] = "replicate"
     form: ClassVar[str] = "--explain KIND/NAMESPACE/NAME"
-    object: str = told("kind and name: `Deployment shop/web`")
-    api_version: str = told("as `apiVersion` of Kubernetes: `apps/v1`", key="apiVersion")
-    cls: Class | None = told("its class; null: its kind is never copied", key="class")
-    about: str | None = told("what the class means")
-    reason: str = told("why it is treated so; empty where there is nothing to say")
-    becomes: str = told("how it is written to green")
-    action: str = told("what would be done now: `create`, `update`, `unchanged`, `conflict`, `held` or `left`")
-    action_reason: str = told("why, where that is not `reason`")
-    sign: str = told("the rule that decided")
-    brought: str = told("why it is requested")
-    answer: str | None = told("what migration.yaml answers for it; null: nothing")
-    answers: Mapping[str, str] = told("what it may be answered, each with what it means")
-    add: str = told("the line for `replicate.answers` of migration.yaml that it lacks; else empty")
-    notes: tuple[str, ...] = told("what is changed on the way and has to be said")
-    fields: tuple[str, ...] = told(
+    object: str = described("kind and name: `Deployment shop/web`")
+    api_version: str = described("as `apiVersion` of Kubernetes: `apps/v1`", key="apiVersion")
+    cls: Class | None = described("its class; null: its kind is never copied", key="class")
+    about: str | None = described("what the class means")
+    reason: str = described("why it is treated so; empty where there is nothing to say")
+    becomes: str = described("how it is written to green")
+    action: str = described("what would be done now: `create`, `update`, `unchanged`, `conflict`, `held` or `left`")
+    action_reason: str = described("why, where that is not `reason`")
+    sign: str = described("the rule that decided")
+    brought: str = described("why it is requested")
+    answer: str | None = described("what migration.yaml answers for it; null: nothing")
+    answers: Mapping[str, str] = described("what it may be answered, each with what it means")
+    add: str = described("the line for `replicate.answers` of migration.yaml that it lacks; else empty")
+    notes: tuple[str, ...] = described("what is changed on the way and has to be said")
+    fields: tuple[str, ...] = described(
         "`- path`, `~ path` and `+ path`: removed, changed and added for green; values are not shown"
     )
 
@@ -252,9 +254,9 @@ def explained(found: Explanation) -> Explained:
 
 @dataclass(frozen=True)
 class ClassRow:
-    cls: Class = told("its name", key="class")
-    why: str = told("what belongs to it")
-    becomes: str = told("what `replicate` does with it")
+    cls: Class = described("its name", key="class")
+    why: str = described("what belongs to it")
+    becomes: str = described("what `replicate` does with it")
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,7 @@ class Classes(Document):
 
     command: ClassVar[str] = "replicate"
     form: ClassVar[str] = "--explain classes"
-    classes: tuple[ClassRow, ...] = told("all of them")
+    classes: tuple[ClassRow, ...] = described("all of them")
 
     def lines(self) -> list[str]:
         return [f"{row.cls.value:<14} {row.why}\n{'':<14}   -> {row.becomes}" for row in self.classes]

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import ClassVar
 
 from migration.model import Side
-from migration.views.document import Document, told
-from migration.views.words import services
+from migration.views.document import Document, described
+from migration.words import counted
 
 REASON = "manual rollback"  # where no other is given
 
@@ -28,31 +28,37 @@ class RolledBack(Document):
     """What went back to blue, and what is known of it."""
 
     command: ClassVar[str] = "rollback"
-    services: tuple[str, ...] = told("all that were to go back", default=())
-    back: tuple[str, ...] = told("those that blue serves again", default=())
-    not_back: Mapping[str, str] = told("why blue's gateway may still forward it, by service", default_factory=dict)
-    in_effect: Mapping[Side, Proof] = told(
+    services: tuple[str, ...] = described("all that were to go back", default=())
+    back: tuple[str, ...] = described("those that blue serves again", default=())
+    not_back: Mapping[str, str] = described("why blue's gateway may still forward it, by service", default_factory=dict)
+    in_effect: Mapping[Side, Proof] = described(
         "by side: served (its gateway says so) | accepted (its API server took the routes, its gateway could not be asked) | "
         "unreachable (its gateway keeps its old split) | failed",
         default_factory=dict,
     )
-    refused: tuple[Side, ...] = told("sides whose API server refused us: no right to write routes, or no login", default=())
-    lost: tuple[str, ...] = told("services whose original route is nowhere to be found: neither file nor cluster", default=())
-    problems: tuple[str, ...] = told("what could not be done", default=())
-    entry: str | None = told("what became of the entry, in words; null: it was at blue, or stays", default=None)
-    through_green: bool = told(
+    refused: tuple[Side, ...] = described(
+        "sides whose API server refused us: no right to write routes, or no login", default=()
+    )
+    lost: tuple[str, ...] = described(
+        "services whose original route is nowhere to be found: neither file nor cluster", default=()
+    )
+    problems: tuple[str, ...] = described("what could not be done", default=())
+    entry: str | None = described("what became of the entry, in words; null: it was at blue, or stays", default=None)
+    through_green: bool = described(
         "whether users enter through green's gateway, which is not known to serve the rollback", default=False
     )
-    seconds: float = told("seconds until the gateways that users enter through served it", default=0.0)
-    complete: bool = told("whether no user reaches green any more, or will not when DNS caches have expired", default=True)
-    nothing: str | None = told("why there was nothing to roll back, so that nothing was changed; null: there was", default=None)
+    seconds: float = described("seconds until the gateways that users enter through served it", default=0.0)
+    complete: bool = described("whether no user reaches green any more, or will not when DNS caches have expired", default=True)
+    nothing: str | None = described(
+        "why there was nothing to roll back, so that nothing was changed; null: there was", default=None
+    )
 
     def lines(self) -> list[str]:
         if self.nothing:
             return [self.nothing]
         lines = []
         whole = len(self.services)
-        count = services(len(self.back)) if not self.not_back else f"{len(self.back)} of {services(whole)}"
+        count = counted(len(self.back), "service") if not self.not_back else f"{len(self.back)} of {counted(whole, 'service')}"
         if self.in_effect.get("blue") is Proof.ACCEPTED:
             lines.append(
                 f"{count} at blue: blue's API server accepted the routes; could not confirm them at the gateway "

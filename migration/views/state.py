@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from migration.model import Phase, Side
-from migration.views.document import Document, told
-from migration.views.words import NAMED, percent, services, shares, some
+from migration.views.document import Document, described
+from migration.words import NAMED, counted, percent, shares, some
 
 
 @dataclass(frozen=True)
 class ServiceRow:
     """One enrolled service. Shares are green's, in basis points (2500 is 25 %)."""
 
-    service: str = told("namespace/name of its route")
-    file: int = told("green's share that the stack file wants, in basis points")
-    blue: int | None = told(
+    service: str = described("namespace/name of its route")
+    file: int = described("green's share that the stack file wants, in basis points")
+    blue: int | None = described(
         "the share in basis points that the route on blue holds; null: unreachable, no route, or not one that bluegreen wrote"
     )
-    green: int | None = told("the same of the route on green, in basis points")
-    state: Phase = told("waiting | moving | arrived (at 100 %) | baked | returned (rolled back) | frozen")
-    reason: str = told("why it is returned or frozen; empty: nothing is known")
-    missing: tuple[Side, ...] = told("sides whose cluster answers and has no route of it")
+    green: int | None = described("the same of the route on green, in basis points")
+    state: Phase = described("waiting | moving | arrived (at 100 %) | baked | returned (rolled back) | frozen")
+    reason: str = described("why it is returned or frozen; empty: nothing is known")
+    missing: tuple[Side, ...] = described("sides whose cluster answers and has no route of it")
 
     def line(self, width: int, seen: Mapping[Side, bool]) -> str:
         return f"{self.service:<{width}}  {percent(self.file):>8}  {self.state:<8}  {self._details(seen)}".rstrip()
@@ -48,20 +48,20 @@ class ServiceRow:
 class ApiServer:
     """Whether the cluster of one side could be read."""
 
-    cluster: str = told("its name")
-    reachable: bool = told("whether its API server listed the routes within 5 s")
-    problem: str | None = told("why not; null: it is reachable", default=None)
-    kind: str | None = told("the same as a kind of error: `unreachable`, `forbidden`; null: it is reachable", default=None)
-    remedy: str | None = told("what to do about it; null: it is reachable", default=None)
+    cluster: str = described("its name")
+    reachable: bool = described("whether its API server listed the routes within 5 s")
+    problem: str | None = described("why not; null: it is reachable", default=None)
+    kind: str | None = described("the same as a kind of error: `unreachable`, `forbidden`; null: it is reachable", default=None)
+    remedy: str | None = described("what to do about it; null: it is reachable", default=None)
 
 
 @dataclass(frozen=True)
 class Watched:
     """The pages of counters of one gateway's pods."""
 
-    cluster: str = told("its name")
-    pages: int = told("how many pages migration.yaml has")
-    silent: Mapping[str, str] = told("pages that cannot be used, by URL: why")
+    cluster: str = described("its name")
+    pages: int = described("how many pages migration.yaml has")
+    silent: Mapping[str, str] = described("pages that cannot be used, by URL: why")
 
     def lines(self) -> list[str]:
         lines = [f"{self.cluster}: the gateway's counters at {url} {why}" for url, why in self.silent.items()]
@@ -77,11 +77,11 @@ class Watched:
 class Running:
     """The command that holds the lock of this store."""
 
-    command: str = told('as typed, such as "bluegreen shift"; empty: not known')
-    user: str = told("its user; empty: not known")
-    host: str = told("where it runs; empty: not known")
-    pid: int = told("the number of its process there; 0: not known")
-    since: str = told("ISO 8601; empty: not known")
+    command: str = described('as typed, such as "bluegreen shift"; empty: not known')
+    user: str = described("its user; empty: not known")
+    host: str = described("where it runs; empty: not known")
+    pid: int = described("the number of its process there; 0: not known")
+    since: str = described("ISO 8601; empty: not known")
 
     def line(self) -> str:
         if not self.command:
@@ -97,20 +97,22 @@ class Status(Document):
     """
 
     command: ClassVar[str] = "status"
-    sides: Mapping[Side, str | None] = told("the clusters' names by side; null: the stack file names none")
-    entry: Mapping[str, int] = told("by cluster, the share of requests that enter there, in basis points, by the stack file")
-    generation: int = told("the stack file's number of writes: it grows with every write")
-    gateways: Mapping[Side, ApiServer] = told("by side, whether its cluster could be read")
-    counters: Mapping[Side, Watched] = told("by side, its gateway's counters; no side without pages in migration.yaml")
-    lock: Running | None = told("which command holds the lock; null: none runs on this store")
-    paused: str | None = told("who paused; null: not paused")
-    journal: str | None = told("why the journal cannot be read (then states come from the splits alone); null: it can")
-    services: Sequence[ServiceRow] = told("every enrolled service")
-    unwatched: tuple[str, ...] = told(
+    sides: Mapping[Side, str | None] = described("the clusters' names by side; null: the stack file names none")
+    entry: Mapping[str, int] = described(
+        "by cluster, the share of requests that enter there, in basis points, by the stack file"
+    )
+    generation: int = described("the stack file's number of writes: it grows with every write")
+    gateways: Mapping[Side, ApiServer] = described("by side, whether its cluster could be read")
+    counters: Mapping[Side, Watched] = described("by side, its gateway's counters; no side without pages in migration.yaml")
+    lock: Running | None = described("which command holds the lock; null: none runs on this store")
+    paused: str | None = described("who paused; null: not paused")
+    journal: str | None = described("why the journal cannot be read (then states come from the splits alone); null: it can")
+    services: Sequence[ServiceRow] = described("every enrolled service")
+    unwatched: tuple[str, ...] = described(
         "services that green serves (by the gateways' shares; by the file's where a gateway's is not known), that have not "
         "baked, and that no running shift of this store watches"
     )
-    pause_ends: str | None = told("what ends the pause, in words; null: not paused", default=None)
+    pause_ends: str | None = described("what ends the pause, in words; null: not paused", default=None)
 
     def lines(self) -> list[str]:
         blue, green = self.sides["blue"], self.sides["green"]
@@ -135,7 +137,7 @@ class Status(Document):
         drifting = [row.service for row in self.services if row.drifts(seen)]
         if drifting and not self.lock:  # else the command that runs is just writing
             lines.append(
-                f"drift of {services(len(drifting))}: a command was interrupted, or somebody else changed it; "
+                f"drift of {counted(len(drifting), 'service')}: a command was interrupted, or somebody else changed it; "
                 "`bluegreen shift` goes on from the lowest share, or names who it was; "
                 f"`bluegreen rollback {drifting[0] if len(drifting) == 1 else 'SERVICE'}` puts it back to blue at once"
             )

@@ -8,35 +8,35 @@ from typing import ClassVar
 
 from migration.request import Request
 from migration.verify import Outcome, ServiceVerdict
-from migration.views.document import Document, told
+from migration.views.document import Document, described
 from migration.words import counted
 
 
 @dataclass(frozen=True)
 class Asked:
-    method: str = told("of HTTP: `GET`")
-    host: str = told("host header")
-    path: str = told("path and query")
-    headers: Mapping[str, str] = told("further headers")
+    method: str = described("of HTTP: `GET`")
+    host: str = described("host header")
+    path: str = described("path and query")
+    headers: Mapping[str, str] = described("further headers")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    service: str = told("namespace/name of its route")
-    ok: bool = told("true: green serves it as blue does")
-    outcome: Outcome = told("`not verified`: nothing is known to be bad, and nothing to be good; it does not pass")
-    evidence: tuple[str, ...] = told("what was seen, good or bad")
-    problems: tuple[str, ...] = told("why it does not pass; empty where it does")
-    remedy: str = told("what to do about it; empty where it passes")
-    request: Asked | None = told("the request by which both were asked; null: none could be made")
-    green_status: int | None = told("HTTP status of green's answer; null: none")
-    blue_status: int | None = told("HTTP status of blue's answer; null: none")
+    service: str = described("namespace/name of its route")
+    ok: bool = described("true: green serves it as blue does")
+    outcome: Outcome = described("`not verified`: nothing is known to be bad, and nothing to be good; it does not pass")
+    evidence: tuple[str, ...] = described("what was seen, good or bad")
+    problems: tuple[str, ...] = described("why it does not pass; empty where it does")
+    remedy: str = described("what to do about it; empty where it passes")
+    request: Asked | None = described("the request by which both were asked; null: none could be made")
+    green_status: int | None = described("HTTP status of green's answer; null: none")
+    blue_status: int | None = described("HTTP status of blue's answer; null: none")
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    service: str = told("namespace/name of its route")
-    reasons: tuple[str, ...] = told("why")
+    service: str = described("namespace/name of its route")
+    reasons: tuple[str, ...] = described("why")
 
     def __str__(self) -> str:
         return f"{self.service}: {'; '.join(self.reasons)}"
@@ -47,9 +47,9 @@ class Verified(Document):
     """Whether green serves each service as blue does."""
 
     command: ClassVar[str] = "verify"
-    cluster: str = told("the cluster that was asked: green")
-    verdicts: tuple[Verdict, ...] = told("one for each service, by name")
-    left_out: tuple[LeftOut, ...] = told("services of blue that move with the entry and were not named")
+    cluster: str = described("the cluster that was asked: green")
+    verdicts: tuple[Verdict, ...] = described("one for each service, by name")
+    left_out: tuple[LeftOut, ...] = described("services of blue that move with the entry and were not named")
 
     def lines(self) -> list[str]:
         lines = []

@@ -78,11 +78,6 @@ def of_text() -> list[BaseException]:
     return [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), json.JSONDecodeError("no", "<html>", 0)]
 
 
-class _Anything(dict[str, Any]):
-    def __missing__(self, key: str) -> str:
-        return "x"
-
-
 def _botocore(cls: type[BaseException]) -> BaseException:
     if issubclass(cls, botocore.exceptions.ClientError):
         return cls({"Error": {"Code": "Odd", "Message": "odd"}}, "Ask")

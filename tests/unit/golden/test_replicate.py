@@ -157,7 +157,36 @@ def no_secret(ran: Ran) -> Ran:
     return ran
 
 
-def test_a_second_run_with_nothing_to_do_says_so(project: Project) -> None:
+def done(project: Project) -> None:
     answered(project)
-    project.ran("replicate", "--yes", "--force")
+    assert project.ran("replicate", "--yes", "--force").code == 0
+
+
+def test_a_second_run_with_nothing_to_do_says_so(project: Project) -> None:
+    done(project)
     same("replicate-nothing.txt", project.ran("replicate", "--yes"), project)
+
+
+@pytest.mark.parametrize("form", ["txt", "json"])
+def test_a_plan_with_nothing_to_do_asks_for_nothing(project: Project, form: str) -> None:
+    done(project)
+    writes = [server.writes() for server in project.servers.values()]
+    words = ("--json", "replicate") if form == "json" else ("replicate",)
+    same(f"replicate-nothing-plan.{form}", project.ran(*words), project)
+    assert [server.writes() for server in project.servers.values()] == writes
+
+
+@pytest.mark.parametrize("lacking", ["unanswered", "unread", "held"])
+def test_a_plan_with_nothing_to_write_that_lacks_something_is_not_done(project: Project, lacking: str) -> None:
+    """What waits for an answer, cannot be read or is held: exit 3, with and without --yes."""
+    done(project)
+    if lacking == "unanswered":
+        first(project)
+        project.ran("replicate", "--yes")
+    elif lacking == "unread":
+        project.closed = {("plum", "Secret")}
+    else:
+        project.servers["fern"].objects["", "Namespace", "", "shop"]["metadata"]["deletionTimestamp"] = "2026-08-24T03:04:05Z"
+    document = project.run("replicate")[1]
+    assert document["counts"]["create"] + document["counts"]["update"] == 0
+    assert document["error"]["exit_code"] == 3

@@ -14,7 +14,7 @@ import pytest
 
 from migration import errors
 from migration.cli import cli
-from migration.views.document import Document, key_of, told
+from migration.views.document import Document, described, key_of
 from migration.views.reference import (
     ERRORS,
     PAGE,
@@ -37,7 +37,7 @@ class Colour(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    name: str = told("its name")
+    name: str = described("its name")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_field_without_a_sentence_is_a_mistake() -> None:
     @dataclass(frozen=True)
     class Bare(Document):
         command: ClassVar[str] = "bare"
-        said: str = told("said")
+        said: str = described("said")
         unsaid: str = ""
 
     with pytest.raises(TypeError, match=r"Bare\.unsaid has no sentence"):

@@ -118,7 +118,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", denied)
-    assert "migration.yaml cannot be read: Permission denied" in refused(path)
+    assert "migration.yaml: cannot be read: Permission denied" in refused(path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -24,7 +24,6 @@ from tests.fakes.apiserver import FakeApiServer
 LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases", True)
 CRON = Resource("batch", "v1", "CronJob", "cronjobs", True)
 WIDGET = Resource("example.com", "v1", "Widget", "widgets", True)
-OLD_WIDGET = Resource("example.com", "v1beta1", "Widget", "widgets", True)
 ALL = (*kinds.WELL_KNOWN.values(), LEASE, CRON, WIDGET)
 LABELS = {"app": "web"}
 
