@@ -183,10 +183,10 @@ GROUP_ID = re.compile(
 CONSUMING_VALUES = re.compile(r"^projects/[\w-]+/subscriptions/\S+$")
 CONSUMING_TEXT = re.compile(
     # Spring, librdkafka, Logstash, Vector
-    r"(?im)^\s*[\w.\-\"]*(?:group[-._]id|consumer[-._]group|groupId|group_id)\"?\s*[:=]>?\s*\S"
+    r"(?im)^[ \t]*[\w.\-\"]*(?:group[-._]id|consumer[-._]group|groupId|group_id)\"?\s*[:=]>?\s*\S"
     r"|\[\[inputs\.(?:kafka_consumer|amqp_consumer|nats_consumer|kinesis_consumer|cloud_pubsub)"  # Telegraf
     r"|mp\.messaging\.incoming\.|-in-\d+[.:]"  # MicroProfile, Spring Cloud Stream
-    r"|^\s*(?:aws_sqs|kafka_franz|amqp_0_9|nats_jetstream|gcp_pubsub|redis_streams)\s*:"  # Redpanda Connect
+    r"|^[ \t]*(?:aws_sqs|kafka_franz|amqp_0_9|nats_jetstream|gcp_pubsub|redis_streams)\s*:"  # Redpanda Connect
 )
 
 # -- speaking ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 from migration.clients.counters import look
 from migration.clients.discreet import causes, told, without_structures
 from migration.discretion import without_passwords
+from migration.replicate.consumers import CONSUMING_TEXT
 from migration.replicate.values import without_secrets
 
 LENGTH = 100_000
@@ -24,6 +25,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "a refused Secret": lambda text: told("PATCH", "/api/v1/namespaces/a/secrets/b", 422, {}, text),
     "a cause": lambda text: causes("PATCH", "/x", {"details": {"causes": [{"field": text, "message": text}]}}),
     "a value of an object": without_secrets,
+    "a mounted file": CONSUMING_TEXT.search,
     "a page of counters": lambda text: look(f'istio_requests_total{{{text}="x"}} 1', "istio"),
     "a page of Envoy's": lambda text: look(f'envoy_cluster_upstream_rq{{x="{text}"}} 1', "envoy"),
 }
