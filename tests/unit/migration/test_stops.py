@@ -21,7 +21,15 @@ from migration.kinds import Resource
 from tests.fakes.project import Project
 
 ROOT = Path(__file__).parents[3]
-PROGRAM = "from migration.cli import main; main()"
+MAIN = "from migration.cli import main; main()"
+# as from a terminal, even where the tests run under nohup or in the background of a shell, which ignore some for all below
+PROGRAM = f"""\
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+{MAIN}
+"""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST_SECONDS = 60.0  # for a process to come to where it waits
 FAST = """\
@@ -167,7 +175,7 @@ def test_who_is_asked_is_not_waited_for_any_longer(project: Project) -> None:
 
 def test_what_a_process_was_told_to_ignore_it_ignores(project: Project) -> None:
     """As under nohup."""
-    program = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); {PROGRAM}"
+    program = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); {MAIN}"
     with silent() as (port, came):
         at_silent(project, port)
         arguments = [sys.executable, "-c", program, "-c", str(project.file), "--json", "status"]
