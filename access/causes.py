@@ -134,8 +134,10 @@ def foreign(status: int, headers: object, body: bytes) -> str | None:
     """Of what stands between us and an API server: why this cannot be the server's answer. None: it may be.
 
     API servers send no redirects and no pages, and no refusal without a word; one of those who may be asked to log in, or
-    to wait, is believed without. `headers` in any case.
+    to wait, is believed without. So is 413, which a proxy says of the object and not of itself. `headers` in any case.
     """
+    if status == 413:
+        return None
     get = getattr(headers, "get", None)
     location = str((get("Location") if get else None) or "")
     kind = str((get("Content-Type") if get else None) or "")

@@ -19,7 +19,7 @@ from components.live import RECORD_PATH, Live, read_live
 from lab.pulumi import kube_config
 from lab.pulumi.kube_api import KubeApi
 from migration.clients.kubernetes import Kubernetes
-from migration.errors import BluegreenError, ConfigError, Forbidden, Unreachable
+from migration.errors import BluegreenError, ConfigError, Forbidden, LoginFailed, Unreachable
 from migration.kinds import CONFIG_MAP
 from tests.lab.support.behind_proxy import IN_CERTIFICATE, INTENT, NAME, PASSWORD, Server, kubectl
 
@@ -62,7 +62,7 @@ WRONG = [
     pytest.param({"certificate-authority": "clients.crt"}, {"token": "{token}"}, Unreachable, "not trusted", id="another CA"),
     pytest.param({"insecure-skip-tls-verify": True}, {"token": "{token}"}, ConfigError, "one of them", id="insecure and CA"),
     pytest.param({}, {"client-certificate": "me.crt"}, ConfigError, "client-key is missing", id="a certificate without a key"),
-    pytest.param({}, {"exec": {**EXEC, "command": "./give-token", "env": []}}, ConfigError, "failed with 6", id="exec fails"),
+    pytest.param({}, {"exec": {**EXEC, "command": "./give-token", "env": []}}, LoginFailed, "failed with 6", id="exec fails"),
 ]  # fmt: skip
 
 

@@ -241,7 +241,7 @@ def test_what_records_of_argo_cd_and_flux_list_is_awaited_and_what_only_claims_i
         assert f"Deployment {space}/chart" in done.applied
         problem = done.verdict()
         assert isinstance(problem, Held)
-        assert "1 objects that Argo CD deploys, 1 objects that Flux deploys" in str(problem)
+        assert "1 object that Argo CD deploys, 1 object that Flux deploys" in str(problem)
         assert "hub-a" not in pair[1].kubectl("get", "deployments", "-n", space, "-o", "name")
 
         run.put(pair[1], workload(space, "by-argo", **tracked), manager="argocd-controller")  # type: ignore[attr-defined]

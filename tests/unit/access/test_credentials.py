@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 
 from access import tls
 from access.credentials import FILE_SECONDS, Credentials, can_renew, obtain
-from access.errors import AccessError, NoCredentials, Unanswered, Unusable
+from access.errors import AccessError, NotGiven, Unanswered, Unusable
 from access.kubeconfig import Access, Exec
 from access.transport import get_now
 from lab.control_plane import _certificate, _pem
@@ -78,7 +78,7 @@ def test_a_token_that_would_be_more_than_a_token_is_refused_where_it_comes_from(
     ways: list[tuple[dict[str, Any], type[AccessError], str, str]] = [
         ({"token": token}, Unusable, "the-file: the token of plum", "correct the token of the user in the-file"),
         ({"token_file": file}, Unusable, f"{file}: the token of plum", f"put one token into {file}"),
-        ({"exec_plugin": Exec(str(program))}, NoCredentials, f"program of plum ({program})", f"run it by hand: {program}"),
+        ({"exec_plugin": Exec(str(program))}, NotGiven, f"program of plum ({program})", f"run it by hand: {program}"),
     ]
     for user, kind, said, remedy in ways:
         with pytest.raises(AccessError) as caught:
