@@ -260,7 +260,7 @@ def test_a_service_brings_what_it_needs_says_so_and_the_second_run_writes_nothin
     plan = bluegreen("pick-shop/web")
     assert plan.code == 3
     assert (
-        "  + brought by ServiceAccount pick-shop/pages: Secret pick-shop/registry, ClusterRoleBinding pick-watches\n"
+        "  create, brought by ServiceAccount pick-shop/pages: Secret pick-shop/registry, ClusterRoleBinding pick-watches\n"
         in plan.out
     )
     assert "note Deployment pick-shop/pages: names ConfigMap pick-shop/forgotten, which is not on blue" in plan.out
