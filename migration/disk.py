@@ -50,7 +50,11 @@ def trouble(path: Path, what: str, problem: OSError, remedy: str | None = None) 
 
 def _in_the_way(path: Path) -> Path:
     """The file that stands where this path needs a folder."""
-    return next((each for each in (path, *path.parents) if each.exists() and not each.is_dir()), path)
+    for each in (path, *path.parents):
+        with suppress(OSError):  # a name too long, a folder that may not be looked into
+            if each.exists() and not each.is_dir():
+                return each
+    return path
 
 
 @contextmanager
