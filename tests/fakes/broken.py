@@ -124,8 +124,27 @@ class Garbage:
         self.answer = b""
         self.port = 0
         self.asked = 0
+        self.open: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.open[task] = writer
+        try:
+            await self._answer(reader, writer)
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            del self.open[task]
+
+    async def end(self) -> None:
+        """Nothing is left to be closed by whoever collects garbage, in whichever test."""
+        for writer in self.open.values():
+            writer.transport.abort()
+        await asyncio.gather(*self.open, return_exceptions=True)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             head = await reader.readuntil(b"\r\n\r\n")
             for line in head.lower().split(b"\r\n"):
@@ -134,7 +153,6 @@ class Garbage:
             self.asked += 1
             writer.write(self.answer)
             await writer.drain()
-        writer.close()
 
 
 @contextmanager
@@ -151,6 +169,7 @@ def garbage() -> Iterator[Garbage]:
 
     async def stop(server: asyncio.Server) -> None:
         server.close()
+        await made.end()
         await server.wait_closed()
 
     server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
