@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import gzip
 import importlib
 import inspect
@@ -34,6 +35,16 @@ from migration.ports import Written
 from routing import Peer
 from tests.fakes import broken
 from tests.fakes.project import original
+
+# Connections that are broken on purpose are left to the garbage collector, which warns in whichever test it runs: here.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage_stays_here() -> Iterator[None]:
+    yield
+    gc.collect()
+
 
 ROUTE = original("shop/cart")
 OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "n"}}
