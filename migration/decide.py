@@ -128,8 +128,8 @@ def decide(order: Order, state: State, seen: Observation, policy_of: Callable[[s
             _advance(unit, services, seen, policy_of, moves, notes, wants, now, parked=order.parks(unit))
         else:
             _stay(unit, services, STAYS)
-    _start(order, services, seen, policy_of, moves, now)
     parked = _parked(order, services)
+    _start(order, services, seen, policy_of, moves, parked, now)
     done = all(
         there.phase in SETTLED and there.phase is not Phase.ARRIVED and not _watched(there, seen, service, policy_of(service))
         for service, there in services.items()
@@ -333,6 +333,7 @@ def _start(
     seen: Observation,
     policy_of: Callable[[str], Policy],
     moves: list[Move],
+    parked: frozenset[str],
     now: float,
 ) -> None:
     """Begins units of the first batch that is not settled, as many as may be on their way at once."""
@@ -345,7 +346,6 @@ def _start(
                     for member in unit:
                         if services[member].phase is Phase.WAITING:
                             services[member] = replace(services[member], phase=Phase.HELD, reason=stuck)
-    parked = _parked(order, services)
     for batch in batches:
         if all(services[service].phase in SETTLED or service in parked for unit in batch for service in unit):
             continue
