@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,19 +45,13 @@ class Reading:
         return sum(int(match[2]) for match in found if match)
 
 
-class Eyes:
-    """Stands between the command and a gateway's counters, and keeps what the command saw and when."""
+class Page:
+    """A page of counters on a port of its own. Each reader gets what `read` gives then."""
 
-    def __init__(self, cluster: LabCluster) -> None:
-        self.readings: list[Reading] = []
-        upstream, readings = f"{cluster.admin}/stats/prometheus", self.readings
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
+    def __init__(self, read: Callable[[], bytes]) -> None:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                with opener.open(upstream, timeout=10) as answer:
-                    page = answer.read()
-                readings.append(Reading(time.time(), page.decode()))
+                page = read()
                 self.send_response(200)
                 self.send_header("content-length", str(len(page)))
                 self.end_headers()
@@ -76,30 +70,34 @@ class Eyes:
         self.server.server_close()
 
 
-class IdlePod:
+class Eyes(Page):
+    """Stands between the command and a gateway's counters, and keeps what the command saw and when."""
+
+    def __init__(self, cluster: LabCluster) -> None:
+        self.readings: list[Reading] = []
+        upstream = f"{cluster.admin}/stats/prometheus"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+        def read() -> bytes:
+            with opener.open(upstream, timeout=10) as answer:
+                page: bytes = answer.read()
+            self.readings.append(Reading(time.time(), page.decode()))
+            return page
+
+        super().__init__(read)
+
+
+class IdlePod(Page):
     """The page of one more gateway pod, which is there and to which no user comes."""
 
     def __init__(self) -> None:
         began = time.monotonic()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                page = f"# TYPE envoy_server_uptime gauge\nenvoy_server_uptime{{}} {3600 + time.monotonic() - began:.0f}\n"
-                self.send_response(200)
-                self.send_header("content-length", str(len(page)))
-                self.end_headers()
-                self.wfile.write(page.encode())
+        def read() -> bytes:
+            page = f"# TYPE envoy_server_uptime gauge\nenvoy_server_uptime{{}} {3600 + time.monotonic() - began:.0f}\n"
+            return page.encode()
 
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(read)
 
 
 class Users:
