@@ -34,16 +34,13 @@ AUTOSCALER = (
 
 @dataclass(frozen=True)
 class Access:
-    """How one reaches a cluster's API server."""
+    """How one reaches a cluster's API server; told also while the cluster's folder is being removed."""
 
     url: str
     token: str
+    ca: str  # its certificate in base64, as a kubeconfig has it
     ca_file: Path
     kubeconfig: Path
-
-    @property
-    def ca(self) -> str:
-        return base64.b64encode(self.ca_file.read_bytes()).decode()
 
 
 def write_access(name: str, addresses: ClusterAddresses, folder: Path) -> Access:
@@ -55,10 +52,11 @@ def write_access(name: str, addresses: ClusterAddresses, folder: Path) -> Access
     _write_secret(folder / "server.key", _pem(key))
     _write_secret(folder / "service-accounts.key", _pem(account_key))
     (folder / "server.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "ca.crt").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    authority = ca.public_bytes(serialization.Encoding.PEM)
+    (folder / "ca.crt").write_bytes(authority)
     token = secrets.token_urlsafe(24)
     _write_secret(folder / "tokens.csv", f"{token},{ADMIN},{ADMIN},system:masters\n".encode())
-    access = Access(addresses.api_url, token, folder / "ca.crt", folder / "kubeconfig")
+    access = Access(addresses.api_url, token, base64.b64encode(authority).decode(), folder / "ca.crt", folder / "kubeconfig")
     _write_secret(access.kubeconfig, json.dumps(kubeconfig(name, access), indent=1).encode())
     return access
 
