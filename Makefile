@@ -9,6 +9,8 @@ UV := $(VENV)/bin/uv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 WORKLOADS ?=
+# Processes that run tests side by side (tests/conftest.py); 0 is pytest's own.
+WORKERS ?= 2
 # Each `pulumi up` starts Python programs that read large SDKs: compiled once, they start in a fraction of the time.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -40,7 +42,7 @@ lab-down: $(READY)
 	@$(PY) -m lab down
 
 # pytest's own closing line stays; the line after it is what a run costs.
-timed = began=$$(date +%s); $(PY) -m pytest $(1); code=$$?; echo "make $@: $$(($$(date +%s) - began)) s"; exit $$code
+timed = began=$$(date +%s); $(PY) -m pytest -n $(WORKERS) $(1); code=$$?; echo "make $@: $$(($$(date +%s) - began)) s"; exit $$code
 
 test: programs
 	@$(call timed,-m "not long" $(ARGS))
@@ -49,7 +51,7 @@ test-long: programs
 	@$(call timed,-m long $(ARGS))
 
 unit: $(READY)
-	$(PY) -m pytest tests/unit $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) tests/unit $(ARGS)
 
 bench: programs
 	@$(PY) -m lab bench

@@ -180,3 +180,25 @@ def test_make_ends_with_the_seconds_after_pytests_own_line_and_fails_as_pytest_d
     assert closing == "=== 1 test ==="
     assert re.fullmatch(rf"make {target}: \d+ s", last)
     assert (done.returncode == 0) is (code == 0), done.stderr
+
+
+SHARERS = """
+import json
+from pathlib import Path
+from tests.conftest import HERE, group
+
+def pytest_collection_finish(session):
+    lab = {item.path.relative_to(HERE).as_posix() for item in session.items if "lab" in item.fixturenames}
+    groups = {path: group(path) for path in sorted(lab)}
+    print("SHARERS", json.dumps(groups))
+"""
+
+
+def test_all_that_shares_the_sessions_lab_runs_in_one_process(tmp_path: Path) -> None:
+    """Two workers would start two."""
+    (tmp_path / "sharers.py").write_text(SHARERS)
+    told = pytest_of(tmp_path, "--collect-only", "-q", "-p", "sharers", str(TESTS / "lab"))
+    (line,) = (line for line in told.splitlines() if line.startswith("SHARERS "))
+    groups = json.loads(line.removeprefix("SHARERS "))
+    assert len(groups) > 10
+    assert set(groups.values()) == {"the session's lab"}

@@ -9,7 +9,7 @@ import inspect
 
 import pytest
 
-ENDED = pytest.StashKey[dict[str, str]]()  # of the session: the outcome of each step by its node id
+ENDED = pytest.StashKey[dict[str, str]]()  # of the session: the outcome of each step by module and name
 
 
 def _is_step(item: pytest.Item) -> bool:
@@ -19,6 +19,11 @@ def _is_step(item: pytest.Item) -> bool:
 def _line(item: pytest.Item) -> int:
     assert isinstance(item, pytest.Function)
     return int(item.function.__code__.co_firstlineno)
+
+
+def _key(item: pytest.Item, name: str) -> str:
+    """Of a step of the same module; not its node id, where workers write a group behind the name."""
+    return f"{item.path}::{name}"
 
 
 def in_order(items: list[pytest.Item]) -> None:
@@ -40,7 +45,7 @@ def skip_after_failure(item: pytest.Item) -> None:
     assert isinstance(item, pytest.Function)
     ended = item.session.stash.setdefault(ENDED, {})
     for name in _names_before(item):
-        outcome = ended.get(f"{item.nodeid.rpartition('::')[0]}::{name}")
+        outcome = ended.get(_key(item, name))
         if outcome == "failed":
             pytest.skip(f"a step after {name}, which failed")
         if outcome is None:
@@ -56,4 +61,4 @@ def _names_before(item: pytest.Function) -> list[str]:
 def note(item: pytest.Item, report: pytest.TestReport) -> None:
     """Keeps how a step ended; that it was skipped is no failure of its own: the one before it keeps the blame."""
     if _is_step(item) and (report.failed or report.when == "call"):
-        item.session.stash.setdefault(ENDED, {})[item.nodeid] = report.outcome
+        item.session.stash.setdefault(ENDED, {})[_key(item, item.name)] = report.outcome

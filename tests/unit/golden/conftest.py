@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).parent
 LAST = "test_every_golden_file_is_compared"
 
 
@@ -17,11 +18,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Deselected:
+    """Whether any test of this folder was left out by `-m` or `-k`."""
+
     def __init__(self) -> None:
         self.any = False
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        self.any = self.any or bool(items)
+        self.any = self.any or any(HERE in item.path.parents for item in items)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,8 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def whole(request: pytest.FixtureRequest) -> bool:
     """Whether this run has every golden test."""
-    here = Path(__file__).parent
     files = {item.path for item in request.session.items}
     chosen = any("::" in arg for arg in request.config.args)
     seen = request.config.pluginmanager.get_plugin("golden-deselected")
-    return not chosen and seen is not None and not seen.any and set(here.glob("test_*.py")) <= files
+    return not chosen and seen is not None and not seen.any and set(HERE.glob("test_*.py")) <= files
