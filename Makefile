@@ -51,7 +51,7 @@ test-long: programs
 	@$(call timed,-m long $(ARGS))
 
 unit: $(READY)
-	$(PY) -m pytest -n $(WORKERS) tests/unit $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) -m "not long" tests/unit $(ARGS)
 
 bench: programs
 	@$(PY) -m lab bench

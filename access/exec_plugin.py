@@ -27,8 +27,8 @@ SECONDS = 15.0  # `aws eks get-token` starts an interpreter first
 MOST_WORDS = 300
 MOST_BYTES = 64_000  # of stderr, from its end
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)")  # colours and titles of a terminal
-QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s?#'\"<>]*)[?#][^\s'\"<>]*")
-USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#'\"<>@]*@")
+QUERY = re.compile(r"(://(?:(?!://)[^\s?#'\"<>])*+)[?#][^\s'\"<>]*+")
+USER = re.compile(r"(://)[^\s/?#'\"<>@]*+@")
 SPARE_SECONDS = 60.0  # before it expires a token is replaced, or a tenth of its life before
 ODD = "has characters in it that no token has (line breaks, spaces, letters beyond ASCII)"
 

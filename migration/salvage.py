@@ -26,7 +26,7 @@ from migration.stackfile import KEYS, PREFIX, Edge, StackFile, edge_of
 
 NEAR = 0.7  # how like a known key a misspelt one is
 MARKS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
-SHARE = re.compile(r"""["']?([a-z0-9][\w.-]*(?:/[a-z0-9][\w.-]*)?)["']?\s*:\s*["']?(\d+)\b""", re.IGNORECASE)
+SHARE = re.compile(r"""["']?(?<![\w.-])([a-z0-9][\w.-]*(?:/[a-z0-9][\w.-]*)?)["']?\s*:\s*["']?(\d+)\b""", re.IGNORECASE)
 SIDE = re.compile(r"""\b(blue|green)["']?\s*:\s*["']?([A-Za-z0-9][\w.-]*)""")
 
 
@@ -223,7 +223,7 @@ def _value(text: str) -> Any:
 
     head, _, rest = text.partition("\n")
     shapes = [text, head, *(text.replace("\t", " " * width) for width in (2, 4, 6, 8, 3, 1))]
-    for shape in shapes:
+    for shape in dict.fromkeys(shapes):
         try:
             value = next(iter(yaml.safe_load(shape).values()))
         except (yaml.YAMLError, ValueError, AttributeError, StopIteration, RecursionError):

@@ -3,7 +3,7 @@ made once; every other file is a piece of its own. Without workers nothing of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _group_of(nodeid: str) -> str:
     return group(nodeid.partition("::")[0].removeprefix("tests/"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """What a group shares ends with it, not with the session: clusters that idle take their part of the machine."""
+    yield
+    if hasattr(item.config, "workerinput") and nextitem and _group_of(item.nodeid) != _group_of(nextitem.nodeid):
+        item.session._setupstate.teardown_exact(None)
 
 
 @pytest.hookimpl(optionalhook=True)

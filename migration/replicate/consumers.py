@@ -66,7 +66,7 @@ BROKERS = re.compile(
     r"|redpanda|console|rabbitmq|nats|nats-server|nats-streaming|jetstream|nats-box|redis|redis-stack(?:-server)?|redis-sentinel"
     r"|redis-cluster|valkey|keydb|dragonfly|pulsar(?:-all)?|activemq[\w-]*|artemis|elasticmq(?:-native)?|localstack[\w-]*|faktory"
     r"|beanstalkd|nsq|kafka-ui|akhq|kafdrop|kowl|burrow|cruise-control|schema-registry|zeebe|emqx|mosquitto|flower"
-    r"|temporal(?:io)?[/-](?:server|auto-setup|ui|web|admin-tools)|[\w-]*exporter|[\w-]*commander|redisinsight)$"
+    r"|temporal(?:io)?[/-](?:server|auto-setup|ui|web|admin-tools)|redisinsight)$|(?:exporter|commander)$"
 )
 BROKERS_OWN = re.compile(
     r"^(?:KAFKA_(?:CFG_)?(?:ADVERTISED_LISTENERS|LISTENERS|BROKER_ID|NODE_ID|PROCESS_ROLES|CONTROLLER_QUORUM_VOTERS|LOG_DIRS)"
@@ -153,7 +153,7 @@ INPUTS = re.compile(
 )
 INPUT_SECTION = re.compile(r"^(?P<indent> *)[\w.-]*\b(?:inputs|sources|receivers):\s*$")
 QUEUE_INPUT = re.compile(
-    r"(?im)^[\s-]*(?:(?:@?type|name)\s*[=:]?\s*[\"']?)?(?P<name>\w*kafka\w*|(?:aws_)?sqs|aws_s3|rabbitmq|amqp|nats|pulsar|redis"
+    r"(?im)^[ \t-]*+(?:(?:@?type|name)[ \t]*+[=:]?[ \t]*[\"']?)?(?P<name>\w*kafka\w*|(?:aws_)?sqs|aws_s3|rabbitmq|amqp|nats|pulsar|redis"
     r"|\w*kinesis\w*|gcp_pubsub|googlecloudpubsub|google_pubsub|azure_?event_?hubs?|solace)[\"']?(?:/[\w-]+)?\s*(?:[:{]|$)"
 )
 # Options of consumers; the second kind says so only beside a queue's address
@@ -194,7 +194,7 @@ CONSUMING_TEXT = re.compile(
 SPEAKS_NAME = re.compile(
     r"(?:^|_)(?:SQS|KAFKA|RABBIT(?:MQ)?|AMQPS?|KINESIS|NATS|JETSTREAM|PUBSUB|SERVICE_?BUS|EVENT_?HUBS?|PULSAR|ACTIVEMQ|ARTEMIS|STOMP|CELERY"
     r"|SIDEKIQ|RESQUE|BULL(?:MQ)?|FAKTORY|TEMPORAL|BEANSTALKD?|GEARMAN|ZEEBE|NSQ|IBMMQ|MQ|SOLACE"
-    r"|(?:\w+_)?QUEUE_(?:URLS?|ARN|NAME)|BROKERS?_URL|BOOTSTRAP_SERVERS?|TASK_QUEUE)(?:_|$)"
+    r"|QUEUE_(?:URLS?|ARN|NAME)|BROKERS?_URL|BOOTSTRAP_SERVERS?|TASK_QUEUE)(?:_|$)"
 )
 SPEAKS_VALUE = re.compile(
     r"\bsqs[.-][\w.-]*amazonaws\.com|\bqueue\.amazonaws\.com|\barn:aws[\w-]*:(?:sqs|kinesis|mq):|\bqueue\.core\.windows\.net"

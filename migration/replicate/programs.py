@@ -17,7 +17,7 @@ SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationContr
 BY_A_CLOCK = frozenset({"Job", "CronJob"})  # suspended in any case
 # At a command's position in a script: at its start, after a separator or a wrapper's `--`, after words that run another
 _COMMAND = re.compile(
-    r"(?:^|[;&|({`\n]|\s--\s)\s*(?:(?:exec|nohup|sudo|env|time|command|then|do|else|\w+=\S*)\s+)*"
+    r"(?:^|[;&|({`\n]|\s--\s)[^\S\n]*+(?:(?:exec|nohup|sudo|env|time|command|then|do|else|\w+=\S*)[^\S\n]++)*"
     r"([^\s;&|(){}`'\"=]+)(?=[\s;&|)`]|$)"
 )
 

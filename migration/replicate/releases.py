@@ -50,7 +50,7 @@ def has(view: View, release: Release, obj: Mapping[str, Any]) -> bool:
     return named is None or obj["metadata"]["name"] in named
 
 
-_NAME = re.compile(r"""^[\s-]*["']?name["']?:[ \t]*["']?([^"'\s#]+)""", re.MULTILINE)
+_NAME = re.compile(r"""^[ \t-]*+["']?name["']?:[ \t]*["']?([^"'\s#]+)""", re.MULTILINE)
 
 
 def names_in(view: View, release: Release) -> frozenset[str] | None:

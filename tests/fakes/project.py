@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +63,12 @@ def original(service: str) -> Object:
     }
 
 
+@cache
+def kept(service: str) -> str:
+    """The file that enrolment keeps of its route."""
+    return yaml.safe_dump(original(service))
+
+
 class Ran(NamedTuple):
     code: int
     out: str
@@ -92,8 +99,8 @@ class Project:
         self.routes = folder / "stacks/edge.routes"
         self.routes.mkdir(parents=True)
         self.edge.write_text(EDGE)
-        for service, route in self.originals.items():
-            self.route(service).write_text(yaml.safe_dump(route))
+        for service in self.originals:
+            self.route(service).write_text(kept(service))
         self.file = folder / "migration.yaml"
         self.store = folder / ".bluegreen"
         self.traffic = Traffic(SPLITS, lambda service: self.live("plum", service))

@@ -202,3 +202,26 @@ def test_all_that_shares_the_sessions_lab_runs_in_one_process(tmp_path: Path) ->
     groups = json.loads(line.removeprefix("SHARERS "))
     assert len(groups) > 10
     assert set(groups.values()) == {"the session's lab"}
+
+
+SHARED = """
+import pytest
+from pathlib import Path
+from tests.conftest import pytest_runtest_teardown, pytest_xdist_make_scheduler
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    note = Path(__file__).with_name("up")
+    note.touch(exist_ok=False)
+    yield note
+    note.unlink()
+"""
+FIRST_FILE = "def test_one(world): assert world.exists()\ndef test_two(world): assert world.exists()"
+SECOND_FILE = "from pathlib import Path\ndef test_three(): assert not Path(__file__).with_name('up').exists()"
+
+
+def test_what_a_group_of_tests_shares_ends_with_it(tmp_path: Path) -> None:
+    """A worker that goes on with another group does not keep its clusters running beside."""
+    files = {"conftest": SHARED, "test_first": FIRST_FILE, "test_second": SECOND_FILE}
+    told = pytest_of(tmp_path, "-n", "1", "-p", "no:randomly", str(tmp_path), **files)
+    assert "3 passed" in told, told

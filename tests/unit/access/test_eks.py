@@ -40,7 +40,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
 
 
 def made(*arguments: str, command: str = "aws", **env: str) -> Given:
-    return asyncio.run(ask(PLUM, Exec(command, arguments, env)))
+    return asyncio.run(ask(PLUM, Exec(command, arguments, env), timeout_seconds=100))
 
 
 def url_of(given: Given) -> str:

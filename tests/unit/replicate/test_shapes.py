@@ -109,7 +109,7 @@ def test_an_empty_list_is_believed_only_from_who_writes_lists(page: Any, expecte
         assert len(against(answering(page), lambda client: client.list(VIRTUAL_SERVICE)).items) == expected
 
 
-@pytest.mark.parametrize("count", [2_000, 20_000])
+@pytest.mark.parametrize("count", [2_000, pytest.param(20_000, marks=pytest.mark.long)])
 def test_it_costs_next_to_nothing_beside_the_reading(count: int) -> None:
     """Against the parsing alone, which is a part of what a list takes: at most a tenth of it."""
     labels = {f"app.kubernetes.io/part-{at}": f"value-{at}" for at in range(8)}
