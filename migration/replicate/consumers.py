@@ -153,7 +153,8 @@ INPUTS = re.compile(
 )
 INPUT_SECTION = re.compile(r"^(?P<indent> *)[\w.-]*\b(?:inputs|sources|receivers):\s*$")
 QUEUE_INPUT = re.compile(
-    r"(?im)^[ \t-]*+(?:(?:@?type|name)[ \t]*+[=:]?[ \t]*[\"']?)?(?P<name>\w*kafka\w*|(?:aws_)?sqs|aws_s3|rabbitmq|amqp|nats|pulsar|redis"
+    r"(?im)^[ \t-]*+(?:(?:@?type|name)[ \t]*+[=:]?[ \t]*[\"']?)?"
+    r"(?P<name>\w*kafka\w*|(?:aws_)?sqs|aws_s3|rabbitmq|amqp|nats|pulsar|redis"
     r"|\w*kinesis\w*|gcp_pubsub|googlecloudpubsub|google_pubsub|azure_?event_?hubs?|solace)[\"']?(?:/[\w-]+)?\s*(?:[:{]|$)"
 )
 # Options of consumers; the second kind says so only beside a queue's address
