@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 WORKLOADS ?=
 # Processes that run tests side by side (tests/conftest.py); 0 is pytest's own.
-WORKERS ?= 2
+WORKERS ?= 3
 # Each `pulumi up` starts Python programs that read large SDKs: compiled once, they start in a fraction of the time.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -442,10 +442,10 @@ def apply_stage(bench: Bench) -> None:
 
 
 async def _plan(bench: Bench) -> Plan:
-    from migration.replicate.choices import in_namespaces
     from migration.replicate.export import export
     from migration.replicate.plan import plan
     from migration.replicate.transform import transform
+    from migration.settings.choices import in_namespaces
 
     async with _client(bench, BLUE) as blue, _client(bench, GREEN) as green:
         return await plan(transform(await export(blue, green, choices=in_namespaces(namespaces()))), green)

@@ -1,5 +1,5 @@
 """`python -m migration` is `bluegreen`."""
 
-from migration.cli import main
+from migration.cli.main import main
 
 main()

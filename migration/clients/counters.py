@@ -11,7 +11,7 @@ where its filter grpc_stats is on, as istiod has it) by gRPC status; `tally` put
 A service's forwards are told by their host (`catalog.shop.peer.bluegreen.internal`); what it served itself by the hosts
 of its original route's destinations. A page cannot tell whose requests a shared destination got: each of its services
 gets all of them, so that its errors weigh on both rather than on neither. A proxy counts what came in by the peer
-listener like everything else: `peer_in` is not known here, and migration/analysis.py takes the other gateway's forwards
+listener like everything else: `peer_in` is not known here, and migration/shift/analysis.py takes the other gateway's forwards
 off instead.
 
 Each gateway pod has a page. One that does not answer is that pod's silence: the others count, its own counts stay as they

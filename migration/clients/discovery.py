@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from migration.kinds import Object, Resource
-from migration.ports import Discovery
+from migration.objects.kinds import Object, Resource
+from migration.objects.listing import Discovery
 
 
 def read_discovery(groups: Sequence[Mapping[str, Any]]) -> Discovery:

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from migration.clients import aws
 from migration.errors import BluegreenError, ConfigError, Forbidden, NotFound, Rejected, Unreachable
-from migration.trust import Role
+from migration.objects.trust import Role
 
 if TYPE_CHECKING:
     from boto3.session import Session

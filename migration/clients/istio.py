@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import routing
 from access.causes import why
-from migration import returned
 from migration.clients.limiter import Turns
 from migration.errors import BluegreenError, Conflict, ForeignWrite, LostFence, NotFound, Permanent, Unreachable
-from migration.kinds import CONFIG_MAP, VIRTUAL_SERVICE, Object
 from migration.model import FENCE, LOCK_MANAGER, MANAGER, RouteLive, RouterState, Side
-from migration.ports import Kubernetes, Written
+from migration.objects.kinds import CONFIG_MAP, VIRTUAL_SERVICE, Object
+from migration.ports import Kubernetes, Written, returned
 
 if TYPE_CHECKING:
     import aiohttp

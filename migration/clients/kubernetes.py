@@ -28,8 +28,8 @@ from migration.clients.discovery import preferred_first, read_by_group, read_dis
 from migration.clients.limiter import Limiter
 from migration.clients.reach import as_ours, load
 from migration.errors import BluegreenError, Conflict, Forbidden, NotFound, Rejected, Unreachable
-from migration.kinds import Object, Resource
-from migration.ports import Discovery, Listing
+from migration.objects.kinds import Object, Resource
+from migration.objects.listing import Discovery, Listing
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from access.causes import why
-from migration.answers import Answer
 from migration.discretion import without_passwords
 from migration.errors import Unreachable
+from migration.ports.answers import Answer
 
 
 async def ask(

@@ -1,7 +1,7 @@
 """Asks a Prometheus-compatible store for one service over a window: slower than the gateways' own pages, but with
 history and latency.
 
-The same counting as in migration/analysis.py: a side's requests are what its own gateway served, or what the other one
+The same counting as in migration/shift/analysis.py: a side's requests are what its own gateway served, or what the other one
 forwarded to it, whichever is more, so that a request that never arrived counts. Latency is taken where the workload is
 near: at the side's own gateway, so that the hop between the clusters is not held against it.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migration.kinds import Resource
+from migration.objects.kinds import Resource
 
 TEXTS: tuple[set[type], ...] = ({str}, set())  # the types of a map's values
 DATA = frozenset({"ConfigMap", "Secret"})

@@ -13,9 +13,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from migration import kinds
 from migration.errors import BluegreenError, Conflict, NotFound, Rejected, Unreachable
-from migration.kinds import Object, Resource
+from migration.objects import kinds
+from migration.objects.kinds import Object, Resource
 from migration.ports import Kubernetes
 from migration.replicate import refusal
 from migration.replicate.compare import Change, Wait, after_writing, key_of

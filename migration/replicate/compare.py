@@ -15,15 +15,15 @@ from typing import Any, Literal
 
 import orjson
 
-from migration import kinds
-from migration.kinds import Object, Resource
-from migration.replicate import work
-from migration.replicate.baseline import apart
-from migration.replicate.classes import PLAIN, Action, Verdict
-from migration.replicate.difference import Path, differences, dropped, fields_of, gone_within, owners, readable, surplus
-from migration.replicate.judge import Item
-from migration.replicate.owners import written_by_edge
-from migration.replicate.transform import ORIGINAL_REPLICAS
+from migration.objects import kinds
+from migration.objects.annotations import ORIGINAL_REPLICAS
+from migration.objects.classes import PLAIN, Action, Verdict
+from migration.objects.difference import Path, differences, dropped, fields_of, gone_within, owners, readable, surplus
+from migration.objects.kinds import Object, Resource
+from migration.ownership import work
+from migration.ownership.baseline import apart
+from migration.ownership.judge import Item
+from migration.ownership.owners import written_by_edge
 
 APPLIED = f"{kinds.DOMAIN}applied"
 Todo = Literal["create", "update", "unchanged", "conflict", "held"]

@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from migration import kinds
 from migration.errors import ConfigError, Held
-from migration.kinds import Object, Resource
-from migration.reading import did_you_mean
-from migration.replicate import closure, judge
-from migration.replicate.classes import ACTIONS, ANSWERS, WRITTEN, Action, Answer, Class
-from migration.replicate.closure import by_key, key_of
-from migration.replicate.judge import Item
-from migration.replicate.known import Known
-from migration.replicate.names import kind_meant, kinds_called
+from migration.objects import kinds
+from migration.objects.classes import ACTIONS, ANSWERS, WRITTEN, Action, Answer, Class
+from migration.objects.kinds import Object, Resource
+from migration.ownership import closure, judge
+from migration.ownership.closure import by_key, key_of
+from migration.ownership.judge import Item
+from migration.ownership.known import Known
+from migration.ownership.names import kind_meant, kinds_called
 from migration.replicate.transform import METADATA_OF_ONE_CLUSTER
+from migration.settings.yaml_reader import did_you_mean
 
 BOOKKEEPING = frozenset(f"metadata.{name}" for name in METADATA_OF_ONE_CLUSTER) | {"status"}
 

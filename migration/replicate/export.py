@@ -12,20 +12,22 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from migration import kinds
 from migration.errors import BluegreenError
-from migration.kinds import Object, Resource
-from migration.ports import Discovery, Kubernetes
-from migration.replicate import actuators, conversion, judge, names
-from migration.replicate.admission import nobody_answers
-from migration.replicate.baseline import BY_NAME
-from migration.replicate.choices import NOTHING_SAID, Choices
-from migration.replicate.classes import WRITTEN
-from migration.replicate.judge import Item
-from migration.replicate.known import Known
-from migration.replicate.mesh import WEBHOOKS
-from migration.replicate.roles import LEASES
-from migration.view import View, look
+from migration.objects import kinds
+from migration.objects.classes import WRITTEN
+from migration.objects.kinds import Object, Resource
+from migration.objects.listing import Discovery
+from migration.objects.view import View
+from migration.ownership import actuators, conversion, judge, names
+from migration.ownership.admission import nobody_answers
+from migration.ownership.baseline import BY_NAME
+from migration.ownership.judge import Item
+from migration.ownership.known import Known
+from migration.ownership.mesh import WEBHOOKS
+from migration.ownership.roles import LEASES
+from migration.ports import Kubernetes
+from migration.ports.reading import look
+from migration.settings.choices import NOTHING_SAID, Choices
 
 log = logging.getLogger(__name__)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from migration import kinds
 from migration.errors import BluegreenError, ConfigError, Held
-from migration.kinds import Resource
-from migration.reading import did_you_mean
+from migration.objects import kinds
+from migration.objects.classes import Verdict
+from migration.objects.kinds import Resource
 from migration.replicate import refusal
-from migration.replicate.choices import of_kind
-from migration.replicate.classes import Verdict
+from migration.settings.choices import of_kind
+from migration.settings.yaml_reader import did_you_mean
 from migration.words import counted
 
 

@@ -17,16 +17,17 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from migration import kinds
 from migration.errors import BluegreenError, NotFound
-from migration.kinds import Object, Resource
-from migration.ports import Discovery, Kubernetes
-from migration.replicate import conversion
-from migration.replicate.classes import Action, Class, Verdict
+from migration.objects import kinds
+from migration.objects.classes import Action, Class, Verdict
+from migration.objects.kinds import Object, Resource
+from migration.objects.listing import Discovery
+from migration.ownership import conversion
+from migration.ownership.judge import Item
+from migration.ownership.mesh import MESH_GROUPS
+from migration.ports import Kubernetes
 from migration.replicate.compare import APPLIED, Change, Todo, Wait, compare, key_of, scaled_workloads, stamped
 from migration.replicate.export import Bundle, Skipped
-from migration.replicate.judge import Item
-from migration.replicate.mesh import MESH_GROUPS
 
 __all__ = ["APPLIED", "Change", "Plan", "Wait", "plan"]
 COUNTED: tuple[tuple[Todo, str], ...] = (

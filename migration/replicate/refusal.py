@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from migration.errors import BluegreenError, Conflict, Forbidden, NotFound, Rejected
-from migration.kinds import Resource
+from migration.objects.kinds import Resource
 from migration.replicate.compare import Change, Wait
 
 AGAIN = "run `bluegreen replicate` again"

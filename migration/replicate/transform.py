@@ -17,19 +17,16 @@ from typing import Any
 
 import orjson
 
-from migration.kinds import DOMAIN, Object
-from migration.replicate import conversion, fixed, revisions, work
-from migration.replicate.admission import client_configs
-from migration.replicate.classes import PLAIN, Action, Class, Verdict
+from migration.objects.annotations import FLOOR_BEFORE, ORIGINAL_REPLICAS, ORIGINAL_SUSPEND
+from migration.objects.classes import PLAIN, Action, Class, Verdict
+from migration.objects.kinds import DOMAIN, Object
+from migration.ownership import conversion, fixed, revisions, work
+from migration.ownership.admission import client_configs
+from migration.ownership.judge import Item
+from migration.ownership.programs import SCALED
 from migration.replicate.export import Bundle
-from migration.replicate.judge import Item
-from migration.replicate.programs import SCALED
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-ORIGINAL_REPLICAS = f"{DOMAIN}replicas"
-ORIGINAL_SUSPEND = f"{DOMAIN}suspend"
-# KEDA scales what this is on to so many and leaves it there until it is taken off (keda.sh, "Pause autoscaling")
-FLOOR_BEFORE = f"{DOMAIN}floor-before"  # written by capacity on what it raised: the value that was there, or "none"
 
 METADATA_OF_ONE_CLUSTER = (
     "uid",

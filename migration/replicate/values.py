@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import orjson
 
+from migration.objects.difference import MISSING, Path, readable
 from migration.replicate.compare import Change
-from migration.replicate.difference import MISSING, Path, readable
 
 What = Literal["added", "changed", "removed", "unchanged"]
 HIDDEN = "(hidden)"

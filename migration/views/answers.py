@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from migration.replicate.classes import Verdict
+from migration.objects.classes import Verdict
 from migration.views.document import described
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from migration.capacity import FloorChange, Floors
+from migration.capacity.floors import FloorChange, Floors
 from migration.views.document import Document, described
 from migration.words import counted
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from migration.objects.classes import Action
 from migration.replicate import refusal, values
-from migration.replicate.classes import Action
 from migration.replicate.compare import Change, Wait
 from migration.replicate.plan import COUNTED, Plan
 from migration.views import answers

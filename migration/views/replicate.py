@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from migration.kinds import Resource
+from migration.objects.classes import CLASSES, Class, Verdict
+from migration.objects.kinds import Resource
 from migration.replicate import refusal, values
-from migration.replicate.classes import CLASSES, Class, Verdict
 from migration.replicate.compare import Change, Wait
 from migration.replicate.explain import Explanation
 from migration.replicate.outcome import Applied, Failure

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from migration.model import Side
+from migration.shift.rolled import Proof, RollbackResult
 from migration.views.document import Document, described
 from migration.words import counted
-
-REASON = "manual rollback"  # where no other is given
-
-
-class Proof(StrEnum):
-    """How far it is known that a gateway has its routes of the rollback, from best to worst."""
-
-    SERVED = "served"  # the gateway itself says so
-    ACCEPTED = "accepted"  # its API server took the routes; the gateway cannot be asked from here
-    UNREACHABLE = "unreachable"  # its API server did not answer: the gateway keeps its old split
-    FAILED = "failed"  # its API server refused a route, or the gateway does not serve it yet
 
 
 @dataclass(frozen=True)
@@ -54,6 +43,10 @@ class RolledBack(Document):
         "why there was nothing to roll back, so that nothing was changed; null: there was", default=None
     )
 
+    @classmethod
+    def of(cls, result: RollbackResult) -> RolledBack:
+        return cls(**{each.name: getattr(result, each.name) for each in fields(result)})
+
     def lines(self) -> list[str]:
         if self.nothing:
             return [self.nothing]
@@ -83,23 +76,3 @@ class RolledBack(Document):
                 users = "users leave it as the entry moves back" if self.entry else "no users enter through it"
             lines.append(f"green's gateway {how} its old split; {users}")
         return [*lines, *([self.entry] if self.entry else [])]
-
-
-@dataclass
-class SoFar:
-    """What is known of a rollback under way. `at_blue`: those whose route blue's API server has taken, or had already."""
-
-    services: tuple[str, ...] = ()
-    at_blue: set[str] = field(default_factory=set)
-
-    def document(self) -> RolledBack:
-        """Of one that ends now."""
-        why = "interrupted before it was known that blue's API server has its route"
-        return RolledBack(
-            services=self.services,
-            back=tuple(service for service in self.services if service in self.at_blue),
-            not_back={service: why for service in self.services if service not in self.at_blue},
-            problems=("interrupted: what is back may be missing in the stack file and in the journal",),
-            complete=False,
-            interrupted=True,
-        )

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from migration.request import Request
-from migration.verify import Outcome, ServiceVerdict
+from migration.verify.request import Request
+from migration.verify.run import Outcome, ServiceVerdict
 from migration.views.document import Document, described
 from migration.words import counted
 

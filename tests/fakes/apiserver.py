@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import orjson
 
-from migration import kinds
 from migration.errors import BluegreenError, Conflict, NotFound, Unreachable
-from migration.kinds import Object, Resource
-from migration.ports import Discovery, Listing
+from migration.objects import kinds
+from migration.objects.kinds import Object, Resource
+from migration.objects.listing import Discovery, Listing
 
 SERVED = tuple(kinds.WELL_KNOWN.values())
 

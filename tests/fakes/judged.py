@@ -9,19 +9,19 @@ from typing import Any
 
 import yaml
 
-from migration import kinds
-from migration.checks_replicate import of_the_judge
-from migration.kinds import Object, Resource
 from migration.model import Finding
-from migration.replicate import judge
+from migration.objects import kinds
+from migration.objects.classes import Answer, Verdict
+from migration.objects.kinds import Object, Resource
+from migration.objects.view import View
+from migration.ownership import judge
+from migration.ownership.known import Known
+from migration.preflight.replicated import of_the_judge
 from migration.replicate.apply import Applied, apply
-from migration.replicate.choices import Choices
-from migration.replicate.classes import Answer, Verdict
 from migration.replicate.export import export
-from migration.replicate.known import Known
 from migration.replicate.plan import plan
 from migration.replicate.transform import transform
-from migration.view import View
+from migration.settings.choices import Choices
 from tests.fakes.apiserver import FakeApiServer, served
 
 CLUSTER_WIDE = frozenset(

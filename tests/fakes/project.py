@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 import routing
-from migration import cli
+from migration.cli import main as cli
 from migration.errors import Forbidden
-from migration.journal import Journal
-from migration.kinds import Object, Resource
+from migration.objects.kinds import Object, Resource
+from migration.store.journal import Journal
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.refusing import refusing_port
 from tests.fakes.served import Ports, served

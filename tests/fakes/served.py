@@ -12,10 +12,10 @@ from typing import Any
 from aiohttp import web
 
 import routing
-from migration import kinds
-from migration.answers import UPSTREAM_TIME
 from migration.errors import BluegreenError, Conflict, Forbidden, NotFound
-from migration.kinds import Resource
+from migration.objects import kinds
+from migration.objects.kinds import Resource
+from migration.ports.answers import UPSTREAM_TIME
 from tests.fakes.apiserver import FakeApiServer
 
 STATUS = {NotFound: 404, Conflict: 409, Forbidden: 403}

@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from migration.decide import make_order
 from migration.errors import BluegreenError, ForeignWrite, LostFence, Unreachable
-from migration.journal import Journal
-from migration.lock import Lock, take
 from migration.model import GatewayCounters, RouteLive, RouterState, ServiceCounters, Side, Tally, WindowStats
-from migration.policy import Policy
 from migration.ports import Written
-from migration.shift import Shift
-from migration.stackfile import StackFile
-from migration.world import Result, Rules, World
+from migration.settings.policy import Policy
+from migration.settings.stack_file import StackFile
+from migration.shift.decide import make_order
+from migration.shift.loop import Shift
+from migration.shift.world import Result, Rules, World
+from migration.store.journal import Journal
+from migration.store.lock import Lock, take
 from tests.fakes.clock import FakeClock, run
 
 EDGE = """\

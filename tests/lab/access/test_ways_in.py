@@ -20,7 +20,7 @@ from lab.pulumi import kube_config
 from lab.pulumi.kube_api import KubeApi
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import BluegreenError, ConfigError, Forbidden, LoginFailed, Unreachable
-from migration.kinds import CONFIG_MAP
+from migration.objects.kinds import CONFIG_MAP
 from tests.lab.support.behind_proxy import IN_CERTIFICATE, INTENT, NAME, PASSWORD, Server, kubectl
 
 pytestmark = pytest.mark.timeout(180)

@@ -11,10 +11,10 @@ import pytest
 
 from migration.clients.kubernetes import Kubernetes
 from migration.model import Finding
-from migration.preflight import preflight
+from migration.objects.classes import Answer
+from migration.preflight.run import preflight
 from migration.replicate.apply import Applied
-from migration.replicate.choices import Choices, Selection
-from migration.replicate.classes import Answer
+from migration.settings.choices import Choices, Selection
 from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import WRITES, Bare, await_object, on, replicate
 

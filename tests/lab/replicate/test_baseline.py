@@ -11,8 +11,8 @@ import pytest
 
 from migration.clients.kubernetes import Kubernetes
 from migration.model import Finding
-from migration.preflight import preflight
-from migration.replicate.choices import Choices, Selection
+from migration.preflight.run import preflight
+from migration.settings.choices import Choices, Selection
 from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import WRITES, Bare, on, replicate
 
@@ -126,15 +126,27 @@ def test_a_gateways_policies_filter_and_certificates_arrive_once(clear: tuple[Ba
 Changed = Callable[[dict[str, Any]], dict[str, Any]]
 
 
+LONG = pytest.mark.long  # the judging is proved by tests/unit; here that what is read really looks so
+
+
 @pytest.mark.parametrize(
     ("number", "changed"),
     [
         pytest.param(0, lambda o: {**o, "spec": {**o["spec"], "action": "ALLOW"}}, id="a policy that allows"),
-        pytest.param(0, lambda o: {**o, "spec": {"action": "DENY", "rules": o["spec"]["rules"]}}, id="one for the whole mesh"),
-        pytest.param(2, lambda o: {**o, "spec": {**o["spec"], "selector": {"matchLabels": SELECTOR}}}, id="one for fewer pods"),
+        pytest.param(
+            0, lambda o: {**o, "spec": {"action": "DENY", "rules": o["spec"]["rules"]}}, id="one for the whole mesh", marks=LONG
+        ),
+        pytest.param(
+            2,
+            lambda o: {**o, "spec": {**o["spec"], "selector": {"matchLabels": SELECTOR}}},
+            id="one for fewer pods",
+            marks=LONG,
+        ),
         pytest.param(3, lambda o: {**o, "spec": {"configPatches": []}}, id="a filter that does nothing"),
         pytest.param(5, lambda o: secret("gates-www", "Z3JlZW4="), id="another certificate"),
-        pytest.param(5, lambda o: {**o, "data": {**o["data"], "ca.crt": "bW9yZQ=="}}, id="a certificate with more to it"),
+        pytest.param(
+            5, lambda o: {**o, "data": {**o["data"], "ca.crt": "bW9yZQ=="}}, id="a certificate with more to it", marks=LONG
+        ),
     ],
 )
 def test_where_green_has_another_it_blocks_and_greens_stays(clear: tuple[Bare, Bare], number: int, changed: Changed) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from migration import capacity, kinds
+from migration.capacity import floors as capacity
 from migration.clients.kubernetes import Kubernetes
-from migration.replicate.choices import in_namespaces
+from migration.objects import kinds
+from migration.settings.choices import in_namespaces
 from tests.lab.support.bare import WRITES, Bare, on, replicate
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]

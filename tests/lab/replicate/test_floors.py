@@ -99,7 +99,7 @@ def test_floors_go_back_as_they_were_and_what_people_set_since_stays(alone: tupl
 import asyncio, sys
 from pathlib import Path
 from migration.clients.kubernetes import Kubernetes
-from migration.capacity import apply_floors, plan_floors
+from migration.capacity.floors import apply_floors, plan_floors
 
 async def act():
     one, other = (Kubernetes.from_kubeconfig(Path(p), name=n) for p, n in zip(sys.argv[1:], ("plum", "fern")))

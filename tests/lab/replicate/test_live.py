@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from migration import capacity, verify
+from migration.capacity import floors as capacity
 from migration.clients.kubernetes import Kubernetes
 from migration.clients.probe import ask
 from migration.replicate import apply as applying
 from migration.replicate import export, plan, transform
-from migration.replicate.choices import in_namespaces
+from migration.settings.choices import in_namespaces
+from migration.verify import run as verify
 from tests.lab.support.kit import eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]

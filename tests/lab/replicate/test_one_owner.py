@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from migration.kinds import name_of
-from migration.replicate.choices import Choices, Selection
-from migration.replicate.classes import Answer
+from migration.objects.classes import Answer
+from migration.objects.kinds import name_of
+from migration.settings.choices import Choices, Selection
 from migration.views.replicate import objects as planned_objects
 from tests.lab.support.bare import Bare, on, replicate
 from tests.lab.support.definitions import Made, definition

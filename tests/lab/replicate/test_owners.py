@@ -12,11 +12,11 @@ import pytest
 
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import Held
+from migration.objects.classes import Answer
 from migration.replicate import export, plan, transform
 from migration.replicate.apply import Applied, apply
-from migration.replicate.choices import Choices, Selection
-from migration.replicate.classes import Answer
 from migration.replicate.plan import Plan
+from migration.settings.choices import Choices, Selection
 from tests.lab.support.bare import Bare, on
 from tests.lab.support.kit import eventually
 

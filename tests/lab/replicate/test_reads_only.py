@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from lab.control_plane import audit_log
-from migration.capacity import apply_floors, plan_floors
+from migration.capacity.floors import apply_floors, plan_floors
 from migration.clients.kubernetes import Kubernetes
 from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import Bare, await_object, on
@@ -212,7 +212,15 @@ class User:
         bare.kubectl("apply", "-f", "-", given=given(made))
 
     def run(self, *words: str, codes: tuple[int, ...] = (0,)) -> Any:
-        command = [sys.executable, "-m", "migration.cli", "--config", str(self.folder / "migration.yaml"), "--json", *words]
+        command = [
+            sys.executable,
+            "-m",
+            "migration.cli.main",
+            "--config",
+            str(self.folder / "migration.yaml"),
+            "--json",
+            *words,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, check=False)
         assert done.returncode in codes, f"{words} {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout) if done.stdout else done.stderr

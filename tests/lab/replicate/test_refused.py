@@ -12,8 +12,8 @@ import pytest
 
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import Rejected
-from migration.kinds import CRD, INGRESS, Resource
-from migration.replicate.conversion import refused
+from migration.objects.kinds import CRD, INGRESS, Resource
+from migration.ownership.conversion import refused
 from migration.replicate.transform import for_green
 from tests.lab.support.away import remove_definitions
 from tests.lab.support.bare import Bare, established, on

@@ -232,7 +232,7 @@ def bluegreen(chosen_from: tuple[Bare, Bare], tmp_path: Path) -> Iterator[Comman
         said = {"answers": {"Deployment pick-shop/pages": "empty"}, **(said or {})}
         document = {"version": 1, "clusters": clusters, "edge": "edge.yaml", "replicate": said}
         (tmp_path / "migration.yaml").write_text(json.dumps(document, indent=1))
-        command = [sys.executable, "-m", "migration.cli", "-c", str(tmp_path / "migration.yaml"), "replicate", *arguments]
+        command = [sys.executable, "-m", "migration.cli.main", "-c", str(tmp_path / "migration.yaml"), "replicate", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "PICK-CANARY" not in done.stdout + done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)
@@ -310,6 +310,7 @@ def test_a_namespace_is_all_that_is_in_it_and_what_it_needs_of_the_cluster(pair:
             (),
             {"Deployment pick-stock/counted", "Namespace pick-stock"},
             id="include by pattern and kind",
+            marks=pytest.mark.long,
         ),
         pytest.param(
             {"include": {"namespaces": ["pick-*"], "selector": "tier in (back, front),!gone"}},
@@ -329,6 +330,7 @@ def test_a_namespace_is_all_that_is_in_it_and_what_it_needs_of_the_cluster(pair:
             ("pick-stock", "--kind", "ConfigMap", "--kind", "deployments.apps"),
             {"ConfigMap pick-stock/of-others", "Namespace pick-stock"},
             id="exclude by kind, and --kind",
+            marks=pytest.mark.long,
         ),
         pytest.param(
             {"exclude": {"selector": "tier"}},

@@ -13,9 +13,9 @@ import pytest
 
 from access import kubeconfig
 from migration.clients.kubernetes import Kubernetes
-from migration.preflight import preflight
-from migration.replicate.choices import Choices
-from migration.replicate.classes import Answer
+from migration.objects.classes import Answer
+from migration.preflight.run import preflight
+from migration.settings.choices import Choices
 from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import WRITES, Bare, on, replicate
 

@@ -14,7 +14,7 @@ import pytest
 import routing
 from migration.clients.counters import PageCounters
 from migration.model import GatewayCounters, ServiceCounters, Tally
-from migration.samples import sides
+from migration.shift.samples import sides
 from tests.lab.support.crossing import SIDES, Crossing, answers, load, probe, recording, within
 from tests.lab.support.kit import LabCluster, deployment, eventually
 

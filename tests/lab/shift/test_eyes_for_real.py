@@ -15,7 +15,9 @@ MOVED = {"lab.bluegreen.io/errors": "1", "lab.bluegreen.io/status": "301"}
 HELD_BACK = {"policy": {"dwell_seconds": 600}}
 
 
-@pytest.mark.parametrize(("fault", "name"), [(DENIED, "401/403"), (MOVED, "3xx")], ids=["401", "301"])
+@pytest.mark.parametrize(
+    ("fault", "name"), [pytest.param(DENIED, "401/403", id="401"), pytest.param(MOVED, "3xx", id="301", marks=pytest.mark.long)]
+)
 def test_a_green_that_answers_everybody_so_goes_back(project: Project, fault: dict[str, str], name: str) -> None:
     project.configure(services={project.good: {"hold": True}, project.bad: HELD_BACK}, metrics=False)
     with project.load():

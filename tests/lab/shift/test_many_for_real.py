@@ -12,10 +12,10 @@ import yaml
 import routing
 from lab.client import LabClient
 from migration.clients.kubernetes import Kubernetes
-from migration.enroll import RESOURCES
-from migration.kinds import Object
+from migration.enroll.steps import RESOURCES
 from migration.model import MANAGER
-from migration.stackfile import StackFile
+from migration.objects.kinds import Object
+from migration.settings.stack_file import StackFile
 from tests.lab.support.kit import LabCluster, eventually, virtual_service
 from tests.lab.support.shifting import PATIENCE, Project
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from migration.clients.prometheus import PrometheusMetrics
 from migration.model import WindowStats
-from migration.stackfile import read_route
+from migration.settings.stack_file import read_route
 from tests.lab.support.kit import eventually
 from tests.lab.support.shifting import ERRORS, MENDED, STEPS, Project, wall
 

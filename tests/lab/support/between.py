@@ -18,14 +18,14 @@ import aiohttp
 from aiohttp import web
 
 from access import kubeconfig, tls
-from migration.cli_replicate import copy
+from migration.cli.console import Context, finish
+from migration.cli.replicate import copy
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import BluegreenError
-from migration.kinds import Object, Resource
-from migration.ports import Listing
-from migration.preflight import preflight
-from migration.replicate.choices import NOTHING_SAID
-from migration.terminal import Context, finish
+from migration.objects.kinds import Object, Resource
+from migration.objects.listing import Listing
+from migration.preflight.run import preflight
+from migration.settings.choices import NOTHING_SAID
 from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import WRITES, Bare
 

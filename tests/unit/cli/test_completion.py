@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from migration.cli import cli
+from migration.cli.main import cli
 
 # What bash does at a Tab: the words, which of them the cursor is in, then the function that was registered for the command.
 TAB = """
@@ -27,7 +27,7 @@ printf '%%s\\n' "${COMPREPLY[@]}"
 def environment(tmp_path: Path) -> dict[str, str]:
     """PATH begins with a `bluegreen` of this checkout."""
     command = tmp_path / "bluegreen"
-    command.write_text(f"#!{sys.executable}\nfrom migration.cli import main\nmain()\n")
+    command.write_text(f"#!{sys.executable}\nfrom migration.cli.main import main\nmain()\n")
     command.chmod(0o755)
     return {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(Path.cwd())}
 

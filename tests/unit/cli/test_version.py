@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from migration.cli import cli
-from migration.version import version_line
+from migration.cli.main import cli
+from migration.cli.version import version_line
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration.analysis import fast
 from migration.clients.counters import Dialect, Followed, follow, look, service_counters
 from migration.model import CLASSES, GRPC_ERRORS, GatewayCounters, Tally, Verdict
-from migration.policy import Policy
-from migration.samples import Samples
+from migration.settings.policy import Policy
+from migration.shift.analysis import fast
+from migration.shift.samples import Samples
 from routing import peer_host
 
 HOST = "ledger.bank.svc.cluster.local"

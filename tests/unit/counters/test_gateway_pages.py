@@ -12,7 +12,7 @@ from migration.clients import counters
 from migration.clients.counters import PageCounters
 from migration.errors import Permanent, Unreachable
 from migration.model import ServiceCounters, Tally
-from migration.samples import sides
+from migration.shift.samples import sides
 from tests.fakes.loopback import served
 
 ORIGINAL: dict[str, Any] = {

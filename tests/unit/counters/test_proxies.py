@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from migration.analysis import fast
 from migration.errors import Permanent, Unreachable
 from migration.model import GatewayCounters, Tally, Verdict
-from migration.policy import Policy
-from migration.samples import Samples
+from migration.settings.policy import Policy
+from migration.shift.analysis import fast
+from migration.shift.samples import Samples
 from tests.fakes.pages import OLD, SERVICE, YOUNG, Pages, Pod
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from migration.clients.counters import PageCounters, Silence
 from migration.model import Side, Tally
-from migration.world import Result
+from migration.shift.world import Result
 from routing import peer_host
 from tests.fakes.clock import run
 from tests.fakes.world import FAST, Universe, command

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from migration.analysis import slow
 from migration.clients.counters import Dialect
 from migration.clients.prometheus import PrometheusMetrics, Sampled, fill, grown, quantile
 from migration.errors import Permanent, Unreachable
 from migration.model import Side, Verdict, WindowStats
-from migration.policy import Policy
+from migration.settings.policy import Policy
+from migration.shift.analysis import slow
 from routing import peer_host
 from tests.fakes.loopback import Store, served
 from tests.fakes.pages import ORIGINAL, SERVICE

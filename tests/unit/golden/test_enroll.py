@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from migration.errors import Rejected, Unreachable
-from migration.kinds import Resource
+from migration.objects.kinds import Resource
 from tests.fakes.golden import same
 from tests.fakes.project import Project
 from tests.unit.golden.things import both, namespace, unenrolled

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from migration import kinds
+from migration.objects import kinds
 from tests.fakes.golden import same
 from tests.fakes.project import Project
 from tests.unit.golden.things import (

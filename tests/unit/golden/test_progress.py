@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from migration import progress
+from migration.cli import progress
 from tests.fakes.project import Project
 from tests.unit.golden.things import both, config, deployment, endpoints, namespace, public, put, scaler, service
 

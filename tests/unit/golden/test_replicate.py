@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from migration.errors import Forbidden, Rejected
-from migration.kinds import Resource
+from migration.objects.kinds import Resource
 from tests.fakes.golden import same
 from tests.fakes.project import Project, Ran
 from tests.unit.golden.things import (

@@ -20,7 +20,7 @@ import yaml
 from moto import mock_aws
 
 import routing
-from migration.cli import cli
+from migration.cli.main import cli
 from tests.fakes.project import EDGE, Project
 from tests.fakes.served import Asked
 from tests.unit.golden import (

@@ -9,7 +9,7 @@ import pytest
 
 import routing
 from migration.errors import Forbidden
-from migration.kinds import Resource
+from migration.objects.kinds import Resource
 from tests.fakes.golden import same
 from tests.fakes.project import EDGE, Project
 

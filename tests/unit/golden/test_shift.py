@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from migration.windows import DAYS
+from migration.settings.calendar import DAYS
 from tests.fakes.golden import same
 from tests.fakes.project import EDGE, Project
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from migration import kinds
-from migration.kinds import Object, Resource
+from migration.objects import kinds
+from migration.objects.kinds import Object, Resource
 from tests.fakes.apiserver import SERVED, served
 from tests.fakes.project import Project
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration.analysis import fast, slow
-from migration.chance import tail
 from migration.model import GatewayCounters, ServiceCounters, Tally, Verdict, WindowStats
-from migration.policy import Policy
-from migration.samples import Samples, sides
+from migration.settings.policy import Policy
+from migration.shift.analysis import fast, slow
+from migration.shift.chance import tail
+from migration.shift.samples import Samples, sides
 
 POLICY = Policy()
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from migration.argo import application_of, warnings
-from migration.kinds import Resource
-from migration.ports import Discovery, Listing
+from migration.enroll.argo import application_of, warnings
+from migration.objects.kinds import Resource
+from migration.objects.listing import Discovery, Listing
 
 APPLICATION = Resource("argoproj.io", "v1alpha1", "Application", "applications", True, frozenset({"list"}))
 RIGHT = {"group": "networking.istio.io", "kind": "VirtualService", "managedFieldsManagers": ["bluegreen-edge"]}

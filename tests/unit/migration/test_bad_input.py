@@ -16,12 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 import migration
-from migration.cli import cli, run, take_json
-from migration.cli_entry import entry_shift
-from migration.config import load
+from migration.cli.entry import entry_shift
+from migration.cli.main import cli, run, take_json
+from migration.cli.session import Opened, opened, salvaged
 from migration.errors import BluegreenError, ConfigError, StoreError
-from migration.stackfile import Edge, StackFile
-from migration.wiring import Opened, opened, salvaged
+from migration.settings.migration_file import load
+from migration.settings.stack_file import Edge, StackFile
 from tests.fakes.disk import refusing
 
 GOOD = """\

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from migration.choice import choose
-from migration.decide import Observation, Order, decide, make_order
+from migration.cli.choice import choose
 from migration.errors import BluegreenError, Held, UsageError
 from migration.model import Judged, Phase, ServiceState, Verdict
-from migration.policy import Policy
+from migration.settings.policy import Policy
+from migration.shift.decide import Observation, Order, decide, make_order
 from tests.fakes.world import FAST, Universe, command, shift, until
 
 SPLITS = {"a": 0, "b": 2500, "c": 10_000, "d": 0, "e": 0}

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from migration import collection
-from migration.cli import cli
+from migration.cli import collection
+from migration.cli.console import run_once
+from migration.cli.main import cli
 from migration.errors import BluegreenError
-from migration.terminal import run_once
 
 
 class Node:

@@ -11,15 +11,15 @@ from typing import Any, get_args, get_type_hints
 import click
 import pytest
 
-from migration.cli import cli
-from migration.config import CODES_PAGE, KEYS, Gateway, load
-from migration.config import PAGE as PAGE_OF_ALL
-from migration.findings import DOCS
-from migration.keys import Key, figure, keys_of
-from migration.policy import Check, Policy
-from migration.policy_reading import PAGE as PAGE_OF_POLICY
-from migration.stackfile import KEYS as STACK_KEYS
-from migration.stackfile import StackFile
+from migration.cli.main import cli
+from migration.codes import DOCS
+from migration.settings.keys import Key, figure, keys_of
+from migration.settings.migration_file import CODES_PAGE, KEYS, Gateway, load
+from migration.settings.migration_file import PAGE as PAGE_OF_ALL
+from migration.settings.policy import Check, Policy
+from migration.settings.policy_reading import PAGE as PAGE_OF_POLICY
+from migration.settings.stack_file import KEYS as STACK_KEYS
+from migration.settings.stack_file import StackFile
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/configuration.md").read_text()

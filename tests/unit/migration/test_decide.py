@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from migration.decide import Observation, decide, make_order
 from migration.errors import ConfigError
 from migration.model import Judged, Phase, ServiceState, Verdict
-from migration.policy import Policy
+from migration.settings.policy import Policy
+from migration.shift.decide import Observation, decide, make_order
 
 POLICY = Policy(steps_bp=(10, 5000, 10_000), dwell_seconds=10, min_requests=5, fail_limit=2, error_limit=3)
 S = "a/b"

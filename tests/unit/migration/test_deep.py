@@ -14,9 +14,11 @@ import routing
 from access import exec_plugin, kubeconfig
 from access.errors import BadKubeconfig
 from components.live import parse_record
-from migration import returned, salvage, verdicts
-from migration.lock import Holder, _read
-from migration.replicate.roles import LEADER_ANNOTATION, _elections
+from migration.ownership.roles import LEADER_ANNOTATION, _elections
+from migration.ports import returned
+from migration.settings import salvage
+from migration.store import verdicts
+from migration.store.lock import Holder, _read
 from stacks.config import json_or_text
 
 DEEP = "[" * 100_000

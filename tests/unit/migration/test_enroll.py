@@ -13,14 +13,14 @@ import pytest
 import yaml
 
 import routing
-from migration import returned
-from migration.cli_prepare import take_in
-from migration.enroll import Candidate, enroll, require_hop, unenroll
+from migration.cli.console import Context, finish
+from migration.cli.prepare import take_in
+from migration.enroll.steps import Candidate, enroll, require_hop, unenroll
 from migration.errors import Held, Unreachable
-from migration.journal import FILE, Journal, open_intents, read
-from migration.kinds import Resource
-from migration.stackfile import StackFile, read_route
-from migration.terminal import Context, finish
+from migration.objects.kinds import Resource
+from migration.ports import returned
+from migration.settings.stack_file import StackFile, read_route
+from migration.store.journal import FILE, Journal, open_intents, read
 from tests.fakes.apiserver import FakeApiServer
 
 SERVICE = "shop/catalog"

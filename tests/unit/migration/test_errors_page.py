@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import migration.cli
+import migration.cli.main
 from migration import errors
 from migration.errors import BluegreenError
 
@@ -38,6 +38,8 @@ def test_the_commands_that_the_page_names_are_there() -> None:
     text = PAGE.read_text()
     for command in ("shift", "rollback", "status"):
         assert f"bluegreen {command}" in text
-        assert command in migration.cli.cli.commands
+        assert command in migration.cli.main.cli.commands
     assert "--retry" in text
-    assert {"--retry", "--reassert"} <= {option for each in migration.cli.cli.commands["shift"].params for option in each.opts}
+    assert {"--retry", "--reassert"} <= {
+        option for each in migration.cli.main.cli.commands["shift"].params for option in each.opts
+    }

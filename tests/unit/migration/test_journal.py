@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from migration.errors import StoreError
-from migration.journal import FILE, Journal, open_intents, read, remember
+from migration.store.journal import FILE, Journal, open_intents, read, remember
 
 
 def journal(folder: Path, fence: int = 1) -> Journal:

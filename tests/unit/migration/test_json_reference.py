@@ -13,7 +13,7 @@ import click
 import pytest
 
 from migration import errors
-from migration.cli import cli
+from migration.cli.main import cli
 from migration.views.document import Document, described, key_of
 from migration.views.reference import (
     ERRORS,

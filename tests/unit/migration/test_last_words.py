@@ -17,7 +17,9 @@ from typing import Any
 import click
 import pytest
 
-from migration import cli, cli_shift, terminal
+from migration.cli import console as terminal
+from migration.cli import main as cli
+from migration.cli import shift as cli_shift
 from migration.discretion import without_passwords
 from migration.errors import BluegreenError, Held, Rejected, Unreachable
 from tests.fakes.project import Project
@@ -90,7 +92,7 @@ def test_ctrl_c_at_a_question_is_130_and_nothing_is_done(project: Project, monke
 
 PROGRAM = """
 import sys, time
-from migration import cli, terminal
+from migration.cli import console as terminal, main as cli
 def wait(self):
     terminal.run(forever())
 async def forever():
@@ -124,7 +126,11 @@ def test_an_output_that_takes_nothing_ends_without_a_traceback(target: str, code
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", "import sys; sys.argv = ['bluegreen', '--help']; from migration.cli import main; main()"],
+            [
+                sys.executable,
+                "-c",
+                "import sys; sys.argv = ['bluegreen', '--help']; from migration.cli.main import main; main()",
+            ],
             cwd=ROOT,
             stdout=writing if target == "closed" else full,
             stderr=subprocess.PIPE,

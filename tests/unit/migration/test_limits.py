@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from migration.analysis import fast
-from migration.config import load
 from migration.errors import ConfigError
 from migration.model import GatewayCounters, ServiceCounters, Tally, Verdict
-from migration.policy import Policy, impossible
-from migration.samples import LONGEST_SECONDS, RECENT_SECONDS, Samples
+from migration.settings.migration_file import load
+from migration.settings.policy import Policy, impossible
+from migration.shift.analysis import fast
+from migration.shift.samples import LONGEST_SECONDS, RECENT_SECONDS, Samples
 
 GOOD = """\
 version: 1

@@ -9,13 +9,13 @@ import sys
 import pytest
 from rich.console import Console
 
-from migration.cli_shift import view_of
-from migration.decide import Order
-from migration.live import View, table
+from migration.cli.console import Context
+from migration.cli.shift import view_of
 from migration.model import Judged, Phase, ServiceState, Verdict
-from migration.policy import Policy
-from migration.terminal import Context
-from migration.world import Rules, Shown
+from migration.settings.policy import Policy
+from migration.shift.decide import Order
+from migration.shift.world import Rules, Shown
+from migration.views.live import View, table
 
 RULES = Rules(Order(()), Policy(), lambda service: Policy())
 

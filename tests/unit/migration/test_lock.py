@@ -12,13 +12,13 @@ import pytest
 
 from migration.disk import GUARD_SECONDS
 from migration.errors import Locked, LostFence, StoreError
-from migration.lock import TAKE_OVER_SECONDS, holder, raise_fence, read_fence, take, take_over
+from migration.store.lock import TAKE_OVER_SECONDS, holder, raise_fence, read_fence, take, take_over
 from tests.fakes.clock import run
 
 HOLD = """
 import sys
 from pathlib import Path
-from migration.lock import take
+from migration.store.lock import take
 lock = take(Path(sys.argv[1]), "bluegreen shift")
 print("held", flush=True)
 sys.stdin.read()

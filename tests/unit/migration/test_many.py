@@ -12,12 +12,12 @@ import pytest
 import routing
 from migration.clients.istio import IN_FLIGHT, SILENT_SECONDS, IstioRouter, Sides
 from migration.errors import Rejected, Unreachable
-from migration.gateways import Gateways
-from migration.kinds import Object, Resource
 from migration.model import FENCE
-from migration.rollback import open_books, rollback
-from migration.stackfile import StackFile
-from migration.views.rolled import Proof, RolledBack
+from migration.objects.kinds import Object, Resource
+from migration.settings.stack_file import StackFile
+from migration.shift.gateways import Gateways
+from migration.shift.rollback import open_books, rollback
+from migration.shift.rolled import Proof, RollbackResult
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.world import until
@@ -93,7 +93,7 @@ def project(folder: Path, services: Sequence[str], split: int, entry: str = "{pl
     return StackFile(path)
 
 
-async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequence[str] = ()) -> RolledBack:
+async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequence[str] = ()) -> RollbackResult:
     books = await open_books(folder / ".bluegreen", FakeClock().wall)
     try:
         return await rollback(
@@ -106,7 +106,7 @@ async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequenc
 
 
 def test_a_thousand_services_are_back_and_blues_public_routes_come_before_all_else(tmp_path: Path) -> None:
-    async def act() -> tuple[Pair, RolledBack]:
+    async def act() -> tuple[Pair, RollbackResult]:
         pair = Pair(seconds=SECONDS)
         return pair, await take_back(tmp_path, pair, project(tmp_path, list(pair.originals), 2500))
 

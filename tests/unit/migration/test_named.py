@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migration.errors import UsageError
-from migration.named import refuse_not_enrolled, refuse_unknown
+from migration.settings.named import refuse_not_enrolled, refuse_unknown
 from migration.words import NAMED
 from tests.fakes.project import Project
 

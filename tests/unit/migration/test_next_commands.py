@@ -10,8 +10,8 @@ import pytest
 
 import migration
 from migration import errors
+from migration.cli.console import Context, finish
 from migration.errors import BluegreenError
-from migration.terminal import Context, finish
 
 ROOT = Path(str(migration.__file__)).parent
 KINDS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, BluegreenError)}
@@ -30,11 +30,11 @@ CAUGHT = {
     ("clients/kubernetes.py", "Rejected(told"): "as above",
     ("clients/probe.py", "did not answer"): "verify makes it a verdict, which has a remedy",
     ("clients/probe.py", "cannot be asked for"): "as above",
-    ("gateways.py", "cut short"): "owed to the gateway, and paid by the loop",
+    ("shift/gateways.py", "cut short"): "owed to the gateway, and paid by the loop",
     ("replicate/apply.py", "not tried: cluster"): "one line of the outcome, whose verdict has a remedy",
-    ("rollback.py", "does not answer"): "a line of what is not back; the end of `rollback` has the remedy",
-    ("shift.py", "the counters of"): "a verdict of the loop, which holds or takes back by it",
-    ("wiring.py", "did not tell what it holds"): "logged; the way back goes on without it",
+    ("shift/rollback.py", "does not answer"): "a line of what is not back; the end of `rollback` has the remedy",
+    ("shift/loop.py", "the counters of"): "a verdict of the loop, which holds or takes back by it",
+    ("cli/session.py", "did not tell what it holds"): "logged; the way back goes on without it",
 }
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from migration import cli
-from migration.output import Patient
-from migration.progress import Line, shown
+from migration.cli import main as cli
+from migration.cli.output import Patient
+from migration.cli.progress import Line, shown
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.project import SPLITS, Project
 
@@ -116,7 +116,7 @@ def test_a_broken_pipe_that_is_none_of_stdout_is_a_fault(
     def act(_: Any) -> None:
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr("migration.terminal.Context.load", act)
+    monkeypatch.setattr("migration.cli.console.Context.load", act)
     assert cli.run(["resume"]) == 1
     assert "BrokenPipeError" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from migration.progress import Line, Progress, shown, text
+from migration.cli.progress import Line, Progress, shown, text
 from tests.fakes.clock import FakeClock, run
 
 

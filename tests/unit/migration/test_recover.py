@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from migration.journal import Remembered
 from migration.model import MANAGER, Phase, RouteLive
-from migration.recover import recover
+from migration.shift.recover import recover
+from migration.store.journal import Remembered
 
 
 def route(split: int | None, manager: str = MANAGER) -> RouteLive:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from migration.clients.istio import IstioRouter
-from migration.kinds import Resource
 from migration.model import FENCE
+from migration.objects.kinds import Resource
 from tests.fakes.project import EDGE, SPLITS, Project
 
 ALL = set(SPLITS)

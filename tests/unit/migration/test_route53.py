@@ -17,9 +17,9 @@ import pytest
 from moto import mock_aws
 
 from migration.clients.route53 import Route53Entry
-from migration.entry import Moved, NotMoved, entry_back
+from migration.entry.move import Moved, NotMoved, entry_back
 from migration.errors import BluegreenError, ConfigError, ForeignWrite, NotFound
-from migration.stackfile import StackFile
+from migration.settings.stack_file import StackFile
 
 ZONE, HOSTS = "shop.test", ("shop.test", "*.shop.test")
 BACK = {"plum": 10_000, "fern": 0}

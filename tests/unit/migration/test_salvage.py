@@ -11,9 +11,9 @@ import yaml
 
 import routing
 from migration.errors import ConfigError
-from migration.kinds import Resource
-from migration.salvage import read_words
-from migration.stackfile import StackFile, read_route
+from migration.objects.kinds import Resource
+from migration.settings.salvage import read_words
+from migration.settings.stack_file import StackFile, read_route
 from tests.fakes.project import EDGE, SPLITS, Project, original
 
 ALL = set(SPLITS)
@@ -375,7 +375,7 @@ def test_services_of_the_file_wait_for_no_list(project: Project) -> None:
     trouble = hanging.trouble
 
     def seconds(verb: str, resource: Resource, name: str) -> float:
-        return 4.0 if verb in ("get", "list") else 0.0
+        return 1.5 if verb in ("get", "list") else 0.0
 
     hanging.seconds = seconds
     blue = project.servers["plum"]

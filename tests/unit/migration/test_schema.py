@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from migration.cli import cli
-from migration.config import KEYS, load
+from migration.cli.main import cli
+from migration.codes import DOCS
 from migration.errors import ConfigError
-from migration.findings import DOCS
-from migration.policy import COMMON, Policy
-from migration.reading import read_yaml
-from migration.replicate.classes import Answer
-from migration.schema import schema
+from migration.objects.classes import Answer
+from migration.settings.migration_file import KEYS, load
+from migration.settings.policy import COMMON, Policy
+from migration.settings.schema import schema
+from migration.settings.yaml_reader import read_yaml
 
 ROOT = Path(__file__).parents[3]
 WRITTEN = ROOT / "docs/reference/migration.schema.json"

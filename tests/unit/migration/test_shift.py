@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from migration import lock as locks
 from migration.errors import Locked, LostFence, Unreachable
-from migration.journal import open_intents, read
 from migration.model import Phase
-from migration.rollback import open_books, rollback
-from migration.stackfile import StackFile
-from migration.views.rolled import Proof, RolledBack
+from migration.settings.stack_file import StackFile
+from migration.shift.rollback import open_books, rollback
+from migration.shift.rolled import Proof, RollbackResult
+from migration.store import lock as locks
+from migration.store.journal import open_intents, read
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.disk import refusing
 from tests.fakes.world import FAST, FakeEntry, FakeRouter, Killed, Universe, command, shift, until
@@ -342,7 +342,7 @@ def test_a_rollback_waits_for_no_stopped_process_that_holds_the_fence(tmp_path: 
     shift(universe)
     assert {universe.live(service)[0] for service in SHOP} == {10_000}
 
-    async def back() -> tuple[RolledBack, float]:
+    async def back() -> tuple[RollbackResult, float]:
         return await take_back(universe), asyncio.get_running_loop().time()
 
     with (tmp_path / ".bluegreen" / "fence.lock").open("a") as stream:
@@ -418,7 +418,7 @@ def full_disk(monkeypatch):
     def refuse(*_: object, **__: object):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for where in ("migration.disk.tempfile.mkstemp", "migration.journal.os.write"):
+    for where in ("migration.disk.tempfile.mkstemp", "migration.store.journal.os.write"):
         monkeypatch.setattr(where, refuse)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from migration.errors import Held
-from migration.journal import read, remember
 from migration.model import GatewayCounters, Phase
+from migration.store.journal import read, remember
 from tests.fakes.clock import run
 from tests.fakes.seeds import seeds
 from tests.fakes.world import FAST, FakeCounters, Universe, command, shift, until

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from migration import shift as shifts
-from migration.policy import Policy
+from migration.settings.policy import Policy
+from migration.shift import loop as shifts
 from tests.fakes.clock import run
 from tests.fakes.world import FAST, Universe, command
 

@@ -12,7 +12,7 @@ def test_help_imports_nothing_that_only_running_commands_need() -> None:
     code = (
         "import sys\n"
         "sys.argv = ['bluegreen', '--help']\n"
-        "from migration.cli import main\n"
+        "from migration.cli.main import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"

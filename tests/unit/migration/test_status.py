@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from migration.cli.status import _api, needs_eyes, status, unseen
 from migration.errors import BluegreenError, Forbidden, Rejected, StoreError, Unreachable
 from migration.model import Phase, Side
-from migration.status import _api, needs_eyes, status, unseen
 from migration.views.document import as_json
 from migration.views.state import ApiServer, ServiceRow, Status
 from tests.fakes.clock import run

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from migration.kinds import Resource
+from migration.objects.kinds import Resource
 from tests.fakes.project import Project
 
 ROOT = Path(__file__).parents[3]
-MAIN = "from migration.cli import main; main()"
+MAIN = "from migration.cli.main import main; main()"
 # as from a terminal, even where the tests run under nohup or in the background of a shell, which ignore some for all below
 PROGRAM = f"""\
 import signal

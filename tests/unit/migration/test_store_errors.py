@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from migration import disk, lock
+from migration import disk
 from migration.errors import BluegreenError, Locked, StoreError
-from migration.journal import FILE, Journal, open_intents, read
 from migration.model import WHOLE_BP
+from migration.store import lock
+from migration.store.journal import FILE, Journal, open_intents, read
 from tests.fakes.disk import REFUSALS, refusing
 from tests.fakes.project import SPLITS, Project
 
@@ -334,7 +335,7 @@ def test_a_stopped_process_that_holds_the_fence_keeps_nobody_waiting(tmp_path: P
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EISDIR])
 def test_a_pause_that_cannot_be_read_is_a_pause(tmp_path: Path, number: int) -> None:
-    from migration.pause import pause, paused
+    from migration.store.pause import pause, paused
 
     pause(tmp_path)
     with refusing(tmp_path, "read", number):
@@ -342,7 +343,7 @@ def test_a_pause_that_cannot_be_read_is_a_pause(tmp_path: Path, number: int) -> 
 
 
 def test_verdicts_that_cannot_be_read_are_not_written_over(tmp_path: Path) -> None:
-    from migration import verdicts
+    from migration.store import verdicts
 
     verdicts.replicated(tmp_path, "fern", 1.8e9)
     before = (tmp_path / verdicts.FILE).read_bytes()

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 import routing
-from migration import returned
+from migration.cli.status import status
 from migration.errors import LostFence, Unreachable
-from migration.journal import Remembered
-from migration.kinds import CONFIG_MAP, Object
-from migration.lock import raise_fence, read_fence, take, take_over
 from migration.model import FENCE, LOCK_MANAGER, MANAGER, Phase, RouteLive
-from migration.recover import recover
-from migration.rollback import open_books, rollback
-from migration.stackfile import StackFile
-from migration.status import status
+from migration.objects.kinds import CONFIG_MAP, Object
+from migration.settings.stack_file import StackFile
+from migration.shift.recover import recover
+from migration.shift.rollback import open_books, rollback
+from migration.store import returned
+from migration.store.journal import Remembered
+from migration.store.lock import raise_fence, read_fence, take, take_over
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.world import FAST, FakeRouter, Universe, command, until
 from tests.unit.migration.test_many import Pair

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from migration.cli import cli
-from migration.config import load
+from migration.cli.main import cli
 from migration.errors import ConfigError, StoreError
-from migration.reading import MOST_BYTES, did_you_mean, read_yaml, shown, some_of
-from migration.stackfile import StackFile
+from migration.settings.migration_file import load
+from migration.settings.stack_file import StackFile
+from migration.settings.yaml_reader import MOST_BYTES, did_you_mean, read_yaml, shown, some_of
 
 HEAD = "version: 1\nclusters: {}\n"
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from migration.verdicts import FILE, doubts, keep, replicated
-from migration.verify import Outcome, ServiceVerdict
+from migration.store.verdicts import FILE, doubts, keep, replicated
+from migration.verify.run import Outcome, ServiceVerdict
 
 WEB = "shop/web"
 NOON = 1_800_000_000.0

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, reset_tzpath
 
 import pytest
 
-from migration.windows import any_open, parse_window
+from migration.settings.calendar import any_open, parse_window
 
 
 def at(text: str, zone: str = "UTC") -> float:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import routing
-from migration import journal, pause
-from migration.lock import take
+from migration.store import journal, pause
+from migration.store.lock import take
 from migration.words import clean
 from tests.fakes.project import SPLITS, Project
 
@@ -51,7 +51,7 @@ def test_a_reason_of_bytes_rolls_back_and_is_kept_as_text(project: Project) -> N
 
 def test_a_reason_of_bytes_from_a_shell(project: Project) -> None:
     """As an argument of a process, under LC_ALL=C."""
-    program = "import sys; from migration.cli import main; main()"
+    program = "import sys; from migration.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, "--json", "-c", str(project.file), "rollback", "--reason", b"slow \xff\xfe"],
         cwd=ROOT,

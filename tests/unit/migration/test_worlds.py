@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from migration.analysis import doubt, fast
 from migration.model import Baseline, GatewayCounters, ServiceCounters, Side, Tally, Verdict
-from migration.policy import Policy
-from migration.samples import Samples
+from migration.settings.policy import Policy
+from migration.shift.analysis import doubt, fast
+from migration.shift.samples import Samples
 from tests.fakes.seeds import seeds
 
 POLICY = Policy()

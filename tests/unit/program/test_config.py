@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 import manifests
-from migration import stackfile
 from migration.errors import ConfigError as CommandError
+from migration.settings import stack_file as stackfile
 from stacks import cluster, edge, network
 from stacks.config import ConfigError, Source
 

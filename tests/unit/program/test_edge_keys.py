@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from migration.stackfile import KEYS, StackFile
+from migration.settings.stack_file import KEYS, StackFile
 from stacks import edge
 from tests.unit.program.test_config import EDGE, source
 

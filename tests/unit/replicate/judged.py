@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from migration.kinds import WELL_KNOWN, Resource
 from migration.model import Finding, Severity
-from migration.ports import Listing
-from migration.preflight import preflight
-from migration.replicate.choices import Choices
-from migration.replicate.classes import Answer, Verdict
+from migration.objects.classes import Answer, Verdict
+from migration.objects.kinds import WELL_KNOWN, Resource
+from migration.objects.listing import Listing
+from migration.preflight.run import preflight
 from migration.replicate.export import Bundle, export
+from migration.settings.choices import Choices
 from tests.fakes.apiserver import FakeApiServer
 
 RBAC = "rbac.authorization.k8s.io"

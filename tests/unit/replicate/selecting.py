@@ -10,14 +10,15 @@ from typing import Any
 
 import yaml
 
-from migration import kinds
-from migration.kinds import Object, Resource
-from migration.reading import Reader, read_yaml
-from migration.replicate import choices, judge
-from migration.replicate.choices import NOTHING_SAID, Choices
-from migration.replicate.judge import Item
-from migration.replicate.known import Known
-from migration.view import View
+from migration.objects import kinds
+from migration.objects.kinds import Object, Resource
+from migration.objects.view import View
+from migration.ownership import judge
+from migration.ownership.judge import Item
+from migration.ownership.known import Known
+from migration.settings import choices
+from migration.settings.choices import NOTHING_SAID, Choices
+from migration.settings.yaml_reader import Reader, read_yaml
 from tests.fakes.apiserver import served
 
 RBAC, KEDA, ESO = "rbac.authorization.k8s.io", "keda.sh", "external-secrets.io"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from migration.errors import Forbidden
-from migration.kinds import Resource
-from migration.replicate.catalogue import CATALOGUE
-from migration.replicate.classes import Action, Answer, Class
+from migration.objects.classes import Action, Answer, Class
+from migration.objects.kinds import Resource
+from migration.ownership.catalogue import CATALOGUE
 from migration.replicate.transform import transform
 from tests.unit.replicate.judged import bundle, deployment_pod, findings, one, owned, verdicts, workload
 

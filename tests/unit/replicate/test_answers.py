@@ -8,8 +8,8 @@ import pytest
 
 from migration.errors import ConfigError
 from migration.model import Severity
-from migration.replicate import judge
-from migration.replicate.classes import Action
+from migration.objects.classes import Action
+from migration.ownership import judge
 from migration.replicate.plan import Plan
 from migration.views.replicate import objects as planned_objects
 from tests.fakes.judged import Green, findings, knowing, verdicts

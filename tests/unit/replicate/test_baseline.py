@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from migration import kinds
 from migration.errors import ConfigError, Forbidden, Held
-from migration.kinds import WELL_KNOWN, Resource
 from migration.model import Finding
-from migration.preflight import preflight
+from migration.objects import kinds
+from migration.objects.classes import Action, Answer, Class, Verdict
+from migration.objects.kinds import WELL_KNOWN, Resource
+from migration.preflight.run import preflight
 from migration.replicate.apply import Applied, apply
-from migration.replicate.choices import NOTHING_SAID, Choices
-from migration.replicate.classes import Action, Answer, Class, Verdict
 from migration.replicate.export import Bundle, export
 from migration.replicate.plan import Plan, plan
 from migration.replicate.transform import transform
+from migration.settings.choices import NOTHING_SAID, Choices
 from tests.fakes.apiserver import FakeApiServer, fields_v1
 
 SECURITY, NETWORKING = "security.istio.io", "networking.istio.io"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from migration import kinds
-from migration.capacity import FloorChange, apply_floors, plan_floors, release_floors
+from migration.capacity.floors import FloorChange, apply_floors, plan_floors, release_floors
 from migration.errors import Conflict, Forbidden, Unreachable
-from migration.kinds import Resource
-from migration.replicate.choices import Choices, Selection
-from migration.replicate.classes import Answer
+from migration.objects import kinds
+from migration.objects.classes import Answer
+from migration.objects.kinds import Resource
+from migration.settings.choices import Choices, Selection
 from tests.fakes.apiserver import FakeApiServer
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from migration.errors import ConfigError
-from migration.replicate import judge, names
-from migration.replicate.choices import NOTHING_SAID, Choices, Selection, selector_problem, selects
-from migration.replicate.classes import Answer, Class
-from migration.replicate.known import Known
+from migration.objects.classes import Answer, Class
+from migration.ownership import judge, names
+from migration.ownership.known import Known
+from migration.settings.choices import NOTHING_SAID, Choices, Selection, selector_problem, selects
 from tests.unit.replicate.selecting import blue, many, written
 
 # -- selectors ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from access import kubeconfig
 from migration.clients.kubernetes import Kubernetes
 from migration.clients.limiter import LEAST, Limiter
 from migration.errors import BluegreenError, Conflict, Forbidden, NotFound, Rejected, Unreachable
-from migration.kinds import CONFIG_MAP
+from migration.objects.kinds import CONFIG_MAP
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import routing
-from migration.kinds import Object
-from migration.replicate.choices import Choices, Selection
-from migration.replicate.classes import Action, Class
+from migration.objects.classes import Action, Class
+from migration.objects.kinds import Object
+from migration.settings.choices import Choices, Selection
 from tests.fakes.steps import steps
 from tests.unit.replicate.selecting import asked_for, judged, many
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from migration.errors import Conflict
-from migration.kinds import Resource
+from migration.objects.classes import Action, Answer, Class
+from migration.objects.kinds import Resource
+from migration.ownership.consumers import OBJECTS, QUEUE_TRIGGERS
 from migration.replicate.apply import Applied, apply
-from migration.replicate.choices import Choices
-from migration.replicate.classes import Action, Answer, Class
-from migration.replicate.consumers import OBJECTS, QUEUE_TRIGGERS
 from migration.replicate.export import export
 from migration.replicate.plan import plan
 from migration.replicate.transform import transform
+from migration.settings.choices import Choices
 from tests.unit.replicate.judged import ALL, Server, bundle, findings, one, verdicts, workload
 
 NAME = "Deployment platform/x"

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from migration import kinds
-from migration.kinds import Resource
-from migration.replicate import conversion
-from migration.replicate.conversion import PRESERVE, data_in_status, into, mirrored, notes, refused, structural, version_to_read
+from migration.objects import kinds
+from migration.objects.kinds import Resource
+from migration.objects.view import View
+from migration.ownership import conversion
+from migration.ownership.conversion import PRESERVE, data_in_status, into, mirrored, notes, refused, structural, version_to_read
 from migration.replicate.transform import for_green
-from migration.view import View
 from tests.fakes.apiserver import served
 
 OPEN = {"type": "object", PRESERVE: True}

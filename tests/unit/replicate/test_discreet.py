@@ -15,9 +15,9 @@ from access import kubeconfig
 from migration.clients.discreet import told
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import BluegreenError, Forbidden, NotFound, Rejected
-from migration.kinds import Resource
+from migration.objects.kinds import Resource
+from migration.ownership.judge import Item
 from migration.replicate.apply import refused_by_typing
-from migration.replicate.judge import Item
 from migration.replicate.plan import Change
 
 SECRET = Resource("", "v1", "Secret", "secrets", True)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from migration.cli import run
-from migration.cli_replicate import copy, tell
+from migration.cli.console import Context, finish
+from migration.cli.main import run
+from migration.cli.replicate import copy, tell
 from migration.errors import BluegreenError, ConfigError, Forbidden, Held
-from migration.kinds import Object, Resource
-from migration.replicate.choices import NOTHING_SAID, Choices
-from migration.replicate.classes import ACTIONS, ANSWERS, CLASSES, Action, Answer, Class
+from migration.objects.classes import ACTIONS, ANSWERS, CLASSES, Action, Answer, Class
+from migration.objects.kinds import Object, Resource
 from migration.replicate.explain import changed
-from migration.terminal import Context, finish
+from migration.settings.choices import NOTHING_SAID, Choices
 from tests.fakes.apiserver import FakeApiServer
 from tests.unit.replicate.selecting import SERVED, many
 

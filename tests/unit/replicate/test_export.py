@@ -11,9 +11,9 @@ import pytest
 
 import routing
 from migration.errors import Forbidden
-from migration.kinds import WELL_KNOWN, Resource
-from migration.replicate.choices import Choices, in_namespaces
+from migration.objects.kinds import WELL_KNOWN, Resource
 from migration.replicate.export import Bundle, export
+from migration.settings.choices import Choices, in_namespaces
 from tests.fakes.apiserver import FakeApiServer
 
 SECRET = Resource("", "v1", "Secret", "secrets", True)

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from migration import kinds
 from migration.errors import BluegreenError, ConfigError, Forbidden, NotFound, Unreachable
-from migration.kinds import Resource
 from migration.model import Finding
-from migration.preflight import preflight
-from migration.replicate.choices import Choices
-from migration.replicate.classes import Answer
+from migration.objects import kinds
+from migration.objects.classes import Answer
+from migration.objects.kinds import Resource
+from migration.preflight.run import preflight
+from migration.settings.choices import Choices
 from tests.fakes.apiserver import FakeApiServer
 
 ACCOUNT = Resource("", "v1", "ServiceAccount", "serviceaccounts", True)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from migration.errors import ConfigError
-from migration.kinds import CRD
 from migration.model import Severity
-from migration.replicate.classes import Action, Answer, Class
-from migration.replicate.one_owner import KINDS, reason_of
+from migration.objects.classes import Action, Answer, Class
+from migration.objects.kinds import CRD
+from migration.ownership.one_owner import KINDS, reason_of
 from migration.views.plan import plan_lines
 from migration.views.replicate import objects as planned_objects
 from tests.fakes.judged import Green, findings, objects, one, verdicts

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from migration import kinds
-from migration.cli_replicate import copy
+from migration.cli.console import Context, finish
+from migration.cli.replicate import copy
 from migration.errors import BluegreenError, ConfigError, Forbidden, Held, NotFound, Unreachable
-from migration.kinds import Resource
-from migration.replicate.choices import NOTHING_SAID, Choices
-from migration.replicate.classes import Answer
+from migration.objects import kinds
+from migration.objects.classes import Answer
+from migration.objects.kinds import Resource
 from migration.replicate.refusal import by_cause, unread_lines
 from migration.replicate.refusal import despite as despite_words
-from migration.terminal import Context, finish
+from migration.settings.choices import NOTHING_SAID, Choices
 from migration.views.document import key_of
 from migration.views.replicate import PlannedObject, Replicated
 from tests.fakes.apiserver import FakeApiServer

@@ -11,22 +11,23 @@ from typing import Any
 
 import pytest
 
-from migration import kinds
-from migration.checks_replicate import of_the_judge
 from migration.errors import ConfigError, Forbidden, Held
-from migration.kinds import WELL_KNOWN, Resource
 from migration.model import Severity
-from migration.ports import Discovery
-from migration.preflight import preflight
+from migration.objects import kinds
+from migration.objects.classes import Action, Answer, Class
+from migration.objects.kinds import WELL_KNOWN, Resource
+from migration.objects.listing import Discovery
+from migration.objects.view import View
+from migration.ownership.known import Known
+from migration.ownership.owners import made_by, sign
+from migration.ports.reading import look
+from migration.preflight.replicated import of_the_judge
+from migration.preflight.run import preflight
 from migration.replicate.apply import Applied, apply
-from migration.replicate.choices import Choices, Selection
-from migration.replicate.classes import Action, Answer, Class
 from migration.replicate.export import GREENS, Bundle, export, read
-from migration.replicate.known import Known
-from migration.replicate.owners import made_by, sign
 from migration.replicate.plan import Plan, plan
 from migration.replicate.transform import transform
-from migration.view import View, look
+from migration.settings.choices import Choices, Selection
 from migration.views.plan import plan_lines
 from migration.views.replicate import replicated
 from tests.fakes.apiserver import FakeApiServer

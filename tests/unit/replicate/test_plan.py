@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from migration import kinds
 from migration.errors import Conflict, Forbidden, Held, NotFound, Rejected, Unreachable
-from migration.kinds import Object, Resource
+from migration.objects import kinds
+from migration.objects.difference import differences, dropped, owners, readable, surplus
+from migration.objects.kinds import Object, Resource
+from migration.ownership.judge import Item
 from migration.replicate import apply as applying
 from migration.replicate.apply import MOST_SILENT, applied_entries, apply
-from migration.replicate.difference import differences, dropped, owners, readable, surplus
 from migration.replicate.export import Bundle
-from migration.replicate.judge import Item
 from migration.replicate.plan import APPLIED, plan
 from migration.replicate.values import field_changes, line
 from tests.fakes.apiserver import FakeApiServer, fields_v1

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from migration import kinds
-from migration.checks_clusters import quantity, requested
+from migration.codes import DOCS
 from migration.errors import Forbidden
-from migration.findings import DOCS
-from migration.kinds import Resource
 from migration.model import Finding
-from migration.preflight import CHECKS, preflight
-from migration.replicate.choices import Choices
-from migration.replicate.classes import Answer
+from migration.objects import kinds
+from migration.objects.classes import Answer
+from migration.objects.kinds import Resource
+from migration.preflight.clusters import quantity, requested
+from migration.preflight.run import CHECKS, preflight
+from migration.settings.choices import Choices
 from tests.fakes.apiserver import FakeApiServer
 
 LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases", True)

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from migration import capacity, kinds
+from migration.capacity import floors as capacity
+from migration.cli.session import RELEASED_AT_ONCE, Opened
 from migration.errors import Forbidden
-from migration.kinds import Object, Resource
-from migration.stackfile import Edge
-from migration.verify import _world, behind
-from migration.wiring import RELEASED_AT_ONCE, Opened
+from migration.objects import kinds
+from migration.objects.kinds import Object, Resource
+from migration.settings.stack_file import Edge
+from migration.verify.run import _world, behind
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.work import counted
 from tests.unit.replicate.test_capacity import BACK, FLOOR, ROUTES, minimums, named, original, raised, scaler, service, workload

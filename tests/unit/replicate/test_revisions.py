@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from migration.errors import ConfigError, Forbidden
-from migration.kinds import WELL_KNOWN, Resource
 from migration.model import Finding
-from migration.preflight import preflight
+from migration.objects.classes import Action, Answer, Class, Verdict
+from migration.objects.kinds import WELL_KNOWN, Resource
+from migration.ownership.revisions import _scalar
+from migration.preflight.run import preflight
 from migration.replicate.apply import apply
-from migration.replicate.choices import NOTHING_SAID, Choices, Selection
-from migration.replicate.classes import Action, Answer, Class, Verdict
 from migration.replicate.export import Bundle, export
 from migration.replicate.plan import Plan, plan
-from migration.replicate.revisions import _scalar
 from migration.replicate.transform import transform
+from migration.settings.choices import NOTHING_SAID, Choices, Selection
 from migration.views.plan import plan_lines
 from tests.fakes.apiserver import FakeApiServer
 

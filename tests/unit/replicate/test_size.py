@@ -10,20 +10,22 @@ from typing import Any, cast
 import pytest
 
 from lab import estate
-from migration import kinds
-from migration.checks_clusters import unmatched_selectors
-from migration.checks_workloads import leaders
-from migration.findings import Found, Scope, behind_routes, gateways_of, routed_services, spec_of, workloads
-from migration.kinds import Object, Resource
 from migration.model import Finding
-from migration.ports import Discovery, Kubernetes, Listing
-from migration.preflight import CHECKS, judged
-from migration.replicate.difference import Path, differences, surplus
+from migration.objects import kinds
+from migration.objects.access import gateways_of, routed_services, spec_of
+from migration.objects.difference import Path, differences, surplus
+from migration.objects.kinds import Object, Resource
+from migration.objects.listing import Discovery, Listing
+from migration.objects.view import View
+from migration.ownership.known import Known
+from migration.ports import Kubernetes
+from migration.preflight.check import Found, Scope, behind_routes, workloads
+from migration.preflight.clusters import unmatched_selectors
+from migration.preflight.run import CHECKS, judged
+from migration.preflight.workloads import leaders
 from migration.replicate.export import export
-from migration.replicate.known import Known
 from migration.replicate.plan import Plan, plan
 from migration.replicate.transform import transform
-from migration.view import View
 from tests.fakes.apiserver import served
 from tests.fakes.steps import steps
 

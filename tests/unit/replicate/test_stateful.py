@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from migration.errors import ConfigError
 from migration.model import Severity
-from migration.replicate.classes import Action, Answer, Class
+from migration.objects.classes import Action, Answer, Class
 from migration.replicate.transform import for_green
 from migration.views.plan import plan_lines
 from tests.fakes.judged import Green, findings, objects, one, verdicts

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migration.replicate.classes import PLAIN, Action, Class, Verdict
+from migration.objects.classes import PLAIN, Action, Class, Verdict
 from migration.replicate.transform import for_green
 
 UID = {"uid": "1", "name": "x", "namespace": "n"}

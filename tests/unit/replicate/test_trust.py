@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from migration.trust import Caller, Role, admits
+from migration.objects.trust import Caller, Role, admits
 
 ISSUER = "https://oidc.eks.eu-west-1.amazonaws.com/id/ABCDEF0123"
 KEY = ISSUER.removeprefix("https://")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from migration.kinds import CONFIG_MAP, DEPLOYMENT, Object, Resource
+from migration.objects.difference import Path, differences
+from migration.objects.kinds import CONFIG_MAP, DEPLOYMENT, Object, Resource
 from migration.replicate.compare import Change
-from migration.replicate.difference import Path, differences
 from migration.replicate.values import field_changes, line, text, without_secrets
 
 SECRET = Resource("", "v1", "Secret", "secrets", True)

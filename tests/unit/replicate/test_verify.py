@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 import routing
-from migration import kinds, progress
-from migration.answers import Answer
+from migration.cli import progress
 from migration.errors import Unreachable
-from migration.request import Check, Request, by_https, request_for, sent_on
-from migration.verify import ServiceVerdict, verify
+from migration.objects import kinds
+from migration.ports.answers import Answer
+from migration.verify.request import Check, Request, by_https, request_for, sent_on
+from migration.verify.run import ServiceVerdict, verify
 from tests.fakes.apiserver import FakeApiServer
 from tests.unit.replicate.test_preflight import LABELS, PUBLIC, SERVICE, one, route, workload
 
@@ -373,7 +374,7 @@ class Rounds:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.said: list[str] = []
-        monkeypatch.setattr("migration.verify.POLL_SECONDS", 0.01)
+        monkeypatch.setattr("migration.verify.run.POLL_SECONDS", 0.01)
 
     def __call__(self, done: int, of: int, last: str) -> None:
         self.said.append(f"{done} of {of} {last}".strip())

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from migration.model import Severity
-from migration.replicate.classes import Action, Answer, Class
-from migration.replicate.work import NO_RUNS, RUNS, SWITCHES, UNSTOPPABLE, clock_of, ended, suspend, value_of
+from migration.objects.classes import Action, Answer, Class
+from migration.ownership.work import NO_RUNS, RUNS, SWITCHES, UNSTOPPABLE, clock_of, ended, suspend, value_of
 from migration.views.plan import plan_lines
 from migration.views.replicate import objects as planned_objects
 from tests.fakes.judged import Green, findings, one, verdicts

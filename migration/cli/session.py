@@ -1,0 +1,474 @@
+"""Opens what a command needs: configuration, stack file, clients. What knows clients is here alone (import-linter)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import routing
+from migration.cli import choice
+from migration.errors import BluegreenError, ConfigError, NotFound, StoreError, Unreachable
+from migration.model import WHOLE_BP, Side
+from migration.objects.kinds import Object
+from migration.settings import calendar as windows
+from migration.settings.migration_file import Cluster, Migration
+from migration.settings.stack_file import Edge, StackFile, read_route
+from migration.settings.yaml_reader import Reader, did_you_mean, some_of
+from migration.shift import decide
+from migration.shift.witness import BESIDE_SECONDS, Held, Witness, recorded
+from migration.store import pause
+
+if TYPE_CHECKING:
+    from migration.clients.counters import Dialect, PageCounters
+    from migration.clients.istio import IstioRouter
+    from migration.clients.kubernetes import Kubernetes
+    from migration.clients.route53 import Route53Entry
+    from migration.ports import Aws, Metrics
+    from migration.ports.answers import Probe
+    from migration.shift.world import Rules
+    from routing import Peer
+
+log = logging.getLogger(__name__)
+SALVAGE_SECONDS = 3.0
+RELEASED_AT_ONCE = 4  # so that a way back finds places free at its API servers
+ASKED_SECONDS = 5.0  # for all pages of a list
+T = TypeVar("T")
+
+
+@dataclass
+class Opened:
+    migration: Migration
+    file: StackFile
+    edge: Edge
+    clusters: Mapping[Side, Kubernetes]
+    originals: Mapping[str, Object]
+    peers: Mapping[Side, Peer]  # how the gateway of that side reaches the other
+    _stack: AsyncExitStack = field(repr=False)
+
+    def cluster_of(self, side: Side) -> Cluster:
+        name = self.edge.blue if side == "blue" else self.edge.green
+        return self.migration.clusters[name or ""]
+
+    def routers(self) -> dict[Side, IstioRouter]:
+        from migration.clients.istio import IstioRouter, Sides
+
+        sides = Sides(self.edge.blue, self.edge.green or "", self.edge.entry)
+        made: dict[Side, IstioRouter] = {}
+        for side, cluster in self.clusters.items():
+            gateway = self.cluster_of(side).gateway
+            probe = (gateway.peer_address or gateway.address, gateway.peer_port)
+            made[side] = IstioRouter(cluster, side, self.peers[side], probe, self.originals, sides)
+            self._stack.push_async_callback(made[side].close)
+        return made
+
+    def counters(self, *, as_far_as_known: bool = False) -> dict[Side, PageCounters]:
+        """`as_far_as_known`: leaves clusters without counters out, for looking only."""
+        from migration.clients.counters import READ_SECONDS, PageCounters
+
+        # well below what a sample may take, so that one page which hangs does not spoil the whole sample
+        read_seconds = min(READ_SECONDS, max(0.15, 0.6 * self.migration.policy.sample_interval_seconds))
+        made: dict[Side, PageCounters] = {}
+        for side in self.clusters:
+            source = self.cluster_of(side).counters
+            if source is None and as_far_as_known:
+                continue
+            if source is None:
+                raise ConfigError(
+                    f"{self.migration.path}: clusters.{self.cluster_of(side).name}.counters is missing: without the gateway's "
+                    "own counters a bad service cannot be taken back",
+                    remedy="add counters: {urls: [http://POD:15020/stats/prometheus, ...], dialect: envoy | istio}",
+                )
+            dialect: Dialect = "envoy" if source.dialect == "envoy" else "istio"
+            counters = PageCounters(source.urls, dialect, self.originals, read_seconds=read_seconds)
+            self._stack.push_async_callback(counters.close)
+            made[side] = counters
+        return made
+
+    def metrics(self) -> Metrics | None:
+        if self.migration.metrics is None:
+            return None
+        from migration.clients.prometheus import PrometheusMetrics
+
+        source = self.migration.metrics
+        names = {side: self.cluster_of(side).name for side in self.clusters}
+        made = PrometheusMetrics(source.url, "envoy" if source.dialect == "envoy" else "istio", names, self.originals)
+        self._stack.push_async_callback(made.close)
+        return made
+
+    def entry(self) -> Route53Entry | None:
+        if not self.edge.zone or not self.edge.hosts:
+            return None
+        from migration.clients.route53 import Route53Entry
+
+        return Route53Entry(self.edge.zone, self.edge.hosts, self.edge.zone_id)
+
+    @property
+    def probe(self) -> Probe:
+        """One request to a gateway, past DNS."""
+        from migration.clients.probe import ask
+
+        return ask
+
+    def aws(self) -> Aws:
+        """Opens nothing before it is asked, and is asked only where blue has identities of AWS."""
+        from migration.clients.iam import AwsIdentities
+
+        return AwsIdentities()
+
+    def release(self) -> Callable[[frozenset[str]], Awaitable[Mapping[str, str]]]:
+        """Puts the floors of all that has baked back, also what an earlier run left; gives what could not be done yet, by
+        cluster or object.
+        """
+
+        async def act(baked: frozenset[str]) -> Mapping[str, str]:
+            from migration.capacity.floors import release_floors
+
+            came = await release_floors(
+                self.clusters["blue"],
+                self.clusters["green"],
+                originals=self.originals,
+                services=baked,
+                keep={name: "has not baked" for name in self.edge.services if name not in baked},
+                at_once=RELEASED_AT_ONCE,
+            )
+            for change in came:
+                if not change.problem and not change.kept:
+                    log.info("floor put back: %s", change)
+            return {change.where: str(change) for change in came if change.problem}
+
+        return act
+
+    def _refuse_misspelt(self) -> None:
+        """A hold or a dependency of a misspelt service would not hold. Names like no enrolled one may come later."""
+        for key, name, meant in unenrolled(self.migration, self.edge.services):
+            if meant:
+                raise _not_enrolled(self.migration, key, name, meant, self.edge.services)
+
+    def rules(self, *, reassert: bool = False, services: Sequence[str] = ()) -> Rules:
+        """`services`: the only ones to move; empty: all."""
+        from migration.shift.world import Rules
+
+        migration = self.migration
+        self._refuse_misspelt()
+        depends = {service: own.depends_on for service, own in migration.services.items()}
+        order = decide.make_order(
+            self.edge.services,
+            migration.groups,
+            depends,
+            migration.policy.first_batch,
+            migration.policy.batch,
+        )
+        held = frozenset(service for service, own in migration.services.items() if own.hold)
+        if services:
+            sizes = {"first_batch": migration.policy.first_batch, "batch": migration.policy.batch}
+            order = choice.choose(services, order, self.edge.services, held=held, **sizes)
+        return Rules(
+            replace(order, held=held),
+            migration.policy,
+            migration.policy_of,
+            window_open=lambda wall: windows.any_open(migration.windows, wall),
+            paused=lambda: pause.paused(migration.store),
+            held=held,
+            reassert=reassert or migration.policy.on_foreign_write == "reassert",
+        )
+
+
+def unenrolled(migration: Migration, enrolled: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Key, name and what was probably meant (or nothing) of each service in migration.yaml that is not enrolled."""
+    named = [(f"services.{service}", service) for service in migration.services]
+    for service, own in migration.services.items():
+        named += [(f"services.{service}.depends_on[{index}]", name) for index, name in enumerate(own.depends_on)]
+    for number, group in enumerate(migration.groups):
+        named += [(f"groups[{number}][{index}]", name) for index, name in enumerate(group)]
+    known = sorted(enrolled)
+    return [(key, name, did_you_mean(name, known)) for key, name in named if name not in known]
+
+
+def _not_enrolled(migration: Migration, key: str, name: str, meant: str, enrolled: Iterable[str]) -> ConfigError:
+    return Reader(migration.path, migration.lines).wrong(
+        key,
+        f"{name} is not enrolled{meant}",
+        f"an enrolled service: {some_of(enrolled, name, '`bluegreen status` lists all')}",
+        f"correct it in {migration.path}, or `bluegreen enroll {name}` first",
+    )
+
+
+def _warn_of_unenrolled(migration: Migration, enrolled: Iterable[str]) -> None:
+    for key, name, meant in unenrolled(migration, enrolled):
+        log.warning("%s; it has no effect yet", _not_enrolled(migration, key, name, meant, enrolled))
+
+
+def _refuse_one_cluster_twice(migration: Migration, clusters: Mapping[Side, Kubernetes]) -> None:
+    """Two names, contexts or copies of a kubeconfig may lead to one API server. Asks nobody."""
+    if len(clusters) < 2:
+        return
+    blue, green = clusters["blue"], clusters["green"]
+    if blue.access.endpoint != green.access.endpoint:
+        return
+    raise Reader(migration.path, migration.lines).wrong(
+        f"clusters.{green.name}",
+        f"is the same cluster as {blue.name}: {green.access.server} "
+        f"({green.access.source}, context {green.access.context}; {blue.access.source}, context {blue.access.context})",
+        "two different clusters",
+        f"set kubeconfig and context of clusters.{green.name} in {migration.path}",
+    )
+
+
+@asynccontextmanager
+async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "green")) -> AsyncIterator[Opened]:
+    """`need`: clusters that must answer before anything is begun."""
+    from migration.clients.kubernetes import Kubernetes
+
+    file = StackFile(migration.edge)
+    edge = file.read()
+    names: dict[Side, str | None] = {"blue": edge.blue, "green": edge.green}
+    for side, name in names.items():
+        if name is None:
+            raise ConfigError(f"{file.path}: bluegreen:sides has no {side}", remedy="name both clusters there")
+        if name not in migration.clusters:
+            raise ConfigError(
+                f"{migration.path}: clusters has no {name}, which {file.path} names as {side}; "
+                f"there: {', '.join(migration.clusters)}",
+                remedy=f"add {name} to clusters in {migration.path}",
+            )
+    originals = {service: read_route(file.routes_folder, service) for service in edge.services}
+    async with AsyncExitStack() as stack:
+        clusters: dict[Side, Kubernetes] = {}
+        for side, name in names.items():
+            there = migration.clusters[name or ""]
+            try:
+                clusters[side] = Kubernetes.from_kubeconfig(there.kubeconfig, there.context, name=there.name)
+            except ConfigError as problem:
+                problem.remedy = f"mend it, or set kubeconfig and context of clusters.{there.name} in {migration.path}"
+                raise
+            await stack.enter_async_context(clusters[side])
+        _refuse_one_cluster_twice(migration, clusters)
+        if need and edge.services:
+            _warn_of_unenrolled(migration, edge.services)
+        for side in need:
+            try:
+                await clusters[side].version(timeout_seconds=5.0)
+            except Unreachable as problem:
+                from access.transport import usual_remedy
+
+                known = problem.remedy not in (None, usual_remedy(clusters[side].access))
+                problem.remedy = way_to(clusters[side], migration.path, problem.remedy if known else None)
+                raise
+            except BluegreenError:
+                pass  # it answers; whether it lets us do things will be seen
+        yield Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack)
+
+
+def way_to(cluster: Kubernetes, path: Path, known: str | None = None) -> str:
+    """What is known to help, else how people see whether they reach it; and where it is named in migration.yaml."""
+    access = cluster.access
+    told = known or f"kubectl --kubeconfig {access.source} --context {access.context} version"
+    return f"{told}; {path} names it under clusters.{cluster.name}"
+
+
+def _peers(migration: Migration, names: Mapping[Side, str | None]) -> dict[Side, Peer]:
+    from routing import Peer
+
+    def reached(side: Side) -> Peer:
+        there = migration.clusters.get(names[side] or "")
+        if there is None:
+            return Peer("")  # of a way back, which writes no destination
+        gateway = there.gateway
+        return Peer(gateway.peer_address or gateway.address, gateway.peer_port)
+
+    return {"blue": reached("green"), "green": reached("blue")}
+
+
+@dataclass
+class Salvaged:
+    """What a way back works with. `told`: what of the files is wrong."""
+
+    opened: Opened
+    told: Sequence[str]
+    witness: Witness  # of originals, and of services that the file lacks
+
+
+@asynccontextmanager
+async def salvaged(path: Path, wanted: Collection[str] = ()) -> AsyncIterator[Salvaged]:
+    """What `opened` gives, for the way back of `wanted` (empty: of all): as much of it as can be had.
+
+    Broken files are read as far as they go; what they do not tell is asked of the clusters, and of them alone where it is
+    needed. A green that cannot be opened is left out.
+
+    Raises:
+        ConfigError, StoreError: it cannot be told which cluster is blue, or blue cannot be opened.
+    """
+    from migration.settings import salvage
+
+    migration, told = salvage.load(path)
+    file = StackFile(migration.edge)
+    words = None
+    try:
+        edge: Edge | None = file.read()
+    except (ConfigError, StoreError) as problem:
+        told.append(str(problem))
+        edge, words = None, salvage.read_words(file.path)
+    async with AsyncExitStack() as stack:
+        named = {"blue": edge.blue, "green": edge.green} if edge else dict((words or salvage.Words({})).sides)
+        reached, closed = await _reach(migration, stack)
+        asking = {name: asyncio.ensure_future(_held(cluster)) for name, cluster in reached.items()}
+        stack.push_async_callback(_end, asking.values())
+        held: dict[str, Held] = {}
+        enrolled = edge.services if edge else {}
+        originals, missing = _originals(file, [name for name in wanted or enrolled if name in enrolled])
+        if edge is None and words is not None:
+            held = await _heard(asking, named.get("blue"), patient=not words.config.get("services"))
+            records = [each.record or {} for each in held.values()]
+            sides = _sides(migration, named, records)
+            edge = words.edge(file.path, sides, recorded(records, [each.routes or {} for each in held.values()]))
+            told += words.problems
+            originals, missing = _originals(file, [name for name in wanted or edge.services if name in edge.services])
+        assert edge is not None
+        if edge.blue not in migration.clusters:
+            raise ConfigError(
+                f"{migration.path}: clusters has no {edge.blue}, which {file.path} names as blue; "
+                f"there: {', '.join(migration.clusters)}",
+                remedy=f"add {edge.blue} to clusters in {migration.path}",
+            )
+        if edge.blue in closed:
+            raise closed[edge.blue]
+        names: dict[Side, str | None] = {"blue": edge.blue, "green": edge.green}
+        clusters = {side: reached[name] for side, name in names.items() if name in reached}
+        told += [f"{name} is left out: {problem}" for name, problem in closed.items()]
+        _refuse_one_cluster_twice(migration, clusters)
+        witness = Witness(
+            edge,
+            str(file.path),
+            {side: asking[cluster.name] for side, cluster in clusters.items()},
+            originals,
+            missing,
+            wanted,
+            lambda service: _usable(file, service),
+        )
+        yield Salvaged(Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack), told, witness)
+
+
+async def _heard(asking: Mapping[str, asyncio.Task[Held]], blue: str | None, *, patient: bool) -> dict[str, Held]:
+    """What the clusters told: all of them, but for those that are late where blue has told all or the file tells enough.
+    Their credentials may take long, and nothing is at blue before this ends. `blue`: None where the file does not say.
+    `patient`: the file tells nothing of services.
+    """
+    waiting = set(asking.values())
+    while waiting and (blue is None or blue in asking):
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            blue = blue or routing.record_sides(task.result().record or {}).get("blue")
+        if (known := asking.get(blue or "")) is not None and known.done():
+            break
+    first = asking.get(blue or "")
+    told = first.result() if first is not None and first.done() else Held()
+    whole = told.record is not None and told.routes is not None
+    if waiting:
+        await asyncio.wait(waiting, timeout=BESIDE_SECONDS if whole or not patient else None)
+    return {name: each.result() if each.done() else Held() for name, each in asking.items()}
+
+
+async def _end(tasks: Collection[asyncio.Task[Held]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _reach(migration: Migration, stack: AsyncExitStack) -> tuple[dict[str, Kubernetes], dict[str, ConfigError]]:
+    from migration.clients.kubernetes import Kubernetes
+
+    reached: dict[str, Kubernetes] = {}
+    closed: dict[str, ConfigError] = {}
+    for name, there in migration.clusters.items():
+        try:
+            reached[name] = Kubernetes.from_kubeconfig(there.kubeconfig, there.context, name=name)
+        except ConfigError as problem:
+            problem.remedy = f"mend it, or set kubeconfig and context of clusters.{name} in {migration.path}"
+            closed[name] = problem
+            continue
+        await stack.enter_async_context(reached[name])
+    return reached, closed
+
+
+def _originals(file: StackFile, services: Iterable[str]) -> tuple[dict[str, Object], dict[str, str]]:
+    originals: dict[str, Object] = {}
+    missing: dict[str, str] = {}
+    for service in services:
+        try:
+            originals[service] = _usable(file, service)
+        except (ConfigError, StoreError) as problem:
+            missing[service] = str(problem)
+    return originals, missing
+
+
+def _usable(file: StackFile, service: str) -> Object:
+    """A stored original that routes can be made of; a ConfigError or StoreError for every other."""
+    route = read_route(file.routes_folder, service)
+    try:
+        wrong = routing.refusals(route)
+        routing.public_route(route, WHOLE_BP // 2, "blue")
+        routing.peer_route(route, 0)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
+        wrong = [f"has a wrong shape ({problem!r})"]
+    if wrong:
+        raise ConfigError(
+            f"the stored original route of {service} in {file.routes_folder}: {'; '.join(wrong)}",
+            remedy=f"restore it from git, or `bluegreen enroll {service}` again",
+        )
+    return route
+
+
+async def _held(cluster: Kubernetes) -> Held:
+    from migration.objects.kinds import CONFIG_MAP, VIRTUAL_SERVICE
+
+    async def record() -> Object:
+        try:
+            return await cluster.get(CONFIG_MAP, routing.EDGE_NAMESPACE, routing.RECORD_NAME, timeout_seconds=SALVAGE_SECONDS)
+        except NotFound:
+            return {}
+
+    async def listed() -> dict[str, Object]:
+        found = await cluster.list(VIRTUAL_SERVICE, timeout_seconds=SALVAGE_SECONDS)
+        return {routing.service_of(item): item for item in found.items}
+
+    async def bounded(asking: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await asyncio.wait_for(asking, ASKED_SECONDS)
+        except TimeoutError as problem:
+            raise Unreachable(f"{cluster.name} did not tell what it holds within {ASKED_SECONDS:g} s") from problem
+
+    try:
+        await cluster.ready()  # before any clock starts
+    except BluegreenError as problem:
+        log.warning("%s", problem)
+        return Held()
+    first, second = await asyncio.gather(bounded(record()), bounded(listed()), return_exceptions=True)
+    for came in (first, second):
+        if isinstance(came, BaseException) and not isinstance(came, BluegreenError):
+            raise came
+    for told in dict.fromkeys(str(came) for came in (first, second) if isinstance(came, BluegreenError)):
+        log.warning("%s", told)
+    return Held(None if isinstance(first, BaseException) else first, None if isinstance(second, BaseException) else second)
+
+
+def _sides(migration: Migration, named: Mapping[str, str | None], records: Iterable[Object]) -> dict[str, str]:
+    """By the file where any part of it tells, else by the records; the other one of two clusters is green."""
+    blue = named.get("blue")
+    known = {side: name for side, name in named.items() if name}
+    if not blue:
+        told = {sides["blue"]: sides for record in records if "blue" in (sides := routing.record_sides(record))}
+        if len(told) != 1:
+            raise ConfigError(
+                f"{migration.edge}: which cluster is blue cannot be read from it, nor from the record "
+                f"({routing.EDGE_NAMESPACE}/{routing.RECORD_NAME}) on {' or '.join(migration.clusters)}",
+                remedy=f"put the line `bluegreen:sides: {{blue: NAME, green: NAME}}` right in {migration.edge}",
+            )
+        blue, known = next(iter(told.items()))
+    others = [name for name in migration.clusters if name != blue]
+    green = known.get("green") or (others[0] if len(others) == 1 else None)
+    return {"blue": blue, **({"green": green} if green else {})}

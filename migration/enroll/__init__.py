@@ -1,0 +1,1 @@
+"""Services come under the migration's routes, and leave them."""

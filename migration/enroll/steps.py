@@ -1,0 +1,353 @@
+"""Enrolls services, and unenrolls them.
+
+`enroll` stores a service's original route beside the stack file (to be reviewed and committed), lists it at 0 there, and
+makes on both clusters what a route needs before it may forward: the peer listener and the rule of connections to the other
+one, the other side's destination, the peer route, the record. The public routes are not touched: at 0 on blue the route
+*is* the original, and green's forwards everything to blue. Run again after it was cut short, it makes what is missing; run
+again with a newer version, what the hop needs since then, also under services that have users on green.
+`unenroll` puts the original spec back on both sides first, equal as JSON, and only then takes away what it had needed. The
+peer listener and its rule belong to the edge stack: they go with it, after the routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import routing
+from migration.errors import BluegreenError, Held
+from migration.model import LOCK_MANAGER, MANAGER, Side
+from migration.objects.kinds import (
+    CONFIG_MAP,
+    DESTINATION_RULE,
+    GATEWAY,
+    POD,
+    SERVICE_ENTRY,
+    VIRTUAL_SERVICE,
+    Object,
+    Resource,
+    name_of,
+)
+from migration.ownership.owners import managers_of
+from migration.ports import Kubernetes, returned
+from migration.settings.named import refuse_not_enrolled, refuse_unknown
+from migration.settings.stack_file import Edge, StackFile, forget_route, keep_route, read_route
+from migration.store.journal import Event, Journal, open_intents
+
+log = logging.getLogger(__name__)
+_AGAIN = re.compile(r"(^|[;,]? (then|and run) )the same command again.*")  # the end of a remedy that goes on with another
+RESOURCES: Mapping[str, Resource] = {
+    "VirtualService": VIRTUAL_SERVICE,
+    "ServiceEntry": SERVICE_ENTRY,
+    "Gateway": GATEWAY,
+    "DestinationRule": DESTINATION_RULE,
+    "ConfigMap": CONFIG_MAP,
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    service: str
+    original: Object
+    refusals: tuple[str, ...]
+
+
+async def candidates(blue: Kubernetes, wanted: Sequence[str], enrolled: Sequence[str]) -> list[Candidate]:
+    """Routes of blue bound to a gateway, as they are; those asked for, or all that can be shifted."""
+    listing = await blue.list(VIRTUAL_SERVICE)
+    found = {}
+    known, asked = frozenset(enrolled), frozenset(wanted)
+    there = {service for item in listing.items if not (service := routing.service_of(item)).endswith("-bluegreen-peer")}
+    refuse_unknown(
+        wanted,
+        there | known,
+        lacks=f"cluster {blue.name} has no VirtualService",
+        there="it has",
+        remedy="`kubectl get virtualservices -A` lists them; a service is NAMESPACE/NAME of one bound to a gateway",
+    )
+    for item in listing.items:
+        service = routing.service_of(item)
+        if service.endswith("-bluegreen-peer") or service in known or (asked and service not in asked):
+            continue
+        original = original_of(item)
+        refused = tuple(routing.refusals(original))
+        if wanted or not any("bound to no gateway" in reason for reason in refused):
+            found[service] = Candidate(service, original, refused)
+    return [found[service] for service in sorted(found)]
+
+
+def original_of(item: Mapping[str, Any]) -> Object:
+    meta = item["metadata"]
+    kept = {key: dict(meta[key]) for key in ("labels", "annotations") if meta.get(key)}
+    notes = {
+        k: v for k, v in kept.get("annotations", {}).items() if not k.startswith(("bluegreen.io/", "kubectl.kubernetes.io/"))
+    }
+    if notes:
+        kept["annotations"] = notes
+    else:
+        kept.pop("annotations", None)
+    return {
+        "apiVersion": VIRTUAL_SERVICE.api_version,
+        "kind": "VirtualService",
+        "metadata": {"name": meta["name"], "namespace": meta["namespace"], **kept},
+        "spec": item["spec"],
+    }
+
+
+async def enroll(
+    chosen: Sequence[Candidate],
+    *,
+    clusters: Mapping[Side, Kubernetes],
+    peers: Mapping[Side, routing.Peer],
+    file: StackFile,
+    journal: Journal,
+) -> Edge:
+    """`peers`: how the gateway of that side reaches the other one."""
+    refuse_unshiftable(chosen)
+    edge = file.read()
+    moving = [c.service for c in chosen if edge.services.get(c.service)]
+    if moving:
+        raise Held(f"already enrolled and above 0 %: {', '.join(moving)}", remedy="`bluegreen status` says where they are")
+    await asyncio.gather(*map(_refuse_gateway_elsewhere, clusters.values()))
+    originals = {c.service: c.original for c in chosen}
+    for service, original in originals.items():
+        if routing.kept_original(original) is None:
+            log.warning(
+                "%s: its route is larger than the clusters can keep a copy of (%d bytes): keep its file in version control, "
+                "a rollback needs it",
+                service,
+                routing.MOST_ORIGINAL_BYTES,
+            )
+    left_open = _open(journal.events, originals)
+    ids = journal.intents("enroll", [(c.service, None, 0, "") for c in chosen])
+    for service, original in originals.items():
+        keep_route(file.routes_folder, service, original)
+    edge = file.write(services=dict.fromkeys(originals, 0))
+    made = await asyncio.gather(
+        *(make(clusters[side], side, peers[side], edge, originals) for side in clusters), return_exceptions=True
+    )
+    for problem in made:
+        if isinstance(problem, BluegreenError):
+            first = _AGAIN.sub("", problem.remedy or problem.usual or "")
+            first = f"{first}, then " if first else ""
+            problem.remedy = (
+                f"{first}`bluegreen enroll {' '.join(originals)}` again: it makes what is missing; all of it is at 0 % in "
+                f"{file.path}, no user is moved"
+            )
+        if isinstance(problem, BaseException):
+            raise problem
+    journal.outcomes("enroll", ids, dict.fromkeys(originals, (0, "enrolled")))
+    for event in left_open:
+        journal.outcomes("enroll", {event.target: event.id}, {event.target: (0, "made again by a later enroll")})
+    return edge
+
+
+def refuse_unshiftable(chosen: Iterable[Candidate]) -> None:
+    refused = [f"{c.service}: {reason}" for c in chosen for reason in c.refusals]
+    if refused:
+        raise Held(
+            "these routes cannot be shifted:\n  " + "\n  ".join(refused),
+            remedy="change them on blue, or leave them out: `bluegreen enroll` without a name enrolls what can be shifted",
+        )
+
+
+async def _refuse_gateway_elsewhere(cluster: Kubernetes) -> None:
+    """The hop's objects are exported to one namespace; a gateway in another would answer 503 for every forward."""
+    labels = ",".join(f"{key}={value}" for key, value in routing.GATEWAY_LABELS.items())
+    pods = (await cluster.list(POD, labels=labels, metadata_only=True)).items
+    found = {str(pod["metadata"].get("namespace")) for pod in pods}
+    if found and routing.GATEWAY_NAMESPACE not in found:
+        raise Held(
+            f"the gateway pods ({labels}) of {cluster.name} are in {', '.join(sorted(found))}; what routes forward to is made "
+            f"known to gateways in {routing.GATEWAY_NAMESPACE} alone, these would answer 503",
+            remedy=f"run the gateway in {routing.GATEWAY_NAMESPACE} (Istio's gateway chart, --namespace), "
+            "then `bluegreen enroll` again",
+        )
+
+
+def _open(events: Iterable[Event], services: Collection[str]) -> list[Event]:
+    """Intents of an `enroll` that was cut short."""
+    return [event for event in open_intents(events) if event.op == "enroll" and event.target in services]
+
+
+async def unfinished(
+    clusters: Mapping[Side, Kubernetes],
+    peers: Mapping[Side, routing.Peer],
+    edge: Edge,
+    originals: Mapping[str, Object],
+    *,
+    wanted: Sequence[str] = (),
+    events: Iterable[Event] = (),
+) -> list[Candidate]:
+    """Services of the file whose `enroll` was cut short: some object is not in place, or the journal still waits for it.
+
+    Only those at 0 in the file and at blue's gateway: where users may be on green already, what is not in place is for
+    `shift` and `rollback` to judge.
+    """
+    live = dict(zip(clusters, await asyncio.gather(*(_live(cluster) for cluster in clusters.values())), strict=True))
+    begun = {event.target for event in _open(events, edge.services)}
+    found = []
+    for service, split in sorted(edge.services.items()):
+        if split or (wanted and service not in wanted):
+            continue
+        original, public = originals[service], live["blue"].get(("VirtualService", service))
+        written = public is not None and MANAGER in managers_of(public)
+        if written and public and routing.live_split(public, original, "blue") != 0:
+            continue
+        if service in begun or any(lacks(live[side], original, side, peers[side]) for side in clusters):
+            # blue's owner may have changed a route that the edge has not written yet
+            goes_on = original if written or public is None else original_of(public)
+            found.append(Candidate(service, goes_on, tuple(routing.refusals(goes_on))))
+    return found
+
+
+Live = Mapping[tuple[str, str], Object]  # by kind and `namespace/name`
+
+
+async def _live(cluster: Kubernetes) -> Live:
+    listings = await asyncio.gather(*(cluster.list(r) for r in (VIRTUAL_SERVICE, SERVICE_ENTRY, GATEWAY, DESTINATION_RULE)))
+    return {(item["kind"], routing.service_of(item)): item for listing in listings for item in listing.items}
+
+
+def lacks(live: Live, original: Object, side: Side, peer: routing.Peer) -> bool:
+    """Whether a gateway is without something that a service at 0 needs. Pure.
+
+    A public route that the edge has written and somebody changed is not missing: overwriting it would be fighting.
+    """
+    needed = [*routing.edge_objects(), *routing.destinations(original, peer), routing.peer_route(original, 0)]
+    public = live.get(("VirtualService", routing.service_of(original)))
+    if public is None or MANAGER not in managers_of(public):
+        return True
+    if side == "green" and routing.live_split(public, original, side) == routing.WHOLE_BP:
+        return True  # let go once and enrolled anew: it is the original still, and does not forward to blue
+    return any((obj["kind"], routing.service_of(obj)) not in live for obj in needed)
+
+
+async def hop_lacks(
+    clusters: Mapping[Side, Kubernetes], peers: Mapping[Side, routing.Peer], originals: Mapping[str, Object]
+) -> dict[Side, list[Object]]:
+    """By side, what routes forward by and the gateway is without: never made, taken away, or of an earlier version."""
+    if not originals:
+        return {}
+    kinds = (GATEWAY, DESTINATION_RULE, SERVICE_ENTRY)
+
+    async def one(side: Side) -> list[Object]:
+        listings = await asyncio.gather(*(clusters[side].list(kind) for kind in kinds))
+        live = {(item["kind"], routing.service_of(item)): item for listing in listings for item in listing.items}
+        needed = chain(routing.edge_objects(), *(routing.destinations(each, peers[side]) for each in originals.values()))
+        return [obj for obj in needed if not _serves(live.get((obj["kind"], routing.service_of(obj))), obj)]
+
+    return dict(zip(clusters, await asyncio.gather(*map(one, clusters)), strict=True))
+
+
+def _serves(live: Mapping[str, Any] | None, needed: Mapping[str, Any]) -> bool:
+    """Addresses and selectors are their owner's business; how a connection is made and who sees it are the hop's."""
+    if live is None:
+        return False
+    there, wanted = live.get("spec") or {}, needed["spec"]
+    return all(there.get(key) == wanted.get(key) for key in ("exportTo", "trafficPolicy"))
+
+
+async def mend_hop(clusters: Mapping[Side, Kubernetes], lacking: Mapping[Side, Sequence[Object]]) -> None:
+    """Writes what `hop_lacks` found. No split changes, and what is being forwarded goes on."""
+    await asyncio.gather(
+        *(
+            clusters[side].apply(RESOURCES[obj["kind"]], obj, manager=MANAGER, force=True)
+            for side, objects in lacking.items()
+            for obj in objects
+        )
+    )
+
+
+async def require_hop(
+    clusters: Mapping[Side, Kubernetes], peers: Mapping[Side, routing.Peer], originals: Mapping[str, Object]
+) -> None:
+    """Forwards by a hop as an earlier version made it may fail in ways that the gateways' counters do not show (gRPC).
+
+    Raises:
+        Held: with what is missing, by cluster.
+    """
+    if lacking := hop_lines(clusters, await hop_lacks(clusters, peers, originals)):
+        raise Held(
+            f"routes cannot forward as they should; missing, or of an earlier version: {'; '.join(lacking)}",
+            remedy="`bluegreen enroll` puts it in place and moves nobody; then `bluegreen shift` again",
+        )
+
+
+def hop_lines(clusters: Mapping[Side, Kubernetes], lacking: Mapping[Side, Sequence[Object]]) -> list[str]:
+    """For people: `plum: DestinationRule istio-system/bluegreen-peer and 3 more`."""
+    lines = []
+    for side, objects in lacking.items():
+        if objects:
+            more = f" and {len(objects) - 1} more" if len(objects) > 1 else ""
+            lines.append(f"{clusters[side].name}: {name_of(objects[0])}{more}")
+    return lines
+
+
+async def make(cluster: Kubernetes, side: Side, peer: routing.Peer, edge: Edge, originals: Mapping[str, Object]) -> None:
+    """All objects of one gateway in their order: destinations before the routes that name them, the record last."""
+    intent = routing.Intent({"blue": edge.blue, "green": edge.green or ""}, edge.entry, edge.services, edge.generation)
+    made = routing.objects(intent, originals, side, peer)
+    for stage in (made.destinations, made.peer_routes, made.routes, (made.record,)):
+        await asyncio.gather(*(cluster.apply(RESOURCES[o["kind"]], o, manager=MANAGER, force=True) for o in stage))
+
+
+def refuse_between(edge: Edge, services: Iterable[str]) -> None:
+    """With the originals back, each gateway serves what comes in by it: nobody is moved only where that is so already."""
+    there = {service: edge.services[service] for service in services}
+    between = [s for s, split in there.items() if split != edge.green_entry_bp or split not in (0, routing.WHOLE_BP)]
+    if between:
+        raise Held(
+            f"unenrolling {', '.join(between)} would move users to the entry cluster at once",
+            remedy=f"`bluegreen rollback {' '.join(between)}` first (or `bluegreen entry shift` at the end), or --force",
+        )
+
+
+async def unenroll(
+    services: Sequence[str], *, clusters: Mapping[Side, Kubernetes], file: StackFile, journal: Journal, force: bool = False
+) -> Edge:
+    edge = file.read()
+    refuse_not_enrolled(services, edge.services)
+    there = {service: edge.services[service] for service in services}
+    if not force:
+        refuse_between(edge, services)
+    originals = {service: read_route(file.routes_folder, service) for service in services}
+    ids = journal.intents("unenroll", [(service, split, None, "") for service, split in there.items()])
+
+    async def one(cluster: Kubernetes, service: str) -> None:
+        original = originals[service]
+        namespace, name = service.split("/", 1)
+        restored = {
+            "apiVersion": VIRTUAL_SERVICE.api_version,
+            "kind": "VirtualService",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": original["spec"],
+        }
+        await cluster.apply(VIRTUAL_SERVICE, restored, manager=MANAGER, force=True)
+        bare = {
+            "apiVersion": VIRTUAL_SERVICE.api_version,
+            "kind": "VirtualService",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        await cluster.apply(VIRTUAL_SERVICE, bare, manager=LOCK_MANAGER, force=True)  # takes the fence off
+
+    await asyncio.gather(*(one(cluster, service) for cluster in clusters.values() for service in services))
+    edge = file.write(remove=tuple(services))
+    for cluster in clusters.values():
+        for service in services:
+            namespace, name = service.split("/", 1)
+            peer = f"{name}-bluegreen-peer"
+            await cluster.delete(VIRTUAL_SERVICE, namespace, peer)
+            await cluster.delete(SERVICE_ENTRY, namespace, peer)
+        intent = routing.Intent({"blue": edge.blue, "green": edge.green or ""}, edge.entry, edge.services, edge.generation)
+        await cluster.apply(CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True)
+        await returned.write(cluster, dict.fromkeys(services))
+    journal.outcomes("unenroll", ids, dict.fromkeys(services, (None, "original restored")))
+    for service in services:  # last: nothing is left undone where one stays
+        forget_route(file.routes_folder, service)
+    return edge

@@ -1,0 +1,1 @@
+"""By which cluster's gateway users come in."""

@@ -1,0 +1,402 @@
+"""What blue keeps from the time of older API versions, in the form in which green takes it.
+
+An API server goes on keeping, and taking updates of, what it would no longer let anybody create: definitions that were
+written in v1beta1, webhooks that never said whether they have side effects, schedules with a time zone inside. Each rule
+here says the same thing in today's form; where that is not possible, `refused` says why, and the object is held.
+
+The rules are those of Kubernetes' own validation of `create`: structural schemas (apiextensions.k8s.io/v1),
+admissionregistration.k8s.io/v1, batch/v1 since 1.29, networking.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from migration.objects import kinds
+from migration.objects.classes import Verdict
+from migration.objects.kinds import Object, Resource
+from migration.objects.listing import Discovery
+from migration.objects.removed_apis import INSTEAD, REMOVED, instead_of, moved
+from migration.objects.view import View
+
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+APPROVED = "api-approved.kubernetes.io"
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+WEBHOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
+
+# -- definitions -------------------------------------------------------------------------------------------------------
+
+
+def definition(obj: Object, _: Verdict) -> None:
+    """A definition that kept unknown fields goes on doing so, by the word that v1 has for it; a version without a schema
+    gets the open one that it had in effect.
+    """
+    spec = obj.get("spec") or {}
+    kept = bool(spec.pop("preserveUnknownFields", False))
+    for version in spec.get("versions") or ():
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if not schema:
+            version["schema"] = {"openAPIV3Schema": {"type": "object", PRESERVE: True}}
+        elif kept:
+            typed = _typed(schema)
+            typed.setdefault("type", "object")
+            open_ = {"type": "object", PRESERVE: True}
+            version["schema"]["openAPIV3Schema"] = _preserving(typed, root=True) if structural(typed) else open_
+    group = str(spec.get("group", ""))
+    annotations = obj["metadata"].get("annotations") or {}
+    if protected(group) and APPROVED not in annotations:
+        obj["metadata"]["annotations"] = {**annotations, APPROVED: "unapproved, made before groups were protected"}
+
+
+def protected(group: str) -> bool:
+    """Whether a definition in this group needs the annotation of Kubernetes' API reviewers, or one that says it has none."""
+    return group in ("k8s.io", "kubernetes.io") or group.endswith((".k8s.io", ".kubernetes.io"))
+
+
+def _definition_said(obj: Mapping[str, Any]) -> Iterator[str]:
+    spec = obj.get("spec") or {}
+    kept = bool(spec.get("preserveUnknownFields"))
+    if kept:
+        yield f"preserveUnknownFields is no longer taken: its schemas say {PRESERVE} instead"
+    for version in spec.get("versions") or ():
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if not schema:
+            yield f"version {version.get('name')} has no schema: it gets one that takes any field, as before"
+        elif kept and not structural({"type": "object", **_typed(schema)}):
+            yield f"the schema of version {version.get('name')} is not structural: on green it takes any field, unchecked"
+    if protected(str(spec.get("group", ""))) and APPROVED not in (obj["metadata"].get("annotations") or {}):
+        yield f"annotation {APPROVED}: without one nobody may make a definition of group {spec.get('group')}"
+
+
+_CHILDREN = ("properties", "additionalProperties", "items")
+
+
+def _typed(schema: Mapping[str, Any]) -> Object:
+    """A copy in which a type that follows from what is said besides is said itself."""
+    made = dict(schema)
+    if "type" not in made and not made.get("x-kubernetes-int-or-string"):
+        if "properties" in made or "additionalProperties" in made:
+            made["type"] = "object"
+        elif "items" in made:
+            made["type"] = "array"
+    if isinstance(made.get("properties"), dict):
+        made["properties"] = {k: _typed(v) if isinstance(v, dict) else v for k, v in made["properties"].items()}
+    for key in ("additionalProperties", "items"):
+        if isinstance(made.get(key), dict):
+            made[key] = _typed(made[key])
+    return made
+
+
+def _preserving(schema: Mapping[str, Any], *, root: bool = False) -> Object:
+    """With the word at every object: naming any property of an object resumes pruning in it."""
+    made = dict(schema)
+    if made.get("type") == "object" and "additionalProperties" not in made:
+        made[PRESERVE] = True
+    if isinstance(made.get("properties"), dict):
+        implied = ("apiVersion", "kind", "metadata") if root else ()
+        made["properties"] = {k: v if k in implied else _preserving(v) for k, v in made["properties"].items()}
+    for key in ("additionalProperties", "items"):
+        if isinstance(made.get(key), dict):
+            made[key] = _preserving(made[key])
+    return made
+
+
+_VALUES = frozenset(
+    (
+        *("format", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "multipleOf", "enum", "pattern"),
+        *("maxLength", "minLength", "maxItems", "minItems", "uniqueItems", "maxProperties", "minProperties", "required"),
+    )
+)
+_JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
+_NODE = _VALUES | {
+    *("type", "description", "title", "default", "nullable", "example", "externalDocs"),
+    *_CHILDREN,
+    *_JUNCTORS,
+}
+
+
+def structural(schema: Any, *, root: bool = True) -> bool:
+    """Whether v1 takes this schema, by the rules of structural schemas; in doubt not."""
+    if not isinstance(schema, dict) or any(key not in _NODE and not key.startswith("x-kubernetes-") for key in schema):
+        return False
+    either = bool(schema.get("x-kubernetes-int-or-string"))
+    kind = schema.get("type")
+    if root and kind != "object":
+        return False
+    if not kind and not (either or schema.get(PRESERVE)):
+        return False
+    if kind == "array" and "items" not in schema:
+        return False
+    if schema.get("uniqueItems") or ("properties" in schema and "additionalProperties" in schema):
+        return False
+    if root and not _name_rules_only((schema.get("properties") or {}).get("metadata")):
+        return False
+    if either and all(set(part) == {"type"} for part in schema.get("anyOf") or ()):
+        schema = {k: v for k, v in schema.items() if k != "anyOf"}
+    if not all(_values_only(part, schema) for part in _junctors(schema)):
+        return False
+    properties = schema.get("properties", {})
+    inner = [*properties.values()] if isinstance(properties, dict) else [None]
+    inner += [schema[key] for key in ("additionalProperties", "items") if key in schema]
+    return all(structural(each, root=False) for each in inner)
+
+
+def _name_rules_only(metadata: Any) -> bool:
+    """The root's metadata may say what names are like, and nothing else."""
+    if metadata is None:
+        return True
+    return (
+        isinstance(metadata, dict)
+        and not metadata.keys() - {"type", "properties", "description"}
+        and not (metadata.get("properties") or {}).keys() - {"name", "generateName"}
+    )
+
+
+def _junctors(schema: Mapping[str, Any]) -> Iterator[Any]:
+    for key in ("allOf", "anyOf", "oneOf"):
+        yield from schema.get(key) or ()
+    if "not" in schema:
+        yield schema["not"]
+
+
+def _values_only(part: Any, outside: Any) -> bool:
+    """Within allOf, anyOf, oneOf, not: only what a value must be, and only of fields that are named outside."""
+    if not isinstance(part, dict) or part.keys() - (_VALUES | {"properties", "items", *_JUNCTORS}):
+        return False
+    there = outside.get("properties") or {} if isinstance(outside, dict) else {}
+    for name, inner in (part.get("properties") or {}).items():
+        if name not in there or not _values_only(inner, there[name]):
+            return False
+    if "items" in part and not _values_only(part["items"], outside.get("items")):
+        return False
+    return all(_values_only(each, outside) for each in _junctors(part))
+
+
+# -- webhooks ----------------------------------------------------------------------------------------------------------
+
+SIDE_EFFECTS = frozenset({"None", "NoneOnDryRun"})
+REVIEWS = frozenset({"v1", "v1beta1"})
+
+
+def webhooks(obj: Object, _: Verdict) -> None:
+    """`sideEffects: Unknown` was v1beta1's default: nobody ever said anything. v1 asks for a word."""
+    for hook in obj.get("webhooks") or ():
+        if hook.get("sideEffects") == "Unknown":
+            hook["sideEffects"] = "None"
+
+
+def _webhooks_said(obj: Mapping[str, Any]) -> Iterator[str]:
+    for hook in obj.get("webhooks") or ():
+        if hook.get("sideEffects") == "Unknown":
+            yield f"webhook {hook.get('name')}: sideEffects Unknown is no longer taken, None is written: dry runs will call it"
+
+
+def _webhooks_refused(obj: Mapping[str, Any]) -> str | None:
+    names = [str(hook.get("name")) for hook in obj.get("webhooks") or ()]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return f"two of its webhooks are named {twice[0]}, which v1 does not take: give each a name of its own"
+    for hook in obj.get("webhooks") or ():
+        if (effects := hook.get("sideEffects")) not in {*SIDE_EFFECTS, "Unknown", None}:
+            return (
+                f"webhook {hook.get('name')} says sideEffects: {effects}, which v1 does not take: let its server honour "
+                "dry runs and write NoneOnDryRun"
+            )
+        if hook.get("admissionReviewVersions") and REVIEWS.isdisjoint(hook["admissionReviewVersions"]):
+            return f"webhook {hook.get('name')} takes none of the reviews that API servers send: {', '.join(sorted(REVIEWS))}"
+    return None
+
+
+# -- schedules and ingresses -------------------------------------------------------------------------------------------
+
+_ZONE = re.compile(r"^\s*(?:CRON_)?TZ=(\S+)\s+(.*)$", re.DOTALL)
+
+
+def schedule(obj: Object, _: Verdict) -> None:
+    """`CRON_TZ=Europe/Berlin 0 3 * * *`: never documented, worked until 1.29; the field timeZone says the same."""
+    spec = obj.get("spec") or {}
+    found = _ZONE.match(str(spec.get("schedule", "")))
+    if found:
+        spec["timeZone"], spec["schedule"] = found[1], found[2]
+
+
+def _schedule_said(obj: Mapping[str, Any]) -> Iterator[str]:
+    if found := _ZONE.match(str((obj.get("spec") or {}).get("schedule", ""))):
+        yield f"time zone {found[1]} is written as timeZone: within `schedule` it is no longer taken"
+
+
+def _ingress_refused(obj: Mapping[str, Any]) -> str | None:
+    """The annotation of old beside the field that took its place: kept where they differ, not made."""
+    name = (obj.get("spec") or {}).get("ingressClassName")
+    annotated = (obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
+    if name is None or annotated in (None, name):
+        return None
+    return (
+        f"annotation {CLASS_ANNOTATION} says {annotated}, ingressClassName says {name}; where both are given they must be the "
+        "same: take one of them off on blue"
+    )
+
+
+Rule = Callable[[Object, Verdict], None]
+RULES: tuple[tuple[frozenset[str], Rule], ...] = (
+    (frozenset({kinds.CRD.kind}), definition),
+    (WEBHOOKS, webhooks),
+    (frozenset({"CronJob"}), schedule),
+)
+_SAID: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
+    kinds.CRD.kind: _definition_said,
+    **dict.fromkeys(WEBHOOKS, _webhooks_said),
+    "CronJob": _schedule_said,
+}
+_REFUSED: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
+    **dict.fromkeys(WEBHOOKS, _webhooks_refused),
+    "Ingress": _ingress_refused,
+}
+# the same kinds elsewhere (a custom Ingress) have rules of their own
+_GROUPS = frozenset({"apiextensions.k8s.io", "admissionregistration.k8s.io", "batch", "networking.k8s.io"})
+
+
+def _ours(obj: Mapping[str, Any]) -> bool:
+    return str(obj.get("apiVersion", "")).rpartition("/")[0] in _GROUPS
+
+
+def notes(obj: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the rules change in an object as it is on blue, a sentence each."""
+    said = _SAID.get(str(obj.get("kind")))
+    return tuple(said(obj)) if said and _ours(obj) else ()
+
+
+def refused(obj: Mapping[str, Any]) -> str | None:
+    """Why no API server of today would let anybody make this object, and what to do; None: nothing is known."""
+    why = _REFUSED.get(str(obj.get("kind")))
+    return why(obj) if why and _ours(obj) else None
+
+
+# -- versions that are gone --------------------------------------------------------------------------------------------
+
+
+def _same(obj: Object) -> str | None:
+    return None
+
+
+def _budget(obj: Object) -> str | None:
+    selector = (obj.get("spec") or {}).get("selector")
+    if selector is not None and not (selector.get("matchLabels") or selector.get("matchExpressions")):
+        return "its empty selector meant no pod in policy/v1beta1 and means every pod in policy/v1: say which pods it is for"
+    return None
+
+
+def _shares(obj: Object) -> str | None:
+    limited = (obj.get("spec") or {}).get("limited") or {}
+    if "assuredConcurrencyShares" in limited:
+        limited["nominalConcurrencyShares"] = limited.pop("assuredConcurrencyShares")
+    return None
+
+
+FLOW = "flowcontrol.apiserver.k8s.io"
+# Kinds whose schemas did not change with the version, or nearly: {(apiVersion, kind): (to, what has to be changed)}; the
+# function changes the object, or gives the reason for which it cannot be said in the new version.
+EQUAL: Mapping[tuple[str, str], tuple[str, Callable[[Object], str | None]]] = {
+    ("autoscaling/v2beta2", "HorizontalPodAutoscaler"): ("autoscaling/v2", _same),
+    ("batch/v1beta1", "CronJob"): ("batch/v1", _same),
+    ("policy/v1beta1", "PodDisruptionBudget"): ("policy/v1", _budget),
+    ("networking.k8s.io/v1beta1", "IngressClass"): ("networking.k8s.io/v1", _same),
+    ("extensions/v1beta1", "NetworkPolicy"): ("networking.k8s.io/v1", _same),
+    ("scheduling.k8s.io/v1beta1", "PriorityClass"): ("scheduling.k8s.io/v1", _same),
+    ("storage.k8s.io/v1beta1", "StorageClass"): ("storage.k8s.io/v1", _same),
+    ("storage.k8s.io/v1beta1", "CSIDriver"): ("storage.k8s.io/v1", _same),
+    ("node.k8s.io/v1beta1", "RuntimeClass"): ("node.k8s.io/v1", _same),
+    **{
+        ("rbac.authorization.k8s.io/v1beta1", kind): ("rbac.authorization.k8s.io/v1", _same)
+        for kind in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
+    },
+    **{(f"{FLOW}/{version}", "FlowSchema"): (f"{FLOW}/v1", _same) for version in ("v1beta1", "v1beta2", "v1beta3")},
+    **{
+        (f"{FLOW}/{version}", "PriorityLevelConfiguration"): (f"{FLOW}/v1", _shares)
+        for version in ("v1beta1", "v1beta2", "v1beta3")
+    },
+}
+# What is lost when a kind is read in this version although blue has a newer one that green does not serve.
+POORER: Mapping[tuple[str, str], frozenset[str]] = {
+    ("autoscaling", "HorizontalPodAutoscaler"): frozenset({"v1"}),  # metrics become the text of an annotation
+}
+
+
+def version_to_read(resource: Resource, blue: Discovery, green: Discovery | None) -> Resource:
+    """The version in which a kind is read of blue: one that green serves, else one whose objects can be said in one."""
+    key = (resource.group, resource.kind)
+    served = blue.served.get(key, (resource.version,))
+    if green is None:
+        return resource
+    there = green.served.get(key, ())
+
+    def convertible(version: str) -> bool:
+        to, _ = EQUAL.get((_api_version(resource.group, version), resource.kind), ("", _same))
+        group, _, name = to.rpartition("/")
+        return bool(to) and name in green.served.get((group, resource.kind), ())
+
+    poorer = POORER.get(key, frozenset())
+    order = [resource.version, *(v for v in served if v != resource.version)]
+    order.sort(key=lambda version: version in poorer)  # stable: the preferred one first
+    for good in (lambda v: v in there and v not in poorer, convertible, lambda v: v in there):
+        for version in order:
+            if good(version):
+                return blue.in_version(*key, version)
+    return resource
+
+
+def mirrored(resource: Resource, served: Discovery) -> bool:
+    """A kind that is served by the group it went to as well: its objects are read there."""
+    group = moved(resource.group, resource.kind)
+    return group is not None and (group, resource.kind) in served.served
+
+
+def into(resource: Resource, obj: Object, green: Discovery) -> tuple[Resource, Object] | str:
+    """An object whose version green does not serve, in one that it serves; or why not, with what to do."""
+    to, change = EQUAL.get((resource.api_version, resource.kind), ("", _same))
+    there = green.find(to, resource.kind) if to else None
+    if there is None:
+        return not_served(resource, green)
+    made = {**obj, "apiVersion": to}
+    if reason := change(made):
+        return reason
+    return there, made
+
+
+def not_served(resource: Resource, green: Discovery) -> str:
+    """Why an object of this kind cannot be written to green, with what it is called there now."""
+    what = f"green does not serve {resource.api_version} {resource.kind}"
+    instead = instead_of(resource.api_version, resource.kind)
+    if instead:
+        return f"{what}: write it as {instead}, whose fields are others"
+    if instead == "":
+        since, _ = REMOVED[resource.api_version][resource.kind]
+        return f"{what}, nor does any Kubernetes since {since}: {INSTEAD[resource.kind]}"
+    versions = green.served.get((resource.group, resource.kind))
+    if versions:
+        return f"{what}, only {', '.join(versions)}"
+    return f"green does not serve {resource.kind} ({resource.group or 'core'}) and its definition does not come along"
+
+
+def _api_version(group: str, version: str) -> str:
+    return f"{group}/{version}" if group else version
+
+
+# -- status that is data -----------------------------------------------------------------------------------------------
+
+
+def data_in_status(view: View) -> frozenset[Resource]:
+    """Kinds without a status subresource, in the version in which each was read: their `status` is written like any other
+    field, and nobody but its writer can make it again.
+
+    Known by their definitions: the kinds of Kubernetes itself have no definition, and their status is never data.
+    """
+    found = set()
+    for crd in view.of(kinds.CRD.name):
+        spec = crd.get("spec") or {}
+        resource = view.resources.get(f"{(spec.get('names') or {}).get('plural')}.{spec.get('group')}")
+        for version in spec.get("versions") or ():
+            if resource and version.get("name") == resource.version and "status" not in (version.get("subresources") or {}):
+                found.add(resource)
+    return frozenset(found)

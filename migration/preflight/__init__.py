@@ -1,0 +1,1 @@
+"""What would break on green, found before anything is moved."""

@@ -1,0 +1,1 @@
+"""What people write: migration.yaml and the edge's stack file."""

@@ -1,0 +1,1 @@
+"""Traffic goes to green step by step, judged by what users get, and back at once."""

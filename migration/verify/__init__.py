@@ -1,0 +1,1 @@
+"""Each service asked on green before users are sent there."""
