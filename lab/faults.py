@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import routing
+
 PREFIX = "lab.bluegreen.io/"
 KUBECTL = str(Path(sys.executable).with_name("kubectl"))
 
@@ -31,7 +33,7 @@ def annotate(kubeconfig: Path, service: str, annotations: Mapping[str, str | Non
         if not each["destination"]["host"].endswith(".peer.bluegreen.internal")
     }
     if not hosts:  # everything goes to the other cluster: the peer route names what is here
-        route = _get(kubeconfig, namespace, "virtualservices.networking.istio.io", f"{name}-bluegreen-peer")
+        route = _get(kubeconfig, namespace, "virtualservices.networking.istio.io", f"{name}{routing.PEER_SUFFIX}")
         rules = route["spec"]["http"]
         hosts = {each["destination"]["host"].split(".")[0] for rule in rules for each in rule.get("route") or []}
     changes = [f"{PREFIX}{key}-" if value is None else f"{PREFIX}{key}={value}" for key, value in annotations.items()]

@@ -26,11 +26,11 @@ from routing.route import (
     ORIGINAL_ANNOTATION,
     PEER_GATEWAY,
     PEER_IDLE_SECONDS,
+    PEER_NAME,
     PEER_PORT,
     PEER_SUFFIX,
     PROBE_HEADER,
     RULE_HEADER,
-    WHOLE_BP,
     Peer,
     Side,
     canonical,
@@ -49,6 +49,7 @@ from routing.route import (
     rule_id,
     service_of,
 )
+from routing.weights import WHOLE_BP
 
 __all__ = [
     "CARRIED",
@@ -60,6 +61,7 @@ __all__ = [
     "ORIGINAL_ANNOTATION",
     "PEER_GATEWAY",
     "PEER_IDLE_SECONDS",
+    "PEER_NAME",
     "PEER_PORT",
     "PEER_SUFFIX",
     "PROBE_HEADER",

@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from math import gcd
 from typing import Any, Literal
 
+from routing.weights import WHOLE_BP
+
 Object = dict[str, Any]
 Side = Literal["blue", "green"]
 
-WHOLE_BP = 10_000
 API_VERSION = "networking.istio.io/v1"
 EDGE_NAMESPACE = "istio-system"
 GATEWAY_NAMESPACE = EDGE_NAMESPACE  # where the gateway's pods run: the only ones that need to know of the hop
 GATEWAY_LABELS = {"istio": "ingressgateway"}
-PEER_GATEWAY = f"{EDGE_NAMESPACE}/bluegreen-peer"
+PEER_NAME = "bluegreen-peer"  # of the listener's own objects
+PEER_GATEWAY = f"{EDGE_NAMESPACE}/{PEER_NAME}"
 PEER_PORT = 15088
 PEER_DOMAIN = "peer.bluegreen.internal"
 # A network load balancer forgets a flow that was idle for 350 s and answers its next packet with a reset: at a small
@@ -43,7 +45,7 @@ SERVICE_ANNOTATION = "bluegreen.io/service"
 # this size, since all annotations of an object end at 256 KiB.
 ORIGINAL_ANNOTATION = "bluegreen.io/original"
 MOST_ORIGINAL_BYTES = 200_000
-PEER_SUFFIX = "-bluegreen-peer"
+PEER_SUFFIX = f"-{PEER_NAME}"
 FIELD_MANAGER = "bluegreen-edge"
 # By whom the edge stack's program has Pulumi write an object. Server-side apply takes away what its manager stops
 # sending: were it in what the program sends alone, each write of the command would remove it and each preview want it
@@ -358,7 +360,7 @@ def destinations(original: Mapping[str, Any], peer: Peer) -> list[Object]:
 
 def edge_objects() -> list[Object]:
     """The private listener by which the other gateway's forwards come in, and how this gateway connects to the other's."""
-    server = {"port": {"number": PEER_PORT, "name": "http-bluegreen-peer", "protocol": "HTTP"}, "hosts": ["*"]}
+    server = {"port": {"number": PEER_PORT, "name": f"http-{PEER_NAME}", "protocol": "HTTP"}, "hosts": ["*"]}
     policy = {
         "connectionPool": {
             # gRPC and HTTP/2 cross as what they are; the destinations' port is HTTP/1.1 to whoever does not ask for more

@@ -29,7 +29,6 @@ from components.live import Live, newest, read_live
 from stacks.config import ConfigError, Source, check_keys, check_text, check_whole
 from stacks.reference import stack
 
-WHOLE_BP = 10_000
 SERVICE = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 CLUSTER = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 HOST = r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+"
@@ -75,14 +74,14 @@ def parse(source: Source, root: Path, stack_name: str) -> EdgeConfig:
     clusters, zone_ids = _clusters(source, members, root)
     if blue not in clusters:
         raise source.error(f"clusters.{blue}", None, "{stack: NAME} or a description: blue must exist")
-    entry = _shares(source, "entry", source.mapping("entry", {blue: WHOLE_BP}))
+    entry = _shares(source, "entry", source.mapping("entry", {blue: routing.WHOLE_BP}))
     for name, share in entry.items():
         if name not in members:
             raise source.error(f"entry.{name}", share, f"one of the sides: {', '.join(members)}")
         if share and name not in clusters:
             raise source.error(f"entry.{name}", share, f"0 until bluegreen:clusters has {name}")
-    if sum(entry.values()) != WHOLE_BP:
-        raise source.error("entry", entry, f"shares that add up to {WHOLE_BP}")
+    if sum(entry.values()) != routing.WHOLE_BP:
+        raise source.error("entry", entry, f"shares that add up to {routing.WHOLE_BP}")
     services = _shares(source, "services", source.mapping("services", {}))
     for name, share in services.items():
         check_text(source, f"services.{name}", name, SERVICE, "NAMESPACE/NAME of a VirtualService")
@@ -129,7 +128,7 @@ def _sides(source: Source) -> tuple[str, str | None]:
 
 
 def _shares(source: Source, key: str, given: Mapping[str, Any]) -> dict[str, int]:
-    return {name: check_whole(source, f"{key}.{name}", share, 0, WHOLE_BP) for name, share in given.items()}
+    return {name: check_whole(source, f"{key}.{name}", share, 0, routing.WHOLE_BP) for name, share in given.items()}
 
 
 def _clusters(source: Source, members: list[str], root: Path) -> tuple[dict[str, str | Described], dict[str, str]]:

@@ -188,6 +188,7 @@ def verify(context: Context, services: tuple[str, ...], timeout_seconds: float, 
 
 
 async def _verify(context: Context, migration: Migration, there: Opened, services: tuple[str, ...], seconds: float) -> Verified:
+    import routing
     from migration.cli import progress
     from migration.enroll.steps import candidates
     from migration.objects import kinds
@@ -202,7 +203,7 @@ async def _verify(context: Context, migration: Migration, there: Opened, service
     if services:
         listings = [await cluster.list(kinds.VIRTUAL_SERVICE, metadata_only=True) for cluster in (blue, green)]
         routes = {kinds.full_name(route) for listing in listings for route in listing.items}
-        known = {*there.edge.services, *(name for name in routes if not name.endswith("-bluegreen-peer"))}
+        known = {*there.edge.services, *(name for name in routes if not name.endswith(routing.PEER_SUFFIX))}
         refuse_unknown(
             services,
             known,

@@ -109,7 +109,7 @@ class IstioRouter:
         routes = {}
         for service in self.originals:
             if (item := there.get(service)) is not None:
-                probe = routing.probe_split(there.get(f"{service}-bluegreen-peer") or {})
+                probe = routing.probe_split(there.get(f"{service}{routing.PEER_SUFFIX}") or {})
                 routes[service] = replace(self._live(service, item), probe_bp=probe)
         # only what is not known yet: a list that was begun before one of our writes would make the next
         # one a false conflict, and a

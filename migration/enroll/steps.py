@@ -62,7 +62,7 @@ async def candidates(blue: Kubernetes, wanted: Sequence[str], enrolled: Sequence
     listing = await blue.list(VIRTUAL_SERVICE)
     found = {}
     known, asked = frozenset(enrolled), frozenset(wanted)
-    there = {service for item in listing.items if not (service := routing.service_of(item)).endswith("-bluegreen-peer")}
+    there = {service for item in listing.items if not (service := routing.service_of(item)).endswith(routing.PEER_SUFFIX)}
     refuse_unknown(
         wanted,
         there | known,
@@ -72,7 +72,7 @@ async def candidates(blue: Kubernetes, wanted: Sequence[str], enrolled: Sequence
     )
     for item in listing.items:
         service = routing.service_of(item)
-        if service.endswith("-bluegreen-peer") or service in known or (asked and service not in asked):
+        if service.endswith(routing.PEER_SUFFIX) or service in known or (asked and service not in asked):
             continue
         original = original_of(item)
         refused = tuple(routing.refusals(original))
@@ -341,7 +341,7 @@ async def unenroll(
     for cluster in clusters.values():
         for service in services:
             namespace, name = service.split("/", 1)
-            peer = f"{name}-bluegreen-peer"
+            peer = f"{name}{routing.PEER_SUFFIX}"
             await cluster.delete(VIRTUAL_SERVICE, namespace, peer)
             await cluster.delete(SERVICE_ENTRY, namespace, peer)
         intent = routing.Intent({"blue": edge.blue, "green": edge.green or ""}, edge.entry, edge.services, edge.generation)

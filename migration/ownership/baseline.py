@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import routing
 from migration.objects import kinds
 from migration.objects.classes import Action, Answer, Class, Sign
 from migration.objects.difference import Path, differences
@@ -307,7 +308,7 @@ def _of_istiod(secret: Mapping[str, Any]) -> bool:
 def _of_the_edge(obj: Mapping[str, Any]) -> bool:
     """A public route that the edge let go is not the edge's any more; that is told apart elsewhere."""
     meta = obj["metadata"]
-    if str(meta["name"]).endswith("-bluegreen-peer") or meta["name"] in ("bluegreen-peer", "bluegreen-edge"):
+    if str(meta["name"]).endswith(routing.PEER_SUFFIX) or meta["name"] in (routing.PEER_NAME, kinds.EDGE):
         return True
     return obj.get("kind") != kinds.VIRTUAL_SERVICE.kind and kinds.EDGE in managers_of(obj)
 

@@ -91,7 +91,7 @@ def written_by_edge(obj: Mapping[str, Any]) -> bool:
 
 def _serves_all_here(obj: Mapping[str, Any]) -> bool:
     """A public route in its original form."""
-    if obj.get("kind") != kinds.VIRTUAL_SERVICE.kind or obj["metadata"]["name"].endswith("-bluegreen-peer"):
+    if obj.get("kind") != kinds.VIRTUAL_SERVICE.kind or obj["metadata"]["name"].endswith(routing.PEER_SUFFIX):
         return False
     return not forwards(obj)
 

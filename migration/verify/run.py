@@ -202,7 +202,7 @@ async def _enrolled_verdict(
     listeners: Mapping[routing.Side, GatewayAddress],
     probe: Probe,
 ) -> ServiceVerdict:
-    lacking = [route for route in (name, f"{name}-bluegreen-peer") if route not in world.routes]
+    lacking = [route for route in (name, f"{name}{routing.PEER_SUFFIX}") if route not in world.routes]
     if lacking:
         text = f"green has no VirtualService {', '.join(lacking)}, though the service is enrolled"
         remedy = f"run `bluegreen enroll {name}` again: it makes what is missing"

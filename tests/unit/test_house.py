@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import routing
 from lab.layout import CHECKOUT
+from migration import model
 
 TESTS = CHECKOUT / "tests"
 FILES = sorted(TESTS.rglob("*.py"))
@@ -237,3 +239,8 @@ def test_every_module_of_the_command_lies_in_a_room_and_is_under_a_contract() ->
     loose = {path.stem for path in (CHECKOUT / "migration").glob("*.py")} - {"__init__", "__main__"}
     assert len(loose) <= 8
     assert loose <= listed
+
+
+def test_words_that_the_command_has_at_hand_without_routing_are_routings() -> None:
+    """`bluegreen --help` does not wait for routing/, so the model has these again."""
+    assert (model.WHOLE_BP, model.MANAGER, model.Side) == (routing.WHOLE_BP, routing.FIELD_MANAGER, routing.Side)

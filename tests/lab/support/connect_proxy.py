@@ -26,6 +26,13 @@ class ConnectProxy:
         return f"127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self.answer(reader, writer)
+            writer.close()
+        except asyncio.CancelledError:  # the end of the proxy; raised on, asyncio would log it
+            writer.transport.abort()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             line, *headers = head.split("\r\n")
@@ -41,7 +48,6 @@ class ConnectProxy:
                 self.opened.append(target)
                 await self.tunnel(target, reader, writer)
             await writer.drain()
-        writer.close()
 
     async def tunnel(self, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self.names[target])
@@ -54,7 +60,10 @@ class ConnectProxy:
                     await sink.drain()
             sink.close()
 
-        await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+        try:
+            await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+        finally:
+            far_writer.transport.abort()
 
 
 @contextlib.contextmanager
