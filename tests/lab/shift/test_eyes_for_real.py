@@ -26,7 +26,7 @@ def test_a_green_that_answers_everybody_so_goes_back(project: Project, fault: di
         project.fern.annotate_pods(project.namespace, "bad", fault)
         result, told = project.ended(running, 4)
     assert f"answers {name}" in result["returned"][project.bad], told
-    assert project.split(project.bad) == (0, 0)
+    project.assert_back(project.bad)
 
 
 def test_what_was_mended_is_tried_again_at_once_within_the_stores_window(project: Project) -> None:

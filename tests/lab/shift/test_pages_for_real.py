@@ -35,5 +35,6 @@ def test_one_pod_scaled_in_takes_nothing_back_and_is_named_but_without_any_the_s
             assert why.startswith("no counters from the gateway for")
             assert all(url in why for url in (real, second, third))
         assert list(project.run("status")["counters"]["blue"]["silent"]) == [real, second, third]
-        assert project.split(good) == project.split(bad) == (0, 0)
+        project.assert_back(good)
+        project.assert_back(bad)
     assert not [each.failed for each in users.values() if each.failed]
