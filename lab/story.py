@@ -159,7 +159,7 @@ class Story:
     def bluegreen(self, *arguments: str, expect: Sequence[int] = (0,)) -> Any:
         """Runs the command as its user would, in the project's folder; returns its JSON document."""
         done = subprocess.run(
-            [sys.executable, "-m", "migration.cli.main", "--json", *arguments],
+            [sys.executable, "-m", "migration", "--json", *arguments],
             cwd=self.project.folder,
             env=self.project.environment | {"PYTHONPATH": str(CHECKOUT)},
             stdin=subprocess.DEVNULL,

@@ -1,5 +1,5 @@
-"""What workers take (`-n 2 --dist loadscope`): all that shares a lab or clusters goes to one worker, in whose process it is
-made once; every other file is a piece of its own. Without workers nothing of this has an effect."""
+"""Groups of tests: all that shares a lab or clusters runs together, where it is made once and ends with the last that uses
+it; every other file is a group of its own. Workers (`-n`) take a group at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-# Longest first: what is begun last would end alone. tests/unit/test_house.py holds who uses the session's lab against it.
+# Longest first: what is begun last would end alone. tests/unit/test_house.py holds it against the fixtures of a session.
 GROUPS: dict[str, Sequence[str]] = {
     "the session's lab": (
         *(f"lab/{folder}/" for folder in ("counters", "routing", "shift")),
@@ -23,6 +23,7 @@ GROUPS: dict[str, Sequence[str]] = {
     "a pair of control planes": ("lab/replicate/",),
     "an upgrade": ("lab/program/",),
     "installs": ("install/",),
+    "the stand-in for AWS": ("lab/aws/",),
     "golden files": ("unit/golden/",),
 }
 
@@ -33,12 +34,10 @@ def group(path: str) -> str:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Workers take groups in the order of their first test."""
-    if hasattr(config, "workerinput"):
-        names = list(GROUPS)
-        places = [names.index(name) if name in names else len(names) for name in (_group_of(item.nodeid) for item in items)]
-        items[:] = [item for _, item in sorted(zip(places, items, strict=True), key=lambda each: each[0])]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever shuffles them, a group stays together; workers take them in the order of their first tests."""
+    places = {name: place for place, name in enumerate(dict.fromkeys([*GROUPS, *(_group_of(item.nodeid) for item in items)]))}
+    items.sort(key=lambda item: places[_group_of(item.nodeid)])
 
 
 def _group_of(nodeid: str) -> str:
@@ -49,7 +48,7 @@ def _group_of(nodeid: str) -> str:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
     """What a group shares ends with it, not with the session: clusters that idle take their part of the machine."""
     yield
-    if hasattr(item.config, "workerinput") and nextitem and _group_of(item.nodeid) != _group_of(nextitem.nodeid):
+    if nextitem and _group_of(item.nodeid) != _group_of(nextitem.nodeid):
         item.session._setupstate.teardown_exact(None)
 
 

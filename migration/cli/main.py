@@ -16,13 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from migration.cli import completion as cli_completion
-from migration.cli import entry as cli_entry
-from migration.cli import prepare as cli_prepare
-from migration.cli import replicate as cli_replicate
-from migration.cli import schema as cli_schema
-from migration.cli import shift as cli_shift
-from migration.cli import stops
+from migration.cli import completion, entry, prepare, replicate, schema, shift, stops
 from migration.cli.console import CONFIG, Commands, Context, finish, typed
 from migration.cli.output import Patient, code_of, words
 from migration.cli.version import print_version
@@ -87,20 +81,20 @@ def cli(click_context: click.Context, config: Path, verbose: bool) -> None:
 
 
 for command in (
-    cli_prepare.preflight,
-    cli_replicate.replicate,
-    cli_prepare.capacity,
-    cli_prepare.verify,
-    cli_prepare.enroll,
-    cli_prepare.unenroll,
-    cli_shift.shift,
-    cli_shift.rollback,
-    cli_shift.pause,
-    cli_shift.resume,
-    cli_shift.status,
-    cli_entry.entry,
-    cli_schema.schema,
-    cli_completion.completion,
+    prepare.preflight,
+    replicate.replicate,
+    prepare.capacity,
+    prepare.verify,
+    prepare.enroll,
+    prepare.unenroll,
+    shift.shift,
+    shift.rollback,
+    shift.pause,
+    shift.resume,
+    shift.status,
+    entry.entry,
+    schema.schema,
+    completion.completion,
 ):
     cli.add_command(command)
 
@@ -215,7 +209,3 @@ def main() -> NoReturn:
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,7 @@ from migration.cli import choice
 from migration.errors import BluegreenError, ConfigError, NotFound, StoreError, Unreachable
 from migration.model import WHOLE_BP, Side
 from migration.objects.kinds import Object
-from migration.settings import calendar as windows
+from migration.settings import calendar
 from migration.settings.migration_file import Cluster, Migration
 from migration.settings.stack_file import Edge, StackFile, read_route
 from migration.settings.yaml_reader import Reader, did_you_mean, some_of
@@ -171,7 +171,7 @@ class Opened:
             replace(order, held=held),
             migration.policy,
             migration.policy_of,
-            window_open=lambda wall: windows.any_open(migration.windows, wall),
+            window_open=lambda wall: calendar.any_open(migration.windows, wall),
             paused=lambda: pause.paused(migration.store),
             held=held,
             reassert=reassert or migration.policy.on_foreign_write == "reassert",

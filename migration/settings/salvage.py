@@ -1,6 +1,6 @@
 """What can still be read of broken files, for the way back alone: a typo elsewhere must not keep users on a bad green.
 
-Everybody else reads strictly (config.load, StackFile.read). Here a key that is not understood is left out and told, a
+Everybody else reads strictly (migration_file.load, StackFile.read). Here a key that is not understood is left out and told, a
 file with marks of a merge conflict is read in both versions, and what they disagree about is unknown, but for shares: of
 two the larger counts, since all that it decides is who is taken back first, and whether the entry goes back too.
 """
@@ -18,7 +18,7 @@ import routing
 from migration.errors import BluegreenError, ConfigError, StoreError
 from migration.model import WHOLE_BP
 from migration.objects.kinds import Object
-from migration.settings import migration_file as config
+from migration.settings import migration_file
 from migration.settings.migration_file import Cluster, Gateway, Migration
 from migration.settings.policy import Policy
 from migration.settings.stack_file import KEYS, PREFIX, Edge, StackFile, edge_of
@@ -37,7 +37,7 @@ def load(path: Path) -> tuple[Migration, list[str]]:
         ConfigError, StoreError: clusters or the name of the stack file cannot be read.
     """
     try:
-        return config.load(path), []
+        return migration_file.load(path), []
     except (ConfigError, StoreError) as problem:
         whole: BluegreenError = problem
         told = [str(problem)]
@@ -48,13 +48,13 @@ def load(path: Path) -> tuple[Migration, list[str]]:
         top, lines = _blocks_of(path), {}
     reader = Reader(path, lines)
     folder = path.resolve().parent
-    top = _near(top, config.KEYS[""])
+    top = _near(top, migration_file.KEYS[""])
     clusters: dict[str, Cluster] = {}
     named = top.get("clusters")
     refused: list[ConfigError] = []
     for name, entry in (named if isinstance(named, Mapping) else {}).items():
         try:
-            near = _near(entry, config.KEYS["clusters.NAME"]) if isinstance(entry, Mapping) else entry
+            near = _near(entry, migration_file.KEYS["clusters.NAME"]) if isinstance(entry, Mapping) else entry
             clusters[str(name)] = _cluster(reader, str(name), near, folder)
         except ConfigError as problem:
             refused.append(problem)
@@ -116,7 +116,7 @@ def _blue_is_known(file: Path, clusters: Mapping[str, Cluster], named: Any) -> b
 def _cluster(reader: Reader, name: str, entry: Any, folder: Path) -> Cluster:
     key = f"clusters.{name}"
     fields = reader.mapping(entry, key, None, required=("kubeconfig",))
-    kubeconfig = str(config.path_of(reader, fields["kubeconfig"], f"{key}.kubeconfig", folder))
+    kubeconfig = str(migration_file.path_of(reader, fields["kubeconfig"], f"{key}.kubeconfig", folder))
     context = fields.get("context")
     gateway = fields.get("gateway")
     there = gateway if isinstance(gateway, Mapping) else {}

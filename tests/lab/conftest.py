@@ -26,8 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(LIMIT_SECONDS))
     steps.in_order(items)
-    # The session's lab, once it is up, takes its part of the machine to the end: those with a lab of their own go first.
-    items.sort(key=lambda item: HERE in item.path.parents and "lab" in getattr(item, "fixturenames", ()))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -68,7 +68,7 @@ def findings(folder: Path, pair: tuple[Bare, Bare], environment: dict[str, str])
     kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     done = subprocess.run(
-        [sys.executable, "-m", "migration.cli.main", "--config", str(folder / "migration.yaml"), "--json", "preflight"],
+        [sys.executable, "-m", "migration", "--config", str(folder / "migration.yaml"), "--json", "preflight"],
         capture_output=True,
         text=True,
         env={**kept, **nowhere, **environment},

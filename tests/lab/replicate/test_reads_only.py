@@ -215,7 +215,7 @@ class User:
         command = [
             sys.executable,
             "-m",
-            "migration.cli.main",
+            "migration",
             "--config",
             str(self.folder / "migration.yaml"),
             "--json",

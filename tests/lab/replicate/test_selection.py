@@ -232,7 +232,7 @@ def bluegreen(chosen_from: tuple[Bare, Bare], tmp_path: Path) -> Iterator[Comman
         said = {"answers": {"Deployment pick-shop/pages": "empty"}, **(said or {})}
         document = {"version": 1, "clusters": clusters, "edge": "edge.yaml", "replicate": said}
         (tmp_path / "migration.yaml").write_text(json.dumps(document, indent=1))
-        command = [sys.executable, "-m", "migration.cli.main", "-c", str(tmp_path / "migration.yaml"), "replicate", *arguments]
+        command = [sys.executable, "-m", "migration", "-c", str(tmp_path / "migration.yaml"), "replicate", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "PICK-CANARY" not in done.stdout + done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)

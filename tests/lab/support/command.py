@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 300
 def begin(config: Path, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Starts `bluegreen --config CONFIG WORDS`; options of the command itself (`--json`) are the first words."""
     return subprocess.Popen(
-        [sys.executable, "-m", "migration.cli.main", "--config", str(config), *words],
+        [sys.executable, "-m", "migration", "--config", str(config), *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import routing
 from migration.errors import Forbidden
 from migration.objects.kinds import Resource
+from migration.shift.rolled import RollbackResult
+from migration.views.rolled import RolledBack
 from tests.fakes.golden import same
 from tests.fakes.project import EDGE, Project
 
@@ -163,3 +166,7 @@ def test_with_an_empty_file_what_blue_still_forwards_goes_back(project: Project,
     project.enrolled()
     same(f"rollback.nothing_in_the_file.{form}", project.ran(*FORMS[form], "rollback"), project, warnings=True)
     assert project.at_blue() == set(project.originals)
+
+
+def test_the_document_has_each_field_of_the_result() -> None:
+    assert [field.name for field in fields(RolledBack)] == [field.name for field in fields(RollbackResult)]
