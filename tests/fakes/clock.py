@@ -45,8 +45,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.selector = _Selector()
         super().__init__(self.selector)
 
+        self.tasks: list[asyncio.Task[Any]] = []
+
     def time(self) -> float:
         return self.selector.now
+
+    def create_task(self, *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
+        self.tasks.append(task := super().create_task(*args, **kwargs))
+        return task
+
+    def dropped(self) -> list[BaseException]:
+        """What tasks ended with and nobody looked at: asyncio says so when the garbage collector finds them, which is in
+        another test, in the middle of whatever that does."""
+        ended = [task for task in self.tasks if task.done() and not task.cancelled()]
+        return [problem for task in ended if task._log_traceback and (problem := task.exception())]  # type: ignore[attr-defined]
 
 
 class FakeClock:
@@ -64,5 +76,14 @@ class FakeClock:
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(coroutine)
+    """Its result. A task beside it that failed unseen fails the test, unless the run itself ended in an exception."""
+    loop = VirtualLoop()
+    dropped: list[BaseException] = []
+    try:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            result = runner.run(coroutine)
+    finally:
+        dropped += loop.dropped()
+    if dropped:
+        raise AssertionError("a task ended with an exception that nobody looked at") from dropped[0]
+    return result

@@ -31,3 +31,16 @@ def test_long_waits_take_no_time() -> None:
         return asyncio.get_running_loop().time()
 
     assert run(long()) == MOST_SECONDS - 1
+
+
+def test_a_task_whose_failure_nobody_looks_at_fails_the_test():
+    async def fails() -> None:
+        raise KeyError("shop/catalog")
+
+    async def goes_on() -> str:
+        beside = asyncio.ensure_future(fails())
+        await asyncio.wait([beside])
+        return "arrived"
+
+    with pytest.raises(AssertionError, match="nobody looked at"):
+        run(goes_on())
