@@ -167,7 +167,7 @@ class Cluster:
         self.access = access
         await self._run("etcd", control_plane.etcd(binaries, addresses, folder))
         api_server = control_plane.api_server(binaries, addresses, folder, self.version)
-        await self._run("kube-apiserver", api_server, {"GOGC": "300"})  # a start makes much garbage: 0.3 GB buy seconds
+        await self._run("kube-apiserver", api_server)
         kube = Kube(addresses.api_url, access.token, access.ca_file)
         try:
             await until(lambda: _answers(kube, "/readyz"), "API server")

@@ -1,8 +1,14 @@
-"""Groups of tests: all that shares a lab or clusters runs together, where it is made once and ends with the last that uses
-it; every other file is a group of its own. Workers (`-n`) take a group at a time."""
+"""Which tests run, and where.
+
+Groups: all that shares a lab or clusters runs together, where it is made once and ends with the last that uses it; every
+other file is a group of its own. Workers (`-n`) take a group at a time.
+
+Wide tables: of a test marked `wide(N)` N cases, spread evenly, run each time, and the others are `long`.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +39,26 @@ def group(path: str) -> str:
     return next((name for name, places in GROUPS.items() if path.startswith(tuple(places))), path)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
+    _keep_some_of_wide_tables(items)  # before `-m` chooses
+    yield
+    _keep_groups_together(items)  # after all that shuffles
+
+
+def _keep_some_of_wide_tables(items: Sequence[pytest.Item]) -> None:
+    tables = defaultdict(list)
+    for item in items:
+        if marker := item.get_closest_marker("wide"):
+            tables[item.nodeid.partition("[")[0], int(marker.args[0])].append(item)
+    for (_, kept), cases in tables.items():
+        cases.sort(key=lambda item: item.nodeid)
+        chosen = {len(cases) * number // kept for number in range(kept)}
+        for index in set(range(len(cases))) - chosen:
+            cases[index].add_marker("long")
+
+
+def _keep_groups_together(items: list[pytest.Item]) -> None:
     """Whatever shuffles them, a group stays together; workers take them in the order of their first tests."""
     places = {name: place for place, name in enumerate(dict.fromkeys([*GROUPS, *(_group_of(item.nodeid) for item in items)]))}
     items.sort(key=lambda item: places[_group_of(item.nodeid)])

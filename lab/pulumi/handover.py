@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 import marshal
 import os
+import signal
 import socket
 import sys
+from typing import NoReturn
 
 from lab.pulumi.goodbye import leave_when_told
 
@@ -22,20 +24,27 @@ def run(module: str) -> None:
     The child has this program's arguments, folder, environment and standard streams; it ends when this one does, and this
     one ends with its exit code.
     """
-    parent = _hand_over(module)
+    leave_when_told()
+    parent = _hand_over(module, os.environ.get(SOCKET_VARIABLE))
     if parent is None:
         importlib.import_module(module).main()
         return
-    with parent:
-        code = parent.recv(16)
-    sys.exit(int(code) if code else 1)
+    _wait(parent)
 
 
-def _hand_over(module: str) -> socket.socket | None:
-    path = os.environ.get(SOCKET_VARIABLE)
+def run_and_pass_on(module: str, path: str) -> None:
+    """The same by the warm parent at this socket alone; the child hears of SIGINT and SIGTERM, and ends as it likes."""
+    parent = _hand_over(module, path)
+    if parent is None:
+        sys.exit(f"no warm parent answers at {path}")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: parent.send(str(number).encode()))
+    _wait(parent)
+
+
+def _hand_over(module: str, path: str | None) -> socket.socket | None:
     if not path:
         return None
-    leave_when_told()
     parent = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         parent.connect(path)
@@ -45,3 +54,9 @@ def _hand_over(module: str) -> socket.socket | None:
         parent.close()
         return None
     return parent
+
+
+def _wait(parent: socket.socket) -> NoReturn:
+    with parent:
+        code = parent.recv(16)
+    sys.exit(int(code) if code else 1)

@@ -91,13 +91,18 @@ class Parent:
         for number in (held_by_child, *streams):
             os.close(number)
         self._callers[child] = caller
-        self._selector.register(caller, selectors.EVENT_READ, lambda: self._caller_left(child))
+        self._selector.register(caller, selectors.EVENT_READ, lambda: self._caller_said(child))
         self._selector.register(alive, selectors.EVENT_READ, lambda: self._child_left(child, alive))
 
-    def _caller_left(self, child: int) -> None:
-        if child in self._callers:  # else it was waited for in this very round, and its number may be another's
-            self._selector.unregister(self._callers[child])
-            os.kill(child, signal.SIGKILL)
+    def _caller_said(self, child: int) -> None:
+        """A signal's number that the child is to hear of; or nothing any more: the caller is gone."""
+        caller = self._callers.get(child)
+        if caller is None:  # it was waited for in this very round, and its number may be another's
+            return
+        number = caller.recv(16)
+        if not number:
+            self._selector.unregister(caller)
+        os.kill(child, int(number) if number else signal.SIGKILL)
 
     def _child_left(self, child: int, alive: int) -> None:
         self._selector.unregister(alive)

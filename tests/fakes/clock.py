@@ -58,7 +58,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """What tasks ended with and nobody looked at: asyncio says so when the garbage collector finds them, which is in
         another test, in the middle of whatever that does."""
         ended = [task for task in self.tasks if task.done() and not task.cancelled()]
-        return [problem for task in ended if task._log_traceback and (problem := task.exception())]  # type: ignore[attr-defined]
+        return [problem for task in ended if task._log_traceback and (problem := task.exception())]
 
 
 class FakeClock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import uuid
 from collections.abc import Generator, Iterator
@@ -10,13 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from lab import programs
+from lab import processes, programs
 from lab.server import Lab, LabClient
 from tests.lab.support import steps
 from tests.lab.support.kit import LabCluster, TwoClusters, gateway
 
 HERE = Path(__file__).parent
 LIMIT_SECONDS = 300.0  # of a lab test that says no other one, with the set-up and the end of what it shares with others
+
+
+def pytest_configure() -> None:
+    for name, value in processes.GO.items():  # the hundreds of calls of kubectl and of the engine too
+        os.environ.setdefault(name, value)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,9 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,21 +36,28 @@ def test_only_the_checkout_itself_is_put_on_the_path() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(TESTS)))
 def test_what_tests_share_is_imported_by_its_whole_name_and_from_no_conftest(file: Path) -> None:
-    names = imported(ast.parse(file.read_text()))
+    tree = ast.parse(file.read_text())
+    names = imported(tree)
     stems = {other.stem for other in FILES}
     assert not [name for name in names if name in stems], "of the tests, but not by its whole name"
     assert not [name for name in names if name.split(".")[-1] == "conftest"], "what a conftest defines is for pytest"
-    assert "sys.path" not in {
-        ast.unparse(node) for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)
-    }
+    assert "sys.path" not in {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
-LIMITS = """
-import json, pytest
+TOLD = """
+import json
+from tests.conftest import HERE, group
 
 def pytest_collection_finish(session):
-    settings = [(item.nodeid, item.get_closest_marker("timeout")) for item in session.items]
-    print("LIMITS", json.dumps([[name, mark and mark.args, mark and mark.kwargs] for name, mark in settings]))
+    for item in session.items:
+        mark = item.get_closest_marker("timeout")
+        made = {name: each[-1] for name, each in item._fixtureinfo.name2fixturedefs.items()}
+        print("TOLD", json.dumps({
+            "name": item.nodeid,
+            "group": group(item.path.relative_to(HERE).as_posix()),
+            "timeout": mark and [mark.args, mark.kwargs],
+            "shared": [n for n, f in made.items() if f.scope == "session" and "/tests/" in f.func.__code__.co_filename],
+        }))
 """
 SAMPLE_HOOKS = """
 from tests.lab.conftest import pytest_runtest_makereport, pytest_runtest_setup, pytest_runtest_teardown
@@ -120,16 +129,37 @@ def pytest_of(folder: Path, *words: str, **files: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_every_lab_test_has_a_time_limit_that_ends_it_alone(tmp_path: Path) -> None:
-    (tmp_path / "limits.py").write_text(LIMITS)
-    told = pytest_of(tmp_path, "--collect-only", "-q", "-p", "limits", str(TESTS / "lab"))
-    (line,) = (line for line in told.splitlines() if line.startswith("LIMITS "))
-    limits = json.loads(line.removeprefix("LIMITS "))
-    assert len(limits) > 200
-    wrong = [name for name, given, named in limits if not given or named or not 0 < given[0] <= 1800]
+@pytest.fixture(scope="module")
+def of_the_lab(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Of each lab test: name, group, the arguments of its time limit, the fixtures of a session that it uses."""
+    folder = tmp_path_factory.mktemp("told")
+    (folder / "told.py").write_text(TOLD)
+    said = pytest_of(folder, "--collect-only", "-q", "-p", "told", str(TESTS / "lab"))
+    return [json.loads(line.removeprefix("TOLD ")) for line in said.splitlines() if line.startswith("TOLD ")]
+
+
+def test_every_lab_test_has_a_time_limit_that_ends_it_alone(of_the_lab: list[dict[str, Any]]) -> None:
+    assert len(of_the_lab) > 200
+    wrong = [each["name"] for each in of_the_lab if not limited(each["timeout"])]
     assert not wrong, "no limit in seconds, or one that ends more than the test (a method of its own)"
 
 
+def limited(timeout: Any) -> bool:
+    """Whether these arguments (or None) are seconds, and nothing else."""
+    return bool(timeout) and timeout[1] == {} and 0 < timeout[0][0] <= 1800
+
+
+def test_all_that_shares_what_a_session_makes_once_runs_in_one_process(of_the_lab: list[dict[str, Any]]) -> None:
+    """Two workers would make two."""
+    groups = defaultdict(set)
+    for each in of_the_lab:
+        for name in each["shared"]:
+            groups[name].add(each["group"])
+    assert groups["lab"] == {"the session's lab"}
+    assert {name: each for name, each in groups.items() if len(each) > 1} == {}
+
+
+@pytest.mark.long
 def test_a_test_that_hangs_fails_alone_and_its_fixtures_end_what_they_started(tmp_path: Path) -> None:
     told = pytest_of(tmp_path, "-p", "no:randomly", str(tmp_path), conftest=SAMPLE_HOOKS, test_sample=ONE_HANGS)
     assert "1 failed, 1 passed" in told
@@ -138,6 +168,7 @@ def test_a_test_that_hangs_fails_alone_and_its_fixtures_end_what_they_started(tm
     assert not Path(f"/proc/{child}").exists()
 
 
+@pytest.mark.long
 def test_what_a_failed_test_leaves_to_end_has_a_limit_too(tmp_path: Path) -> None:
     hooks = f"{SAMPLE_HOOKS}\nfrom tests.lab import conftest\nconftest.LIMIT_SECONDS = 1.0\n"
     told = pytest_of(tmp_path, "-p", "no:randomly", str(tmp_path), conftest=hooks, test_sample=END_HANGS)
@@ -145,6 +176,7 @@ def test_what_a_failed_test_leaves_to_end_has_a_limit_too(tmp_path: Path) -> Non
     assert "what test_fails_and_its_end_hangs leaves behind did not end within 1 s" in told
 
 
+@pytest.mark.long
 def test_steps_keep_the_order_of_their_file_however_the_rest_is_shuffled(tmp_path: Path) -> None:
     seed = 1  # would put the last one first
     sample = THREE_STEPS.replace("BREAK", "")
@@ -152,6 +184,7 @@ def test_steps_keep_the_order_of_their_file_however_the_rest_is_shuffled(tmp_pat
     assert "3 passed" in told
 
 
+@pytest.mark.long
 def test_after_a_step_that_failed_the_rest_are_skipped_and_name_it(tmp_path: Path) -> None:
     sample = THREE_STEPS.replace("BREAK", "raise ValueError")
     told = pytest_of(tmp_path, str(tmp_path), conftest=SAMPLE_HOOKS, test_sample=sample)
@@ -159,6 +192,7 @@ def test_after_a_step_that_failed_the_rest_are_skipped_and_name_it(tmp_path: Pat
     assert "a step after test_a_comes_second, which failed" in told
 
 
+@pytest.mark.long
 def test_a_step_alone_is_skipped_and_says_what_to_run(tmp_path: Path) -> None:
     sample = THREE_STEPS.replace("BREAK", "")
     told = pytest_of(tmp_path, f"{tmp_path}/test_sample.py::test_b_comes_third", conftest=SAMPLE_HOOKS, test_sample=sample)
@@ -184,31 +218,6 @@ def test_make_ends_with_the_seconds_after_pytests_own_line_and_fails_as_pytest_d
     assert (done.returncode == 0) is (code == 0), done.stderr
 
 
-SHARERS = """
-import json
-from collections import defaultdict
-from tests.conftest import HERE, group
-
-def pytest_collection_finish(session):
-    groups = defaultdict(set)
-    for item in session.items:
-        for name, (*_, made) in item._fixtureinfo.name2fixturedefs.items():
-            if made.scope == "session" and "/tests/" in made.func.__code__.co_filename:
-                groups[name].add(group(item.path.relative_to(HERE).as_posix()))
-    print("SHARERS", json.dumps({name: sorted(each) for name, each in groups.items()}))
-"""
-
-
-def test_all_that_shares_what_a_session_makes_once_runs_in_one_process(tmp_path: Path) -> None:
-    """Two workers would make two."""
-    (tmp_path / "sharers.py").write_text(SHARERS)
-    told = pytest_of(tmp_path, "--collect-only", "-q", "-p", "sharers", str(TESTS / "lab"))
-    (line,) = (line for line in told.splitlines() if line.startswith("SHARERS "))
-    groups = json.loads(line.removeprefix("SHARERS "))
-    assert groups["lab"] == ["the session's lab"]
-    assert {name: each for name, each in groups.items() if len(each) > 1} == {}
-
-
 SHARED = """
 import pytest
 from pathlib import Path
@@ -225,6 +234,22 @@ FIRST_FILE = "def test_one(world): assert world.exists()\ndef test_two(world): a
 SECOND_FILE = "from pathlib import Path\ndef test_three(): assert not Path(__file__).with_name('up').exists()"
 
 
+WIDE = """
+import pytest
+
+@pytest.mark.wide(3)
+@pytest.mark.parametrize("number", range(10))
+def test_of_ten(number): ...
+"""
+
+
+@pytest.mark.parametrize(("chosen", "passed"), [("not long", 3), ("long", 7)])
+def test_of_a_wide_table_some_cases_run_each_time_and_all_others_are_long(tmp_path: Path, chosen: str, passed: int) -> None:
+    hooks = "from tests.conftest import pytest_collection_modifyitems"
+    assert f"{passed} passed" in pytest_of(tmp_path, "-m", chosen, str(tmp_path), conftest=hooks, test_sample=WIDE)
+
+
+@pytest.mark.long
 def test_what_a_group_of_tests_shares_ends_with_it(tmp_path: Path) -> None:
     """A worker that goes on with another group does not keep its clusters running beside."""
     files = {"conftest": SHARED, "test_first": FIRST_FILE, "test_second": SECOND_FILE}

@@ -49,7 +49,7 @@ REPEATED = (
     ),
 )
 LETTERS = 2_500
-SUSPECT_SECONDS = 0.01
+SUSPECT_SECONDS = 0.03
 TIMES, LIMIT_SECONDS = 16, 2.5  # a suspect of 2,500 letters with 40,000: 16 times where it is in proportion, 256 where not
 
 

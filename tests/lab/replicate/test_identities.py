@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.lab.support import command
 from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import Bare, write_migration
 
@@ -67,15 +66,9 @@ def findings(folder: Path, pair: tuple[Bare, Bare], environment: dict[str, str])
     write_migration(folder, pair, SPACE)
     kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    done = subprocess.run(
-        [sys.executable, "-m", "migration", "--config", str(folder / "migration.yaml"), "--json", "preflight"],
-        capture_output=True,
-        text=True,
-        env={**kept, **nowhere, **environment},
-        check=False,
-    )
-    assert done.returncode in (0, 3), done.stderr
-    return [each for each in json.loads(done.stdout)["findings"] if each["code"].startswith("BG6")]
+    words = ("--config", str(folder / "migration.yaml"), "--json", "preflight")
+    output, _ = command.ended(command.start(*words, env={**kept, **nowhere, **environment}), (0, 3))
+    return [each for each in json.loads(output)["findings"] if each["code"].startswith("BG6")]
 
 
 def issuer(bare: Bare) -> str:

@@ -6,9 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +17,7 @@ import yaml
 from lab.control_plane import audit_log
 from migration.capacity.floors import apply_floors, plan_floors
 from migration.clients.kubernetes import Kubernetes
+from tests.lab.support import command
 from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import Bare, await_object, on
 
@@ -212,18 +210,8 @@ class User:
         bare.kubectl("apply", "-f", "-", given=given(made))
 
     def run(self, *words: str, codes: tuple[int, ...] = (0,)) -> Any:
-        command = [
-            sys.executable,
-            "-m",
-            "migration",
-            "--config",
-            str(self.folder / "migration.yaml"),
-            "--json",
-            *words,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, check=False)
-        assert done.returncode in codes, f"{words} {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return json.loads(done.stdout) if done.stdout else done.stderr
+        output, log = command.run(self.folder / "migration.yaml", "--json", *words, codes=codes)
+        return json.loads(output) if output else log
 
     def raise_floors(self, namespace: str) -> int:
         """What `capacity --yes` does, without its wait for pods: none ever runs here."""

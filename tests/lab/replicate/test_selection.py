@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.support import command
 from tests.lab.support.away import remove_namespaces
 from tests.lab.support.bare import Bare, await_object, on
 
@@ -232,10 +231,10 @@ def bluegreen(chosen_from: tuple[Bare, Bare], tmp_path: Path) -> Iterator[Comman
         said = {"answers": {"Deployment pick-shop/pages": "empty"}, **(said or {})}
         document = {"version": 1, "clusters": clusters, "edge": "edge.yaml", "replicate": said}
         (tmp_path / "migration.yaml").write_text(json.dumps(document, indent=1))
-        command = [sys.executable, "-m", "migration", "-c", str(tmp_path / "migration.yaml"), "replicate", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert "PICK-CANARY" not in done.stdout + done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        process = command.start("-c", str(tmp_path / "migration.yaml"), "replicate", *arguments)
+        output, log = process.communicate(timeout=command.PATIENCE_SECONDS)
+        assert "PICK-CANARY" not in output + log
+        return Ran(process.returncode, output, log)
 
     cleared(pair[1])  # another test's run may have copied it
     yield run

@@ -1,26 +1,71 @@
-"""`bluegreen` as people run it: in a process of its own, without a terminal."""
+"""`bluegreen` as people run it: in a process of its own, without a terminal.
+
+The process is a fork of one that has imported all of it: the lab's tests start the command hundreds of times, and most of a
+start is the same imports. tests/install and tests/unit start it from nothing.
+"""
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import pkgutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
+
+import migration
+from lab.processes import die_with_parent
+from tests.lab.support.kit import eventually
 
 PATIENCE_SECONDS = 300
+# Without site-packages: what waits for the fork imports nothing.
+CALLER = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from lab.pulumi.handover import run_and_pass_on
+run_and_pass_on("migration.cli.main", sys.argv.pop(1))
+"""
+CHECKOUT = Path(migration.__file__).parents[1]
+
+
+@functools.cache
+def _warm() -> Path:
+    """The socket of the process that forks; it ends with this one."""
+    folder = tempfile.TemporaryDirectory(prefix="bluegreen-")
+    path = Path(folder.name) / "warm.sock"
+    modules = (each.name for each in pkgutil.walk_packages(migration.__path__, "migration.") if "__main__" not in each.name)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lab.pulumi.warm", str(path), *modules],
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=die_with_parent,
+    )
+
+    def end() -> None:
+        process.kill()
+        process.wait()
+        folder.cleanup()
+
+    atexit.register(end)
+    eventually(path.exists, "the process that forks")
+    return path
+
+
+def start(*words: str, **options: Any) -> subprocess.Popen[str]:
+    """Starts `bluegreen WORDS`."""
+    command = [sys.executable, "-S", "-c", CALLER, str(CHECKOUT), str(_warm()), *words]
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, **streams, **options)
 
 
 def begin(config: Path, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Starts `bluegreen --config CONFIG WORDS`; options of the command itself (`--json`) are the first words."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "migration", "--config", str(config), *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **(environment or {}), "NO_COLOR": "1"},
-    )
+    return start("--config", str(config), *words, env={**os.environ, **(environment or {}), "NO_COLOR": "1"})
 
 
 def ended(process: subprocess.Popen[str], codes: Collection[int] = (0,)) -> tuple[str, str]:

@@ -249,6 +249,7 @@ def test_the_families_are_whole() -> None:
     assert len(broken.of_boto()) > 100
 
 
+@pytest.mark.wide(6)
 @pytest.mark.parametrize("name", HTTP)
 def test_whatever_the_http_library_raises_comes_out_as_one_of_ours(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     async def refuse(*_: object, **__: object) -> None:
@@ -266,6 +267,7 @@ def test_whatever_the_http_library_raises_comes_out_as_one_of_ours(monkeypatch: 
         assert len(str(came)) < MOST
 
 
+@pytest.mark.wide(6)
 @pytest.mark.parametrize("name", HTTP)
 def test_what_breaks_in_the_middle_of_an_answer_comes_out_as_one_of_ours(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     async def refuse(*_: object, **__: object) -> bytes:
@@ -323,6 +325,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, account: None) -> Callable[[Any], N
     return outcome.append
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize("name", AWS)
 def test_whatever_boto_raises_comes_out_as_one_of_ours(refused: Callable[[Any], None], name: str) -> None:
     for raised in [*broken.of_boto(), *broken.of_the_system(), *broken.of_text()]:
@@ -512,6 +515,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.wide(20)
 @pytest.mark.parametrize("what", ANSWERS)
 def test_whatever_is_answered_comes_out_as_one_of_ours(what: str) -> None:
     with broken.garbage() as server:
@@ -543,6 +547,7 @@ def test_an_api_servers_answers_are_told_apart(what: str, expected: type[Bluegre
         assert not isinstance(came, Locked)
 
 
+@pytest.mark.wide(12)
 @pytest.mark.parametrize("name", AWS)
 @pytest.mark.parametrize(
     "what", ["html", "cut body", "broken gzip", "no word", "no http", "redirect", "500 of no utf-8", "403"]

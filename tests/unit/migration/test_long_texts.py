@@ -49,6 +49,7 @@ def test_a_long_text_takes_no_longer_than_its_length(reader: str) -> None:
     assert not slow
 
 
+@pytest.mark.wide(8)
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("beat", ["a", "a:", "-eyJ", "Invalid value: "])
 def test_a_megabyte_is_read_within_moments(reader: str, beat: str) -> None:

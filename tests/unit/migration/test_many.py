@@ -22,7 +22,7 @@ from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.world import until
 
-MANY = 1000
+MANY = pytest.mark.parametrize("many", [250, pytest.param(1000, marks=pytest.mark.long)])
 SECONDS = 0.04  # of an API server for one write, of which it does 8 at a time: 200 a second
 NAMES: dict[routing.Side, str] = {"blue": "plum", "green": "fern"}
 SIDES = Sides("plum", "fern", {"plum": 10_000, "fern": 0})
@@ -42,7 +42,7 @@ def original(number: int) -> Object:
 class Pair:
     """Both clusters with so many services at a split, and what their gateways serve: what was written."""
 
-    def __init__(self, many: int = MANY, split: int = 2500, fences: int = 0, **server: Any) -> None:
+    def __init__(self, many: int, split: int = 2500, fences: int = 0, **server: Any) -> None:
         self.originals = {f"shop/s{number}": original(number) for number in range(many)}
         self.servers = {side: FakeApiServer(name, **server) for side, name in NAMES.items()}
         self.routers = {
@@ -105,9 +105,10 @@ async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequenc
             books.journal.close()
 
 
-def test_a_thousand_services_are_back_and_blues_public_routes_come_before_all_else(tmp_path: Path) -> None:
+@MANY
+def test_many_services_are_back_and_blues_public_routes_come_before_all_else(tmp_path: Path, many: int) -> None:
     async def act() -> tuple[Pair, RollbackResult]:
-        pair = Pair(seconds=SECONDS)
+        pair = Pair(many, seconds=SECONDS)
         return pair, await take_back(tmp_path, pair, project(tmp_path, list(pair.originals), 2500))
 
     pair, rolled = run(act())
@@ -116,8 +117,8 @@ def test_a_thousand_services_are_back_and_blues_public_routes_come_before_all_el
     assert rolled.not_back == {}
     for side in NAMES:
         assert set(pair.splits(side).values()) == {0}
-    assert not any("peer" in name for name in pair.written("blue")[:MANY])
-    assert pair.written("blue")[2 * MANY] == "bluegreen-edge"
+    assert not any("peer" in name for name in pair.written("blue")[:many])
+    assert pair.written("blue")[2 * many] == "bluegreen-edge"
 
 
 def test_what_an_api_server_refuses_or_forgets_of_one_service_concerns_no_other(tmp_path: Path) -> None:
@@ -172,12 +173,12 @@ def test_an_api_server_that_answers_nothing_is_given_up_at_once_and_one_that_goe
         return 1e6
 
     async def dead() -> float:
-        pair = Pair(MANY, seconds=silent)
+        pair = Pair(1000, seconds=silent)
         began = asyncio.get_running_loop().time()
         written = await pair.routers["blue"].write(
             dict.fromkeys(pair.originals, 0), changed=list(pair.originals), generation=2, fence=1, force=True
         )
-        assert len(written.problems) == MANY
+        assert len(written.problems) == 1000
         assert all(isinstance(problem, Unreachable) for problem in written.problems.values())
         return asyncio.get_running_loop().time() - began
 
@@ -208,7 +209,7 @@ class Shifted:
 
 def test_a_thousand_that_turn_bad_at_once_go_back_while_the_run_goes_on() -> None:
     async def act() -> None:
-        pair = Pair(seconds=SECONDS)
+        pair = Pair(1000, seconds=SECONDS)
         shift = Shifted(pair)
         await pair.routers["blue"].read()
         await pair.routers["green"].read()

@@ -43,6 +43,7 @@ class Failing(io.StringIO):
             raise self.problem
 
 
+@pytest.mark.wide(6)
 @pytest.mark.parametrize("late", [False, True], ids=["written", "flushed"])
 @pytest.mark.parametrize("takes", [0, 1, 3])
 @pytest.mark.parametrize(("problem", "code"), [(FULL, 1), (PIPE, 141), (CLOSED, 1)], ids=["full", "pipe", "closed"])
@@ -97,6 +98,7 @@ def test_a_stderr_that_fails_ends_no_act_and_is_no_failure(project: Project, mon
     assert project.at_blue() == set(SPLITS)
 
 
+@pytest.mark.wide(4)
 @pytest.mark.parametrize("redirect", [">&-", ">/dev/full", "2>&-", ">&- 2>&-"])
 @pytest.mark.parametrize("words", ["--help", "--version", "schema", "completion bash"])
 def test_a_process_whose_output_is_closed_or_full_ends_in_words(redirect: str, words: str) -> None:

@@ -253,6 +253,7 @@ def torn(project: Project, service: str) -> None:
     project.route(service).write_text(yaml.safe_dump(route))
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("http", [{"a": 1}, ["route"], [{"route": ["x"]}], [], "x"], ids=str)
 @pytest.mark.parametrize("service", ["shop/pay", "shop/search"])
 def test_a_route_file_of_a_wrong_shape_is_made_up_for_and_ends_nobody_else_s_way_back(
@@ -312,6 +313,7 @@ def without(project: Project, *services: str) -> None:
     project.edge.write_text("\n".join(lines) + "\n")
 
 
+@pytest.mark.wide(4)
 @pytest.mark.parametrize("stored", [True, False], ids=["its route is stored", "its route is not stored"])
 @pytest.mark.parametrize("named", [False, True], ids=["all", "by name"])
 @pytest.mark.parametrize("closed", [(), ("ConfigMap",), ("VirtualService",)], ids=["", "no record", "blue lists no routes"])

@@ -562,7 +562,9 @@ def test_interrupted_it_saves_and_goes_on_from_there_with_the_dwell_it_had(tmp_p
     assert splits(universe, "shop/catalog") == [10, 2000, 10_000]
 
 
-def test_killed_at_any_write_and_run_again_ends_as_if_nothing_had_been(tmp_path: Path):
+@pytest.mark.wide(1)
+@pytest.mark.parametrize("first", range(4))
+def test_killed_at_any_write_and_run_again_ends_as_if_nothing_had_been(tmp_path: Path, first: int):
     """Every write of a run in turn, of a service that arrives and of one that goes back: killed there, run again."""
 
     def universe_in(folder: Path) -> Universe:
@@ -577,7 +579,7 @@ def test_killed_at_any_write_and_run_again_ends_as_if_nothing_had_been(tmp_path:
     shift(undisturbed, policy=SHORT)
     end = {service: undisturbed.live(service) for service in undisturbed.services}
     assert end == {"shop/catalog": (10_000, 10_000), "shop/cart": (0, 0)}
-    for point in range(undisturbed.points):
+    for point in range(first, undisturbed.points, 4):
         universe = universe_in(tmp_path / f"kill-{point}")
         universe.kill_at = point
         with pytest.raises(Killed):

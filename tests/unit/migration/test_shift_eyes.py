@@ -251,9 +251,10 @@ def test_an_older_file_of_another_store_is_refused_before_anything_is_written(tm
 # -- restarts --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("pieces", "dwell", "bake"),
-    [(12, 300, 1200), pytest.param(40, 600, 3600, marks=pytest.mark.long)],
+    [(12, 300, 1200), (40, 600, 3600)],
     ids=["an hour", "hours"],
 )
 def test_a_bake_that_is_cut_into_pieces_is_judged_as_a_whole(tmp_path: Path, pieces: int, dwell: int, bake: int):

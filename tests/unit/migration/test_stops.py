@@ -104,6 +104,7 @@ CASES = [
 ]
 
 
+@pytest.mark.wide(4)
 @pytest.mark.parametrize(("words", "number"), CASES, ids=lambda value: value.name if hasattr(value, "name") else value[0])
 def test_a_command_that_waits_for_a_silent_server_ends_with_130_and_a_document(
     project: Project, words: tuple[str, ...], number: signal.Signals
@@ -124,6 +125,7 @@ def test_a_command_that_waits_for_a_silent_server_ends_with_130_and_a_document(
         assert "`bluegreen rollback` again" in document["error"]["remedy"]
 
 
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_rollback_that_is_stopped_tells_what_is_back(project: Project, number: signal.Signals) -> None:
     def seconds(verb: str, resource: Resource, name: str) -> float:
@@ -140,6 +142,7 @@ def test_a_rollback_that_is_stopped_tells_what_is_back(project: Project, number:
     assert project.live("plum", "shop/cart") == 2500
 
 
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_running_shift_saves_where_it_is(project: Project, number: signal.Signals) -> None:
     project.watched = True

@@ -90,6 +90,7 @@ FAIL_BY: dict[str, frozenset[str]] = {  # the commands that have to fail where t
 }
 
 
+@pytest.mark.wide(4)
 @pytest.mark.parametrize("call", REFUSALS)
 def test_what_the_disk_refuses_is_told_and_nothing_is_lost(project: Project, call: str) -> None:
     number = REFUSALS[call][0]
@@ -112,6 +113,7 @@ def test_what_the_disk_refuses_is_told_and_nothing_is_lost(project: Project, cal
             assert kept(before, contents(project.folder)), command
 
 
+@pytest.mark.wide(4)
 @pytest.mark.parametrize("call", REFUSALS)
 def test_the_way_back_needs_nothing_that_the_disk_refuses(project: Project, call: str) -> None:
     before = contents(project.folder)
@@ -226,6 +228,7 @@ BROKEN: dict[tuple[str, str], frozenset[str]] = {
 }
 
 
+@pytest.mark.wide(8)
 @pytest.mark.parametrize(("what", "fail"), BROKEN.items(), ids=lambda each: " ".join(each) if isinstance(each, tuple) else "")
 def test_what_stands_in_the_way_is_told(project: Project, what: tuple[str, str], fail: frozenset[str]) -> None:
     in_place(*what)(project)
@@ -257,6 +260,7 @@ def test_a_shift_without_a_journal_moves_nothing(project: Project, how: str) -> 
 ASKED_OF_THE_CLUSTERS = {"stacks/edge.routes", ROUTE, STACK}
 
 
+@pytest.mark.wide(6)
 @pytest.mark.parametrize("what", [each for each in BROKEN if each[0] != "migration.yaml"], ids=" ".join)
 def test_nothing_that_stands_in_the_way_keeps_users_on_green(project: Project, what: tuple[str, str]) -> None:
     in_place(*what)(project)

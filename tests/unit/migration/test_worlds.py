@@ -79,6 +79,7 @@ def _at(rate: float | Callable[[int], float], second: int) -> float:
     return rate(second) if callable(rate) else rate
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize(
     ("rate", "split", "errors"),
     [
@@ -116,6 +117,7 @@ def test_an_outage_of_both_sides_is_not_greens(rate: float, split: float, second
     assert World(rate, split, fails, fails, known_seconds=60).run(180)[0] is None
 
 
+@pytest.mark.wide(4)
 @pytest.mark.parametrize(
     ("rate", "split", "blue", "green", "within"),
     [

@@ -301,6 +301,7 @@ def test_a_dead_green_does_not_stop_an_up_that_takes_users_back(
 OF_BEFORE = {"shop/catalog": 10_000}  # in the migration before this one, plum was green
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize(
     ("status", "body"),
     [

@@ -137,7 +137,8 @@ def test_a_document_that_begins_beside_its_mark_is_refused(tmp_path: Path) -> No
     assert documents[1].problem.startswith("line 4: '--- {a: 1}'")
 
 
-def test_aliases_of_aliases_end_in_time() -> None:
+def test_aliases_of_aliases_end_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "MOST_VALUES", 100_000)
     lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12))]
     (document,) = manifests.read("\n".join(lines))
     assert "aliases of aliases" in document.problem
