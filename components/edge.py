@@ -56,8 +56,7 @@ class EdgeCluster(pulumi.ComponentResource):
         super().__init__("bluegreen:index:EdgeCluster", name, None, opts)
         self._name = name
         # The peer's address is known later; names of objects do not depend on it.
-        placeholder = routing.Peer("192.0.2.1")
-        self._plan = dict(stages(routing.objects(args.planned, args.routes, args.side, placeholder)))
+        self._plan = dict(stages(routing.objects(args.planned, args.routes, args.side, routing.ANY_PEER)))
         self._objects = pulumi.Output.all(args.intent, args.peer_address, args.peer_port).apply(
             lambda known: {
                 key_of(item): item

@@ -14,12 +14,12 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
+import routing
 from components.charts import Chart, release
 from components.istio import NAMESPACE
 
 NAME = "istio-ingressgateway"
-SELECTOR = {"istio": "ingressgateway"}
-PEER_PORT = 15088
+SELECTOR = routing.GATEWAY_LABELS
 CLASS = "service.k8s.aws/nlb"
 NLB = "service.beta.kubernetes.io/aws-load-balancer-"
 # Pods as targets: no second hop through a node, and a pod that leaves is drained by the load balancer.
@@ -58,7 +58,9 @@ class Gateway(pulumi.ComponentResource):
             proxies,
         )
         # Only the network itself may reach the peer listener: what comes in there has passed a gateway already.
-        peer = self._service(f"{NAME}-peer", [_port("http2-peer", PEER_PORT)], PEER_ANNOTATIONS, args.peer_sources, proxies)
+        peer = self._service(
+            f"{NAME}-peer", [_port("http2-peer", routing.PEER_PORT)], PEER_ANNOTATIONS, args.peer_sources, proxies
+        )
         k8s.apiextensions.CustomResource(
             "public",
             api_version="networking.istio.io/v1",

@@ -117,7 +117,7 @@ def _taken_up(each: Object, notes: list[str]) -> str | None:
 def _why_unasked(route: Object, known: Backends) -> str | None:
     """Why this route is no service of the story: what `bluegreen` refuses, or that none of its rules could be answered."""
     if refused := routing.refusals(route):
-        return "; ".join(refused)
+        return "; ".join(map(str, refused))
     silent = []
     for rule in _rules(route):
         reasons = _silent(rule, route, known)

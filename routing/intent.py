@@ -11,17 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from routing.route import (
-    EDGE_NAMESPACE,
-    OWNED,
-    Object,
-    Peer,
-    Side,
-    destinations,
-    edge_objects,
-    peer_route,
-    public_route,
-)
+from routing.model import EDGE_NAMESPACE, OWNED, Object, Peer, Side
+from routing.route import destinations, edge_objects, peer_route, public_route
 
 RECORD_NAME = "bluegreen-edge"
 # what reading a ConfigMap raises that is none of ours; JSON may be nested too deep, and have numbers that are not finite
@@ -55,7 +46,7 @@ def objects(intent: Intent, routes: Mapping[str, Mapping[str, Any]], side: Side,
     """What the gateway of `side` holds. `routes` are the originals by service; a service without a split stays at 0."""
     ordered = sorted(routes.items())
     return Objects(
-        destinations=tuple(edge_objects() + [each for _, route in ordered for each in destinations(route, peer)]),
+        destinations=(*edge_objects(routes.values()), *(each for _, route in ordered for each in destinations(route, peer))),
         peer_routes=tuple(peer_route(route, intent.services.get(service, 0)) for service, route in ordered),
         routes=tuple(public_route(route, intent.services.get(service, 0), side) for service, route in ordered),
         record=record(intent),

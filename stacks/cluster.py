@@ -13,11 +13,12 @@ from typing import Any
 
 import pulumi
 
+import routing
 from components.charts import Chart
 from components.cloud import aws_provider
 from components.cluster import BEFORE_NODES, Access, Addon, Cluster, ClusterArgs, NodeGroup
 from components.external_dns import ExternalDns, ExternalDnsArgs
-from components.gateway import PEER_PORT, Gateway, GatewayArgs
+from components.gateway import Gateway, GatewayArgs
 from components.istio import Istio, IstioArgs, supports
 from components.load_balancer_controller import LoadBalancerController, LoadBalancerControllerArgs
 from components.monitoring import Monitoring, MonitoringArgs
@@ -230,7 +231,7 @@ def build(source: Source) -> None:
     pulumi.export("oidcIssuer", cluster.oidc_issuer)
     pulumi.export("gatewayAddress", gateway.address)
     pulumi.export("peerAddress", gateway.peer_address)
-    pulumi.export("peerPort", PEER_PORT)
+    pulumi.export("peerPort", routing.PEER_PORT)
 
 
 def _baseline(

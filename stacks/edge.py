@@ -29,7 +29,6 @@ from components.live import Live, newest, read_live
 from stacks.config import ConfigError, Source, check_keys, check_text, check_whole
 from stacks.reference import stack
 
-SERVICE = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 CLUSTER = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 HOST = r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+"
 
@@ -84,7 +83,9 @@ def parse(source: Source, root: Path, stack_name: str) -> EdgeConfig:
         raise source.error("entry", entry, f"shares that add up to {routing.WHOLE_BP}")
     services = _shares(source, "services", source.mapping("services", {}))
     for name, share in services.items():
-        check_text(source, f"services.{name}", name, SERVICE, "NAMESPACE/NAME of a VirtualService")
+        check_text(
+            source, f"services.{name}", name, routing.SERVICE_PATTERN, f"NAMESPACE/NAME of {routing.called(article=True)}"
+        )
         if share and (green is None or green not in clusters):
             raise source.error(f"services.{name}", share, "0 until both sides are in bluegreen:clusters")
     generation = source.whole("generation", 0, 2**53, 0)
@@ -168,13 +169,13 @@ def _described(source: Source, key: str, value: dict[str, Any], root: Path) -> D
         context if context is None else check_text(source, f"{key}.context", context, r".+", "a context's name"),
         check_text(source, f"{key}.gateway.address", gateway["address"], allowed="an address or a host name"),
         check_text(source, f"{key}.peer.address", peer["address"], allowed="an address or a host name"),
-        check_whole(source, f"{key}.peer.port", peer.get("port", 15088), 1, 65535),
+        check_whole(source, f"{key}.peer.port", peer.get("port", routing.PEER_PORT), 1, 65535),
     )
 
 
 def read_route(source: Source, folder: Path, service: str) -> dict[str, Any]:
     """The original route, as `bluegreen enroll` stored it."""
-    file = folder / f"{service.replace('/', '.', 1)}.yaml"
+    file = folder / routing.file_of(service)
     remedy = f"`bluegreen enroll {service}`, or restore {file} from version control"
     try:
         route: Any = manifests.read_one(file.read_bytes())
@@ -185,12 +186,14 @@ def read_route(source: Source, folder: Path, service: str) -> dict[str, Any]:
     except manifests.ManifestError as problem:
         raise ConfigError(f"{file}: {problem}. Remedy: {remedy}") from problem
     meta = route.get("metadata") if isinstance(route, dict) else None
-    if not isinstance(meta, dict) or route.get("kind") != "VirtualService" or not isinstance(route.get("spec"), dict):
-        raise ConfigError(f"{file}: not a VirtualService. Remedy: {remedy}")
+    if not isinstance(meta, dict) or not routing.is_route(route) or not isinstance(route.get("spec"), dict):
+        raise ConfigError(f"{file}: not {routing.called(article=True)}. Remedy: {remedy}")
     if f"{meta.get('namespace')}/{meta.get('name')}" != service:
         raise ConfigError(f"{file}: is {meta.get('namespace')}/{meta.get('name')}, allowed: {service}. Remedy: {remedy}")
     if refused := routing.refusals(route):
-        raise ConfigError(f"{file}: cannot be shifted: {'; '.join(refused)}. Remedy: take {service} out of {source.file}")
+        raise ConfigError(
+            f"{file}: cannot be shifted: {'; '.join(map(str, refused))}. Remedy: take {service} out of {source.file}"
+        )
     return dict(route)
 
 

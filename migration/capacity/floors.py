@@ -14,11 +14,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
+import routing
 from migration.errors import BluegreenError, Conflict
+from migration.model import Side
 from migration.objects import kinds
-from migration.objects.access import Selected, routed_services, spec_of
+from migration.objects.access import Selected, spec_of
 from migration.objects.annotations import FLOOR_BEFORE, ORIGINAL_REPLICAS
 from migration.objects.classes import Action
 from migration.objects.difference import fields_of, owners
@@ -31,7 +33,6 @@ from migration.ownership.owners import made_by
 from migration.ports import Kubernetes
 from migration.settings.choices import NOTHING_SAID, Choices
 
-SideName = Literal["blue", "green"]
 READY_SECONDS = 300.0
 POLL_SECONDS = 0.5
 IN_FLIGHT = 32
@@ -47,7 +48,7 @@ class FloorChange:
     and why. `kept`: of a release, stays a floor for now. Without a name: all of a cluster, which cannot be read.
     """
 
-    side: SideName
+    side: Side
     cluster: str
     resource: Resource
     namespace: str
@@ -186,7 +187,7 @@ def replicas_now(workload: Mapping[str, Any]) -> int:
     return max(int((workload.get("spec") or {}).get("replicas", 1)), int(status.get("readyReplicas", 0)))
 
 
-def _scaler(side: SideName, cluster: str, scaler: Object, now: int, label: str) -> list[FloorChange]:
+def _scaler(side: Side, cluster: str, scaler: Object, now: int, label: str) -> list[FloorChange]:
     spec, meta = scaler.get("spec") or {}, scaler["metadata"]
     most = int(spec.get("maxReplicas", now))
     before = spec.get("minReplicas")
@@ -332,10 +333,10 @@ def floors_to_release(
     first = min(keep, default=None)
     routes: dict[str, list[str]] = defaultdict(list)  # by each Service that they send to
     for name, route in originals.items():
-        for service in routed_services(route):
+        for service in routing.services_of(route):
             routes[service].append(name)
     changes: list[FloorChange] = []
-    sides: tuple[tuple[SideName, str, _Held | BaseException], ...] = (("blue", blue, mine), ("green", green, theirs))
+    sides: tuple[tuple[Side, str, _Held | BaseException], ...] = (("blue", blue, mine), ("green", green, theirs))
     for side, cluster, held in sides:
         if isinstance(held, BaseException):
             told = f"its floors cannot be read: {held}"
@@ -420,7 +421,7 @@ def _ours(obj: Object, name: str) -> bool:
     return kinds.CAPACITY in holders and not {h for h in holders if not h.startswith(OUR_MANAGERS)}
 
 
-def _put_back(side: SideName, cluster: str, obj: Object, wished: Object | None) -> FloorChange:
+def _put_back(side: Side, cluster: str, obj: Object, wished: Object | None) -> FloorChange:
     """`wished`: the same workload on blue, or the one that this autoscaler scales there."""
     meta, spec = obj["metadata"], spec_of(obj)
     resource = next(r for r in (kinds.HPA, *WORKLOADS) if r.kind == obj["kind"])

@@ -192,6 +192,7 @@ async def _verify(context: Context, migration: Migration, there: Opened, service
     from migration.cli import progress
     from migration.enroll.steps import candidates
     from migration.objects import kinds
+    from migration.ports import routes
     from migration.settings.named import refuse_unknown
     from migration.store import verdicts as kept
     from migration.verify.request import Check
@@ -201,20 +202,20 @@ async def _verify(context: Context, migration: Migration, there: Opened, service
     blue, green = there.clusters["blue"], there.clusters["green"]
     names, left = list(dict.fromkeys(services)) or list(there.edge.services), []
     if services:
-        listings = [await cluster.list(kinds.VIRTUAL_SERVICE, metadata_only=True) for cluster in (blue, green)]
-        routes = {kinds.full_name(route) for listing in listings for route in listing.items}
-        known = {*there.edge.services, *(name for name in routes if not name.endswith(routing.PEER_SUFFIX))}
+        listings = [await routes.listed(cluster, metadata_only=True) for cluster in (blue, green)]
+        live = {kinds.full_name(route) for listing in listings for route in listing}
+        known = {*there.edge.services, *(name for name in live if not routing.is_peer(name))}
         refuse_unknown(
             services,
             known,
-            lacks=f"neither {blue.name} nor {green.name} has VirtualService",
+            lacks=f"neither {blue.name} nor {green.name} has {routing.called()}",
             there="there are",
-            remedy="a service is NAMESPACE/NAME of a VirtualService; `bluegreen verify` without a name asks all",
+            remedy=f"a service is NAMESPACE/NAME of {routing.called(article=True)}; `bluegreen verify` without a name asks all",
         )
     if not names:
         found = await candidates(blue, (), ())
         names = [c.service for c in found if not c.refusals]
-        left = [(c.service, c.refusals) for c in found if c.refusals]
+        left = [(c.service, c.reasons) for c in found if c.refusals]
     own = {
         name: Check(s.check.path if s.check.path != "/" else None, s.check.host, s.check.status)
         for name, s in migration.services.items()
@@ -269,7 +270,6 @@ async def take_in(context: Context, migration: Migration, there: Opened, service
     found = await steps.candidates(there.clusters["blue"], services, list(there.edge.services))
     again = await steps.unfinished(
         there.clusters,
-        there.peers,
         there.edge,
         there.originals,
         wanted=services,
@@ -282,7 +282,7 @@ async def take_in(context: Context, migration: Migration, there: Opened, service
         tuple(c.service for c in chosen),
         tuple(c.service for c in again),
         tuple(steps.hop_lines(there.clusters, hop)),
-        tuple(LeftOut(c.service, c.refusals) for c in found if c.refusals and not services),
+        tuple(LeftOut(c.service, c.reasons) for c in found if c.refusals and not services),
         tuple(await argo.warnings(there.clusters["blue"], {c.service: c.original for c in chosen})),
     )
     if planned.nothing:

@@ -410,7 +410,7 @@ def _usable(file: StackFile, service: str) -> Object:
     """A stored original that routes can be made of; a ConfigError or StoreError for every other."""
     route = read_route(file.routes_folder, service)
     try:
-        wrong = routing.refusals(route)
+        wrong = [*map(str, routing.refusals(route))]
         routing.public_route(route, WHOLE_BP // 2, "blue")
         routing.peer_route(route, 0)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
@@ -424,7 +424,8 @@ def _usable(file: StackFile, service: str) -> Object:
 
 
 async def _held(cluster: Kubernetes) -> Held:
-    from migration.objects.kinds import CONFIG_MAP, VIRTUAL_SERVICE
+    from migration.objects.kinds import CONFIG_MAP
+    from migration.ports import routes
 
     async def record() -> Object:
         try:
@@ -433,8 +434,7 @@ async def _held(cluster: Kubernetes) -> Held:
             return {}
 
     async def listed() -> dict[str, Object]:
-        found = await cluster.list(VIRTUAL_SERVICE, timeout_seconds=SALVAGE_SECONDS)
-        return {routing.service_of(item): item for item in found.items}
+        return routing.by_service(await routes.listed(cluster, timeout_seconds=SALVAGE_SECONDS))
 
     async def bounded(asking: Coroutine[Any, Any, T]) -> T:
         try:

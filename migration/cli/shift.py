@@ -295,12 +295,15 @@ def _finish(rolled: RollbackResult, there: Opened, again: str) -> str:
 
 
 def _reach_blue(rolled: RollbackResult, there: Opened) -> str:
+    import routing
+
     blue = there.clusters["blue"]
     kubectl = f"kubectl --kubeconfig {blue.access.source} --context {blue.access.context}"
     if rolled.in_effect.get("blue") == "unreachable":
         return f"reach {blue.name}'s API server ({kubectl} version)"
     if "blue" in rolled.refused:
-        asked = f"{kubectl} auth can-i patch virtualservices.networking.istio.io -A"
+        kinds = routing.used(there.originals.values())
+        asked = " && ".join(f"{kubectl} auth can-i patch {kind.resource.name} -A" for kind in kinds)
         return f"get the right to write routes on {blue.name} ({asked})"
     return ""
 

@@ -38,11 +38,11 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import routing
 from access.causes import why
 from migration.discretion import without_passwords
 from migration.errors import BluegreenError, Permanent, Unreachable
 from migration.model import GRPC_ERRORS, GatewayCounters, ServiceCounters, Tally, class_of
-from routing import peer_host
 
 if TYPE_CHECKING:
     import aiohttp
@@ -195,20 +195,16 @@ def _whole(requests: float, errors: float, classes: Mapping[str, float]) -> Tall
     return Tally(int(requests), int(errors), 0, {name: int(count) for name, count in classes.items()})
 
 
-def destination_hosts(original: Mapping[str, Any], domain: str = "cluster.local") -> frozenset[str]:
+def destination_hosts(original: Mapping[str, Any]) -> frozenset[str]:
     """Full names of what an original route sends users to; mirrors are not users."""
-    namespace = original["metadata"].get("namespace") or "default"
-    found = set()
-    for rule in (original.get("spec") or {}).get("http") or []:
-        for each in rule.get("route") or []:
-            host = str((each.get("destination") or {}).get("host", ""))
-            found.add(host if "." in host else f"{host}.{namespace}.svc.{domain}")
-    return frozenset(found - {""})
+    namespace = routing.namespace_of(original)
+    backends = routing.kind_of(original).backends(original)
+    return frozenset(routing.full_host(each.host, namespace) for each in backends if each.protocol == "http")
 
 
 def service_counters(by_host: Mapping[str, Tally], service: str, local_hosts: Iterable[str]) -> ServiceCounters:
     local = sum((by_host.get(host, Tally()) for host in local_hosts), Tally())
-    return ServiceCounters(local=local, forwarded=by_host.get(peer_host(service), Tally()))
+    return ServiceCounters(local=local, forwarded=by_host.get(routing.peer_host(service), Tally()))
 
 
 def proxy_of(before: Look, now: Look) -> Literal["same", "anew", "other"]:

@@ -1,12 +1,10 @@
-"""Routes of one gateway as Istio VirtualServices: reads the live splits, writes them, asks the data plane when they
-are in effect.
+"""Routes of one gateway of Istio, of whichever kind their originals are: reads the live splits, writes them, asks the data
+plane when they are in effect.
 
-Objects come from routing/, as in the edge stack's program, and go in by server-side apply with the same manager, so
-that the two are one owner.
-Every write of a public route carries the resourceVersion of our last read: whatever changed the object since makes it
-a conflict. Then the object is
-read again: a higher fence means that the lock was taken over, another spec that somebody else wrote it, neither that
-only something unimportant moved.
+Objects come from routing/, as in the edge stack's program, and go in by server-side apply with the same manager, so that the
+two are one owner. Every write of a public route carries the resourceVersion of our last read: whatever changed the object
+since makes it a conflict. Then the object is read again: a higher fence means that the lock was taken over, another spec that
+somebody else wrote it, neither that only something unimportant moved.
 """
 
 from __future__ import annotations
@@ -24,8 +22,8 @@ from access.causes import why
 from migration.clients.limiter import Turns
 from migration.errors import BluegreenError, Conflict, ForeignWrite, LostFence, NotFound, Permanent, Unreachable
 from migration.model import FENCE, LOCK_MANAGER, MANAGER, RouteLive, RouterState, Side
-from migration.objects.kinds import CONFIG_MAP, VIRTUAL_SERVICE, Object
-from migration.ports import Kubernetes, Written, returned
+from migration.objects.kinds import CONFIG_MAP, Object, Resource
+from migration.ports import Kubernetes, Written, returned, routes
 
 if TYPE_CHECKING:
     import aiohttp
@@ -102,21 +100,22 @@ class IstioRouter:
             self._session = None
 
     async def read(self) -> RouterState:
-        listing, record = await asyncio.gather(
-            self.kubernetes.list(VIRTUAL_SERVICE, timeout_seconds=READ_SECONDS), self._read_record()
+        kinds = routing.used(self.originals.values())
+        listed, record = await asyncio.gather(
+            routes.listed(self.kubernetes, kinds, timeout_seconds=READ_SECONDS), self._read_record()
         )
-        there = {f"{item['metadata'].get('namespace')}/{item['metadata']['name']}": item for item in listing.items}
-        routes = {}
-        for service in self.originals:
-            if (item := there.get(service)) is not None:
-                probe = routing.probe_split(there.get(f"{service}{routing.PEER_SUFFIX}") or {})
-                routes[service] = replace(self._live(service, item), probe_bp=probe)
-        # only what is not known yet: a list that was begun before one of our writes would make the next
-        # one a false conflict, and a
-        # foreign change must not become the version that we write over
-        self._known = {**routes, **self._known}
+        by_name = {(item["kind"], routing.service_of(item)): item for item in listed}
+        live = {}
+        for service, original in self.originals.items():
+            kind = original.get("kind")
+            if (item := by_name.get((kind, service))) is not None:
+                probe = routing.probe_split(by_name.get((kind, routing.peer_of(service))) or {})
+                live[service] = replace(self._live(service, item), probe_bp=probe)
+        # only what is not known yet: a list that was begun before one of our writes would make the next one a false
+        # conflict, and a foreign change must not become the version that we write over
+        self._known = {**live, **self._known}
         generation, services, reasons = record
-        return RouterState(generation, services, routes, reasons)
+        return RouterState(generation, services, live, reasons)
 
     async def _read_record(self) -> tuple[int | None, dict[str, int], dict[str, str]]:
         try:
@@ -153,6 +152,9 @@ class IstioRouter:
             return routing.live_split(item, self.originals[service], self.side)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
             return None  # one damaged original, or live route, keeps nobody from reading the others
+
+    def _resource(self, service: str) -> Resource:
+        return routing.kind_of(self.originals[service]).resource
 
     async def write(
         self,
@@ -256,7 +258,7 @@ class IstioRouter:
             split = self._public[service]
             await self._sent(
                 self.kubernetes.apply(
-                    VIRTUAL_SERVICE,
+                    self._resource(service),
                     routing.peer_route(original, split),
                     manager=MANAGER,
                     force=True,
@@ -266,7 +268,7 @@ class IstioRouter:
             )
 
     async def _write_public(self, service: str, original: Object, split: int, call: _Call) -> None:
-        public = routing.public_route(original, split, self.side)
+        resource, public = self._resource(service), routing.public_route(original, split, self.side)
         for last_try in (False, False, True):
             known = self._known.get(service)
             if known is None and not call.force:
@@ -275,7 +277,7 @@ class IstioRouter:
             try:
                 written = await self._sent(
                     self.kubernetes.apply(
-                        VIRTUAL_SERVICE,
+                        resource,
                         public,
                         manager=MANAGER,
                         force=True,
@@ -299,7 +301,7 @@ class IstioRouter:
                     return  # sent again after a lost answer: it was our own first try
                 if known is not None and now.digest != known.digest:
                     raise ForeignWrite(
-                        f"{service}: its VirtualService on {self.cluster} was changed by {now.manager} at {now.changed_at}",
+                        f"{service}: its {resource.kind} on {self.cluster} was changed by {now.manager} at {now.changed_at}",
                         target=service,
                         who=now.manager,
                         when=now.changed_at,
@@ -322,7 +324,7 @@ class IstioRouter:
 
     async def _reread(self, service: str) -> RouteLive:
         namespace, name = service.split("/", 1)
-        found = await self.kubernetes.get(VIRTUAL_SERVICE, namespace, name, timeout_seconds=READ_SECONDS)
+        found = await self.kubernetes.get(self._resource(service), namespace, name, timeout_seconds=READ_SECONDS)
         self._known[service] = self._live(service, found)
         return self._known[service]
 
@@ -374,15 +376,16 @@ class IstioRouter:
         """Whether the route is another than this router last read or wrote; then that stays known, so that the next write
         is a conflict."""
         namespace, name = service.split("/", 1)
+        resource = self._resource(service)
         mark = {
-            "apiVersion": VIRTUAL_SERVICE.api_version,
-            "kind": VIRTUAL_SERVICE.kind,
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
             "metadata": {"namespace": namespace, "name": name, "annotations": {FENCE: str(fence)}},
         }
         before = now = self._known.get(service)
         for last_try in (False, False, True):
             if now is None:
-                found = await self.kubernetes.get(VIRTUAL_SERVICE, namespace, name, timeout_seconds=READ_SECONDS)
+                found = await self.kubernetes.get(resource, namespace, name, timeout_seconds=READ_SECONDS)
                 now = self._live(service, found)
                 before = before or now
             if now.fence >= fence:
@@ -392,7 +395,7 @@ class IstioRouter:
                 )
             try:
                 written = await self.kubernetes.apply(
-                    VIRTUAL_SERVICE,
+                    resource,
                     mark,
                     manager=LOCK_MANAGER,
                     force=True,

@@ -6,9 +6,10 @@ the field that we own; without that, enrolled services would be fought over (and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import routing
 from migration.errors import BluegreenError
 from migration.model import MANAGER
 from migration.objects.kinds import Object
@@ -16,11 +17,6 @@ from migration.ports import Kubernetes
 
 TRACKING = "argocd.argoproj.io/tracking-id"
 INSTANCE = "argocd.argoproj.io/instance"
-GROUP, KIND = "networking.istio.io", "VirtualService"
-SETTING = (
-    f"ignoreDifferences: [{{group: {GROUP}, kind: {KIND}, managedFieldsManagers: [{MANAGER}]}}] and "
-    "syncOptions: [RespectIgnoreDifferences=true]"
-)
 
 
 def application_of(route: Mapping[str, Any]) -> str | None:
@@ -32,7 +28,7 @@ def application_of(route: Mapping[str, Any]) -> str | None:
 
 async def warnings(cluster: Kubernetes, routes: Mapping[str, Object]) -> list[str]:
     """One line per Application that keeps one of these routes and does not leave its splits alone. `routes` by service."""
-    kept: dict[str, list[str]] = {}
+    kept: dict[str, list[str]] = {}  # services by Application
     for service, route in routes.items():
         if name := application_of(route):
             kept.setdefault(name, []).append(service)
@@ -42,10 +38,11 @@ async def warnings(cluster: Kubernetes, routes: Mapping[str, Object]) -> list[st
     told = []
     for name, services in sorted(kept.items()):
         there = applications.get(name)
-        if there is not None and leaves_alone(there):
+        kinds = routing.used(routes[service] for service in services)
+        if there is not None and all(leaves_alone(there, kind) for kind in kinds):
             continue
         seen = "which cannot be read from here" if there is None else "which would put their routes back"
-        told.append(f"{', '.join(services)}: kept by Argo CD's Application {name}, {seen}; set {SETTING}")
+        told.append(f"{', '.join(services)}: kept by Argo CD's Application {name}, {seen}; set {setting(kinds)}")
     return told
 
 
@@ -58,14 +55,24 @@ async def _applications(cluster: Kubernetes) -> dict[str, Object]:
     return {item["metadata"]["name"]: item for item in items}
 
 
-def leaves_alone(application: Mapping[str, Any]) -> bool:
+def setting(kinds: Iterable[routing.RouteKind]) -> str:
+    """What an Application needs, so that it leaves splits of routes of these kinds alone."""
+    ignored = ", ".join(
+        f"{{group: {kind.resource.group}, kind: {kind.resource.kind}, managedFieldsManagers: [{MANAGER}]}}" for kind in kinds
+    )
+    return f"ignoreDifferences: [{ignored}] and syncOptions: [RespectIgnoreDifferences=true]"
+
+
+def leaves_alone(application: Mapping[str, Any], kind: routing.RouteKind) -> bool:
     spec = application.get("spec") or {}
     options: Sequence[str] = ((spec.get("syncPolicy") or {}).get("syncOptions")) or ()
-    return "RespectIgnoreDifferences=true" in options and any(map(_ours, spec.get("ignoreDifferences") or ()))
+    return "RespectIgnoreDifferences=true" in options and any(_ours(each, kind) for each in spec.get("ignoreDifferences") or ())
 
 
-def _ours(ignored: Mapping[str, Any]) -> bool:
-    if ignored.get("kind") not in (KIND, "*") or ignored.get("group") not in (GROUP, "*") or ignored.get("name"):
+def _ours(ignored: Mapping[str, Any], kind: routing.RouteKind) -> bool:
+    resource = kind.resource
+    named = ignored.get("kind") in (resource.kind, "*") and ignored.get("group") in (resource.group, "*")
+    if not named or ignored.get("name"):
         return False
     managers, pointers = ignored.get("managedFieldsManagers") or (), ignored.get("jsonPointers") or ()
-    return MANAGER in managers or bool({"/spec", "/spec/http"} & set(pointers))
+    return MANAGER in managers or bool({*kind.written_paths} & set(pointers))

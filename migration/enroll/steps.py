@@ -22,81 +22,62 @@ from typing import Any
 import routing
 from migration.errors import BluegreenError, Held
 from migration.model import LOCK_MANAGER, MANAGER, Side
-from migration.objects.kinds import (
-    CONFIG_MAP,
-    DESTINATION_RULE,
-    GATEWAY,
-    POD,
-    SERVICE_ENTRY,
-    VIRTUAL_SERVICE,
-    Object,
-    Resource,
-    name_of,
-)
+from migration.objects.kinds import CONFIG_MAP, DOMAIN, POD, Object, name_of
 from migration.ownership.owners import managers_of
-from migration.ports import Kubernetes, returned
+from migration.ports import Kubernetes, returned, routes
 from migration.settings.named import refuse_not_enrolled, refuse_unknown
 from migration.settings.stack_file import Edge, StackFile, forget_route, keep_route, read_route
 from migration.store.journal import Event, Journal, open_intents
 
 log = logging.getLogger(__name__)
 _AGAIN = re.compile(r"(^|[;,]? (then|and run) )the same command again.*")  # the end of a remedy that goes on with another
-RESOURCES: Mapping[str, Resource] = {
-    "VirtualService": VIRTUAL_SERVICE,
-    "ServiceEntry": SERVICE_ENTRY,
-    "Gateway": GATEWAY,
-    "DestinationRule": DESTINATION_RULE,
-    "ConfigMap": CONFIG_MAP,
-}
 
 
 @dataclass(frozen=True)
 class Candidate:
     service: str
     original: Object
-    refusals: tuple[str, ...]
+    refusals: tuple[routing.Refusal, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it cannot be shifted, in words."""
+        return tuple(refusal.text for refusal in self.refusals)
 
 
 async def candidates(blue: Kubernetes, wanted: Sequence[str], enrolled: Sequence[str]) -> list[Candidate]:
     """Routes of blue bound to a gateway, as they are; those asked for, or all that can be shifted."""
-    listing = await blue.list(VIRTUAL_SERVICE)
-    found = {}
-    known, asked = frozenset(enrolled), frozenset(wanted)
-    there = {service for item in listing.items if not (service := routing.service_of(item)).endswith(routing.PEER_SUFFIX)}
+    live = routing.by_service(await routes.listed(blue))
+    public = {service: route for service, route in live.items() if not routing.is_peer(service)}
+    plurals = ",".join(kind.resource.plural for kind in routing.registered())
     refuse_unknown(
         wanted,
-        there | known,
-        lacks=f"cluster {blue.name} has no VirtualService",
+        public.keys() | frozenset(enrolled),
+        lacks=f"cluster {blue.name} has no {routing.called()}",
         there="it has",
-        remedy="`kubectl get virtualservices -A` lists them; a service is NAMESPACE/NAME of one bound to a gateway",
+        remedy=f"`kubectl get {plurals} -A` lists them; a service is NAMESPACE/NAME of one bound to a gateway",
     )
-    for item in listing.items:
-        service = routing.service_of(item)
-        if service.endswith(routing.PEER_SUFFIX) or service in known or (asked and service not in asked):
-            continue
-        original = original_of(item)
+    possible = []
+    for service in sorted((public.keys() & frozenset(wanted or public)) - frozenset(enrolled)):
+        original = original_of(public[service])
         refused = tuple(routing.refusals(original))
-        if wanted or not any("bound to no gateway" in reason for reason in refused):
-            found[service] = Candidate(service, original, refused)
-    return [found[service] for service in sorted(found)]
+        if wanted or routing.RefusalCode.NO_GATEWAY not in [refusal.code for refusal in refused]:
+            possible.append(Candidate(service, original, refused))
+    return possible
 
 
 def original_of(item: Mapping[str, Any]) -> Object:
-    meta = item["metadata"]
+    """A live route as its owner wrote it, to be stored."""
+    meta, resource = item["metadata"], routing.kind_of(item).resource
     kept = {key: dict(meta[key]) for key in ("labels", "annotations") if meta.get(key)}
-    notes = {
-        k: v for k, v in kept.get("annotations", {}).items() if not k.startswith(("bluegreen.io/", "kubectl.kubernetes.io/"))
-    }
+    notes = {k: v for k, v in kept.get("annotations", {}).items() if not k.startswith((DOMAIN, "kubectl.kubernetes.io/"))}
     if notes:
         kept["annotations"] = notes
     else:
         kept.pop("annotations", None)
-    return {
-        "apiVersion": VIRTUAL_SERVICE.api_version,
-        "kind": "VirtualService",
-        "metadata": {"name": meta["name"], "namespace": meta["namespace"], **kept},
-        "spec": item["spec"],
-    }
+    original = routing.object_of(resource, meta["namespace"], meta["name"], item["spec"])
+    original["metadata"] |= kept
+    return original
 
 
 async def enroll(
@@ -148,7 +129,7 @@ async def enroll(
 
 
 def refuse_unshiftable(chosen: Iterable[Candidate]) -> None:
-    refused = [f"{c.service}: {reason}" for c in chosen for reason in c.refusals]
+    refused = [f"{c.service}: {reason}" for c in chosen for reason in c.reasons]
     if refused:
         raise Held(
             "these routes cannot be shifted:\n  " + "\n  ".join(refused),
@@ -177,7 +158,6 @@ def _open(events: Iterable[Event], services: Collection[str]) -> list[Event]:
 
 async def unfinished(
     clusters: Mapping[Side, Kubernetes],
-    peers: Mapping[Side, routing.Peer],
     edge: Edge,
     originals: Mapping[str, Object],
     *,
@@ -189,17 +169,21 @@ async def unfinished(
     Only those at 0 in the file and at blue's gateway: where users may be on green already, what is not in place is for
     `shift` and `rollback` to judge.
     """
-    live = dict(zip(clusters, await asyncio.gather(*(_live(cluster) for cluster in clusters.values())), strict=True))
+    kinds = routing.used(originals.values())
+    resources = [resource for kind in kinds for resource in (kind.resource, *kind.supporting)]
+    listed = await asyncio.gather(*(_live(cluster, resources) for cluster in clusters.values()))
+    live = dict(zip(clusters, listed, strict=True))
     begun = {event.target for event in _open(events, edge.services)}
     found = []
     for service, split in sorted(edge.services.items()):
         if split or (wanted and service not in wanted):
             continue
-        original, public = originals[service], live["blue"].get(("VirtualService", service))
+        original = originals[service]
+        public = live["blue"].get((original["kind"], service))
         written = public is not None and MANAGER in managers_of(public)
         if written and public and routing.live_split(public, original, "blue") != 0:
             continue
-        if service in begun or any(lacks(live[side], original, side, peers[side]) for side in clusters):
+        if service in begun or any(lacks(live[side], original, side) for side in clusters):
             # blue's owner may have changed a route that the edge has not written yet
             goes_on = original if written or public is None else original_of(public)
             found.append(Candidate(service, goes_on, tuple(routing.refusals(goes_on))))
@@ -209,18 +193,18 @@ async def unfinished(
 Live = Mapping[tuple[str, str], Object]  # by kind and `namespace/name`
 
 
-async def _live(cluster: Kubernetes) -> Live:
-    listings = await asyncio.gather(*(cluster.list(r) for r in (VIRTUAL_SERVICE, SERVICE_ENTRY, GATEWAY, DESTINATION_RULE)))
+async def _live(cluster: Kubernetes, resources: Iterable[routing.Resource]) -> Live:
+    listings = await asyncio.gather(*(cluster.list(resource) for resource in dict.fromkeys(resources)))
     return {(item["kind"], routing.service_of(item)): item for listing in listings for item in listing.items}
 
 
-def lacks(live: Live, original: Object, side: Side, peer: routing.Peer) -> bool:
+def lacks(live: Live, original: Object, side: Side) -> bool:
     """Whether a gateway is without something that a service at 0 needs. Pure.
 
     A public route that the edge has written and somebody changed is not missing: overwriting it would be fighting.
     """
-    needed = [*routing.edge_objects(), *routing.destinations(original, peer), routing.peer_route(original, 0)]
-    public = live.get(("VirtualService", routing.service_of(original)))
+    needed = [*routing.edge_objects([original]), *routing.hop_objects(original)]
+    public = live.get((original["kind"], routing.service_of(original)))
     if public is None or MANAGER not in managers_of(public):
         return True
     if side == "green" and routing.live_split(public, original, side) == routing.WHOLE_BP:
@@ -234,12 +218,12 @@ async def hop_lacks(
     """By side, what routes forward by and the gateway is without: never made, taken away, or of an earlier version."""
     if not originals:
         return {}
-    kinds = (GATEWAY, DESTINATION_RULE, SERVICE_ENTRY)
+    supporting = [resource for kind in routing.used(originals.values()) for resource in kind.supporting]
 
     async def one(side: Side) -> list[Object]:
-        listings = await asyncio.gather(*(clusters[side].list(kind) for kind in kinds))
-        live = {(item["kind"], routing.service_of(item)): item for listing in listings for item in listing.items}
-        needed = chain(routing.edge_objects(), *(routing.destinations(each, peers[side]) for each in originals.values()))
+        live = await _live(clusters[side], supporting)
+        edge = routing.edge_objects(originals.values())
+        needed = chain(edge, *(routing.destinations(each, peers[side]) for each in originals.values()))
         return [obj for obj in needed if not _serves(live.get((obj["kind"], routing.service_of(obj))), obj)]
 
     return dict(zip(clusters, await asyncio.gather(*map(one, clusters)), strict=True))
@@ -257,7 +241,7 @@ async def mend_hop(clusters: Mapping[Side, Kubernetes], lacking: Mapping[Side, S
     """Writes what `hop_lacks` found. No split changes, and what is being forwarded goes on."""
     await asyncio.gather(
         *(
-            clusters[side].apply(RESOURCES[obj["kind"]], obj, manager=MANAGER, force=True)
+            clusters[side].apply(routing.resource_of(obj), obj, manager=MANAGER, force=True)
             for side, objects in lacking.items()
             for obj in objects
         )
@@ -294,7 +278,7 @@ async def make(cluster: Kubernetes, side: Side, peer: routing.Peer, edge: Edge, 
     intent = routing.Intent({"blue": edge.blue, "green": edge.green or ""}, edge.entry, edge.services, edge.generation)
     made = routing.objects(intent, originals, side, peer)
     for stage in (made.destinations, made.peer_routes, made.routes, (made.record,)):
-        await asyncio.gather(*(cluster.apply(RESOURCES[o["kind"]], o, manager=MANAGER, force=True) for o in stage))
+        await asyncio.gather(*(cluster.apply(routing.resource_of(o), o, manager=MANAGER, force=True) for o in stage))
 
 
 def refuse_between(edge: Edge, services: Iterable[str]) -> None:
@@ -320,30 +304,19 @@ async def unenroll(
     ids = journal.intents("unenroll", [(service, split, None, "") for service, split in there.items()])
 
     async def one(cluster: Kubernetes, service: str) -> None:
-        original = originals[service]
         namespace, name = service.split("/", 1)
-        restored = {
-            "apiVersion": VIRTUAL_SERVICE.api_version,
-            "kind": "VirtualService",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": original["spec"],
-        }
-        await cluster.apply(VIRTUAL_SERVICE, restored, manager=MANAGER, force=True)
-        bare = {
-            "apiVersion": VIRTUAL_SERVICE.api_version,
-            "kind": "VirtualService",
-            "metadata": {"name": name, "namespace": namespace},
-        }
-        await cluster.apply(VIRTUAL_SERVICE, bare, manager=LOCK_MANAGER, force=True)  # takes the fence off
+        resource = routing.kind_of(originals[service]).resource
+        restored = routing.object_of(resource, namespace, name, originals[service]["spec"])
+        await cluster.apply(resource, restored, manager=MANAGER, force=True)
+        bare = {key: value for key, value in restored.items() if key != "spec"}
+        await cluster.apply(resource, bare, manager=LOCK_MANAGER, force=True)  # takes the fence off
 
     await asyncio.gather(*(one(cluster, service) for cluster in clusters.values() for service in services))
     edge = file.write(remove=tuple(services))
     for cluster in clusters.values():
         for service in services:
-            namespace, name = service.split("/", 1)
-            peer = f"{name}{routing.PEER_SUFFIX}"
-            await cluster.delete(VIRTUAL_SERVICE, namespace, peer)
-            await cluster.delete(SERVICE_ENTRY, namespace, peer)
+            for obj in routing.hop_objects(originals[service]):
+                await cluster.delete(routing.resource_of(obj), obj["metadata"]["namespace"], obj["metadata"]["name"])
         intent = routing.Intent({"blue": edge.blue, "green": edge.green or ""}, edge.entry, edge.services, edge.generation)
         await cluster.apply(CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True)
         await returned.write(cluster, dict.fromkeys(services))

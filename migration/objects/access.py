@@ -21,29 +21,6 @@ def pod_labels(workload: Mapping[str, Any]) -> Object:
     return ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
 
 
-def gateways_of(route: Mapping[str, Any]) -> list[str]:
-    """`namespace/name` of each gateway that a route is bound to, without the mesh."""
-    namespace = route["metadata"].get("namespace", "")
-    named = [g for g in spec_of(route).get("gateways") or () if g != "mesh"]
-    return [g if "/" in g else f"{namespace}/{g}" for g in named]
-
-
-def routed_services(route: Mapping[str, Any]) -> set[str]:
-    """`namespace/name` of the cluster's Services that a route sends to."""
-    found = set()
-    namespace = route["metadata"].get("namespace", "")
-    for protocol in ("http", "tls", "tcp"):
-        for rule in spec_of(route).get(protocol) or ():
-            for destination in rule.get("route") or ():
-                host = str((destination.get("destination") or {}).get("host", ""))
-                parts = host.split(".")
-                if len(parts) == 1 and host:
-                    found.add(f"{namespace}/{host}")
-                elif len(parts) == 2 or (len(parts) > 2 and parts[2] == "svc"):
-                    found.add(f"{parts[1]}/{parts[0]}")
-    return found
-
-
 class Selected:
     """Objects by labels, as a Service's selector asks for them: workloads by those of their pods, where nothing else is
     said.

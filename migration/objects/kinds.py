@@ -8,40 +8,19 @@ here (every custom resource) is copied, in the wave of custom objects.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import routing
+from routing import Resource as Resource
+from routing.istio import DESTINATION_RULE as DESTINATION_RULE
+from routing.istio import GATEWAY as GATEWAY
+from routing.istio import SERVICE_ENTRY as SERVICE_ENTRY
+from routing.model import CONFIG_MAP as CONFIG_MAP
 
 Object = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One kind as one API version serves it: what is needed to make its paths."""
-
-    group: str
-    version: str
-    kind: str
-    plural: str
-    namespaced: bool
-    verbs: frozenset[str] = field(default=frozenset({"get", "list", "patch", "create", "update", "delete"}), compare=False)
-    name: str = field(init=False, compare=False, repr=False)  # `deployments.apps`, `configmaps`: how kubectl names it
-
-    def __post_init__(self) -> None:
-        # made once: it is compared with some twenty names for each object that is copied
-        object.__setattr__(self, "name", f"{self.plural}.{self.group}" if self.group else self.plural)
-
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    def path(self, namespace: str | None = None, name: str | None = None) -> str:
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        middle = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
-        return f"{root}{middle}/{self.plural}{'/' + name if name else ''}"
-
-
 NAMESPACE = Resource("", "v1", "Namespace", "namespaces", False)
-CONFIG_MAP = Resource("", "v1", "ConfigMap", "configmaps", True)
 SERVICE = Resource("", "v1", "Service", "services", True)
 NODE = Resource("", "v1", "Node", "nodes", False)
 POD = Resource("", "v1", "Pod", "pods", True)
@@ -57,25 +36,23 @@ INGRESS_CLASS = Resource("networking.k8s.io", "v1", "IngressClass", "ingressclas
 STORAGE_CLASS = Resource("storage.k8s.io", "v1", "StorageClass", "storageclasses", False)
 PRIORITY_CLASS = Resource("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", False)
 CRD = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
-VIRTUAL_SERVICE = Resource("networking.istio.io", "v1", "VirtualService", "virtualservices", True)
-GATEWAY = Resource("networking.istio.io", "v1", "Gateway", "gateways", True)
-SERVICE_ENTRY = Resource("networking.istio.io", "v1", "ServiceEntry", "serviceentries", True)
-DESTINATION_RULE = Resource("networking.istio.io", "v1", "DestinationRule", "destinationrules", True)
 WORKLOAD_ENTRY = Resource("networking.istio.io", "v1", "WorkloadEntry", "workloadentries", True)
 GATEWAY_CLASS = Resource("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses", False)
+
+ROUTES = tuple(kind.resource for kind in routing.registered())  # what services move by
 
 WELL_KNOWN = {
     (r.group, r.kind): r
     for r in (
         NAMESPACE, CONFIG_MAP, SERVICE, NODE, POD, PVC, DEPLOYMENT, STATEFUL_SET, DAEMON_SET, HPA, PDB, ENDPOINT_SLICE,
-        INGRESS, INGRESS_CLASS, STORAGE_CLASS, PRIORITY_CLASS, CRD, VIRTUAL_SERVICE, GATEWAY, SERVICE_ENTRY,
+        INGRESS, INGRESS_CLASS, STORAGE_CLASS, PRIORITY_CLASS, CRD, *ROUTES, GATEWAY, SERVICE_ENTRY,
         DESTINATION_RULE, WORKLOAD_ENTRY, GATEWAY_CLASS, ) }  # fmt: skip
 
 # Managers of ours: what each of them owns is nobody else's business.
 REPLICATE = "bluegreen-replicate"
-EDGE = "bluegreen-edge"
+EDGE = routing.FIELD_MANAGER
 CAPACITY = "bluegreen-capacity"
-DOMAIN = "bluegreen.io/"
+DOMAIN = routing.DOMAIN
 
 # Namespaces that come with a cluster or with the baseline of ours.
 BASELINE_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "istio-system")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import routing
 from migration.objects.kinds import Object, Resource
 from migration.objects.listing import Discovery
 
@@ -28,6 +29,10 @@ class View:
 
     def of(self, resource_name: str) -> list[Object]:
         return self.objects.get(resource_name, [])
+
+    def routes(self) -> list[Object]:
+        """Of every kind by which services move; peer routes among them."""
+        return [route for kind in routing.registered() for route in self.of(kind.resource.name)]
 
     def once(self, find: Callable[..., T], *given: Hashable) -> T:
         """What a pure function of this view (and what is given) finds, worked out for the first that asks and kept for

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import routing
 from migration.objects import kinds
 from migration.objects.kinds import Object, Resource
 from migration.objects.view import View
-from migration.ownership.references import Key, Kinds, at, first, full_host, kinds_of, services_meant, templates
+from migration.ownership.references import Key, Kinds, at, first, kinds_of, templates
 
 ISTIO_ROOT = "istio-system"  # policies here are for every namespace
 ISTIO = ("networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io")
@@ -157,9 +158,9 @@ def to_host(obj: Object, served: Kinds) -> Hooks:
         parts = host.split(".")
         named = parts[1] if len(parts) > 2 and parts[2] == "svc" else namespace
         return Hooks((("namespaces", "", named),), (host,))
-    service = services_meant(host, namespace)
+    service = routing.services_meant(host, namespace)
     space, _, name = (service or "").partition("/")
-    return Hooks((("services", space, name),) if service else (), (full_host(host, namespace),))
+    return Hooks((("services", space, name),) if service else (), (routing.full_host(host, namespace),))
 
 
 def service_entry(obj: Object, served: Kinds) -> Hooks:

@@ -308,9 +308,9 @@ def _of_istiod(secret: Mapping[str, Any]) -> bool:
 def _of_the_edge(obj: Mapping[str, Any]) -> bool:
     """A public route that the edge let go is not the edge's any more; that is told apart elsewhere."""
     meta = obj["metadata"]
-    if str(meta["name"]).endswith(routing.PEER_SUFFIX) or meta["name"] in (routing.PEER_NAME, kinds.EDGE):
+    if routing.is_peer(str(meta["name"])) or meta["name"] in (routing.PEER_NAME, routing.RECORD_NAME):
         return True
-    return obj.get("kind") != kinds.VIRTUAL_SERVICE.kind and kinds.EDGE in managers_of(obj)
+    return not routing.is_route(obj) and kinds.EDGE in managers_of(obj)
 
 
 def _in_mesh_namespace(view: View, names: tuple[str, ...]) -> Iterator[Object]:

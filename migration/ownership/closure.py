@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import routing
 from migration.objects import kinds
 from migration.objects.kinds import Object, Resource
 from migration.objects.view import View
@@ -24,11 +25,8 @@ from migration.ownership.references import (
     at,
     destinations,
     first,
-    full_host,
-    gateways_named,
     kinds_of,
     references,
-    services_meant,
     templates,
 )
 from migration.settings.choices import Choices, in_any, of_kind, why_excluded, why_not_included
@@ -127,10 +125,9 @@ def _reached(known: Known) -> Reached | None:
     if choices.only:
         spaces = frozenset(name for name in choices.only if "/" not in name)
         routes = frozenset(name for name in choices.only if "/" in name)
+        kinds_of_routes = {kind.resource.name for kind in routing.registered()}
         roots = [
-            key
-            for key in index
-            if (_space_of(key) in spaces) or (key[0] == kinds.VIRTUAL_SERVICE.name and f"{key[1]}/{key[2]}" in routes)
+            key for key in index if (_space_of(key) in spaces) or (key[0] in kinds_of_routes and f"{key[1]}/{key[2]}" in routes)
         ]
         return _follow(known, roots, lambda key: True)
     if choices.include.namespaces:
@@ -216,10 +213,10 @@ def _selected(obj: Object, resource: Resource, view: View) -> Iterator[Reference
         for key in selected_by(view, namespace, first(obj, "spec.selector") or {}):
             yield Reference(key, index[key][1].kind)
         yield from _host(str(first(obj, "spec.externalName") or ""), namespace, view, needed=False)
-    elif resource.name == kinds.VIRTUAL_SERVICE.name:
-        for name in gateways_named(obj):
+    elif (kind := routing.known_kind(obj)) is not None:
+        for name in kind.gateways_named(obj):
             space, _, gateway = name.partition("/")
-            yield Reference((MESH_GATEWAY, space, gateway), kinds.GATEWAY.kind)
+            yield Reference((kind.gateway.name, space, gateway), kind.gateway.kind)
         for host in destinations(obj, view):
             yield from _host(host, namespace, view)
     elif resource.name == MESH_GATEWAY:
@@ -248,10 +245,10 @@ def _credential(name: str, spaces: list[str], view: View) -> Iterator[Reference]
 
 def _host(host: str, namespace: str, view: View, *, needed: bool = True) -> Iterator[Reference]:
     """The Service or the ServiceEntries that a host means."""
-    entries = view.once(_entries).get(full_host(host, namespace), [])
+    entries = view.once(_entries).get(routing.full_host(host, namespace), [])
     for key in entries:
         yield Reference(key, kinds.SERVICE_ENTRY.kind)
-    service = services_meant(host, namespace)
+    service = routing.services_meant(host, namespace)
     if service is None or not host:
         return
     space, _, name = service.partition("/")

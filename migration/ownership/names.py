@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import routing
 from migration.errors import ConfigError
 from migration.objects import kinds
 from migration.objects.view import View
 from migration.ownership.closure import asked, by_key
 from migration.ownership.known import Known
-from migration.ownership.references import Key, first, services_meant, templates
+from migration.ownership.references import Key, first, templates
 from migration.ownership.references import destinations as destinations_of
 from migration.settings.choices import called, in_any, why_excluded, why_not_included
 from migration.settings.yaml_reader import did_you_mean
@@ -71,7 +72,8 @@ def _namespace(known: Known, name: str) -> None:
     if problem := _no_namespace(view, name):
         routes = sorted(each for each in view.once(routes_of) if each.partition("/")[2] == name)
         meant = f" (did you mean the service {routes[0]}?)" if routes and "did you mean" not in problem else ""
-        raise ConfigError(problem + meant, remedy="name a NAMESPACE, or a service as NAMESPACE/NAME of its VirtualService")
+        remedy = f"name a NAMESPACE, or a service as NAMESPACE/NAME of its {routing.called()}"
+        raise ConfigError(problem + meant, remedy=remedy)
     for part, selection, bad in (("include", choices.include, False), ("exclude", choices.exclude, True)):
         if selection.namespaces and in_any(name, selection.namespaces) is bad:
             what = "leaves it out" if bad else "does not mean it"
@@ -79,33 +81,34 @@ def _namespace(known: Known, name: str) -> None:
 
 
 def routes_of(view: View) -> frozenset[str]:
-    return frozenset(map(kinds.full_name, view.of(kinds.VIRTUAL_SERVICE.name)))
+    return frozenset(map(kinds.full_name, view.routes()))
 
 
 def _service(known: Known, name: str) -> None:
     view = known.blue
     routes = view.once(routes_of)
-    if kinds.VIRTUAL_SERVICE.name in view.problems:
+    names = [kind.resource.name for kind in routing.registered()]
+    if any(kind in view.problems for kind in names):
         return
     if name in routes:
         index = view.once(by_key)
         namespace, _, of = name.partition("/")
-        obj, resource = index[kinds.VIRTUAL_SERVICE.name, namespace, of]
+        obj, resource = next(index[kind, namespace, of] for kind in names if (kind, namespace, of) in index)
         if reason := why_not_included(known.choices, obj, resource) or why_excluded(known.choices, obj, resource):
             part = "exclude" if "replicate.exclude" in reason else "include"
             raise known.choices.wrong(f"replicate.{part}", f"{name} is named on the command line, and is {reason}")
         return
     there = [kinds.name_of(obj) for key, (obj, _) in view.once(by_key).items() if _is(key, obj, name)]
-    told = f"{name}: no VirtualService of this name on cluster {view.name}"
+    told = f"{name}: no {routing.called()} of this name on cluster {view.name}"
     if there:
         leading = sorted(view.once(_routes_to).get(name, ()))
         told += f"; {' and '.join(sorted(there))} {'is' if len(there) == 1 else 'are'}"
         if leading:
             raise ConfigError(f"{told}, and {', '.join(leading)} leads there", remedy=f"name the route: {leading[0]}")
         space = name.partition("/")[0]
-        raise ConfigError(f"{told}, to which no VirtualService leads", remedy=f"name its namespace: {space}")
+        raise ConfigError(f"{told}, to which no {routing.called()} leads", remedy=f"name its namespace: {space}")
     close = did_you_mean(name, [*routes, *view.once(namespaces)])
-    raise ConfigError(told + close, remedy="name a service as NAMESPACE/NAME of its VirtualService, or a NAMESPACE")
+    raise ConfigError(told + close, remedy=f"name a service as NAMESPACE/NAME of its {routing.called()}, or a NAMESPACE")
 
 
 def _is(key: Key, obj: Mapping[str, Any], name: str) -> bool:
@@ -119,10 +122,10 @@ def _routes_to(view: View) -> Mapping[str, set[str]]:
 
     services = {kinds.full_name(service): service for service in view.of(kinds.SERVICE.name)}
     found: dict[str, set[str]] = {}
-    for route in view.of(kinds.VIRTUAL_SERVICE.name):
+    for route in view.routes():
         namespace = route["metadata"].get("namespace", "")
         for host in destinations_of(route, view):
-            name = services_meant(host, namespace)
+            name = routing.services_meant(host, namespace)
             if name not in services:
                 continue
             found.setdefault(name, set()).add(kinds.full_name(route))

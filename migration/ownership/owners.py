@@ -38,7 +38,7 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
         return Sign(Class.GOING, "being deleted")
     if (maker := controller_of(obj)) and not ordered(obj, resource, maker):
         return Sign(Class.CONTROLLER, f"made by its {maker.get('kind')}")
-    if resource.name == kinds.VIRTUAL_SERVICE.name and kinds.full_name(obj) in known.enrolled:
+    if kinds.full_name(obj) in known.enrolled and routing.is_route(obj):
         return Sign(Class.EDGE, "an enrolled route, written by the edge")
     managers = managers_of(obj)
     if kinds.EDGE in managers and written_by_edge(obj):
@@ -91,16 +91,7 @@ def written_by_edge(obj: Mapping[str, Any]) -> bool:
 
 def _serves_all_here(obj: Mapping[str, Any]) -> bool:
     """A public route in its original form."""
-    if obj.get("kind") != kinds.VIRTUAL_SERVICE.kind or obj["metadata"]["name"].endswith(routing.PEER_SUFFIX):
-        return False
-    return not forwards(obj)
-
-
-def forwards(route: Mapping[str, Any]) -> bool:
-    """Whether a public route sends a part of its requests to the other cluster."""
-    peer = routing.peer_host(kinds.full_name(route))
-    rules = (route.get("spec") or {}).get("http") or ()
-    return any((each.get("destination") or {}).get("host") == peer for rule in rules for each in rule.get("route") or ())
+    return routing.is_route(obj) and not routing.is_peer(obj["metadata"]["name"]) and not routing.forwards(obj)
 
 
 def made_by(obj: Mapping[str, Any], resource: Resource) -> str | None:

@@ -8,7 +8,7 @@ alone. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +140,11 @@ OF_KINDS: Mapping[str, tuple[Name | Typed, ...]] = {
         Name("spec.gatewayClassName", kinds.GATEWAY_CLASS.name),
         Typed("spec.listeners[].tls.certificateRefs[]", "Secret", ""),
     ),
-    kinds.VIRTUAL_SERVICE.name: (Typed("spec.http[].delegate", "VirtualService", kinds.VIRTUAL_SERVICE.group),),
+    **{
+        kind.resource.name: tuple(Typed(path, kind.resource.kind, kind.resource.group) for path in kind.delegates)
+        for kind in routing.registered()
+        if kind.delegates
+    },
     "scaledobjects.keda.sh": (Typed("spec.triggers[].authenticationRef", "TriggerAuthentication", "keda.sh"),),
     "scaledjobs.keda.sh": (Typed("spec.triggers[].authenticationRef", "TriggerAuthentication", "keda.sh"),),
     "certificates.cert-manager.io": (Typed("spec.issuerRef", "Issuer", "cert-manager.io"),),
@@ -180,7 +184,7 @@ ENDINGS = (
 )
 # Cluster-wide kinds keep their Secrets in a namespace that only the operator's arguments name; its default
 NAMESPACE_OF_SECRETS = {"clusterissuers.cert-manager.io": "cert-manager", "clustertriggerauthentications.keda.sh": "keda"}
-PEER_HOSTS = routing.peer_host("x/x").removeprefix("x.x")  # how hosts of the other cluster end
+PEER_HOSTS = f".{routing.PEER_DOMAIN}"  # how hosts of the other cluster end
 KINDS = {"configmaps": "ConfigMap", "secrets": "Secret"}
 
 
@@ -327,47 +331,17 @@ def _guessed(value: Any, namespace: str, served: Kinds, under: str = "") -> Iter
 # -- routes ------------------------------------------------------------------------------------------------------------
 
 
-def _routes(view: View) -> Mapping[str, Object]:
-    return {routing.service_of(route): route for route in view.of(kinds.VIRTUAL_SERVICE.name)}
+def _peer_routes(view: View) -> Mapping[str, Object]:
+    return {routing.service_of(route): route for route in view.routes() if routing.is_peer(route["metadata"]["name"])}
 
 
 def destinations(route: Mapping[str, Any], view: View) -> Iterator[str]:
     """Every host to which a route sends or mirrors, as it is written. An enrolled one may send all of it to the other
     cluster; where its own part goes, its peer route says.
     """
-    peer = view.once(_routes).get(f"{routing.service_of(route)}{routing.PEER_SUFFIX}")
-    for each in (route, peer):
-        for path in (
-            *(f"spec.{protocol}[].route[].destination.host" for protocol in ("http", "tls", "tcp")),
-            "spec.http[].mirror.host",
-            "spec.http[].mirrors[].destination.host",
-        ):
-            for host in at(each, path):
-                if isinstance(host, str) and not host.endswith(PEER_HOSTS):
-                    yield host
-
-
-def full_host(host: str, namespace: str) -> str:
-    """A host as Istio reads it in an object of this namespace: one without a dot is a Service beside it."""
-    if "." not in host and host and host != "*":
-        return f"{host}.{namespace}.svc.cluster.local"
-    return host
-
-
-def services_meant(host: str, namespace: str) -> str | None:
-    """`namespace/name` of the Service that a host means, if it can be one."""
-    parts = host.split(".")
-    if len(parts) == 1 and host:
-        return f"{namespace}/{host}"
-    if len(parts) == 2 or (len(parts) > 2 and parts[2] == "svc"):
-        return f"{parts[1]}/{parts[0]}"
-    return None
-
-
-def gateways_named(route: Mapping[str, Any]) -> Iterable[str]:
-    """`namespace/name` of each Gateway that a route is bound to, without the mesh."""
-    namespace = route["metadata"].get("namespace", "")
-    for path in ("spec.gateways[]", "spec.http[].match[].gateways[]", "spec.tcp[].match[].gateways[]"):
-        for name in at(route, path):
-            if isinstance(name, str) and name != "mesh":
-                yield name if "/" in name else f"{namespace}/{name}"
+    peer = view.once(_peer_routes).get(routing.peer_of(routing.service_of(route)))
+    for each in (route, peer) if peer else (route,):
+        kind = routing.kind_of(each)
+        for host in (*(backend.host for backend in kind.backends(each)), *kind.mirrors(each)):
+            if not host.endswith(PEER_HOSTS):
+                yield host

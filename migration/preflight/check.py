@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import routing
 from migration.codes import DOCS
 from migration.model import Finding, Severity
 from migration.objects import kinds
-from migration.objects.access import Selected, gateways_of, routed_services, spec_of
+from migration.objects.access import Selected, spec_of
 from migration.objects.classes import WRITTEN, Verdict
 from migration.objects.kinds import Object, Resource
 from migration.objects.view import View
@@ -68,10 +69,10 @@ def behind_routes(view: View, scope: Scope) -> list[tuple[Object, str]]:
     selected = Selected(view.once(workloads, scope))
     found: dict[str, tuple[Object, str]] = {}
     asked = set()  # what a selector means has all been found when it is asked for again
-    for route in view.of(kinds.VIRTUAL_SERVICE.name):
-        if not scope.moves(route) or not gateways_of(route):
+    for route in view.routes():
+        if not scope.moves(route) or not routing.gateways_of(route):
             continue
-        for service in sorted(routed_services(route)):
+        for service in sorted(routing.services_of(route)):
             namespace, selector = service.partition("/")[0], services.get(service) or {}
             if (namespace, frozenset(selector.items())) in asked:
                 continue

@@ -12,9 +12,10 @@ from typing import Any
 
 import orjson
 
+import routing
 from migration.model import Severity
 from migration.objects import kinds
-from migration.objects.access import gateways_of, pod_spec, spec_of
+from migration.objects.access import pod_spec, spec_of
 from migration.objects.kinds import Object
 from migration.objects.removed_apis import instead_of, moved
 from migration.objects.view import View
@@ -219,22 +220,20 @@ def _short(value: Any) -> str:
 
 
 def missing_gateways(blue: View, green: View, scope: Scope) -> Found:
-    there = {kinds.full_name(g) for g in green.of(kinds.GATEWAY.name)}
     known = Known(blue, green)
-    coming = {
-        kinds.full_name(g)
-        for g in blue.of(kinds.GATEWAY.name)
-        if scope.moves(g) or baseline.comes_along(g, kinds.GATEWAY, known)
-    }
-    has = ", ".join(sorted(there)) or "none"
-    for route in blue.of(kinds.VIRTUAL_SERVICE.name):
-        if not scope.moves(route):
-            continue
-        for gateway in gateways_of(route):
-            if gateway not in there and gateway not in coming:
-                evidence = f"names Gateway {gateway}; green has {has}"
-                remedy = f"make Gateway {gateway} on green (it is in a namespace that is not copied)"
-                yield finding("BG120", Severity.BLOCKING, route, evidence, remedy)
+    for kind in routing.registered():
+        resource = kind.gateway
+        there = {kinds.full_name(g) for g in green.of(resource.name)}
+        coming = {
+            kinds.full_name(g) for g in blue.of(resource.name) if scope.moves(g) or baseline.comes_along(g, resource, known)
+        }
+        has = ", ".join(sorted(there)) or "none"
+        for route in filter(scope.moves, blue.of(kind.resource.name)):
+            for gateway in kind.gateways(route):
+                if gateway not in there and gateway not in coming:
+                    evidence = f"names {resource.kind} {gateway}; green has {has}"
+                    remedy = f"make {resource.kind} {gateway} on green (it is in a namespace that is not copied)"
+                    yield finding("BG120", Severity.BLOCKING, route, evidence, remedy)
 
 
 # -- 2xx capacity ------------------------------------------------------------------------------------------------------

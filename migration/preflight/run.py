@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import routing
 from migration.codes import DOCS
 from migration.model import Finding, Severity
 from migration.objects import kinds
@@ -33,7 +34,9 @@ from migration.replicate.export import GREENS, both
 from migration.settings.choices import NOTHING_SAID, Choices
 
 _WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
-_ROUTED = ("services", kinds.VIRTUAL_SERVICE.name, *_WORKLOADS)
+_ROUTES = tuple(kind.resource.name for kind in routing.registered())
+_GATEWAYS = tuple(dict.fromkeys(kind.gateway.name for kind in routing.registered()))
+_ROUTED = ("services", *_ROUTES, *_WORKLOADS)
 _CLASSES = clusters.CLASSES
 _CLASSED = (*_CLASSES, "persistentvolumeclaims", "ingresses.networking.k8s.io", *_WORKLOADS)
 CHECKS: tuple[Check, ...] = (
@@ -42,19 +45,13 @@ CHECKS: tuple[Check, ...] = (
     Check("BG101", Severity.BLOCKING, clusters.missing_kinds, ("*", kinds.CRD.name)),
     Check("BG110", Severity.WARNING, clusters.dangling_classes, _CLASSED, _CLASSES),
     Check("BG111", Severity.WARNING, clusters.differing_classes, _CLASSES, _CLASSES),
-    Check(
-        "BG120",
-        Severity.BLOCKING,
-        clusters.missing_gateways,
-        (kinds.GATEWAY.name, kinds.VIRTUAL_SERVICE.name),
-        (kinds.GATEWAY.name,),
-    ),
+    Check("BG120", Severity.BLOCKING, clusters.missing_gateways, (*_GATEWAYS, *_ROUTES), _GATEWAYS),
     Check("BG201", Severity.BLOCKING, clusters.node_capacity, ("pods",), ("pods", "nodes")),
     Check("BG202", Severity.WARNING, clusters.unmatched_selectors, _WORKLOADS, ("nodes",)),
     Check("BG301", Severity.WARNING, workloads.single_replicas, (*_ROUTED, "horizontalpodautoscalers.autoscaling")),
     Check("BG302", Severity.WARNING, workloads.blocking_budgets, ("poddisruptionbudgets.policy",)),
     Check("BG303", Severity.WARNING, workloads.missing_probes, _ROUTED),
-    Check("BG304", Severity.WARNING, workloads.unmovable_routes, (kinds.VIRTUAL_SERVICE.name,)),
+    Check("BG304", Severity.WARNING, workloads.unmovable_routes, _ROUTES),
     Check("BG501", Severity.WARNING, workloads.leaders, ("leases.coordination.k8s.io",)),
     Check("BG502", Severity.INFO, workloads.schedules, ("cronjobs.batch",)),
     Check("BG503", Severity.WARNING, workloads.recreated, ("deployments.apps",)),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import routing
 from migration.model import Severity
 from migration.objects import kinds
-from migration.objects.access import gateways_of, pod_spec, spec_of
+from migration.objects.access import pod_spec, spec_of
 from migration.objects.view import View
 from migration.preflight.check import Found, Scope, behind_routes, finding
-from routing import refusals
 
 # -- 3xx workloads and routes ------------------------------------------------------------------------------------------
 
@@ -52,12 +52,12 @@ def missing_probes(blue: View, _: View, scope: Scope) -> Found:
 
 
 def unmovable_routes(blue: View, _: View, scope: Scope) -> Found:
-    for route in blue.of(kinds.VIRTUAL_SERVICE.name):
-        if not scope.moves(route) or not gateways_of(route):
+    for route in blue.routes():
+        if not scope.moves(route) or not routing.gateways_of(route):
             continue
-        if reasons := refusals(route):
+        if reasons := routing.refusals(route):
             remedy = "change the route, or accept that it moves at once with the entry (ignore BG304 for it)"
-            yield finding("BG304", Severity.WARNING, route, "; ".join(reasons), remedy)
+            yield finding("BG304", Severity.WARNING, route, "; ".join(map(str, reasons)), remedy)
 
 
 # -- 5xx what must not run twice ---------------------------------------------------------------------------------------

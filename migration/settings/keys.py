@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field
 from typing import Any
 
-SERVICE = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"  # namespace/name of a VirtualService
+from routing import SERVICE_PATTERN
+
 HOST = "^[!-.0-~]+$"  # a name or an address, maybe with a port: printable ASCII without /
-SERVICE_SHAPE = {"type": "string", "pattern": SERVICE}
+SERVICE_SHAPE = {"type": "string", "pattern": SERVICE_PATTERN}
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
+import routing
 from migration.codes import DOCS
 from migration.settings import choices, policy_reading
 from migration.settings.calendar import EXAMPLES, FORM, Window, parse_window
@@ -82,7 +83,7 @@ WAIVER = f"^({'|'.join(DOCS)})(:.+)?$"
 class Gateway:
     address: str = key(doc="an address or a name, as it is reached from here", pattern=HOST)
     port: int = key(80, 1, 65535, doc="the public listener's port")
-    peer_port: int = key(15088, 1, 65535, doc="the port of the private listener for the other gateway")
+    peer_port: int = key(routing.PEER_PORT, 1, 65535, doc="the port of the private listener for the other gateway")
     peer_address: str | None = key(None, doc="where the other gateway reaches it; `address` unless told", pattern=HOST)
 
 
@@ -124,7 +125,9 @@ class Migration:
     store: Path = key(Path(".bluegreen"), doc="folder of the journal, lock, pause and verdicts of `verify`")
     policy: Policy = key(factory=Policy, doc="how careful a shift is")
     services: Mapping[str, ServicePolicy] = key(
-        factory=dict, doc="what differs for one service, by namespace/name of its VirtualService", propertyNames=SERVICE_SHAPE
+        factory=dict,
+        doc=f"what differs for one service, by namespace/name of its {routing.called()}",
+        propertyNames=SERVICE_SHAPE,
     )
     groups: tuple[tuple[str, ...], ...] = key(
         (), doc="services that move and return together, in this order", items={"type": "array", "items": SERVICE_SHAPE}
@@ -274,7 +277,7 @@ def _gateway(reader: Reader, value: Any, key: str) -> Gateway:
     return Gateway(
         reader.host(fields["address"], f"{key}.address"),
         _whole(reader, Gateway, fields.get("port", 80), key, "port"),
-        _whole(reader, Gateway, fields.get("peer_port", 15088), key, "peer_port"),
+        _whole(reader, Gateway, fields.get("peer_port", routing.PEER_PORT), key, "peer_port"),
         reader.host(fields["peer_address"], f"{key}.peer_address") if fields.get("peer_address") is not None else None,
     )
 

@@ -126,7 +126,7 @@ def _cluster(reader: Reader, name: str, entry: Any, folder: Path) -> Cluster:
         return value if isinstance(value, int) and 0 < value < 65536 else default
 
     address, peer = (str(there.get(name) or "") for name in ("address", "peer_address"))
-    made = Gateway(address or "127.0.0.1", port("port", 80), port("peer_port", 15088), peer or None)
+    made = Gateway(address or "127.0.0.1", port("port", 80), port("peer_port", routing.PEER_PORT), peer or None)
     return Cluster(name, kubeconfig, context if isinstance(context, str) else None, made, None)
 
 
@@ -281,10 +281,10 @@ def _blocks(text: str, head: re.Pattern[str]) -> dict[str, list[str]]:
 
 
 def original(service: str, live: Mapping[routing.Side, Mapping[str, Object]]) -> tuple[Object, str] | None:
-    """A service's original from what the clusters hold, and where it was found. `live`: VirtualServices by side and
+    """A service's original from what the clusters hold, and where it was found. `live`: routes by side and
     `namespace/name`. What the peer route keeps comes first where a gateway's route is made of it: it is exact.
     """
-    kept = [made for side in live if (made := routing.original_of(live[side].get(f"{service}{routing.PEER_SUFFIX}") or {}))]
+    kept = [made for side in live if (made := routing.original_of(live[side].get(routing.peer_of(service)) or {}))]
     public = {side: live[side][service] for side in live if service in live[side]}
     for made in kept:
         if any(routing.live_split(route, made, side) is not None for side, route in public.items()):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import manifests
+import routing
 from migration import disk
 from migration.disk import Signature
 from migration.errors import ConfigError, ForeignWrite
@@ -212,7 +213,9 @@ def edge_of(reader: Reader, config: Mapping[str, Any]) -> Edge:
         raise reader.wrong(f"{PREFIX}entry", f"adds up to {sum(entry.values())}", f"shares that add up to {WHOLE_BP}")
     for service in services:
         if not SERVICE.match(service):
-            raise reader.wrong(f"{PREFIX}services.{service}", "is not a service", "namespace/name of a VirtualService")
+            raise reader.wrong(
+                f"{PREFIX}services.{service}", "is not a service", f"namespace/name of {routing.called(article=True)}"
+            )
     given = config.get("hosts")
     listed = "a list of host names, such as [shop.example.com]"
     hosts = reader.sequence([] if given is None else given, f"{PREFIX}hosts", listed)
@@ -281,7 +284,7 @@ def _word(value: Any) -> str:
 
 
 def route_path(folder: Path, service: str) -> Path:
-    return folder / f"{service.replace('/', '.', 1)}.yaml"
+    return folder / routing.file_of(service)
 
 
 def keep_route(folder: Path, service: str, original: Mapping[str, Any]) -> None:
@@ -313,8 +316,8 @@ def read_route(folder: Path, service: str) -> dict[str, Any]:
         raise disk.trouble(path, f"the original route of {service} cannot be read", problem, remedy) from problem
     except manifests.ManifestError as problem:
         raise ConfigError(f"{path}: the original route of {service}: {problem}", remedy=remedy) from problem
-    if not isinstance(document, dict) or document.get("kind") != "VirtualService" or not isinstance(document.get("spec"), dict):
-        raise ConfigError(f"{path}: is not a VirtualService", remedy=remedy)
+    if not isinstance(document, dict) or not routing.is_route(document) or not isinstance(document.get("spec"), dict):
+        raise ConfigError(f"{path}: is not {routing.called(article=True)}", remedy=remedy)
     metadata = document.get("metadata")
     there = metadata if isinstance(metadata, dict) else {}
     if (named := f"{there.get('namespace') or 'default'}/{there.get('name')}") != service:

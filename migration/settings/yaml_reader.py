@@ -8,12 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import routing
 from migration import disk
 from migration.errors import ConfigError
 from migration.settings import keys
 from migration.settings.keys import span
 
-SERVICE, HOST = re.compile(keys.SERVICE), re.compile(keys.HOST)
+SERVICE, HOST = re.compile(routing.SERVICE_PATTERN), re.compile(keys.HOST)
 KEYS_SHOWN = 8  # longer lists of what is allowed are cut to the nearest
 NEAREST = 3
 # of a file that people write; what is beyond is a mistake, or made to exhaust whoever reads it
@@ -100,7 +101,7 @@ class Reader:
 
     def service(self, value: Any, key: str) -> str:
         if not isinstance(value, str) or not SERVICE.fullmatch(value):
-            raise self.wrong(key, f"must be namespace/name of a VirtualService, got {shown(value)}")
+            raise self.wrong(key, f"must be namespace/name of {routing.called(article=True)}, got {shown(value)}")
         return value
 
 

@@ -22,7 +22,7 @@ BESIDE_SECONDS = 1.0  # for green's word, where blue has told all that users by 
 
 @dataclass(frozen=True)
 class Held:
-    """A cluster's record (empty: it has none) and VirtualServices by `namespace/name`; None: it did not tell."""
+    """A cluster's record (empty: it has none) and routes by `namespace/name`; None: it did not tell."""
 
     record: Object | None = None
     routes: Mapping[str, Object] | None = None
@@ -87,7 +87,7 @@ class Witness:
         live, known = self._live(), self.originals[service]
         text = routing.canonical(known["spec"])
         for side, routes in live.items():
-            kept = routing.original_of(routes.get(f"{service}{routing.PEER_SUFFIX}") or {})
+            kept = routing.original_of(routes.get(routing.peer_of(service)) or {})
             if kept is not None and routing.canonical(kept["spec"]) == text:
                 return True
             if service in routes and routing.live_split(routes[service], known, side) is not None:
@@ -129,7 +129,7 @@ class Witness:
         splits = recorded([each.record or {} for each in held.values()], live.values())["services"]
         for routes in live.values():
             for name, route in routes.items():
-                if not name.endswith(routing.PEER_SUFFIX) and _forwards(name, route):
+                if not routing.is_peer(name) and _forwards(name, route):
                     splits.setdefault(name, 0)
         services: dict[str, int] = {}
         lost: dict[str, str] = {}
@@ -206,8 +206,8 @@ def recorded(records: Iterable[Object], routes: Iterable[Mapping[str, Object]]) 
     enrolled: dict[str, int] = {}
     for there in routes:
         for name, route in there.items():
-            if name.endswith(routing.PEER_SUFFIX) and (split := routing.probe_split(route)) is not None:
-                service = name.removesuffix(routing.PEER_SUFFIX)
+            if routing.is_peer(name) and (split := routing.probe_split(route)) is not None:
+                service = routing.without_peer(name)
                 enrolled[service] = max(split, enrolled.get(service, 0))
     generation, services, entry = newest
     return {"services": {**services, **enrolled}, "entry": entry or None, "generation": generation}

@@ -25,13 +25,12 @@ from typing import Any, Literal, Protocol
 import routing
 from migration.errors import BluegreenError
 from migration.objects import kinds
-from migration.objects.access import Selected, routed_services, spec_of
+from migration.objects.access import Selected, spec_of
 from migration.objects.kinds import Object
 from migration.ownership.gitops import claim
-from migration.ownership.owners import forwards
-from migration.ports import Kubernetes
+from migration.ports import Kubernetes, routes
 from migration.ports.answers import UPSTREAM_TIME, Answer, Probe
-from migration.verify.request import Check, Request, by_https, request_for, sent_on
+from migration.verify.request import Check, Request, request_for, sent_on
 from migration.words import counted
 
 Outcome = Literal["ok", "failed", "not verified"]
@@ -101,7 +100,7 @@ async def verify(
     deadline = time.monotonic() + patience_seconds
     names = sorted(services)
     checks, enrolled, listeners = checks or {}, enrolled or {}, listeners or {}
-    blue_routes = {kinds.full_name(r): r for r in (await blue.list(kinds.VIRTUAL_SERVICE)).items}
+    blue_routes = routing.by_service(await routes.listed(blue))
     settled: dict[str, ServiceVerdict] = {}
     while True:
         world = await _world(green)
@@ -128,21 +127,19 @@ def _may_pass(verdict: ServiceVerdict) -> bool:
     return verdict.outcome == "failed" and verdict.awaited
 
 
-def brought(*routes: Mapping[str, Any] | None) -> bool:
+def brought(*sides: Mapping[str, Any] | None) -> bool:
     """Whether a tool brings what belongs to a service, by the labels and annotations of its route on either side: what is
     missing may come by itself then. Nothing else than such a tool makes a Service or a route; pods make themselves ready.
     """
-    return any(claim(route, kinds.VIRTUAL_SERVICE) is not None for route in routes if route is not None)
+    return any(claim(route, routing.kind_of(route).resource) is not None for route in sides if route is not None)
 
 
 def missing(route: Mapping[str, Any], world: _World) -> list[str]:
-    return [name for name in sorted(routed_services(route)) if name not in world.services]
+    return [name for name in sorted(routing.services_of(route)) if name not in world.services]
 
 
 async def _world(green: Kubernetes) -> _World:
     wanted = (
-        kinds.VIRTUAL_SERVICE,
-        kinds.GATEWAY,
         kinds.SERVICE,
         kinds.DEPLOYMENT,
         kinds.STATEFUL_SET,
@@ -150,11 +147,12 @@ async def _world(green: Kubernetes) -> _World:
         kinds.ENDPOINT_SLICE,
         kinds.WORKLOAD_ENTRY,
     )
-    routes, gateways, services, deployments, sets, daemons, slices, entries = [
-        listing.items for listing in await asyncio.gather(*(green.list(resource) for resource in wanted))
-    ]
+    live, gateways, listings = await asyncio.gather(
+        routes.listed(green), routes.gateways(green), asyncio.gather(*(green.list(resource) for resource in wanted))
+    )
+    services, deployments, sets, daemons, slices, entries = [listing.items for listing in listings]
     return _World(
-        {kinds.full_name(r): r for r in routes},
+        routing.by_service(live),
         {kinds.full_name(g): g for g in gateways},
         {kinds.full_name(s): s for s in services},
         Selected((*deployments, *sets, *daemons)),
@@ -174,10 +172,10 @@ async def _verdict(
 ) -> ServiceVerdict:
     route = world.routes.get(name)
     if route is None:
-        text = f"green has no VirtualService {name}"
+        text = f"green has no {routing.called() if original is None else original['kind']} {name}"
         remedy = "run `bluegreen replicate`, then `bluegreen verify` again"
         return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=brought(original))
-    if forwards(route):
+    if routing.forwards(route):
         text = f"green's route {name} forwards to blue, which would answer for green, but the stack file does not list it"
         remedy = f"put {name} back into the stack file from git, or its original route onto green"
         return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=False)
@@ -202,13 +200,13 @@ async def _enrolled_verdict(
     listeners: Mapping[routing.Side, GatewayAddress],
     probe: Probe,
 ) -> ServiceVerdict:
-    lacking = [route for route in (name, f"{name}{routing.PEER_SUFFIX}") if route not in world.routes]
+    lacking = [route for route in (name, routing.peer_of(name)) if route not in world.routes]
     if lacking:
-        text = f"green has no VirtualService {', '.join(lacking)}, though the service is enrolled"
+        text = f"green has no {original['kind']} {', '.join(lacking)}, though the service is enrolled"
         remedy = f"run `bluegreen enroll {name}` again: it makes what is missing"
         return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=False)
     public = request_for(original, world.gateways, check)
-    request = sent_on(original, public, https=by_https(original, world.gateways))
+    request = sent_on(original, public, world.gateways)
     if request is None:
         text = f"no rule of its route with a destination takes {public}"
         remedy = f"set a path that one takes: services.{name}.check.path in migration.yaml"
@@ -278,7 +276,7 @@ def behind(route: Mapping[str, Any], world: _World) -> tuple[list[str], list[str
     """What stands behind a route on green: evidence and problems."""
     evidence: list[str] = []
     problems: list[str] = []
-    for service_name in sorted(routed_services(route)):
+    for service_name in sorted(routing.services_of(route)):
         service = world.services.get(service_name)
         if service is None:
             problems.append(f"green has no Service {service_name}")
@@ -385,12 +383,12 @@ def unproven(green: Answer, blue: Answer | str, grpc: bool) -> str | None:
 def speaks_grpc(route: Mapping[str, Any], world: _World) -> bool:
     """Whether each port that the route sends to says so, by its name or `appProtocol`, as Istio reads them."""
     ports = []
-    for rule in spec_of(route).get("http") or ():
-        for sent in rule.get("route") or ():
-            asked = ((sent.get("destination") or {}).get("port") or {}).get("number")
-            for name in routed_services({**route, "spec": {"http": [{"route": [sent]}]}}):
-                there = spec_of(world.services.get(name) or {}).get("ports") or ()
-                ports += [port for port in there if asked in (None, port.get("port"))]
+    namespace = route["metadata"].get("namespace", "")
+    for backend in routing.kind_of(route).backends(route):
+        service = world.services.get(routing.services_meant(backend.host, namespace) or "")
+        if backend.protocol == "http" and service is not None:
+            known = spec_of(service).get("ports") or ()
+            ports += [port for port in known if backend.port in (None, port.get("port"))]
     return bool(ports) and all(
         str(port.get("appProtocol") or port.get("name") or "").partition("-")[0] == "grpc" for port in ports
     )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from migration.capacity.floors import FloorChange, Floors
+from migration.model import Side
 from migration.views.document import Document, described
 from migration.words import counted
 
 
 @dataclass(frozen=True)
 class Floor:
-    side: Literal["blue", "green"] = described("of which cluster")
+    side: Side = described("of which cluster")
     cluster: str = described("its name")
     object: str = described(
         "kind and name: `HorizontalPodAutoscaler shop/web`; empty: all of the cluster, which cannot be read"

@@ -13,6 +13,7 @@ from routing import peer_host
 
 SERVICE = "shop/catalog"
 ORIGINAL: dict[str, Any] = {
+    "kind": "VirtualService",
     "metadata": {"name": "catalog", "namespace": "shop"},
     "spec": {"http": [{"route": [{"destination": {"host": "catalog"}}]}]},
 }

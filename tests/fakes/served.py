@@ -188,8 +188,8 @@ def _peer(server: FakeApiServer) -> Any:
         if routing.PROBE_HEADER not in request.headers:
             return _gateway(server, request)
         namespace, _, name = request.headers[routing.PROBE_HEADER].partition("/")
-        key = ("networking.istio.io", "VirtualService", namespace, f"{name}{routing.PEER_SUFFIX}")
-        split = routing.probe_split(server.objects.get(key) or {})
+        peers = [obj for key, obj in server.objects.items() if key[2:] == (namespace, routing.peer_of(name))]
+        split = next((split for obj in peers if (split := routing.probe_split(obj)) is not None), None)
         return web.Response(text=str(split), status=404 if split is None else 200)
 
     return handle

@@ -12,7 +12,6 @@ import yaml
 import routing
 from lab.client import LabClient
 from migration.clients.kubernetes import Kubernetes
-from migration.enroll.steps import RESOURCES
 from migration.model import MANAGER
 from migration.objects.kinds import Object
 from migration.settings.stack_file import StackFile
@@ -50,7 +49,7 @@ class Shop(Project):
             async with Kubernetes.from_kubeconfig(cluster.kubeconfig, timeout_seconds=60) as client:
 
                 async def put(obj: Object) -> None:
-                    await client.apply(RESOURCES[obj["kind"]], obj, manager=MANAGER, force=True)
+                    await client.apply(routing.resource_of(obj), obj, manager=MANAGER, force=True)
 
                 for each in (made.destinations, (*made.peer_routes, *made.routes), (made.record,)):
                     await asyncio.gather(*map(put, each))

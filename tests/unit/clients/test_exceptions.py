@@ -30,9 +30,10 @@ from migration.clients.probe import ask
 from migration.clients.prometheus import PrometheusMetrics
 from migration.clients.route53 import Route53Entry
 from migration.errors import BluegreenError, Conflict, Forbidden, Locked, NotFound, Rejected, Temporary, Unreachable
-from migration.objects.kinds import CONFIG_MAP, VIRTUAL_SERVICE
+from migration.objects.kinds import CONFIG_MAP
 from migration.ports import Written
 from routing import Peer
+from routing.virtual_service import VIRTUAL_SERVICE
 from tests.fakes import broken
 from tests.fakes.project import original
 

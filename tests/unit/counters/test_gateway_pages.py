@@ -16,6 +16,7 @@ from migration.shift.samples import sides
 from tests.fakes.loopback import served
 
 ORIGINAL: dict[str, Any] = {
+    "kind": "VirtualService",
     "metadata": {"name": "catalog", "namespace": "shop"},
     "spec": {
         "http": [

@@ -19,6 +19,7 @@ from tests.fakes.world import FAST, Universe, command
 SERVICE = "shop/catalog"
 OWN = "catalog.shop.svc.cluster.local"
 ORIGINAL = {
+    "kind": "VirtualService",
     "metadata": {"name": "catalog", "namespace": "shop"},
     "spec": {"http": [{"route": [{"destination": {"host": OWN}}]}]},
 }

@@ -31,7 +31,8 @@ def record(text: str) -> dict[str, Any]:
 
 
 def peer(text: str) -> dict[str, Any]:
-    return {"metadata": {"name": "cart-bluegreen-peer", "annotations": {routing.ORIGINAL_ANNOTATION: text}}}
+    metadata = {"name": "cart-bluegreen-peer", "annotations": {routing.ORIGINAL_ANNOTATION: text}}
+    return {"kind": "VirtualService", "metadata": metadata}
 
 
 class Elected:

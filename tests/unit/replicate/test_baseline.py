@@ -19,6 +19,7 @@ from migration.replicate.export import Bundle, export
 from migration.replicate.plan import Plan, plan
 from migration.replicate.transform import transform
 from migration.settings.choices import NOTHING_SAID, Choices
+from routing.virtual_service import VIRTUAL_SERVICE
 from tests.fakes.apiserver import FakeApiServer, fields_v1
 
 SECURITY, NETWORKING = "security.istio.io", "networking.istio.io"
@@ -113,7 +114,7 @@ def look(blue: list[Object], green: list[Object], serves: tuple[Resource, ...] =
         pytest.param(one(TELEMETRY, "logs"), id="what is logged"),
         pytest.param(one(WASM, "limits"), id="a WebAssembly filter"),
         pytest.param(one(kinds.GATEWAY, "internal"), id="a Gateway"),
-        pytest.param(one(kinds.VIRTUAL_SERVICE, "www"), id="a route"),
+        pytest.param(one(VIRTUAL_SERVICE, "www"), id="a route"),
         pytest.param(one(API_GATEWAY, "edge"), id="a Gateway of the Gateway API"),
         pytest.param(one(CERTIFICATE, "www"), id="a Certificate"),
         pytest.param(one(NETWORK_POLICY, "closed"), id="a network policy"),
@@ -634,7 +635,7 @@ def test_everything_else_that_a_mesh_says_otherwise_is_told_together() -> None:
 
 
 def test_a_route_of_a_gateway_that_comes_along_lacks_nothing() -> None:
-    route = one(kinds.VIRTUAL_SERVICE, "www", "shop", spec={"hosts": ["a"], "gateways": ["istio-system/edge"], "http": []})
+    route = one(VIRTUAL_SERVICE, "www", "shop", spec={"hosts": ["a"], "gateways": ["istio-system/edge"], "http": []})
     gate = one(kinds.GATEWAY, "edge", spec=servers())
     assert [f for f in look([route, gate], []) if f.code == "BG120"] == []
     assert [f.object for f in look([route], []) if f.code == "BG120"] == ["VirtualService shop/www"]

@@ -200,7 +200,8 @@ def service(name: str) -> dict[str, Any]:
 def original(*hosts: str) -> dict[str, Any]:
     """A route to these Services."""
     route = [{"destination": {"host": host}} for host in hosts]
-    return {"metadata": {"name": hosts[0], "namespace": "shop"}, "spec": {"http": [{"route": route}]}}
+    metadata = {"name": hosts[0], "namespace": "shop"}
+    return {"kind": "VirtualService", "metadata": metadata, "spec": {"http": [{"route": route}]}}
 
 
 SHOP = ("web", "cart", "worker")

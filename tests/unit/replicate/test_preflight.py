@@ -19,6 +19,7 @@ from migration.objects.kinds import Resource
 from migration.preflight.clusters import quantity, requested
 from migration.preflight.run import CHECKS, preflight
 from migration.settings.choices import Choices
+from routing.virtual_service import VIRTUAL_SERVICE
 from tests.fakes.apiserver import FakeApiServer
 
 LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases", True)
@@ -41,7 +42,7 @@ def workload(replicas: int = 2, probe: bool = True, **pod: Any) -> dict[str, Any
 
 def route(gateway: str = "istio-system/public", **spec: Any) -> dict[str, Any]:
     rule = {"http": [{"route": [{"destination": {"host": "web"}}]}], **spec}
-    return one(kinds.VIRTUAL_SERVICE, spec={"hosts": ["web.example.com"], "gateways": [gateway], **rule})
+    return one(VIRTUAL_SERVICE, spec={"hosts": ["web.example.com"], "gateways": [gateway], **rule})
 
 
 def pod(cpu: str) -> dict[str, Any]:
@@ -150,9 +151,7 @@ def routes_unread(verb: str, resource: Resource, name: str) -> None:
 
 def test_what_may_not_be_listed_is_told_once_with_all_that_is_unknown_for_it() -> None:
     found = look(HEALTHY, trouble=routes_unread)
-    assert [(f.code, f.status, f.severity, f.object) for f in found] == [
-        ("BG002", "unknown", "blocking", kinds.VIRTUAL_SERVICE.name)
-    ]
+    assert [(f.code, f.status, f.severity, f.object) for f in found] == [("BG002", "unknown", "blocking", VIRTUAL_SERVICE.name)]
     assert "BG001, BG101, BG120, BG301, BG303, BG304 are not known: virtualservices is forbidden" in found[0].evidence
 
 
@@ -162,7 +161,7 @@ def test_what_may_not_be_listed_is_told_once_with_all_that_is_unknown_for_it() -
         (("BG001", "BG101"), "unknown", "blocking"),  # BG120 blocks and needs it too
         (("BG001", "BG101", "BG120"), "unknown", "warning"),
         (("BG001", "BG101", "BG120", "BG301", "BG303", "BG304"), "waived", "blocking"),
-        ((f"BG002:{kinds.VIRTUAL_SERVICE.name}",), "waived", "blocking"),
+        ((f"BG002:{VIRTUAL_SERVICE.name}",), "waived", "blocking"),
         (("BG002:services",), "unknown", "blocking"),
     ],
 )

@@ -12,7 +12,8 @@ from aiohttp import web
 from migration.clients import shapes
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import Unreachable
-from migration.objects.kinds import CONFIG_MAP, DEPLOYMENT, NAMESPACE, VIRTUAL_SERVICE, Resource
+from migration.objects.kinds import CONFIG_MAP, DEPLOYMENT, NAMESPACE, Resource
+from routing.virtual_service import VIRTUAL_SERVICE
 from tests.unit.replicate.test_client import Handler, against
 
 META = {"name": "x", "namespace": "n"}

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import pytest
 
+import routing
 from lab import estate
 from migration.model import Finding
 from migration.objects import kinds
-from migration.objects.access import gateways_of, routed_services, spec_of
+from migration.objects.access import spec_of
 from migration.objects.difference import Path, differences, surplus
 from migration.objects.kinds import Object, Resource
 from migration.objects.listing import Discovery, Listing
@@ -26,6 +27,7 @@ from migration.preflight.workloads import leaders
 from migration.replicate.export import export
 from migration.replicate.plan import Plan, plan
 from migration.replicate.transform import transform
+from routing.virtual_service import VIRTUAL_SERVICE
 from tests.fakes.apiserver import served
 from tests.fakes.steps import steps
 
@@ -119,10 +121,10 @@ def _searched(mine: View, scope: Scope) -> list[tuple[str, str]]:
     """Workloads behind routes, without any index: each is told with the first route that reaches it."""
     services = {kinds.full_name(s): spec_of(s).get("selector") or {} for s in mine.of("services")}
     found: dict[tuple[str, str], str] = {}
-    for route in mine.of(kinds.VIRTUAL_SERVICE.name):
-        if not scope.moves(route) or not gateways_of(route):
+    for route in mine.of(VIRTUAL_SERVICE.name):
+        if not scope.moves(route) or not routing.gateways_of(route):
             continue
-        for service in sorted(routed_services(route)):
+        for service in sorted(routing.services_of(route)):
             for workload in workloads(mine, scope):
                 labels = spec_of(workload)["template"]["metadata"]["labels"]
                 same = workload["metadata"]["namespace"] == service.partition("/")[0]

@@ -14,8 +14,9 @@ from migration.cli import progress
 from migration.errors import Unreachable
 from migration.objects import kinds
 from migration.ports.answers import Answer
-from migration.verify.request import Check, Request, by_https, request_for, sent_on
+from migration.verify.request import Check, Request, request_for, sent_on
 from migration.verify.run import ServiceVerdict, verify
+from routing.virtual_service import VIRTUAL_SERVICE
 from tests.fakes.apiserver import FakeApiServer
 from tests.unit.replicate.test_preflight import LABELS, PUBLIC, SERVICE, one, route, workload
 
@@ -259,7 +260,7 @@ def test_an_enrolled_service_whose_gateway_redirects_is_asked_past_it() -> None:
     ],
 )
 def test_the_request_is_one_that_the_route_takes(spec: Any, expected: str) -> None:
-    assert str(request_for(one(kinds.VIRTUAL_SERVICE, spec=spec), {}, Check())) == expected
+    assert str(request_for(one(VIRTUAL_SERVICE, spec=spec), {}, Check())) == expected
 
 
 ENROLLED = [routing.public_route(route(), 0, "green"), routing.peer_route(route(), 0), PUBLIC]
@@ -347,7 +348,7 @@ def rule(uri: dict[str, str] | None, rewrite: dict[str, str] | None = None, **mo
     ],
 )
 def test_what_the_original_would_send_on(rules: list[dict[str, Any]], expected: str | None) -> None:
-    sent = sent_on(route(http=rules), Request("a", "/api/x"))
+    sent = sent_on(route(http=rules), Request("a", "/api/x"), {})
     told = sent and f"{sent.headers[routing.RULE_HEADER].removeprefix('shop/web/')} {sent}"
     assert told == expected
 
@@ -364,7 +365,7 @@ def test_a_service_that_is_asked_by_the_peer_listener_is_told_the_scheme_that_it
     """It would answer a redirect to https otherwise, which proves nothing."""
     original = route(gateways=["istio-system/public"])
     gateways = {"istio-system/public": {"spec": {"servers": [server]}}}
-    sent = sent_on(original, Request("a", "/"), https=by_https(original, gateways))
+    sent = sent_on(original, Request("a", "/"), gateways)
     assert sent is not None
     assert sent.headers[routing.CARRIED["x-forwarded-proto"]] == scheme
 

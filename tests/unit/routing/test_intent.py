@@ -77,6 +77,7 @@ def test_what_is_no_record_is_said(data: dict[str, str]) -> None:
 
 def test_destinations_come_before_the_routes_that_name_them() -> None:
     original: dict[str, Any] = {
+        "kind": "VirtualService",
         "metadata": {"name": "a", "namespace": "shop"},
         "spec": {"hosts": ["a"], "gateways": ["x"], "http": [{"route": [{"destination": {"host": "a"}}]}]},
     }

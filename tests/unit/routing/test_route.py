@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import routing
-from routing import CARRIED, RULE_HEADER, Peer
+from routing import CARRIED, RULE_HEADER, Peer, RefusalCode
 
 Rule = dict[str, Any]
 
@@ -260,24 +260,24 @@ def test_what_a_route_forwards_to_is_seen_by_the_gateways_namespace_whatever_the
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "said", "code"),
     [
-        ({"tcp": [{}]}, "tcp"),
-        ({"tls": [{}]}, "tls"),
-        ({"gateways": ["mesh"]}, "no gateway"),
-        ({"gateways": []}, "no gateway"),
-        ({"gateways": ["a", "mesh"]}, "mesh beside a gateway"),
-        ({"http": [{"delegate": {"name": "x"}}]}, "delegates to x"),
-        ({"http": []}, "nothing to move"),
-        ({"http": [{"redirect": {}}]}, "nothing to move"),
-        ({"http": [{"route": [to("a", 0), to("b", 0)]}]}, "sum must be above 0"),
-        ({"http": [{"route": [to("a", 10**6), to("b", 1)]}]}, "at most"),
+        ({"tcp": [{}]}, "tcp", RefusalCode.NOT_BY_REQUEST),
+        ({"tls": [{}]}, "tls", RefusalCode.NOT_BY_REQUEST),
+        ({"gateways": ["mesh"]}, "no gateway", RefusalCode.NO_GATEWAY),
+        ({"gateways": []}, "no gateway", RefusalCode.NO_GATEWAY),
+        ({"gateways": ["a", "mesh"]}, "mesh beside a gateway", RefusalCode.MESH_TOO),
+        ({"http": [{"delegate": {"name": "x"}}]}, "delegates to x", RefusalCode.DELEGATES),
+        ({"http": []}, "nothing to move", RefusalCode.NOTHING_TO_MOVE),
+        ({"http": [{"redirect": {}}]}, "nothing to move", RefusalCode.NOTHING_TO_MOVE),
+        ({"http": [{"route": [to("a", 0), to("b", 0)]}]}, "sum must be above 0", RefusalCode.WEIGHTS),
+        ({"http": [{"route": [to("a", 10**6), to("b", 1)]}]}, "at most", RefusalCode.WEIGHTS),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_be_split_by_request_is_refused_with_a_reason(change: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_split_by_request_is_refused_with_a_reason(change: dict[str, Any], said: str, code: RefusalCode) -> None:
     reasons = routing.refusals(virtual_service({"route": [to("a")]}, **change))
-    assert any(said in reason for reason in reasons)
+    assert any(said in reason.text and reason.code is code for reason in reasons)
 
 
 def test_an_ordinary_route_is_not_refused() -> None:
