@@ -66,9 +66,15 @@ async def apply(
     despite_unread: Iterable[str] = (),
 ) -> Applied:
     """Does what the plan says. `force` takes over fields that others own (conflicts of the plan are then written as
-    well); `despite_unread` names the kinds without which it may go on, "all" for every one.
+    well), and rewrites more than is allowed; `despite_unread` names the kinds without which it may go on, "all" for every
+    one.
+
+    Raises:
+        Held: before anything is written, for a kind that was not read, or for a plan that would rewrite too much.
     """
     refuse_unread(plan.unread, despite_unread, plan.asked)
+    if plan.excess is not None and not force:
+        raise plan.excess.refusal()
     started = time.monotonic()
     applied, todo = begun(plan, force=force)
     done = silent = 0

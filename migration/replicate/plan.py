@@ -26,8 +26,10 @@ from migration.ownership import conversion
 from migration.ownership.judge import Item
 from migration.ownership.mesh import MESH_GROUPS
 from migration.ports import Kubernetes
+from migration.replicate.brake import Excess, excess
 from migration.replicate.compare import APPLIED, Change, Todo, Wait, compare, key_of, scaled_workloads, stamped
 from migration.replicate.export import Bundle, Skipped
+from migration.settings.choices import Rewrites
 
 __all__ = ["APPLIED", "Change", "Plan", "Wait", "plan"]
 COUNTED: tuple[tuple[Todo, str], ...] = (
@@ -39,6 +41,7 @@ COUNTED: tuple[tuple[Todo, str], ...] = (
 )
 
 
+USUAL = Rewrites()
 OF_EVERY = ("default", "kube-system", "kube-public", "kube-node-lease")  # namespaces that each API server makes
 
 
@@ -46,7 +49,8 @@ OF_EVERY = ("default", "kube-system", "kube-public", "kube-node-lease")  # names
 class Plan:
     """`changes` in the order of writing; `left`: what is not written, by its verdict; `unread`: kinds that could not be read
     on one side, and why: nothing is known of their objects; `asked`: the kinds that were asked for;
-    `awaited`: what another tool has to bring to green and has not yet, by that tool.
+    `awaited`: what another tool has to bring to green and has not yet, by that tool; `excess`: by what it would rewrite more
+    of green than is allowed.
     """
 
     cluster: str
@@ -56,6 +60,7 @@ class Plan:
     unread: Mapping[str, str] = field(default_factory=dict)
     asked: tuple[Resource, ...] = ()
     awaited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    excess: Excess | None = None
 
     def counts(self) -> dict[str, int]:
         found = Counter(change.action for change in self.changes)
@@ -85,8 +90,8 @@ def not_kept(lost: Iterable[str]) -> str:
     return f"green does not keep {', '.join(lost)}"
 
 
-async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
-    """What `apply` would do to green."""
+async def plan(bundle: Bundle, green: Kubernetes, *, limit: Rewrites = USUAL) -> Plan:
+    """What `apply` would do to green. `limit`: how much of what green has it may rewrite."""
     discovery = await green.discover(fresh=True)
     scaled = scaled_workloads(bundle.items)
     unread = dict(bundle.unread)
@@ -193,7 +198,8 @@ async def plan(bundle: Bundle, green: Kubernetes) -> Plan:
     left = tuple(item for item in bundle.left if item.verdict.action is not Action.HOLD)
     asked_for = (*bundle.asked, *discovery.resources)
     awaited = _awaited(theirs, lives)
-    return Plan(green.name, tuple(changes), left, tuple(bundle.kinds_left), unread, asked_for, awaited)
+    beyond = excess(green.name, changes, limit)
+    return Plan(green.name, tuple(changes), left, tuple(bundle.kinds_left), unread, asked_for, awaited, beyond)
 
 
 def _awaited(

@@ -36,6 +36,8 @@ def plan_lines(plan: Plan, *, full: bool = False) -> list[str]:
     told += _left_out(plan, full)
     told += awaited_lines(plan.awaited, full=full)
     told += refusal.unread_lines(plan.unread)
+    if plan.excess is not None:
+        told.append(f"  LIMIT {plan.excess}")
     return told
 
 
