@@ -18,10 +18,11 @@ from typing import Any, Literal
 
 from migration.errors import BluegreenError, Conflict
 from migration.objects import kinds
-from migration.objects.access import Selected, routed_services, spec_of
+from migration.objects.access import Selected, WorkloadKey, routed_services, scale_target, spec_of, workload_key
 from migration.objects.annotations import FLOOR_BEFORE, ORIGINAL_REPLICAS
 from migration.objects.classes import Action
 from migration.objects.difference import fields_of, owners
+from migration.objects.health import health, wanted_replicas
 from migration.objects.kinds import Object, Resource
 from migration.objects.listing import Discovery
 from migration.objects.view import View
@@ -86,8 +87,8 @@ class Floors:
 
 @dataclass(frozen=True)
 class _Sizes:
-    workloads: Mapping[tuple[str, str, str], Object]  # (kind, namespace, name)
-    scalers: Mapping[tuple[str, str, str], Object]  # by what they scale
+    workloads: Mapping[WorkloadKey, Object]  # (kind, namespace, name)
+    scalers: Mapping[WorkloadKey, Object]  # by what they scale
 
 
 WORKLOADS = (kinds.DEPLOYMENT, kinds.STATEFUL_SET)
@@ -99,18 +100,9 @@ async def _sizes(server: Kubernetes) -> _Sizes:
         server.list(kinds.DEPLOYMENT), server.list(kinds.STATEFUL_SET), server.list(kinds.HPA)
     )
     return _Sizes(
-        {_key(w): w for listing in (deployments, sets) for w in listing.items},
-        {_target(h): h for h in scalers.items},
+        {workload_key(w): w for listing in (deployments, sets) for w in listing.items},
+        {scale_target(h): h for h in scalers.items},
     )
-
-
-def _key(obj: Mapping[str, Any]) -> tuple[str, str, str]:
-    return obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
-
-
-def _target(scaler: Mapping[str, Any]) -> tuple[str, str, str]:
-    target = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
-    return str(target.get("kind")), scaler["metadata"].get("namespace", ""), str(target.get("name"))
 
 
 async def plan_floors(
@@ -161,7 +153,7 @@ def floors(mine: _Sizes, theirs: _Sizes, known: Known) -> list[FloorChange]:
             floor = FloorChange("green", green, kinds.HPA, namespace, scaler["metadata"]["name"], "minReplicas", None, now)
             changes.append(replace(floor, problem=problem))
         else:
-            before = int((counterpart.get("spec") or {}).get("replicas", 1))
+            before = wanted_replicas(counterpart)
             if before < now:
                 reason = f"blue runs {now}"
                 changes.append(FloorChange("green", green, resource, namespace, name, "replicas", before, now, label, reason))
@@ -182,8 +174,8 @@ def absent(obj: Object, resource: Resource, known: Known) -> str | None:
 
 def replicas_now(workload: Mapping[str, Any]) -> int:
     """How many run; what is asked for where that is more (it is just starting)."""
-    status = workload.get("status") or {}
-    return max(int((workload.get("spec") or {}).get("replicas", 1)), int(status.get("readyReplicas", 0)))
+    now = health(workload)
+    return max(now.wanted, now.ready)
 
 
 def _scaler(side: SideName, cluster: str, scaler: Object, now: int, label: str) -> list[FloorChange]:
@@ -232,7 +224,8 @@ async def apply_floors(
         late = []
         for change in waiting:
             kind, _, name = change.workload.partition("/")
-            ready = _ready(sizes.workloads.get((kind, change.namespace, name)))
+            workload = sizes.workloads.get((kind, change.namespace, name))
+            ready = health(workload).ready if workload else 0
             if ready >= change.after:
                 result.done.append(change)
             else:
@@ -250,10 +243,6 @@ async def apply_floors(
             await asyncio.sleep(POLL_SECONDS)
     result.seconds = time.monotonic() - began
     return result
-
-
-def _ready(workload: Mapping[str, Any] | None) -> int:
-    return int(((workload or {}).get("status") or {}).get("readyReplicas", 0))
 
 
 async def _raise(change: FloorChange, server: Kubernetes) -> None:
@@ -380,31 +369,31 @@ class _Held:
     """What a release looks at on one cluster."""
 
     floors: tuple[Object, ...]
-    workloads: Mapping[tuple[str, str, str], Object]
+    workloads: Mapping[WorkloadKey, Object]
     services: Mapping[str, Object]
 
-    def users(self, routes: Mapping[str, Collection[str]]) -> dict[tuple[str, str, str], set[str]]:
+    def users(self, routes: Mapping[str, Collection[str]]) -> dict[WorkloadKey, set[str]]:
         """Which routes need each workload that carries a floor; `routes` by the Services that they send to."""
         carrying = {target: self.workloads[target] for o in self.floors if (target := _floored(o)) in self.workloads}
         selected = Selected(carrying.values())
-        found: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+        found: dict[WorkloadKey, set[str]] = defaultdict(set)
         for name, its in routes.items():
             selector = spec_of(self.services.get(name) or {}).get("selector") or {}
             for workload in selected.by(name.partition("/")[0], selector):
-                found[_key(workload)].update(its)
+                found[workload_key(workload)].update(its)
         return found
 
 
-def _floored(obj: Object) -> tuple[str, str, str]:
+def _floored(obj: Object) -> WorkloadKey:
     """The workload that a floor is for."""
-    return _target(obj) if obj["kind"] == kinds.HPA.kind else _key(obj)
+    return scale_target(obj) if obj["kind"] == kinds.HPA.kind else workload_key(obj)
 
 
 async def _held(server: Kubernetes) -> _Held:
     scalers, services, *workloads = [
         listing.items for listing in await asyncio.gather(*(server.list(r) for r in (kinds.HPA, kinds.SERVICE, *WORKLOADS)))
     ]
-    running = {_key(workload): workload for listing in workloads for workload in listing}
+    running = {workload_key(workload): workload for listing in workloads for workload in listing}
     floors = tuple(o for o in (*scalers, *running.values()) if _before(o) is not None)
     return _Held(floors, running, {kinds.full_name(service): service for service in services})
 
@@ -436,7 +425,7 @@ def _put_back(side: SideName, cluster: str, obj: Object, wished: Object | None) 
     was = 1 if before == "none" else int(before)
     if resource is not kinds.HPA:
         # nothing would scale it up again under the users that it has now: not below what it is meant to be on blue
-        least = int(spec_of(wished).get("replicas", 1)) if wished else now
+        least = wanted_replicas(wished) if wished else now
         if min(now, least) > was:
             return replace(change, after=min(now, least), reason=f"as on blue: no autoscaler would raise it from {was} again")
     return replace(change, after=was, reason="as before the migration")

@@ -15,6 +15,7 @@ from typing import Any
 
 from migration.errors import BluegreenError, Conflict, NotFound, Rejected, Unreachable
 from migration.objects import kinds
+from migration.objects.health import condition
 from migration.objects.kinds import Object, Resource
 from migration.ports import Kubernetes
 from migration.replicate import refusal
@@ -285,11 +286,10 @@ async def _definitions_established(wave: list[Change], green: Kubernetes) -> lis
         there = {obj["metadata"]["name"] for obj in found}
         for obj in found:
             name = obj["metadata"]["name"]
-            conditions = (obj.get("status") or {}).get("conditions") or ()
             if name in waited and (refused := names_refused(obj)):
                 remedy = f"`kubectl get crd` on green: remove or rename the other definition, then {refusal.AGAIN}"
                 failures.append(Failure(waited.pop(name).name, refused, remedy))
-            elif any(c.get("type") == "Established" and c.get("status") == "True" for c in conditions):
+            elif condition(obj, "Established", "True"):
                 waited.pop(name, None)
         if found:
             for name in waited.keys() - there:

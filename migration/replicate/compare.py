@@ -8,7 +8,7 @@ be written again forever.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from migration.objects import kinds
+from migration.objects.access import WorkloadKey, scale_target, workload_key
 from migration.objects.annotations import ORIGINAL_REPLICAS
 from migration.objects.classes import PLAIN, Action, Verdict
 from migration.objects.difference import Path, differences, dropped, fields_of, gone_within, owners, readable, surplus
@@ -35,6 +36,7 @@ YIELDED_PREFIX = "bluegreen-"
 # Managers that scale by measurements: what a person wants stopped is stopped, whatever they have set. Of other managers
 # replicas that were set by the scale subresource stay: a person handed over by hand.
 AUTOSCALERS = ("kube-controller-manager", "keda")
+SCALERS = frozenset({"HorizontalPodAutoscaler", "ScaledObject"})
 UNKEPT = "green does not keep all of it"
 
 
@@ -86,32 +88,23 @@ def key_of(obj: Mapping[str, Any]) -> tuple[str, str]:
     return meta.get("namespace", ""), meta["name"]
 
 
-def scaled_workloads(items: Iterable[Item]) -> frozenset[tuple[str, str, str]]:
+def scaled_workloads(items: Collection[Item]) -> frozenset[WorkloadKey]:
     """(kind, namespace, name) of what an autoscaler scales: their replicas are not ours after the first write, but for what
     is to stay at 0.
     """
-    found = set()
-    stopped = {(item.obj["kind"], *key_of(item.obj)) for item in items if item.verdict.action is Action.STOP}
-    for item in items:
-        if item.resource.kind == "HorizontalPodAutoscaler":
-            target = (item.obj.get("spec") or {}).get("scaleTargetRef") or {}
-        elif item.resource.kind == "ScaledObject":
-            target = {"kind": "Deployment", **((item.obj.get("spec") or {}).get("scaleTargetRef") or {})}
-        else:
-            continue
-        found.add((str(target.get("kind", "")), item.obj["metadata"].get("namespace", ""), str(target.get("name", ""))))
-    return frozenset(found - stopped)
+    stopped = {workload_key(item.obj) for item in items if item.verdict.action is Action.STOP}
+    return frozenset(scale_target(item.obj) for item in items if item.resource.kind in SCALERS) - stopped
 
 
-def stamped(obj: Object, scaled: frozenset[tuple[str, str, str]]) -> Object:
+def stamped(obj: Object, scaled: frozenset[WorkloadKey]) -> Object:
     """With the annotation that tells what was wanted; replicas that an autoscaler moves do not count."""
     digest = digest_of(obj, scaled)
     meta = obj["metadata"]
     return {**obj, "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), APPLIED: digest}}}
 
 
-def digest_of(obj: Object, scaled: frozenset[tuple[str, str, str]]) -> str:
-    if (obj["kind"], *key_of(obj)) in scaled and "replicas" in (obj.get("spec") or {}):
+def digest_of(obj: Object, scaled: frozenset[WorkloadKey]) -> str:
+    if workload_key(obj) in scaled and "replicas" in (obj.get("spec") or {}):
         obj = {**obj, "spec": {k: v for k, v in obj["spec"].items() if k != "replicas"}}
     return hashlib.sha256(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)).hexdigest()[:20]
 
@@ -120,7 +113,7 @@ def compare(
     resource: Resource,
     wanted: Object,
     live: Object | None,
-    scaled: frozenset[tuple[str, str, str]],
+    scaled: frozenset[WorkloadKey],
     *,
     defined: bool = False,
     strictly: bool = False,
@@ -147,7 +140,7 @@ def compare(
 
     stops = _stops(obj)
     # what we hold at 0 no autoscaler raises: it begins with blue's number, then the autoscaler's counts
-    autoscaled = (obj["kind"], *key_of(obj)) in scaled and not _stops(live)
+    autoscaled = workload_key(obj) in scaled and not _stops(live)
     found: list[Path] = []
     for path in differences(wanted, live, tuple(fields for _, _, fields in entries)):
         if path in (("f:apiVersion",), ("f:kind",)) or (autoscaled and path == REPLICAS):

@@ -20,6 +20,7 @@ from typing import Any
 from migration.errors import BluegreenError, NotFound
 from migration.objects import kinds
 from migration.objects.classes import Action, Class, Verdict
+from migration.objects.health import condition, conditions
 from migration.objects.kinds import Object, Resource
 from migration.objects.listing import Discovery
 from migration.ownership import conversion
@@ -253,20 +254,16 @@ def _namespace_going(namespace: Mapping[str, Any]) -> str | None:
     if not meta.get("deletionTimestamp"):
         return None
     waits = [
-        str(condition.get("message", "")).strip()
-        for condition in (namespace.get("status") or {}).get("conditions") or ()
-        if condition.get("status") == "True" and condition.get("message")
+        str(each["message"]).strip() for each in conditions(namespace) if each.get("status") == "True" and each.get("message")
     ]
-    told = f": {'; '.join(waits)}" if waits else ""
-    return f"namespace {meta['name']} is being deleted on green: see what holds it (finalizers){told}"
+    why = f": {'; '.join(waits)}" if waits else ""
+    return f"namespace {meta['name']} is being deleted on green: see what holds it (finalizers){why}"
 
 
 def names_refused(definition: Mapping[str, Any]) -> str | None:
     """Why green serves nothing by this definition, in its own words: another has its names."""
-    for condition in (definition.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "NamesAccepted" and condition.get("status") == "False":
-            return f"green does not accept its names: {condition.get('message', 'no reason given')}"
-    return None
+    refused = condition(definition, "NamesAccepted", "False")
+    return f"green does not accept its names: {refused.get('message', 'no reason given')}" if refused else None
 
 
 def _stale(resource: Resource, discovery: Discovery) -> str | None:

@@ -26,6 +26,8 @@ import routing
 from migration.errors import BluegreenError
 from migration.objects import kinds
 from migration.objects.access import Selected, routed_services, spec_of
+from migration.objects.annotations import ORIGINAL_REPLICAS
+from migration.objects.health import health, ready_addresses
 from migration.objects.kinds import Object
 from migration.ownership.gitops import claim
 from migration.ownership.owners import forwards
@@ -288,42 +290,23 @@ def behind(route: Mapping[str, Any], world: _World) -> tuple[list[str], list[str
             continue
         namespace = service["metadata"].get("namespace", "")
         for workload in world.workloads.by(namespace, spec_of(service).get("selector") or {}):
-            wanted, there = available(workload)
-            text = f"{kinds.name_of(workload)}: {there} of {wanted} available"
-            if kinds.DOMAIN + "replicas" in (workload["metadata"].get("annotations") or {}):
+            pods = health(workload)
+            text = f"{kinds.name_of(workload)}: {pods.available} of {pods.wanted} available"
+            if ORIGINAL_REPLICAS in (workload["metadata"].get("annotations") or {}):
                 evidence.append(f"{kinds.name_of(workload)} is stopped on green until it is handed over")
-            elif there < wanted or not _observed(workload):
-                problems.append(text)
             else:
-                evidence.append(text)
+                (evidence if pods.good else problems).append(text)
         addresses = endpoints(service, world)
         text = f"Service {service_name}: {counted(addresses, 'ready endpoint')}"
         (evidence if addresses else problems).append(text)
     return evidence, problems
 
 
-def _observed(workload: Mapping[str, Any]) -> bool:
-    observed = (workload.get("status") or {}).get("observedGeneration", 0)
-    return bool(observed >= workload["metadata"].get("generation", 0))
-
-
-def available(workload: Mapping[str, Any]) -> tuple[int, int]:
-    """(wanted, available)"""
-    status = workload.get("status") or {}
-    if workload["kind"] == "DaemonSet":
-        return int(status.get("desiredNumberScheduled", 0)), int(status.get("numberAvailable", 0))
-    return int(spec_of(workload).get("replicas", 1)), int(status.get("availableReplicas", 0))
-
-
 def endpoints(service: Mapping[str, Any], world: _World) -> int:
     """Ready addresses of a Service: of its EndpointSlices, and of Istio's WorkloadEntries that it selects."""
     namespace, name = service["metadata"].get("namespace", ""), service["metadata"]["name"]
-    count = 0
-    for piece in world.slices.by(namespace, {"kubernetes.io/service-name": name}):
-        for endpoint in piece.get("endpoints") or ():
-            if (endpoint.get("conditions") or {}).get("ready") is not False:
-                count += len(endpoint.get("addresses") or ())
-    return count + len(world.entries.by(namespace, spec_of(service).get("selector") or {}))
+    slices = world.slices.by(namespace, {"kubernetes.io/service-name": name})
+    return sum(map(ready_addresses, slices)) + len(world.entries.by(namespace, spec_of(service).get("selector") or {}))
 
 
 def compared(request: Request, green: Answer | str, blue: Answer | str, check: Check) -> tuple[list[str], list[str]]:
@@ -359,9 +342,9 @@ def _class(answer: Answer) -> int:
 
 
 def _whose(answer: Answer) -> str:
-    if not answer.from_workload:
-        return "the gateway itself" if answer.headers.get("server", "") in ENVOYS else "somebody unknown"
-    return answer.headers.get("x-lab-cluster") or "a workload"
+    if answer.from_workload:
+        return "a workload"
+    return "the gateway itself" if answer.headers.get("server", "") in ENVOYS else "somebody unknown"
 
 
 def unproven(green: Answer, blue: Answer | str, grpc: bool) -> str | None:
