@@ -135,10 +135,11 @@ async def copy(
     `changed` where green is not as it was.
     """
     from migration.cli import progress
-    from migration.replicate.apply import apply, begun, refuse_unread
+    from migration.replicate.apply import apply, begun
     from migration.replicate.export import export
     from migration.replicate.plan import plan
     from migration.replicate.transform import transform
+    from migration.replicate.unread import refuse_unread
     from migration.views.plan import plan_lines
     from migration.views.replicate import replicated
 

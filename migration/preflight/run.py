@@ -28,8 +28,8 @@ from migration.preflight import baseline as checks_baseline
 from migration.preflight import clusters, identity, workloads
 from migration.preflight.check import Check, Scope
 from migration.preflight.replicated import of_the_judge
-from migration.replicate import refusal
 from migration.replicate.export import GREENS, both
+from migration.replicate.unread import ROLE, by_cause
 from migration.settings.choices import NOTHING_SAID, Choices
 
 _WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
@@ -161,7 +161,7 @@ def _unknown(
         counted[cluster, kind] = left or list(checks)
         alike[cluster, not left][kind] = views[cluster].problems[kind].removeprefix(f"cluster {cluster}: ")
     for (cluster, waived), problems in sorted(alike.items()):
-        for cause in refusal.by_cause(problems):
+        for cause in by_cause(problems):
             kind, several = cause.kinds[0], len(cause.kinds) > 1
             codes = ", ".join(sorted({check.code for each in cause.kinds for check in lacking[cluster, each]}))
             name = kind
@@ -169,7 +169,7 @@ def _unknown(
             if several:
                 name = f"{cause.user} on {cluster}" if cause.user else f"{kind} and {len(cause.kinds) - 1} more on {cluster}"
                 evidence = f"cluster {cluster}: {cause.told}; so {codes} are not known"
-            remedy = refusal.ROLE if several and cause.user else "let the user of this kubeconfig list it"
+            remedy = ROLE if several and cause.user else "let the user of this kubeconfig list it"
             yield Finding(
                 "BG002",
                 min((check.severity for each in cause.kinds for check in counted[cluster, each]), key=grave.index),
