@@ -145,7 +145,8 @@ class Sign:
     """To which class an object belongs. `action`: what is done without an answer; `answers`: what a person may say and
     what is then done; `required`: without an answer the run does not end well; `notes`: what is changed in the object
     and has to be told, one sentence each; `asked`: what the question is about where it is not the object itself
-    (`Application shop`: one answer for all that it claims); `tool`: who brings it to green instead (`Argo CD`).
+    (`Application shop`: one answer for all that it claims); `tool`: who brings it to green instead (`Argo CD`); `doubt`: the
+    note of one that comes along and might do harm, of which `preflight` warns.
     """
 
     cls: Class
@@ -156,6 +157,7 @@ class Sign:
     notes: tuple[str, ...] = ()
     asked: str = ""
     tool: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ class Verdict:
     instead: str = ""
     relabel: tuple[tuple[str, str, str, str], ...] = ()
     called: str = ""  # how the answer names it, where that is not simply its name
+    doubt: str = ""  # the note of a sign that is not sure
     brought: str = ""  # why it is asked for, where not everything is: `asked for`, `brought by Deployment shop/web`
 
     @property
@@ -212,4 +215,4 @@ def judged(sign: Sign, answer: Answer | None, *, own: bool = True) -> Verdict:
         action = sign.answers.get(answer, action)
     tool = sign.tool if action is Action.LEAVE and not (own and answer is Answer.SKIP) else ""
     reason = sign.reason or ("skipped by its answer in migration.yaml" if answer is Answer.SKIP else "")
-    return Verdict(action, sign.cls, reason, answer, answers, sign.required, sign.notes, sign.asked, tool)
+    return Verdict(action, sign.cls, reason, answer, answers, sign.required, sign.notes, sign.asked, tool, doubt=sign.doubt)

@@ -91,9 +91,9 @@ def _service(known: Known, name: str) -> None:
         index = view.once(by_key)
         namespace, _, of = name.partition("/")
         obj, resource = index[kinds.VIRTUAL_SERVICE.name, namespace, of]
-        if reason := why_not_included(known.choices, obj, resource) or why_excluded(known.choices, obj, resource):
-            part = "exclude" if "replicate.exclude" in reason else "include"
-            raise known.choices.wrong(f"replicate.{part}", f"{name} is named on the command line, and is {reason}")
+        for part, why_left in (("include", why_not_included), ("exclude", why_excluded)):
+            if reason := why_left(known.choices, obj, resource):
+                raise known.choices.wrong(f"replicate.{part}", f"{name} is named on the command line, and is {reason}")
         return
     there = [kinds.name_of(obj) for key, (obj, _) in view.once(by_key).items() if _is(key, obj, name)]
     told = f"{name}: no VirtualService of this name on cluster {view.name}"

@@ -23,7 +23,7 @@ from migration.ownership.admission import nobody_answers
 from migration.ownership.baseline import COMPARED_GROUPS
 from migration.ownership.judge import going_namespaces, verdict
 from migration.ownership.known import Known
-from migration.ports import Aws, Kubernetes
+from migration.ports import Aws, Reader
 from migration.preflight import baseline as checks_baseline
 from migration.preflight import clusters, identity, workloads
 from migration.preflight.check import Check, Scope
@@ -62,8 +62,8 @@ CHECKS: tuple[Check, ...] = (
 
 
 async def preflight(
-    blue: Kubernetes,
-    green: Kubernetes,
+    blue: Reader,
+    green: Reader,
     *,
     ignore: Iterable[str] = (),
     singletons: Iterable[str] = (),

@@ -72,7 +72,7 @@ JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid"
 def transform(bundle: Bundle) -> Bundle:
     """Every object of the bundle as it is to be on green."""
     items = with_their_targets(bundle.items)
-    return replace(bundle, items=[_transformed(item, item.resource in bundle.data_in_status) for item in items])
+    return replace(bundle, items=[_transformed(item, status_is_data=item.resource in bundle.data_in_status) for item in items])
 
 
 def with_their_targets(items: list[Item]) -> list[Item]:
@@ -96,7 +96,7 @@ def with_their_targets(items: list[Item]) -> list[Item]:
     return [one(item) for item in items]
 
 
-def _transformed(item: Item, status_is_data: bool) -> Item:
+def _transformed(item: Item, *, status_is_data: bool) -> Item:
     """With what is changed in it told, and who wrote its status on blue where that is data."""
     obj, verdict = item.obj, item.verdict
     if notes := conversion.notes(obj):
