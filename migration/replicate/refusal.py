@@ -20,15 +20,17 @@ AGAIN = "run `bluegreen replicate` again"
 @dataclass(frozen=True, slots=True)
 class Cause:
     """`says`: what the message says, as a regular expression; `remedy`: may name its groups, and {kind}, {plural},
-    {resource} (plural.group), {name} and {where} (` -n NAMESPACE`, or nothing) of what was refused.
+    {resource} (plural.group), {name} and {where} (` -n NAMESPACE`, or nothing) of what was refused. `deletes`: it says to
+    delete the object on green.
     """
 
     says: re.Pattern[str]
     remedy: str
+    deletes: bool
 
 
-def _cause(says: str, remedy: str) -> Cause:
-    return Cause(re.compile(says, re.IGNORECASE), remedy)
+def _cause(says: str, remedy: str, *, deletes: bool = False) -> Cause:
+    return Cause(re.compile(says, re.IGNORECASE), remedy, deletes)
 
 
 CAUSES: tuple[Cause, ...] = (
@@ -124,6 +126,7 @@ CAUSES: tuple[Cause, ...] = (
         r"|updates to \S+ are forbidden|may not be (changed|updated)|updates may not change|can not be less than previous"
         r"|once set",
         "this kind cannot be changed in place: delete it on green (`kubectl delete {resource} {name}{where}`), then " + AGAIN,
+        deletes=True,
     ),
     _cause(
         r"is invalid:|in body (must|should|is)|Invalid value|Required value|Unsupported value",
@@ -147,7 +150,7 @@ def remedy(problem: BluegreenError, resource: Resource, namespace: str | None, n
     }
     for cause in CAUSES:
         if found := cause.says.search(text):
-            if "delete it on green" in cause.remedy and resource.kind in WITH_DATA:
+            if cause.deletes and resource.kind in WITH_DATA:
                 return (
                     f"this kind cannot be changed in place, and deleting it on green would take what depends on it along: "
                     f"make the two alike by hand (`kubectl edit {resource.name} {name}{words['where']}`), then {AGAIN}"
