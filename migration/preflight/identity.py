@@ -95,7 +95,7 @@ async def learn(known: Known, blue: Reader, green: Reader, aws: Aws | None) -> F
         provider = role.provider(theirs)
         if provider not in providers:
             providers[provider] = await _provider(aws, provider)
-    return Facts((mine, theirs), True, trusts, providers, associations)
+    return Facts((mine, theirs), trusts=trusts, providers=providers, associations=associations)
 
 
 async def _same_keys(blue: Reader, green: Reader) -> bool | Unknown:

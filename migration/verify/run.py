@@ -31,7 +31,7 @@ from migration.objects.health import health, ready_addresses
 from migration.objects.kinds import Object
 from migration.ownership.gitops import claim
 from migration.ownership.owners import forwards
-from migration.ports import Kubernetes
+from migration.ports import Reader
 from migration.ports.answers import UPSTREAM_TIME, Answer, Probe
 from migration.verify.request import Check, Request, by_https, request_for, sent_on
 from migration.words import counted
@@ -86,8 +86,8 @@ async def verify(
     services: Iterable[str],
     blue_gateway: GatewayAddress,
     green_gateway: GatewayAddress,
-    blue: Kubernetes,
-    green: Kubernetes,
+    blue: Reader,
+    green: Reader,
     *,
     probe: Probe,
     checks: Mapping[str, Check] | None = None,
@@ -141,7 +141,7 @@ def missing(route: Mapping[str, Any], world: _World) -> list[str]:
     return [name for name in sorted(routed_services(route)) if name not in world.services]
 
 
-async def _world(green: Kubernetes) -> _World:
+async def _world(green: Reader) -> _World:
     wanted = (
         kinds.VIRTUAL_SERVICE,
         kinds.GATEWAY,
@@ -178,16 +178,16 @@ async def _verdict(
     if route is None:
         text = f"green has no VirtualService {name}"
         remedy = "run `bluegreen replicate`, then `bluegreen verify` again"
-        return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=brought(original))
+        return _failed(name, text, remedy, awaited=brought(original))
     if forwards(route):
         text = f"green's route {name} forwards to blue, which would answer for green, but the stack file does not list it"
         remedy = f"put {name} back into the stack file from git, or its original route onto green"
-        return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=False)
+        return _failed(name, text, remedy, awaited=False)
     request = request_for(original or route, world.gateways, check)
     answers = await asyncio.gather(_ask(probe, green_gateway, request), _ask(probe, blue_gateway, request))
     verdict = _judged(name, behind(route, world), request, *answers, check, grpc=speaks_grpc(route, world))
     if gone := missing(route, world):
-        verdict = _without(verdict, gone, brought(route, original))
+        verdict = _without(verdict, gone, comes=brought(route, original))
     if verdict.outcome != "not verified":
         return verdict
     remedy = (
@@ -208,20 +208,20 @@ async def _enrolled_verdict(
     if lacking:
         text = f"green has no VirtualService {', '.join(lacking)}, though the service is enrolled"
         remedy = f"run `bluegreen enroll {name}` again: it makes what is missing"
-        return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=False)
+        return _failed(name, text, remedy, awaited=False)
     public = request_for(original, world.gateways, check)
     request = sent_on(original, public, https=by_https(original, world.gateways))
     if request is None:
         text = f"no rule of its route with a destination takes {public}"
         remedy = f"set a path that one takes: services.{name}.check.path in migration.yaml"
-        return ServiceVerdict(name, False, (), (text,), public, remedy=remedy, awaited=False)
+        return _failed(name, text, remedy, awaited=False, request=public)
     green, blue = await asyncio.gather(_ask(probe, listeners["green"], request), _ask(probe, listeners["blue"], request))
     if isinstance(blue, Answer) and not blue.from_workload:
         blue = f"its peer listener answers {blue.status} by itself"
     grpc = speaks_grpc(original, world)
     verdict = _judged(name, behind(original, world), request, green, blue, check, grpc=grpc)
     if gone := missing(original, world):
-        verdict = _without(verdict, gone, brought(original, world.routes.get(name)))
+        verdict = _without(verdict, gone, comes=brought(original, world.routes.get(name)))
     if not isinstance(green, str):
         return verdict
     where = f"{listeners['green'].address}:{listeners['green'].port}"
@@ -232,7 +232,13 @@ async def _enrolled_verdict(
     return replace(verdict, remedy=remedy)
 
 
-def _without(verdict: ServiceVerdict, gone: list[str], comes: bool) -> ServiceVerdict:
+def _failed(name: str, problem: str, remedy: str, *, awaited: bool, request: Request | None = None) -> ServiceVerdict:
+    """Of a service that need not be asked. `awaited`: it may pass by waiting."""
+    return ServiceVerdict(name, ok=False, evidence=(), problems=(problem,), request=request, remedy=remedy, awaited=awaited)
+
+
+def _without(verdict: ServiceVerdict, gone: list[str], *, comes: bool) -> ServiceVerdict:
+    """Of a service of which green lacks Services. `comes`: a tool brings them."""
     remedy = f"run `bluegreen replicate` (green lacks Service {', '.join(gone)}), then `bluegreen verify` again"
     return replace(verdict, remedy=remedy, awaited=comes)
 
@@ -251,7 +257,7 @@ def _judged(
     evidence, problems = (first + second for first, second in zip(found, compared(request, green, blue, check), strict=True))
     outcome: Outcome = "failed" if problems else "ok"
     remedy = "look at its pods and route on green, then run `bluegreen verify` again" if problems else ""
-    if not problems and isinstance(green, Answer) and check.status is None and (why := unproven(green, blue, grpc)):
+    if not problems and isinstance(green, Answer) and check.status is None and (why := unproven(green, blue, grpc=grpc)):
         outcome, problems = "not verified", [f"not verified: {request} on green: {why}"]
         remedy = f"set services.{name}.check in migration.yaml: a path that its workload answers, and the status to expect"
     return ServiceVerdict(
@@ -347,7 +353,7 @@ def _whose(answer: Answer) -> str:
     return "the gateway itself" if answer.headers.get("server", "") in ENVOYS else "somebody unknown"
 
 
-def unproven(green: Answer, blue: Answer | str, grpc: bool) -> str | None:
+def unproven(green: Answer, blue: Answer | str, *, grpc: bool) -> str | None:
     """Why an answer in which nothing is wrong is no proof of a workload that serves users."""
     if not green.from_workload:
         if green.status in (401, 403) and UPSTREAM_TIME in green.headers:
