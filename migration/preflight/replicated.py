@@ -8,7 +8,7 @@ from migration.objects.access import spec_of
 from migration.objects.classes import Action, Class
 from migration.ownership import judge, names
 from migration.ownership.known import Known
-from migration.preflight.check import Found, finding
+from migration.preflight.check import Found, JudgedCheck, finding
 
 CODES = {
     Class.ACTUATOR: "BG504",
@@ -57,3 +57,6 @@ def of_the_judge(known: Known) -> Found:
     for name in judge.refuse_wrong_answers(known, seen):
         remedy = "take the line out, if it is not to come back"
         yield finding("BG508", Severity.INFO, name, f"not on cluster {known.blue.name} (any more)", remedy)
+
+
+CHECK = JudgedCheck((*sorted({*CODES.values(), *TOGETHER.values()}), "BG401", "BG508"), of_the_judge)

@@ -24,10 +24,8 @@ from migration.ownership.baseline import COMPARED_GROUPS
 from migration.ownership.judge import going_namespaces, verdict
 from migration.ownership.known import Known
 from migration.ports import Aws, Reader
-from migration.preflight import baseline as checks_baseline
-from migration.preflight import clusters, identity, workloads
+from migration.preflight import baseline, clusters, identity, replicated, workloads
 from migration.preflight.check import Check, Scope
-from migration.preflight.replicated import of_the_judge
 from migration.replicate.export import GREENS, both
 from migration.replicate.unread import ROLE, by_cause
 from migration.settings.choices import NOTHING_SAID, Choices
@@ -59,6 +57,7 @@ CHECKS: tuple[Check, ...] = (
     Check("BG502", Severity.INFO, workloads.schedules, ("cronjobs.batch",)),
     Check("BG503", Severity.WARNING, workloads.recreated, ("deployments.apps",)),
 )
+JUDGED = (replicated.CHECK, *baseline.CHECKS)
 
 
 async def preflight(
@@ -78,7 +77,7 @@ async def preflight(
     wanted_green = frozenset(name for check in CHECKS for name in check.green)
     there = await green.discover()
     beside = {r.name for r in there.resources if r.group in COMPARED_GROUPS}
-    greens = wanted_green | GREENS | identity.GREEN_KINDS | checks_baseline.GREENS | beside
+    greens = wanted_green | GREENS | identity.GREEN_KINDS | baseline.GREENS | beside
     mine, theirs = await both(blue, green, greens, wanted)
     known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
     facts = await identity.learn(known, blue, green, aws)
@@ -100,7 +99,7 @@ def judged(
     known: Known | None = None,
 ) -> list[Finding]:
     """Pure: the checks over what was read, with waivers. `known`: what `replicate` would know, to tell what it asks."""
-    found: list[Finding] = [*of_the_judge(known), *checks_baseline.findings(known)] if known is not None else []
+    found: list[Finding] = [each for check in JUDGED for each in check.run(known)] if known is not None else []
     ignored = frozenset(ignore)
     lacking: dict[tuple[str, str], list[Check]] = defaultdict(list)  # (cluster, kind) -> the checks that cannot do without
     for check in checks:
