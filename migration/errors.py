@@ -146,10 +146,16 @@ class Permanent(BluegreenError):
 
 
 class NotFound(Permanent):
+    """`of`: of which kind what is missing is, as the API server says it (`namespaces`); "" where it does not."""
+
     kind = "not-found"
     means = "there is no such thing on the cluster or in the account"
     then = "checks name, cluster and account"
     usual = "check the name, and whether the kubeconfig leads to the cluster that is meant (`bluegreen status`)"
+
+    def __init__(self, message: str, *, of: str = "", remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.of = of
 
 
 class Conflict(Permanent):

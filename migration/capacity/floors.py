@@ -3,39 +3,36 @@
 An autoscaler on green sees no load before the traffic comes and would have scaled down; on blue it scales down as
 traffic leaves, which would make the way back slow. So `minReplicas` is raised to blue's replicas of this moment on
 both, and workloads without an autoscaler get blue's number on green. What was there before is written beside it
-(annotation `bluegreen.io/floor-before`), so that it can be put back without any store: per service when its bake ends, or
-by `bluegreen capacity release`. What somebody else has set since stays as it is; managedFields tell whose it is.
+(annotation `bluegreen.io/floor-before`), so that it can be put back without any store (release.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import routing
 from migration.errors import BluegreenError, Conflict
 from migration.model import Side
 from migration.objects import kinds
-from migration.objects.access import Selected, spec_of
+from migration.objects.access import WorkloadKey, scale_target, workload_key
 from migration.objects.annotations import FLOOR_BEFORE, ORIGINAL_REPLICAS
 from migration.objects.classes import Action
 from migration.objects.difference import fields_of, owners
+from migration.objects.health import health, wanted_replicas
 from migration.objects.kinds import Object, Resource
 from migration.objects.listing import Discovery
 from migration.objects.view import View
 from migration.ownership import judge
 from migration.ownership.known import Known
 from migration.ownership.owners import made_by
-from migration.ports import Kubernetes
+from migration.ports import Kubernetes, Reader
 from migration.settings.choices import NOTHING_SAID, Choices
 
 READY_SECONDS = 300.0
 POLL_SECONDS = 0.5
-IN_FLIGHT = 32
 # of these the baseline has to carry the traffic of everything else, so it is raised first
 FIRST = "istio-system"
 OUR_MANAGERS = "bluegreen-"
@@ -87,35 +84,26 @@ class Floors:
 
 @dataclass(frozen=True)
 class _Sizes:
-    workloads: Mapping[tuple[str, str, str], Object]  # (kind, namespace, name)
-    scalers: Mapping[tuple[str, str, str], Object]  # by what they scale
+    workloads: Mapping[WorkloadKey, Object]  # (kind, namespace, name)
+    scalers: Mapping[WorkloadKey, Object]  # by what they scale
 
 
 WORKLOADS = (kinds.DEPLOYMENT, kinds.STATEFUL_SET)
 SIZED = (*WORKLOADS, kinds.HPA)
 
 
-async def _sizes(server: Kubernetes) -> _Sizes:
+async def _sizes(server: Reader) -> _Sizes:
     deployments, sets, scalers = await asyncio.gather(
         server.list(kinds.DEPLOYMENT), server.list(kinds.STATEFUL_SET), server.list(kinds.HPA)
     )
     return _Sizes(
-        {_key(w): w for listing in (deployments, sets) for w in listing.items},
-        {_target(h): h for h in scalers.items},
+        {workload_key(w): w for listing in (deployments, sets) for w in listing.items},
+        {scale_target(h): h for h in scalers.items},
     )
 
 
-def _key(obj: Mapping[str, Any]) -> tuple[str, str, str]:
-    return obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
-
-
-def _target(scaler: Mapping[str, Any]) -> tuple[str, str, str]:
-    target = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
-    return str(target.get("kind")), scaler["metadata"].get("namespace", ""), str(target.get("name"))
-
-
 async def plan_floors(
-    blue: Kubernetes, green: Kubernetes, *, choices: Choices = NOTHING_SAID, singletons: Iterable[str] = ()
+    blue: Reader, green: Reader, *, choices: Choices = NOTHING_SAID, singletons: Iterable[str] = ()
 ) -> list[FloorChange]:
     """What has to be raised, the baseline first. Nothing is ever lowered. `choices` and `singletons`: what a person said
     is not to be on green.
@@ -162,7 +150,7 @@ def floors(mine: _Sizes, theirs: _Sizes, known: Known) -> list[FloorChange]:
             floor = FloorChange("green", green, kinds.HPA, namespace, scaler["metadata"]["name"], "minReplicas", None, now)
             changes.append(replace(floor, problem=problem))
         else:
-            before = int((counterpart.get("spec") or {}).get("replicas", 1))
+            before = wanted_replicas(counterpart)
             if before < now:
                 reason = f"blue runs {now}"
                 changes.append(FloorChange("green", green, resource, namespace, name, "replicas", before, now, label, reason))
@@ -183,8 +171,8 @@ def absent(obj: Object, resource: Resource, known: Known) -> str | None:
 
 def replicas_now(workload: Mapping[str, Any]) -> int:
     """How many run; what is asked for where that is more (it is just starting)."""
-    status = workload.get("status") or {}
-    return max(int((workload.get("spec") or {}).get("replicas", 1)), int(status.get("readyReplicas", 0)))
+    now = health(workload)
+    return max(now.wanted, now.ready)
 
 
 def _scaler(side: Side, cluster: str, scaler: Object, now: int, label: str) -> list[FloorChange]:
@@ -233,7 +221,8 @@ async def apply_floors(
         late = []
         for change in waiting:
             kind, _, name = change.workload.partition("/")
-            ready = _ready(sizes.workloads.get((kind, change.namespace, name)))
+            workload = sizes.workloads.get((kind, change.namespace, name))
+            ready = health(workload).ready if workload else 0
             if ready >= change.after:
                 result.done.append(change)
             else:
@@ -253,16 +242,12 @@ async def apply_floors(
     return result
 
 
-def _ready(workload: Mapping[str, Any] | None) -> int:
-    return int(((workload or {}).get("status") or {}).get("readyReplicas", 0))
-
-
 async def _raise(change: FloorChange, server: Kubernetes) -> None:
     resource = change.resource
     for _ in range(3):
         live = await server.get(resource, change.namespace, change.name)
-        before = (live["metadata"].get("annotations") or {}).get(FLOOR_BEFORE)
-        if before is None or not _ours(live, change.field):  # what a second raise finds is ours, but for others' changes
+        before = floor_before(live)
+        if before is None or not is_ours(live, change.field):  # what a second raise finds is ours, but for others' changes
             before = "none" if change.before is None else str(change.before)
         body = {
             "apiVersion": resource.api_version,
@@ -277,194 +262,13 @@ async def _raise(change: FloorChange, server: Kubernetes) -> None:
         return
 
 
-# -- putting back ------------------------------------------------------------------------------------------------------
+def floor_before(obj: Mapping[str, Any]) -> str | None:
+    """What was there before the floor, as the annotation says; None: there is no floor."""
+    before: str | None = (obj["metadata"].get("annotations") or {}).get(FLOOR_BEFORE)
+    return before
 
 
-async def release_floors(
-    blue: Kubernetes,
-    green: Kubernetes,
-    *,
-    originals: Mapping[str, Object] | None = None,
-    services: Collection[str] | None = None,
-    keep: Mapping[str, str] | None = None,
-    at_once: int = IN_FLIGHT,
-) -> list[FloorChange]:
-    """Puts back what was there before the floors, on both clusters; what came of it, object by object. Raises nothing."""
-    changes = await plan_release(blue, green, originals=originals, services=services, keep=keep)
-    return await release(changes, blue, green, at_once=at_once)
-
-
-async def plan_release(
-    blue: Kubernetes,
-    green: Kubernetes,
-    *,
-    originals: Mapping[str, Object] | None = None,
-    services: Collection[str] | None = None,
-    keep: Mapping[str, str] | None = None,
-) -> list[FloorChange]:
-    """What is to be put back of the floors that are held now.
-
-    `services`: of these alone (`originals` has their routes); None: of everything, also what is behind no service.
-    `keep`: services that need their floors still, and why; what is behind one of them too stays, and so does the baseline,
-    which carries them all.
-    """
-    read = await asyncio.gather(_held(blue), _held(green), return_exceptions=True)
-    for held in read:
-        if isinstance(held, BaseException) and not isinstance(held, BluegreenError):
-            raise held
-    # not in the loop: a shift judges its services in it meanwhile
-    return await asyncio.to_thread(
-        floors_to_release, *read, blue.name, green.name, dict(originals or {}), services, keep or {}
-    )  # fmt: skip
-
-
-def floors_to_release(
-    mine: _Held | BaseException,
-    theirs: _Held | BaseException,
-    blue: str,
-    green: str,
-    originals: Mapping[str, Object],
-    services: Collection[str] | None,
-    keep: Mapping[str, str],
-) -> list[FloorChange]:
-    """Pure part of plan_release; an error is why that cluster could not be read."""
-    wished = mine.workloads if isinstance(mine, _Held) else {}
-    wanted = None if services is None else frozenset(services)
-    first = min(keep, default=None)
-    routes: dict[str, list[str]] = defaultdict(list)  # by each Service that they send to
-    for name, route in originals.items():
-        for service in routing.services_of(route):
-            routes[service].append(name)
-    changes: list[FloorChange] = []
-    sides: tuple[tuple[Side, str, _Held | BaseException], ...] = (("blue", blue, mine), ("green", green, theirs))
-    for side, cluster, held in sides:
-        if isinstance(held, BaseException):
-            told = f"its floors cannot be read: {held}"
-            changes.append(FloorChange(side, cluster, kinds.HPA, "", "", "minReplicas", None, 0, problem=told))
-            continue
-        behind = held.users(routes)
-        for obj in held.floors:
-            target = _floored(obj)
-            users = behind.get(target, set())
-            if wanted is not None and users.isdisjoint(wanted):
-                continue
-            change = _put_back(side, cluster, obj, wished.get(target))
-            baseline = target[1] in kinds.BASELINE_NAMESPACES
-            needed = first if baseline else min((name for name in users if name in keep), default=None)
-            if needed is not None:
-                why = f"{needed}, which it serves, {keep[needed]}"
-                change = replace(change, after=change.before or 0, reason=why, problem="", kept=True)
-            changes.append(change)
-    return sorted(changes, key=lambda c: (c.side, c.namespace == FIRST, c.namespace, c.name))
-
-
-async def release(
-    changes: Sequence[FloorChange], blue: Kubernetes, green: Kubernetes, *, at_once: int = IN_FLIGHT
-) -> list[FloorChange]:
-    """Does what `plan_release` said, so many objects at a time; what failed has a `problem`, and is a floor still."""
-    places = asyncio.Semaphore(at_once)
-
-    async def one(change: FloorChange) -> FloorChange:
-        if change.problem or change.kept:
-            return change
-        async with places:
-            try:
-                return await _release(change, blue if change.side == "blue" else green)
-            except BluegreenError as problem:
-                return replace(change, problem=f"still a floor: {problem}")
-
-    return list(await asyncio.gather(*(one(change) for change in changes)))
-
-
-@dataclass(frozen=True)
-class _Held:
-    """What a release looks at on one cluster."""
-
-    floors: tuple[Object, ...]
-    workloads: Mapping[tuple[str, str, str], Object]
-    services: Mapping[str, Object]
-
-    def users(self, routes: Mapping[str, Collection[str]]) -> dict[tuple[str, str, str], set[str]]:
-        """Which routes need each workload that carries a floor; `routes` by the Services that they send to."""
-        carrying = {target: self.workloads[target] for o in self.floors if (target := _floored(o)) in self.workloads}
-        selected = Selected(carrying.values())
-        found: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-        for name, its in routes.items():
-            selector = spec_of(self.services.get(name) or {}).get("selector") or {}
-            for workload in selected.by(name.partition("/")[0], selector):
-                found[_key(workload)].update(its)
-        return found
-
-
-def _floored(obj: Object) -> tuple[str, str, str]:
-    """The workload that a floor is for."""
-    return _target(obj) if obj["kind"] == kinds.HPA.kind else _key(obj)
-
-
-async def _held(server: Kubernetes) -> _Held:
-    scalers, services, *workloads = [
-        listing.items for listing in await asyncio.gather(*(server.list(r) for r in (kinds.HPA, kinds.SERVICE, *WORKLOADS)))
-    ]
-    running = {_key(workload): workload for listing in workloads for workload in listing}
-    floors = tuple(o for o in (*scalers, *running.values()) if _before(o) is not None)
-    return _Held(floors, running, {kinds.full_name(service): service for service in services})
-
-
-def _before(obj: Mapping[str, Any]) -> str | None:
-    found: str | None = (obj["metadata"].get("annotations") or {}).get(FLOOR_BEFORE)
-    return found
-
-
-def _ours(obj: Object, name: str) -> bool:
+def is_ours(obj: Object, name: str) -> bool:
     """Whether the floor is as we set it: an API server takes a field from its owner where another changes it."""
     holders = owners(("f:spec", f"f:{name}"), fields_of(obj))
     return kinds.CAPACITY in holders and not {h for h in holders if not h.startswith(OUR_MANAGERS)}
-
-
-def _put_back(side: Side, cluster: str, obj: Object, wished: Object | None) -> FloorChange:
-    """`wished`: the same workload on blue, or the one that this autoscaler scales there."""
-    meta, spec = obj["metadata"], spec_of(obj)
-    resource = next(r for r in (kinds.HPA, *WORKLOADS) if r.kind == obj["kind"])
-    name = "minReplicas" if resource is kinds.HPA else "replicas"
-    now = int(spec.get(name, 1))
-    change = FloorChange(side, cluster, resource, meta.get("namespace", ""), meta["name"], name, now, now)
-    before = str(_before(obj))
-    if not _ours(obj, name):
-        others = {h for h in owners(("f:spec", f"f:{name}"), fields_of(obj)) if not h.startswith(OUR_MANAGERS)}
-        return replace(change, reason=f"set by {', '.join(sorted(others)) or 'somebody else'} since: left as it is")
-    if before != "none" and not (before.isascii() and before.isdigit()):
-        return replace(change, problem=f"annotation {FLOOR_BEFORE} is {before!r}; allowed: a number, or none")
-    was = 1 if before == "none" else int(before)
-    if resource is not kinds.HPA:
-        # nothing would scale it up again under the users that it has now: not below what it is meant to be on blue
-        least = int(spec_of(wished).get("replicas", 1)) if wished else now
-        if min(now, least) > was:
-            return replace(change, after=min(now, least), reason=f"as on blue: no autoscaler would raise it from {was} again")
-    return replace(change, after=was, reason="as before the migration")
-
-
-async def _release(change: FloorChange, server: Kubernetes) -> FloorChange:
-    for _ in range(3):
-        live = await server.find(change.resource, change.namespace, change.name)
-        if live is None or _before(live) is None:
-            return replace(change, reason="no floor any more")
-        again = _put_back(change.side, change.cluster, live, None)
-        if again.problem:
-            return again
-        meta: dict[str, Any] = {"annotations": {FLOOR_BEFORE: None}}
-        if version := live["metadata"].get("resourceVersion"):
-            meta["resourceVersion"] = version  # nothing that changes in between is written over
-        body: dict[str, Any] = {"metadata": meta}
-        if _ours(live, change.field):
-            value = None if _before(live) == "none" and change.after == 1 else change.after
-            body["spec"] = {change.field: value}
-        else:
-            change = again
-        # what replicate made is replicate's again
-        manager = kinds.REPLICATE if change.side == "green" else kinds.CAPACITY
-        try:
-            await server.patch(change.resource, change.namespace, change.name, body, manager=manager)
-        except Conflict:
-            continue
-        return change
-    return replace(change, problem="still a floor: it was changed again and again while we looked")

@@ -100,7 +100,7 @@ def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> 
     migration = context.load()
 
     async def act() -> None:
-        from migration.capacity.floors import plan_release, release
+        from migration.capacity.release import plan_release, release
         from migration.cli.session import opened
         from migration.settings.named import refuse_not_enrolled
         from migration.store.journal import FILE, read, remember

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     help="Say what becomes of one object and why, or list the classes of objects. Writes nothing.",
 )
 @yes_option
-@click.option("--force", is_flag=True, help="Take over fields that others own on green.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Take over fields that others own on green, and rewrite more of what it has than is allowed.",
+)
 @click.option("--despite-unread", multiple=True, metavar="KIND|all", help="Go on although this kind could not be read.")
 @click.option("--full", is_flag=True, help="Show all of the plan: every name, every field, values at their full length.")
 @pass_context
@@ -49,6 +53,9 @@ def replicate(
     Nothing is started twice, shared or rerun: what acts outside the cluster, takes work from a queue or keeps data waits
     for an answer in migration.yaml, and the plan prints the lines to add. Exits with 3 while something is held without
     an answer, in conflict or unread, and where there is something to write and nobody said yes.
+
+    Where green has 10 objects or more, a run that would rewrite more than 30 % of them, or of its workloads, is refused
+    without --force (`replicate.rewrites` in migration.yaml): most likely blue is the wrong cluster. Creating is free.
     """
     if explain is not None and explain.lower() == "classes":
         from migration.views.replicate import classes
@@ -128,10 +135,11 @@ async def copy(
     `changed` where green is not as it was.
     """
     from migration.cli import progress
-    from migration.replicate.apply import apply, begun, refuse_unread
+    from migration.replicate.apply import apply, begun
     from migration.replicate.export import export
     from migration.replicate.plan import plan
     from migration.replicate.transform import transform
+    from migration.replicate.unread import refuse_unread
     from migration.views.plan import plan_lines
     from migration.views.replicate import replicated
 
@@ -140,16 +148,19 @@ async def copy(
         bundle = await export(
             blue, green, choices=migration.replicate, enrolled=there.edge.services, singletons=migration.singletons
         )
-        planned = await plan(transform(bundle), green)
+        planned = await plan(transform(bundle), green, limit=migration.replicate.rewrites)
     before, _ = begun(planned)
-    if yes:
-        try:
+    try:
+        if yes:
             refuse_unread(planned.unread, despite_unread, planned.asked)
-        except Held:
-            confirm(context, yes, plan_lines(planned, full=full))
-            if context.as_json:
-                show(context, replicated(planned, before))
-            raise
+        if planned.excess is not None and not force:
+            raise planned.excess.refusal()
+    except Held:
+        for line in plan_lines(planned, full=full):
+            click.echo(line, err=context.as_json)
+        if context.as_json:
+            show(context, replicated(planned, before))
+        raise
     writes = planned.of("create", "update", "conflict")
     if not yes and not writes and before.ok:  # ends as it would with --yes: there is nothing to ask for
         for line in (*plan_lines(planned, full=full), "nothing to do"):

@@ -126,7 +126,7 @@ class Opened:
         """
 
         async def act(baked: frozenset[str]) -> Mapping[str, str]:
-            from migration.capacity.floors import release_floors
+            from migration.capacity.release import release_floors
 
             came = await release_floors(
                 self.clusters["blue"],

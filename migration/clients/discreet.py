@@ -64,6 +64,12 @@ def reason(answer: Mapping[str, Any]) -> str:
     return _word(answer.get("reason"))
 
 
+def kind(answer: Mapping[str, Any]) -> str:
+    """Of which kind the object is that the answer is about (`namespaces`); "" where it does not say."""
+    details = answer.get("details")
+    return _word(details.get("kind")) if isinstance(details, dict) else ""
+
+
 def causes(method: str, path: str, answer: Mapping[str, Any]) -> list[str]:
     """`field: why` of each cause; of a Secret the kind of fault alone."""
     return list(_causes(answer, secret=of_secret(method, path)))

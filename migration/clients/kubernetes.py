@@ -500,7 +500,7 @@ class Kubernetes:
         told = f"cluster {self.name}: {method} {path}: {message}"
         # without a remedy: callers know what the object is to whom; else `usual` of the kind is told
         if status == 404:
-            return NotFound(told)
+            return NotFound(told, of=discreet.kind(answer))
         if status == 409:
             managers, fields = conflict_details(answer)
             return Conflict(told, managers=managers, fields=fields, exists=reason == "AlreadyExists")

@@ -8,6 +8,8 @@ from typing import Any
 
 from migration.objects.kinds import Object
 
+WorkloadKey = tuple[str, str, str]  # kind, namespace, name
+
 
 def spec_of(obj: Mapping[str, Any]) -> Object:
     return obj.get("spec") or {}
@@ -19,6 +21,19 @@ def pod_spec(workload: Mapping[str, Any]) -> Object:
 
 def pod_labels(workload: Mapping[str, Any]) -> Object:
     return ((spec_of(workload).get("template") or {}).get("metadata") or {}).get("labels") or {}
+
+
+def workload_key(obj: Mapping[str, Any]) -> WorkloadKey:
+    return obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
+def scale_target(scaler: Mapping[str, Any]) -> WorkloadKey:
+    """What an autoscaler scales: a HorizontalPodAutoscaler, or a ScaledObject of KEDA, which means a Deployment unless it says
+    otherwise.
+    """
+    target = spec_of(scaler).get("scaleTargetRef") or {}
+    usual = "Deployment" if scaler.get("kind") == "ScaledObject" else ""
+    return str(target.get("kind", usual)), scaler["metadata"].get("namespace", ""), str(target.get("name", ""))
 
 
 class Selected:

@@ -77,7 +77,7 @@ def admits(policy: Mapping[str, Any], role: Role, caller: Caller) -> bool | None
         if not isinstance(each, Mapping):
             return None
         deny = str(each.get("Effect")) == "Deny"
-        found = _applies(each, role, caller, deny)
+        found = _applies(each, role, caller, deny=deny)
         if found is False:
             continue
         if deny:
@@ -90,7 +90,7 @@ def admits(policy: Mapping[str, Any], role: Role, caller: Caller) -> bool | None
     return allowed
 
 
-def _applies(each: Mapping[str, Any], role: Role, caller: Caller, deny: bool) -> bool | None:
+def _applies(each: Mapping[str, Any], role: Role, caller: Caller, *, deny: bool) -> bool | None:
     if "NotPrincipal" in each or "NotAction" in each:
         return None if deny else False
     principal = each.get("Principal")

@@ -28,6 +28,7 @@ from typing import Any
 from migration.objects import kinds
 from migration.objects.classes import WRITTEN, Action, Answer, Class, Sign, Verdict
 from migration.objects.difference import fields_of, owners
+from migration.objects.health import condition
 from migration.objects.kinds import Object, Resource
 from migration.objects.view import View
 from migration.ownership.bootstrap import HOOKS
@@ -307,10 +308,8 @@ def _running(view: View) -> frozenset[tuple[str, str, str]]:
 
 def _unavailable(obj: Object) -> str | None:
     """What blue's API server says of an aggregated API that it gets no answer from."""
-    for condition in (obj.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "Available" and condition.get("status") == "False":
-            return str(condition.get("reason") or "not available")
-    return None
+    unavailable = condition(obj, "Available", "False")
+    return str(unavailable.get("reason") or "not available") if unavailable else None
 
 
 def _injected(obj: Object, server: Asked) -> bool:

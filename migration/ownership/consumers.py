@@ -17,6 +17,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from migration.objects import kinds
 from migration.objects.classes import Action, Answer, Class, Sign
@@ -75,70 +76,93 @@ BROKERS_OWN = re.compile(
 
 # -- consuming ---------------------------------------------------------------------------------------------------------
 
+
+class Begins(StrEnum):
+    """How a program comes by its work."""
+
+    QUEUE = "takes work from a queue"
+    CLOCK = "starts work by its own clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """`what`: in words; `expression`: what its command, or the end of its image's path, matches."""
+
+    what: str
+    expression: re.Pattern[str]
+    begins: Begins
+
+
+def _program(what: str, *expressions: str, begins: Begins = Begins.QUEUE) -> Program:
+    return Program(what, re.compile("|".join(expressions)), begins)
+
+
 # Commands of programs that take work
-COMMANDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (what, re.compile("|".join(expressions)))
-    for what, *expressions in (
-        ("a Celery worker", r"\bcelery\b.*\b(?:worker|multi)\b", r"\bcelery[_-]?worker\b"),
-        ("Celery's clock, which puts work into the queue", r"\bcelery\b.*\bbeat\b", r"\bcelery[_-]?beat\b"),
-        ("a clock that puts work into a queue", r"\brqscheduler\b", r"\bresque:scheduler\b"),
-        ("a clock: Ruby's clockwork", r"(?:^|[\s/])clockwork(?=\s|$)"),
-        ("a clock: Laravel's schedule", r"\bartisan\s+schedule:(?:work|run)\b"),
-        ("a clock: Airflow's, which starts tasks and triggers", r"\bairflow\s+(?:scheduler|triggerer|standalone)\b"),
-        (
-            "a clock: cron in a container",
-            r"(?:^|[\s/;&])(?:crond|supercronic|yacron|go-crond)(?=\s|$)",
-            r"(?:^|[\s/;&])cron\s+-\w*f",
-            r"\bofelia\s+daemon\b",
-            r"\bwhenever\s.*(?:--(?:update|write)-crontab|\s-[iw]\b)",
-        ),
-        ("a Sidekiq worker", r"\bsidekiq(?:swarm)?\b(?![-.\w]*(?:web|exporter))"),
-        ("an RQ worker", r"\brq[ _-]?worker\b"),
-        ("a Resque worker", r"\bresque:workers?\b", r"\bresque:work\b", r"\bresque-pool\b"),
-        (
-            "a worker of Rails' jobs",
-            r"\bjobs:work(?:off)?\b",
-            r"\bdelayed_job\b",
-            r"\bgood_job\s+start",
-            r"\bbin/(?:jobs|que)\b",
-        ),
-        ("a worker of Rails' jobs", r"\bsolid_queue\b"),
-        ("a Laravel worker", r"\bartisan\s+(?:queue:(?:work|listen)|horizon\b)"),
-        ("a Symfony worker", r"\bmessenger:consume\b", r"\brabbitmq:(?:\w+-)?consumer\b", r"\benqueue:consume\b"),
-        ("a worker of a Python queue", r"\bdramatiq\b", r"\bhuey_consumer", r"\barq\s+\S+", r"\bqcluster\b"),
-        ("a worker of a Python queue", r"\btaskiq\s+worker", r"\bfaust\b.*\bworker\b"),
-        (
-            "a worker of a Ruby queue",
-            r"\bshoryuken\b",
-            r"\bkarafka\b",
-            r"\bracecar\b",
-            r"\bsneakers:(?:run|work)",
-            r"\bphobos\s+start",
-        ),
-        ("a worker of jobs in a database", r"\bgraphile-worker\b", r"\briver\s+worker\b"),
-        ("a Faktory worker", r"\bfaktory[-_ ]?worker\b"),
-        (
-            "a Kafka consumer",
-            r"\bkafka-console-consumer",
-            r"\bkafka-consumer(?!-groups)\b",
-            r"\b(?:kcat|kafkacat)\b.*\s-[CG]\b",
-        ),
-        ("Kafka Connect", r"\bconnect-(?:distributed|standalone)\b"),
-        ("MirrorMaker", r"\bconnect-mirror-maker\b", r"\bkafka-mirror-maker\b"),
-        ("a NATS consumer", r"\bnats\b.*\s(?:sub|subscribe|consumer\s+next)\b", r"\bnats-sub\b"),
-        ("a worker of workflows", r"\bprefect\s+(?:worker|agent)\b", r"\bairflow\s+celery\s+worker", r"\bn8n\s+worker\b"),
-        ("a command that consumes", r"\b\w+:consume\b", r"(?:^|\s)consume(?:[-_]\w+)?(?=\s|$)"),
-    )
-)
-# Programs that take work whatever their command is: (in words, the end of the image's path)
-IMAGES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "Debezium, which takes from a replication slot or a binary log",
-        re.compile(r"(?:^|[/._-])debezium[/-](?:server|connect)$"),
+COMMANDS: tuple[Program, ...] = (
+    _program("a Celery worker", r"\bcelery\b.*\b(?:worker|multi)\b", r"\bcelery[_-]?worker\b"),
+    _program("Celery's clock, which puts work into the queue", r"\bcelery\b.*\bbeat\b", r"\bcelery[_-]?beat\b"),
+    _program("a clock that puts work into a queue", r"\brqscheduler\b", r"\bresque:scheduler\b"),
+    _program("a clock: Ruby's clockwork", r"(?:^|[\s/])clockwork(?=\s|$)", begins=Begins.CLOCK),
+    _program("a clock: Laravel's schedule", r"\bartisan\s+schedule:(?:work|run)\b", begins=Begins.CLOCK),
+    _program(
+        "a clock: Airflow's, which starts tasks and triggers",
+        r"\bairflow\s+(?:scheduler|triggerer|standalone)\b",
+        begins=Begins.CLOCK,
     ),
-    ("Maxwell, which takes from a binary log", re.compile(r"(?:^|[/._-])zendesk[/-]maxwell$")),
-    ("Kafka Connect", re.compile(r"(?:^|[/._-])(?:cp-)?kafka-connect(?:-base)?$")),
-    ("a clock: cron in a container", re.compile(r"(?:^|[/._-])(?:supercronic|mcuadros[/-]ofelia)$")),
+    _program(
+        "a clock: cron in a container",
+        r"(?:^|[\s/;&])(?:crond|supercronic|yacron|go-crond)(?=\s|$)",
+        r"(?:^|[\s/;&])cron\s+-\w*f",
+        r"\bofelia\s+daemon\b",
+        r"\bwhenever\s.*(?:--(?:update|write)-crontab|\s-[iw]\b)",
+        begins=Begins.CLOCK,
+    ),
+    _program("a Sidekiq worker", r"\bsidekiq(?:swarm)?\b(?![-.\w]*(?:web|exporter))"),
+    _program("an RQ worker", r"\brq[ _-]?worker\b"),
+    _program("a Resque worker", r"\bresque:workers?\b", r"\bresque:work\b", r"\bresque-pool\b"),
+    _program(
+        "a worker of Rails' jobs",
+        r"\bjobs:work(?:off)?\b",
+        r"\bdelayed_job\b",
+        r"\bgood_job\s+start",
+        r"\bbin/(?:jobs|que)\b",
+    ),
+    _program("a worker of Rails' jobs", r"\bsolid_queue\b"),
+    _program("a Laravel worker", r"\bartisan\s+(?:queue:(?:work|listen)|horizon\b)"),
+    _program("a Symfony worker", r"\bmessenger:consume\b", r"\brabbitmq:(?:\w+-)?consumer\b", r"\benqueue:consume\b"),
+    _program("a worker of a Python queue", r"\bdramatiq\b", r"\bhuey_consumer", r"\barq\s+\S+", r"\bqcluster\b"),
+    _program("a worker of a Python queue", r"\btaskiq\s+worker", r"\bfaust\b.*\bworker\b"),
+    _program(
+        "a worker of a Ruby queue",
+        r"\bshoryuken\b",
+        r"\bkarafka\b",
+        r"\bracecar\b",
+        r"\bsneakers:(?:run|work)",
+        r"\bphobos\s+start",
+    ),
+    _program("a worker of jobs in a database", r"\bgraphile-worker\b", r"\briver\s+worker\b"),
+    _program("a Faktory worker", r"\bfaktory[-_ ]?worker\b"),
+    _program(
+        "a Kafka consumer",
+        r"\bkafka-console-consumer",
+        r"\bkafka-consumer(?!-groups)\b",
+        r"\b(?:kcat|kafkacat)\b.*\s-[CG]\b",
+    ),
+    _program("Kafka Connect", r"\bconnect-(?:distributed|standalone)\b"),
+    _program("MirrorMaker", r"\bconnect-mirror-maker\b", r"\bkafka-mirror-maker\b"),
+    _program("a NATS consumer", r"\bnats\b.*\s(?:sub|subscribe|consumer\s+next)\b", r"\bnats-sub\b"),
+    _program("a worker of workflows", r"\bprefect\s+(?:worker|agent)\b", r"\bairflow\s+celery\s+worker", r"\bn8n\s+worker\b"),
+    _program("a command that consumes", r"\b\w+:consume\b", r"(?:^|\s)consume(?:[-_]\w+)?(?=\s|$)"),
+)
+# Programs that take work whatever their command is, by the end of the image's path
+IMAGES: tuple[Program, ...] = (
+    _program(
+        "Debezium, which takes from a replication slot or a binary log",
+        r"(?:^|[/._-])debezium[/-](?:server|connect)$",
+    ),
+    _program("Maxwell, which takes from a binary log", r"(?:^|[/._-])zendesk[/-]maxwell$"),
+    _program("Kafka Connect", r"(?:^|[/._-])(?:cp-)?kafka-connect(?:-base)?$"),
+    _program("a clock: cron in a container", r"(?:^|[/._-])(?:supercronic|mcuadros[/-]ofelia)$", begins=Begins.CLOCK),
 )
 # Shippers of logs and metrics: mostly producers. They take from a queue by an input alone, not by an address
 SHIPPERS = re.compile(
@@ -244,7 +268,6 @@ WEB_IMAGE = re.compile(r"(?:^|[/._-])(?:nginx(?:-unprivileged)?|httpd|caddy|open
 ONLY_WATCHED = re.compile(r"metrics|prom|monitoring|health|probe|stats|admin|actuator|debug|pprof|jmx")
 
 
-CLOCK = "it runs a clock:"
 MAY_TAKE = "where it takes work that blue's takes as well, say `hold`"  # the end of what is told of what comes along
 
 
@@ -273,19 +296,18 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
     if consumes:
         scaled = obj["kind"] in SCALED
         action, answers = (Action.STOP, STOPPED) if scaled else (Action.LEAVE, LEFT_OUT)
-        does = "starts work by its own clock" if consumes.startswith(CLOCK) else "takes work from a queue"
-        return Sign(Class.CONSUMER, f"{does}: {consumes}", action, answers, required=True)
+        return Sign(Class.CONSUMER, f"{seen.begins}: {consumes}", action, answers, required=True)
     said = seen.settings or seen.speaks or seen.maybe or seen.named
     note = f"{said}: {MAY_TAKE}"
     answers = STOPPED if obj["kind"] in SCALED else LEFT_OUT
-    return Sign(Class.PLAIN, "", Action.COPY, answers, notes=(note,))
+    return Sign(Class.PLAIN, "", Action.COPY, answers, notes=(note,), doubt=note)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """In words, "" where there is none. `consumes`: that it takes work; `named`: that it is called so, and perhaps has a
-    queue's address; `redis`: that it is called so and has Redis; `settings`: that its variables or files are a consumer's;
-    `speaks`: that it has a queue's address; `maybe`: that it is called a worker and has a database.
+    """In words, "" where there is none. `consumes`: that it takes work, and `begins` how it comes by it; `named`: that it is
+    called so, and perhaps has a queue's address; `redis`: that it is called so and has Redis; `settings`: that its variables
+    or files are a consumer's; `speaks`: that it has a queue's address; `maybe`: that it is called a worker and has a database.
     """
 
     consumes: str = ""
@@ -294,6 +316,7 @@ class Evidence:
     settings: str = ""
     speaks: str = ""
     maybe: str = ""
+    begins: Begins = Begins.QUEUE
 
     def then(self, other: Evidence) -> Evidence:
         return Evidence(
@@ -303,6 +326,7 @@ class Evidence:
             self.settings or other.settings,
             self.speaks or other.speaks,
             self.maybe or other.maybe,
+            self.begins if self.consumes else other.begins,
         )
 
 
@@ -327,12 +351,8 @@ def evidence(run: Running, known: Known) -> Evidence:
 
 def _of_container(container: Container, run: Running, known: Known) -> Evidence:
     line = container.line
-    for what, expression in COMMANDS if line else ():
-        if expression.search(line):
-            return Evidence(consumes=f"it runs {what}")
-    for what, expression in IMAGES:
-        if expression.search(container.image):
-            return Evidence(consumes=f"it runs {what}")
+    if program := _matching(COMMANDS, line) or _matching(IMAGES, container.image):
+        return Evidence(consumes=f"it runs {program.what}", begins=program.begins)
     if BROKERS.search(container.image):
         return NONE
     settings = [v for v in variables(container, run.namespace, known) if not _means_nothing(v)]
@@ -343,7 +363,7 @@ def _of_container(container: Container, run: Running, known: Known) -> Evidence:
         speaks = f"its argument {found[0].strip()} is of a queue"
     if found := OPTIONS.search(line) or (OPTIONS_BESIDE.search(line) if speaks else None):
         return Evidence(consumes=f"its option {found[0].strip()} is a consumer's", speaks=speaks)
-    of_settings = next((f"its variable {v.name} is a consumer's" for v in settings if _consumers(v, bool(speaks))), "")
+    of_settings = next((f"its variable {v.name} is a consumer's" for v in settings if _consumers(v, speaks=bool(speaks))), "")
     if _ships(container, run, known):  # its addresses are those of outputs, unless an input says otherwise
         return Evidence(settings=of_settings, maybe=f"it ships records, and {speaks}" if speaks else "")
     seen = Evidence(settings=of_settings, speaks=speaks)
@@ -360,7 +380,11 @@ def _of_container(container: Container, run: Running, known: Known) -> Evidence:
     return replace(seen, maybe=f"it is called {worker} and has a database" if database else "")
 
 
-def _consumers(variable: Variable, speaks: bool) -> bool:
+def _matching(programs: Iterable[Program], text: str) -> Program | None:
+    return next((each for each in programs if each.expression.search(text)), None) if text else None
+
+
+def _consumers(variable: Variable, *, speaks: bool) -> bool:
     upper = variable.name.upper()
     return bool(GROUPS.search(upper) or CONSUMING_VALUES.match(variable.value) or (speaks and GROUP_ID.search(upper)))
 

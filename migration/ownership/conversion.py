@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from migration.objects import kinds
@@ -238,11 +239,20 @@ def _ingress_refused(obj: Mapping[str, Any]) -> str | None:
     )
 
 
-Rule = Callable[[Object, Verdict], None]
-RULES: tuple[tuple[frozenset[str], Rule], ...] = (
-    (frozenset({kinds.CRD.kind}), definition),
-    (WEBHOOKS, webhooks),
-    (frozenset({"CronJob"}), schedule),
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`change` makes one thing of an object, in place, right for another cluster, by what was decided about it; its docstring
+    says why. `kinds`: of these alone; None: of every one.
+    """
+
+    change: Callable[[Object, Verdict], None]
+    kinds: frozenset[str] | None = None
+
+
+RULES = (
+    Rule(definition, frozenset({kinds.CRD.kind})),
+    Rule(webhooks, WEBHOOKS),
+    Rule(schedule, frozenset({"CronJob"})),
 )
 _SAID: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     kinds.CRD.kind: _definition_said,

@@ -265,10 +265,10 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
     found = known.blue.once(records)
     meta = obj["metadata"]
     key = (resource.group, resource.kind, meta.get("namespace", ""), meta["name"])
-    if there := found.deployed.get(key):
-        return _left(*there, resource)
+    if deployed := found.deployed.get(key):
+        return _left(deployed[0], resource, awaited=deployed[1])
     if (release := release_of(obj) or kept_in(obj)) and (owner := found.releases.get(release)):
-        return _left(owner, kept_in(obj) is None, resource)
+        return _left(owner, resource, awaited=kept_in(obj) is None)
     if resource.group == OLM_GROUP and "olm.copiedFrom" in {**(meta.get("labels") or {}), **(meta.get("annotations") or {})}:
         return Sign(Class.CONTROLLER, "a copy that OLM makes")
     said = claim(obj, resource)
@@ -280,12 +280,13 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
         case False if said.kind == "HelmRelease" and release_of(obj):
             return None  # installed by another release
         case False:
-            return _left(said, True, resource)
+            return _left(said, resource, awaited=True)
         case _:
             return _asked(said, obj, known, found)
 
 
-def _left(owner: Owner, awaited: bool, resource: Resource) -> Sign:
+def _left(owner: Owner, resource: Resource, *, awaited: bool) -> Sign:
+    """`awaited`: the tool has to bring it to green."""
     reason = f"deployed by {owner.tool} ({owner}): let it deploy to green"
     if owner.tool == "OLM":
         awaited = awaited and resource.name == "deployments.apps"

@@ -118,14 +118,10 @@ class Entry(Protocol):
     async def ttl_seconds(self) -> int: ...
 
 
-class Kubernetes(Protocol):
-    """One cluster's API server: the part of clients/kubernetes.py that steps use."""
+class Reader(Protocol):
+    """One cluster's API server, as what changes nothing needs it."""
 
     name: str
-
-    async def ready(self) -> float:
-        """Fetches credentials where there are none yet; gives the event loop's time since when there are."""
-        ...
 
     async def discover(self, *, fresh: bool = False) -> Discovery: ...
 
@@ -155,6 +151,12 @@ class Kubernetes(Protocol):
         timeout_seconds: float | None = None,
     ) -> Listing: ...
 
+
+class Writer(Protocol):
+    """One cluster's API server, as what writes needs it."""
+
+    name: str
+
     async def apply(
         self,
         resource: Resource,
@@ -182,6 +184,14 @@ class Kubernetes(Protocol):
     ) -> Object: ...
 
     async def delete(self, resource: Resource, namespace: str | None, name: str) -> None: ...
+
+
+class Kubernetes(Reader, Writer, Protocol):
+    """One cluster's API server: the part of clients/kubernetes.py that steps use."""
+
+    async def ready(self) -> float:
+        """Fetches credentials where there are none yet; gives the event loop's time since when there are."""
+        ...
 
 
 class Aws(Protocol):

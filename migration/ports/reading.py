@@ -9,11 +9,11 @@ from migration.errors import BluegreenError, NotFound
 from migration.objects.kinds import Object, Resource
 from migration.objects.listing import Discovery
 from migration.objects.view import View
-from migration.ports import Kubernetes
+from migration.ports import Reader
 
 
 async def look(
-    server: Kubernetes,
+    server: Reader,
     *,
     whole: Set[str] = frozenset(),
     heads: Callable[[Resource], bool] = lambda resource: False,
@@ -30,7 +30,7 @@ async def look(
     resources: dict[str, Resource] = {}
     gone: list[Resource] = []
 
-    async def one(resource: Resource, metadata_only: bool) -> None:
+    async def one(resource: Resource, *, metadata_only: bool) -> None:
         resources[resource.name] = resource
         try:
             listing = await server.list(resource, metadata_only=metadata_only)
@@ -46,9 +46,9 @@ async def look(
         if "list" not in resource.verbs:
             continue
         if resource.name in whole:
-            tasks.append(one(version(resource, discovery), False))
+            tasks.append(one(version(resource, discovery), metadata_only=False))
         elif heads(resource):
-            tasks.append(one(version(resource, discovery), True))
+            tasks.append(one(version(resource, discovery), metadata_only=True))
     await asyncio.gather(*tasks)
     if gone:
         now = await server.discover(fresh=True)

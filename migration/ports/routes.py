@@ -9,22 +9,22 @@ from typing import Any
 import routing
 from migration.errors import NotFound
 from migration.objects.kinds import Object, Resource
-from migration.ports import Kubernetes
+from migration.ports import Reader
 
 
-async def listed(cluster: Kubernetes, kinds: Iterable[routing.RouteKind] | None = None, **options: Any) -> list[Object]:
+async def listed(cluster: Reader, kinds: Iterable[routing.RouteKind] | None = None, **options: Any) -> list[Object]:
     """Routes of these kinds (None: of all that are registered), peer routes among them. `options`, errors: as `served`."""
     asked = routing.registered() if kinds is None else kinds
     return await served(cluster, [kind.resource for kind in asked], **options)
 
 
-async def gateways(cluster: Kubernetes) -> list[Object]:
+async def gateways(cluster: Reader) -> list[Object]:
     """All to which a route may be bound. Errors as `served`."""
     return await served(cluster, [kind.gateway for kind in routing.registered()])
 
 
-async def served(cluster: Kubernetes, resources: Iterable[Resource], **options: Any) -> list[Object]:
-    """What there is of these kinds; of one that the cluster does not serve, nothing. `options`: of `Kubernetes.list`.
+async def served(cluster: Reader, resources: Iterable[Resource], **options: Any) -> list[Object]:
+    """What there is of these kinds; of one that the cluster does not serve, nothing. `options`: of `Reader.list`.
 
     Raises:
         NotFound: it serves none of them.

@@ -16,23 +16,13 @@ from migration.objects.view import View
 from migration.ownership import baseline, conversion, judge, mesh, releases
 from migration.ownership.known import Known
 from migration.ownership.releases import Release
-from migration.preflight.check import finding
+from migration.preflight.check import JudgedCheck, finding
 from migration.replicate.compare import Change, compare, scaled_workloads
 from migration.replicate.export import Bundle
 from migration.replicate.transform import transform, with_their_targets
 
 GREENS = frozenset({"poddisruptionbudgets.policy", "networkpolicies.networking.k8s.io", *baseline.COMPARED})
 MOST_NAMED = 12
-
-
-def findings(known: Known) -> Iterator[Finding]:
-    yield from differing(known)
-    yield from conflicting(known)
-    yield from left_behind(known)
-    yield from gateways_without_pods(known)
-    yield from other_root(known)
-    yield from lacking_providers(known)
-    yield from other_mesh(known)
 
 
 def _judged(known: Known) -> tuple[tuple[Resource, Object, Verdict], ...]:
@@ -334,3 +324,14 @@ def other_mesh(known: Known) -> Iterator[Finding]:
 
 def _values(said: Iterable[str]) -> str:
     return " and ".join(value[:80] for value in sorted(said))
+
+
+CHECKS = (
+    JudgedCheck(("BG101", "BG103"), differing),
+    JudgedCheck(("BG107",), conflicting),
+    JudgedCheck(("BG105",), left_behind),
+    JudgedCheck(("BG106",), gateways_without_pods),
+    JudgedCheck(("BG103",), other_root),
+    JudgedCheck(("BG103",), lacking_providers),
+    JudgedCheck(("BG103",), other_mesh),
+)

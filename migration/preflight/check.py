@@ -16,6 +16,7 @@ from migration.objects.access import Selected, spec_of
 from migration.objects.classes import WRITTEN, Verdict
 from migration.objects.kinds import Object, Resource
 from migration.objects.view import View
+from migration.ownership.known import Known
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,16 @@ class Check:
     run: Callable[[View, View, Scope], Found]
     blue: tuple[str, ...] = ()
     green: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class JudgedCheck:
+    """A check of what `replicate` would do: over everything that was read, with the judge's verdicts. `codes`: of what it
+    finds; it tells itself what it cannot know.
+    """
+
+    codes: tuple[str, ...]
+    run: Callable[[Known], Found]
 
 
 def finding(code: str, severity: Severity, obj: Mapping[str, Any] | str, evidence: str, remedy: str) -> Finding:

@@ -24,13 +24,11 @@ from migration.ownership.admission import nobody_answers
 from migration.ownership.baseline import COMPARED_GROUPS
 from migration.ownership.judge import going_namespaces, verdict
 from migration.ownership.known import Known
-from migration.ports import Aws, Kubernetes
-from migration.preflight import baseline as checks_baseline
-from migration.preflight import clusters, identity, workloads
+from migration.ports import Aws, Reader
+from migration.preflight import baseline, clusters, identity, replicated, workloads
 from migration.preflight.check import Check, Scope
-from migration.preflight.replicated import of_the_judge
-from migration.replicate import refusal
 from migration.replicate.export import GREENS, both
+from migration.replicate.unread import ROLE, by_cause
 from migration.settings.choices import NOTHING_SAID, Choices
 
 _WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
@@ -56,11 +54,12 @@ CHECKS: tuple[Check, ...] = (
     Check("BG502", Severity.INFO, workloads.schedules, ("cronjobs.batch",)),
     Check("BG503", Severity.WARNING, workloads.recreated, ("deployments.apps",)),
 )
+JUDGED = (replicated.CHECK, *baseline.CHECKS)
 
 
 async def preflight(
-    blue: Kubernetes,
-    green: Kubernetes,
+    blue: Reader,
+    green: Reader,
     *,
     ignore: Iterable[str] = (),
     singletons: Iterable[str] = (),
@@ -75,7 +74,7 @@ async def preflight(
     wanted_green = frozenset(name for check in CHECKS for name in check.green)
     there = await green.discover()
     beside = {r.name for r in there.resources if r.group in COMPARED_GROUPS}
-    greens = wanted_green | GREENS | identity.GREEN_KINDS | checks_baseline.GREENS | beside
+    greens = wanted_green | GREENS | identity.GREEN_KINDS | baseline.GREENS | beside
     mine, theirs = await both(blue, green, greens, wanted)
     known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
     facts = await identity.learn(known, blue, green, aws)
@@ -97,7 +96,7 @@ def judged(
     known: Known | None = None,
 ) -> list[Finding]:
     """Pure: the checks over what was read, with waivers. `known`: what `replicate` would know, to tell what it asks."""
-    found: list[Finding] = [*of_the_judge(known), *checks_baseline.findings(known)] if known is not None else []
+    found: list[Finding] = [each for check in JUDGED for each in check.run(known)] if known is not None else []
     ignored = frozenset(ignore)
     lacking: dict[tuple[str, str], list[Check]] = defaultdict(list)  # (cluster, kind) -> the checks that cannot do without
     for check in checks:
@@ -158,7 +157,7 @@ def _unknown(
         counted[cluster, kind] = left or list(checks)
         alike[cluster, not left][kind] = views[cluster].problems[kind].removeprefix(f"cluster {cluster}: ")
     for (cluster, waived), problems in sorted(alike.items()):
-        for cause in refusal.by_cause(problems):
+        for cause in by_cause(problems):
             kind, several = cause.kinds[0], len(cause.kinds) > 1
             codes = ", ".join(sorted({check.code for each in cause.kinds for check in lacking[cluster, each]}))
             name = kind
@@ -166,7 +165,7 @@ def _unknown(
             if several:
                 name = f"{cause.user} on {cluster}" if cause.user else f"{kind} and {len(cause.kinds) - 1} more on {cluster}"
                 evidence = f"cluster {cluster}: {cause.told}; so {codes} are not known"
-            remedy = refusal.ROLE if several and cause.user else "let the user of this kubeconfig list it"
+            remedy = ROLE if several and cause.user else "let the user of this kubeconfig list it"
             yield Finding(
                 "BG002",
                 min((check.severity for each in cause.kinds for check in counted[cluster, each]), key=grave.index),

@@ -7,7 +7,8 @@ from collections import defaultdict
 import routing
 from migration.model import Severity
 from migration.objects import kinds
-from migration.objects.access import pod_spec, spec_of
+from migration.objects.access import pod_spec, scale_target, spec_of, workload_key
+from migration.objects.health import wanted_replicas
 from migration.objects.view import View
 from migration.preflight.check import Found, Scope, behind_routes, finding
 
@@ -15,19 +16,12 @@ from migration.preflight.check import Found, Scope, behind_routes, finding
 
 
 def single_replicas(blue: View, _: View, scope: Scope) -> Found:
-    scaled = {
-        (
-            spec_of(h).get("scaleTargetRef", {}).get("kind"),
-            h["metadata"].get("namespace"),
-            spec_of(h).get("scaleTargetRef", {}).get("name"),
-        ): h
-        for h in blue.of("horizontalpodautoscalers.autoscaling")
-    }
+    scaled = {scale_target(each): each for each in blue.of(kinds.HPA.name)}
     for workload, route in blue.once(behind_routes, scope):
         if workload["kind"] == "DaemonSet":
             continue
-        hpa = scaled.get((workload["kind"], workload["metadata"].get("namespace"), workload["metadata"]["name"]))
-        replicas = spec_of(hpa).get("minReplicas", 1) if hpa else spec_of(workload).get("replicas", 1)
+        hpa = scaled.get(workload_key(workload))
+        replicas = spec_of(hpa).get("minReplicas", 1) if hpa else wanted_replicas(workload)
         if replicas == 1:
             yield finding("BG301", Severity.WARNING, workload, f"1 replica behind route {route}", "run at least 2 replicas")
 

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from migration.errors import BluegreenError, Conflict, NotFound, Rejected, Unreachable
 from migration.objects import kinds
+from migration.objects.health import condition
 from migration.objects.kinds import Object, Resource
 from migration.ports import Kubernetes
 from migration.replicate import refusal
 from migration.replicate.compare import Change, Wait, after_writing, key_of
-from migration.replicate.outcome import Applied, Failure, refuse_unread
+from migration.replicate.outcome import Applied, Failure
 from migration.replicate.plan import Plan, names_refused, not_kept
+from migration.replicate.unread import on, refuse_unread
 
-__all__ = ["Applied", "Failure", "applied_entries", "apply", "merged", "refuse_unread", "refused_by_typing"]
+__all__ = ["Applied", "Failure", "applied_entries", "apply", "merged", "refused_by_typing"]
 
 ESTABLISHED_SECONDS = 60.0
 SERVED_SECONDS = 10.0
@@ -30,6 +32,9 @@ POLL_SECONDS = 0.1
 AT_ONCE = 64  # handed to the client, which finds out itself how many of them the server bears
 MOST_SILENT = 20  # objects in a row that an unreachable green costs its time-out; the rest are not tried any more
 MANAGER = kinds.REPLICATE
+# An API server has no code for these, only the words of its field manager (k8s.io/apimachinery/pkg/util/managedfields) and of
+# sigs.k8s.io/structured-merge-diff/typed
+UNTYPED = ("typed patch", "duplicate entries for key", "field not declared in schema")
 SEE_WHO = "see who writes it (kubectl get --show-managed-fields), then `bluegreen replicate` again"
 
 Progress = Callable[[int, int, str], None]  # done, of how many, what has just been written
@@ -66,68 +71,109 @@ async def apply(
     despite_unread: Iterable[str] = (),
 ) -> Applied:
     """Does what the plan says. `force` takes over fields that others own (conflicts of the plan are then written as
-    well); `despite_unread` names the kinds without which it may go on, "all" for every one.
+    well), and rewrites more than is allowed; `despite_unread` names the kinds without which it may go on, "all" for every
+    one.
+
+    Raises:
+        Held: before anything is written, for a kind that was not read, or for a plan that would rewrite too much.
     """
     refuse_unread(plan.unread, despite_unread, plan.asked)
+    if plan.excess is not None and not force:
+        raise plan.excess.refusal()
     started = time.monotonic()
     applied, todo = begun(plan, force=force)
-    done = silent = 0
-
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(change: Change, last: bool) -> Change | None:
-        async with places:
-            return await in_place(change, last)
-
-    async def in_place(change: Change, last: bool) -> Change | None:
-        nonlocal done, silent
-        try:
-            if silent >= MOST_SILENT:
-                raise Unreachable(f"not tried: cluster {green.name} did not answer the last {silent} objects")
-            answer = await _write(change, green, applied, force=force)
-            silent = 0
-        except Conflict as problem:
-            applied.conflicts.append(_failure(change, problem))
-        except BluegreenError as problem:
-            if not last and not isinstance(problem, Unreachable):
-                return change
-            silent += isinstance(problem, Unreachable)
-            applied.failures.append(_failure(change, problem))
-        else:
-            applied.applied.append(change.name)
-            written.append(change)
-            kept = after_writing(change, answer)
-            if kept.wait is Wait.DROPPED:
-                applied.dropped.append(_dropped(kept))
-            elif kept.paths:
-                applied.notes.append((kept.name, not_kept(kept.paths)))
-            if change.action == "create":
-                applied.created += 1
-            else:
-                applied.updated += 1
-        done += 1
-        if progress is not None:
-            progress(done, len(todo), change.name)
-        return None
-
-    later: list[Change] = []
-    written: list[Change] = []
+    run = _Run(green, applied, len(todo), force=force, progress=progress)
+    refused: list[Change] = []
     for number in range(len(kinds.WAVES)):
         wave = [change for change in todo if kinds.wave(change.resource) == number]
         if not wave:
             continue
-        later += [c for c in await asyncio.gather(*(one(change, False) for change in wave)) if c is not None]
+        refused += [change for change in await asyncio.gather(*map(run.first, wave)) if change is not None]
         if number == 0:
             applied.failures += await _definitions_established(wave, green)
-    # once more: an object may have been refused for want of one of a later wave (a webhook's server, a class, an
-    # account)
-    await asyncio.gather(*(one(change, True) for change in later))
-    await _still_there(written, green, applied)
-    for told in (applied.failures, applied.conflicts, applied.held, applied.dropped):
-        told.sort(key=lambda f: f.object)
+    # an object may have been refused for want of one of a later wave (a webhook's server, a class, an account)
+    await asyncio.gather(*map(run.again, refused))
+    await _still_there(run.written, green, applied)
+    for failures in (applied.failures, applied.conflicts, applied.held, applied.dropped):
+        failures.sort(key=lambda each: each.object)
     applied.fallbacks.sort()
     applied.seconds = time.monotonic() - started
     return applied
+
+
+class _Run:
+    """Writes objects of one plan, so many at once, and notes in `applied` what became of each."""
+
+    def __init__(self, green: Kubernetes, applied: Applied, count: int, *, force: bool, progress: Progress | None) -> None:
+        self.written: list[Change] = []
+        self._green, self._applied, self._count, self._force = green, applied, count, force
+        self._progress = progress
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._done = 0  # objects of which it is known what became of them
+        self._silent = 0  # objects in a row that green did not answer
+        self._served_by: dict[Resource, float] = {}  # until when (monotonic) a 404 may mean "not yet"
+
+    async def first(self, change: Change) -> Change | None:
+        """The change itself where it was refused and is worth another try once all else is written."""
+        async with self._places:
+            try:
+                await self._write(change)
+            except (Conflict, Unreachable) as problem:
+                self._not_written(change, problem)
+            except BluegreenError:
+                return change
+        return None
+
+    async def again(self, change: Change) -> None:
+        async with self._places:
+            try:
+                await self._write(change)
+            except BluegreenError as problem:
+                self._not_written(change, problem)
+
+    async def _write(self, change: Change) -> None:
+        if self._silent >= MOST_SILENT:
+            raise Unreachable(f"not tried: cluster {self._green.name} did not answer the last {self._silent} objects")
+        answer = await self._answer(change)
+        self._silent = 0
+        self._applied.applied.append(change.name)
+        self.written.append(change)
+        kept = after_writing(change, answer)
+        if kept.wait is Wait.DROPPED:
+            self._applied.dropped.append(_dropped(kept))
+        elif kept.paths:
+            self._applied.notes.append((kept.name, not_kept(kept.paths)))
+        if change.action == "create":
+            self._applied.created += 1
+        else:
+            self._applied.updated += 1
+        self._tell(change)
+
+    async def _answer(self, change: Change) -> Object:
+        """The object as green's API server answered. It serves a definition's objects a moment after it calls the definition
+        established: a custom object is tried until then, in all no longer for many of a kind than for one.
+        """
+        deadline = time.monotonic()
+        if kinds.wave(change.resource) == kinds.CUSTOM_WAVE:
+            deadline = self._served_by.setdefault(change.resource, deadline + SERVED_SECONDS)
+        while True:
+            try:
+                return await _create_or_apply(change, self._green, self._applied, force=self._force)
+            except NotFound as problem:
+                if time.monotonic() >= deadline or problem.of == kinds.NAMESPACE.name:
+                    raise
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _not_written(self, change: Change, problem: BluegreenError) -> None:
+        self._silent += isinstance(problem, Unreachable)
+        failures = self._applied.conflicts if isinstance(problem, Conflict) else self._applied.failures
+        failures.append(_failure(change, problem))
+        self._tell(change)
+
+    def _tell(self, change: Change) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._count, change.name)
 
 
 async def _still_there(written: Iterable[Change], green: Kubernetes, applied: Applied) -> None:
@@ -141,7 +187,7 @@ async def _still_there(written: Iterable[Change], green: Kubernetes, applied: Ap
         try:
             there = {key_of(obj) for obj in (await green.list(resource, metadata_only=True)).items}
         except BluegreenError as problem:
-            applied.unread[f"{resource.name} on {green.name}"] = f"written, and could not be read back: {problem}"
+            applied.unread[on(resource.name, green.name)] = f"written, and could not be read back: {problem}"
             return
         for change in changes:
             if key_of(change.obj) not in there:
@@ -151,14 +197,6 @@ async def _still_there(written: Iterable[Change], green: Kubernetes, applied: Ap
                 applied.failures.append(Failure(change.name, reason, remedy))
 
     await asyncio.gather(*(look(resource, changes) for resource, changes in created.items()))
-
-
-async def _write(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> Object:
-    """The object as green's API server answered."""
-    if kinds.wave(change.resource) == kinds.CUSTOM_WAVE:
-        # an API server serves a definition's objects a moment after it calls it established
-        return await _until_served(lambda: _create_or_apply(change, green, applied, force=force))
-    return await _create_or_apply(change, green, applied, force=force)
 
 
 async def _create_or_apply(change: Change, green: Kubernetes, applied: Applied, *, force: bool) -> Object:
@@ -228,7 +266,7 @@ def refused_by_typing(problem: Rejected) -> bool:
     lacks.
     """
     text = str(problem)
-    return "typed patch" in text or "duplicate entries for key" in text or "field not declared in schema" in text
+    return any(words in text for words in UNTYPED)
 
 
 async def _create_or_replace(change: Change, green: Kubernetes) -> Object:
@@ -254,17 +292,6 @@ def merged(wanted: Object, live: Object) -> Object:
     return result
 
 
-async def _until_served(write: Callable[[], Awaitable[Object]]) -> Object:
-    deadline = time.monotonic() + SERVED_SECONDS
-    while True:
-        try:
-            return await write()
-        except NotFound as problem:
-            if time.monotonic() > deadline or "namespaces" in str(problem):
-                raise
-        await asyncio.sleep(POLL_SECONDS)
-
-
 async def _definitions_established(wave: list[Change], green: Kubernetes) -> list[Failure]:
     """Waits until green serves the definitions just written; one that it does not serve is there and useless."""
     waited = {change.obj["metadata"]["name"]: change for change in wave if change.resource.kind == kinds.CRD.kind}
@@ -279,11 +306,10 @@ async def _definitions_established(wave: list[Change], green: Kubernetes) -> lis
         there = {obj["metadata"]["name"] for obj in found}
         for obj in found:
             name = obj["metadata"]["name"]
-            conditions = (obj.get("status") or {}).get("conditions") or ()
             if name in waited and (refused := names_refused(obj)):
                 remedy = f"`kubectl get crd` on green: remove or rename the other definition, then {refusal.AGAIN}"
                 failures.append(Failure(waited.pop(name).name, refused, remedy))
-            elif any(c.get("type") == "Established" and c.get("status") == "True" for c in conditions):
+            elif condition(obj, "Established", "True"):
                 waited.pop(name, None)
         if found:
             for name in waited.keys() - there:

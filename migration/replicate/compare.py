@@ -8,7 +8,7 @@ be written again forever.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from migration.objects import kinds
+from migration.objects.access import WorkloadKey, scale_target, workload_key
 from migration.objects.annotations import ORIGINAL_REPLICAS
 from migration.objects.classes import PLAIN, Action, Verdict
 from migration.objects.difference import Path, differences, dropped, fields_of, gone_within, owners, readable, surplus
@@ -27,6 +28,7 @@ from migration.ownership.owners import written_by_edge
 
 APPLIED = f"{kinds.DOMAIN}applied"
 Todo = Literal["create", "update", "unchanged", "conflict", "held"]
+OF_EVERY_KIND: frozenset[Path] = frozenset({("f:apiVersion",), ("f:kind",)})
 REPLICAS: Path = ("f:spec", "f:replicas")
 # Put in by the API server while it creates the object, and owned by who created it: never wanted, never to be taken away.
 NOT_OURS: frozenset[Path] = frozenset({("f:metadata", "f:labels", "f:kubernetes.io/metadata.name")})
@@ -35,6 +37,7 @@ YIELDED_PREFIX = "bluegreen-"
 # Managers that scale by measurements: what a person wants stopped is stopped, whatever they have set. Of other managers
 # replicas that were set by the scale subresource stay: a person handed over by hand.
 AUTOSCALERS = ("kube-controller-manager", "keda")
+SCALERS = frozenset({"HorizontalPodAutoscaler", "ScaledObject"})
 UNKEPT = "green does not keep all of it"
 
 
@@ -52,11 +55,29 @@ class Wait(StrEnum):
     DROPPED = "dropped"  # it is there, without fields that it has on blue
 
 
+class Blocker(StrEnum):
+    """What has to change before a held object is written."""
+
+    OBJECT = "object"  # itself
+    KIND = "kind"  # how green serves or lists all of its kind
+    NAMESPACE = "namespace"
+    DEFINITION = "definition"
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why an object is not written, known before anybody looks where the two differ."""
+
+    wait: Wait
+    reason: str
+    blocker: Blocker = Blocker.OBJECT
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One object of the plan. `obj` is what to apply, with the annotation; `live` what green had, if anything; `wait`: why
-    it is held; `at`: where the two differ; `lost`: what green did not keep of what was written; `defined`: its kind has a
-    definition of its own.
+    it is held, and `blocker` by what; `at`: where the two differ; `lost`: what green did not keep of what was written;
+    `defined`: its kind has a definition of its own.
     """
 
     action: Todo
@@ -67,6 +88,7 @@ class Change:
     live: Object | None = field(default=None, repr=False)
     verdict: Verdict = PLAIN
     wait: Wait | None = None
+    blocker: Blocker = Blocker.OBJECT
     lost: tuple[str, ...] = ()
     defined: bool = False
     force: bool = False  # an autoscaler's replicas are taken over, since it is to stop
@@ -86,32 +108,23 @@ def key_of(obj: Mapping[str, Any]) -> tuple[str, str]:
     return meta.get("namespace", ""), meta["name"]
 
 
-def scaled_workloads(items: Iterable[Item]) -> frozenset[tuple[str, str, str]]:
+def scaled_workloads(items: Collection[Item]) -> frozenset[WorkloadKey]:
     """(kind, namespace, name) of what an autoscaler scales: their replicas are not ours after the first write, but for what
     is to stay at 0.
     """
-    found = set()
-    stopped = {(item.obj["kind"], *key_of(item.obj)) for item in items if item.verdict.action is Action.STOP}
-    for item in items:
-        if item.resource.kind == "HorizontalPodAutoscaler":
-            target = (item.obj.get("spec") or {}).get("scaleTargetRef") or {}
-        elif item.resource.kind == "ScaledObject":
-            target = {"kind": "Deployment", **((item.obj.get("spec") or {}).get("scaleTargetRef") or {})}
-        else:
-            continue
-        found.add((str(target.get("kind", "")), item.obj["metadata"].get("namespace", ""), str(target.get("name", ""))))
-    return frozenset(found - stopped)
+    stopped = {workload_key(item.obj) for item in items if item.verdict.action is Action.STOP}
+    return frozenset(scale_target(item.obj) for item in items if item.resource.kind in SCALERS) - stopped
 
 
-def stamped(obj: Object, scaled: frozenset[tuple[str, str, str]]) -> Object:
+def stamped(obj: Object, scaled: frozenset[WorkloadKey]) -> Object:
     """With the annotation that tells what was wanted; replicas that an autoscaler moves do not count."""
     digest = digest_of(obj, scaled)
     meta = obj["metadata"]
     return {**obj, "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), APPLIED: digest}}}
 
 
-def digest_of(obj: Object, scaled: frozenset[tuple[str, str, str]]) -> str:
-    if (obj["kind"], *key_of(obj)) in scaled and "replicas" in (obj.get("spec") or {}):
+def digest_of(obj: Object, scaled: frozenset[WorkloadKey]) -> str:
+    if workload_key(obj) in scaled and "replicas" in (obj.get("spec") or {}):
         obj = {**obj, "spec": {k: v for k, v in obj["spec"].items() if k != "replicas"}}
     return hashlib.sha256(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)).hexdigest()[:20]
 
@@ -120,7 +133,7 @@ def compare(
     resource: Resource,
     wanted: Object,
     live: Object | None,
-    scaled: frozenset[tuple[str, str, str]],
+    scaled: frozenset[WorkloadKey],
     *,
     defined: bool = False,
     strictly: bool = False,
@@ -134,65 +147,147 @@ def compare(
     obj = stamped(wanted, scaled)
     if live is None:
         return Change("create", resource, obj, defined=defined)
-    entries = fields_of(live)
     if written_by_edge(live):
         return Change("held", resource, obj, "written by the edge", live=live, wait=Wait.EDGE)
     if live["metadata"].get("deletionTimestamp"):
         waits = ", ".join(live["metadata"].get("finalizers") or ())
         reason = "being deleted on green" + (f", which its finalizers hold: {waits}" if waits else "")
         return Change("held", resource, obj, reason, live=live, wait=Wait.GOING)
-    ours = [fields for manager, sub, fields in entries if manager == kinds.REPLICATE and not sub]
+    pair = _Pair(resource, wanted, obj, live, fields_of(live), workload_key(obj) in scaled, defined, status_writers)
+    differing = pair.differing()
+    others = ", ".join(sorted(pair.others(differing)))
+    if not pair.ours:
+        return _of_somebody(pair, differing, others, strictly=strictly)
+    if others:
+        return pair.conflict(f"changed on green by {others}", differing)
+    if pair.stops and REPLICAS in differing:
+        return pair.update(differing, "to be stopped", stopping=True)
     digest = obj["metadata"]["annotations"][APPLIED]
     same_wish = (live["metadata"].get("annotations") or {}).get(APPLIED) == digest
+    return _of_the_same_wish(pair, differing) if same_wish else _of_a_new_wish(pair, differing)
 
-    stops = _stops(obj)
-    # what we hold at 0 no autoscaler raises: it begins with blue's number, then the autoscaler's counts
-    autoscaled = (obj["kind"], *key_of(obj)) in scaled and not _stops(live)
-    found: list[Path] = []
-    for path in differences(wanted, live, tuple(fields for _, _, fields in entries)):
-        if path in (("f:apiVersion",), ("f:kind",)) or (autoscaled and path == REPLICAS):
-            continue
-        if _yielded(path, entries, stops) or (path[0] == "f:status" and _of_its_writer(path, entries, status_writers)):
-            continue
-        found.append(path)
-    contested: dict[str, list[Path]] = {}
-    for path in found:
-        for manager in owners(path, entries) - {kinds.REPLICATE}:
-            if stops and path == REPLICAS and manager.startswith(AUTOSCALERS):
+
+Entries = list[tuple[str, str, Mapping[str, Any]]]  # manager, subresource, fields
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """One object as it is wanted and as green has it. `obj`: what is wanted with the annotation; `entries`: who owns what of
+    green's; `scaled`: an autoscaler moves its replicas.
+    """
+
+    resource: Resource
+    wanted: Object
+    obj: Object
+    live: Object
+    entries: Entries
+    scaled: bool
+    defined: bool
+    status_writers: frozenset[str]
+
+    @property
+    def ours(self) -> list[Mapping[str, Any]]:
+        """The fields that replicate owns; none: somebody else made the object."""
+        return [fields for manager, sub, fields in self.entries if manager == kinds.REPLICATE and not sub]
+
+    @property
+    def stops(self) -> bool:
+        return _stops(self.obj)
+
+    @property
+    def autoscaled(self) -> bool:
+        """What we hold at 0 no autoscaler raises: it begins with blue's number, then the autoscaler's counts."""
+        return self.scaled and not _stops(self.live)
+
+    def differing(self) -> list[Path]:
+        """Where green's is not as wanted, as far as that is replicate's business."""
+        autoscaled, stops = self.autoscaled, self.stops
+        differ = []
+        for path in differences(self.wanted, self.live, tuple(fields for _, _, fields in self.entries)):
+            if path in OF_EVERY_KIND or (autoscaled and path == REPLICAS) or _yielded(path, self.entries, stopping=stops):
                 continue
-            contested.setdefault(manager, []).append(path)
+            if path[0] == "f:status" and _of_its_writer(path, self.entries, self.status_writers):
+                continue
+            differ.append(path)
+        return differ
 
-    if not ours:
-        if strictly:
-            if other := apart(resource, wanted, live, found):
-                made_by = ", ".join(sorted({manager for manager, _, _ in entries if manager})) or "somebody"
-                return Change("conflict", resource, obj, f"green has another, made by {made_by}", _in_order(other), live)
-            return Change("unchanged", resource, obj, "already there", live=live)
-        if not found:
-            return Change("unchanged", resource, obj, "already there", live=live)
-        if contested:
-            names = ", ".join(sorted(contested))
-            return Change("conflict", resource, obj, f"already on green, made by {names}", _in_order(found), live)
-        ready = _ready(obj, live, entries, autoscaled, status_writers)
-        return Change("update", resource, ready, "", _in_order(found), live, defined=defined)
-    if contested:
-        names = ", ".join(sorted(contested))
-        return Change("conflict", resource, obj, f"changed on green by {names}", _in_order(found), live)
-    if stops and REPLICAS in found:
-        ready = _ready(obj, live, entries, autoscaled, status_writers, stops)
-        return Change("update", resource, ready, "to be stopped", _in_order(found), live, defined=defined, force=True)
-    if same_wish:
-        if found and (who := _later_writer(live)):
-            return Change("conflict", resource, obj, f"changed on green by {who}", _in_order(found), live)
-        # written once and not kept (the API or a webhook of green took it off): again would end the same
-        return not_kept(Change("unchanged", resource, obj, "", _in_order(found), live, defined=defined))
-    gone = [p for fields in ours for p in surplus(fields, obj) if p not in NOT_OURS and not (autoscaled and p == REPLICAS)]
-    if not found and not gone:
-        gone = [path for fields in ours for path in gone_within(fields, wanted, live)]
-    if not found and not gone:
-        return Change("unchanged", resource, obj, live=live)
-    ready = _ready(obj, live, entries, autoscaled, status_writers)
-    return Change("update", resource, ready, "", _in_order([*found, *gone]), live, defined=defined)
+    def others(self, paths: Iterable[Path]) -> set[str]:
+        """Who else owns these fields. An autoscaler's replicas are taken over of what is to stop."""
+        stops = self.stops
+        return {
+            manager
+            for path in paths
+            for manager in owners(path, self.entries) - {kinds.REPLICATE}
+            if not (stops and path == REPLICAS and manager.startswith(AUTOSCALERS))
+        }
+
+    def unchanged(self, reason: str = "", at: Iterable[Path] = ()) -> Change:
+        return Change("unchanged", self.resource, self.obj, reason, _in_order(at), self.live, defined=self.defined)
+
+    def conflict(self, reason: str, at: Iterable[Path]) -> Change:
+        return Change("conflict", self.resource, self.obj, reason, _in_order(at), self.live)
+
+    def update(self, at: Iterable[Path], reason: str = "", *, stopping: bool = False) -> Change:
+        """`stopping`: an autoscaler's replicas are taken over."""
+        obj, at = self.ready(stopping=stopping), _in_order(at)
+        return Change("update", self.resource, obj, reason, at, self.live, defined=self.defined, force=stopping)
+
+    def ready(self, *, stopping: bool) -> Object:
+        """What to apply over a live object: fields of others are left out, and replicas that only we own go as they are; so
+        does a status that its own writer goes on with.
+
+        Leaving out a field that nobody else owns would reset it: an autoscaled workload would fall to one replica.
+        """
+        obj, live = self.obj, self.live
+        if "status" in obj and "status" in live and _of_its_writer(("f:status",), self.entries, self.status_writers):
+            obj = {**obj, "status": live["status"]}
+        spec = obj.get("spec")
+        if not isinstance(spec, dict):
+            return obj
+        changed = dict(spec)
+        for name in ("replicas", "minReplicas", *work.SPEC_FIELDS):
+            if name in changed and _yielded(("f:spec", f"f:{name}"), self.entries, stopping=stopping):
+                del changed[name]
+        if self.autoscaled and "replicas" in changed:
+            if owners(REPLICAS, self.entries) - {kinds.REPLICATE}:
+                del changed["replicas"]
+            else:
+                changed["replicas"] = (live.get("spec") or {}).get("replicas", changed["replicas"])
+        return {**obj, "spec": changed}
+
+
+def _of_somebody(pair: _Pair, differing: list[Path], others: str, *, strictly: bool) -> Change:
+    """An object that green had before, or somebody else made."""
+    if strictly and (apart_at := apart(pair.resource, pair.wanted, pair.live, differing)):
+        made_by = ", ".join(sorted({manager for manager, _, _ in pair.entries if manager})) or "somebody"
+        return pair.conflict(f"green has another, made by {made_by}", apart_at)
+    if strictly or not differing:
+        return pair.unchanged("already there")
+    if others:
+        return pair.conflict(f"already on green, made by {others}", differing)
+    return pair.update(differing)
+
+
+def _of_the_same_wish(pair: _Pair, differing: list[Path]) -> Change:
+    """What was wanted last time is wanted still."""
+    if differing and (who := _later_writer(pair.live)):
+        return pair.conflict(f"changed on green by {who}", differing)
+    # written once and not kept (the API or a webhook of green took it off): again would end the same
+    return not_kept(pair.unchanged(at=differing))
+
+
+def _of_a_new_wish(pair: _Pair, differing: list[Path]) -> Change:
+    """Blue's object is another than the one that was written last; what it has no more goes from green."""
+    autoscaled, ours = pair.autoscaled, pair.ours
+    gone = [
+        path
+        for fields in ours
+        for path in surplus(fields, pair.obj)
+        if path not in NOT_OURS and not (autoscaled and path == REPLICAS)
+    ]
+    if not differing and not gone:
+        gone = [path for fields in ours for path in gone_within(fields, pair.wanted, pair.live)]
+    return pair.update([*differing, *gone]) if differing or gone else pair.unchanged()
 
 
 def not_kept(change: Change) -> Change:
@@ -213,15 +308,15 @@ def after_writing(change: Change, answer: Object) -> Change:
     """The change as the API server answered it: what it did not keep is known at once."""
     entries = fields_of(answer)
     fields = tuple(fields for _, _, fields in entries)
-    found = [
+    differ = [
         path
         for path in differences(change.obj, answer, fields)
-        if path not in (("f:apiVersion",), ("f:kind",)) and not _yielded(path, entries)
+        if path not in OF_EVERY_KIND and not _yielded(path, entries, stopping=False)
     ]
-    return not_kept(replace(change, action="unchanged", at=_in_order(found), live=answer))
+    return not_kept(replace(change, action="unchanged", at=_in_order(differ), live=answer))
 
 
-def _of_its_writer(path: Path, entries: list[tuple[str, str, Mapping[str, Any]]], writers: frozenset[str]) -> bool:
+def _of_its_writer(path: Path, entries: Entries, writers: frozenset[str]) -> bool:
     """Whether who wrote this status on blue writes it on green too. A person's kubectl is no such writer."""
     return any(manager in writers and not manager.startswith("kubectl") for manager in owners(path, entries))
 
@@ -236,7 +331,7 @@ def _stops(obj: Mapping[str, Any]) -> bool:
     return ORIGINAL_REPLICAS in annotations and (obj.get("spec") or {}).get("replicas") == 0
 
 
-def _yielded(path: Path, entries: list[tuple[str, str, Mapping[str, Any]]], stops: bool = False) -> bool:
+def _yielded(path: Path, entries: Entries, *, stopping: bool) -> bool:
     """Held by another part of this toolkit (floors, the lock, a hand-over), or scaled by somebody: not replicate's
     business. What the edge owns is not yielded: of its objects only routes that it let go are compared at all.
     """
@@ -246,38 +341,7 @@ def _yielded(path: Path, entries: list[tuple[str, str, Mapping[str, Any]]], stop
     if path != REPLICAS:
         return False
     by = [manager for manager, sub, fields in entries if sub == "scale" and "f:replicas" in fields.get("f:spec", {})]
-    return bool(by) and not (stops and all(manager.startswith(AUTOSCALERS) for manager in by))
-
-
-def _ready(
-    obj: Object,
-    live: Object,
-    entries: list[tuple[str, str, Mapping[str, Any]]],
-    autoscaled: bool,
-    status_writers: frozenset[str] = frozenset(),
-    stops: bool = False,
-) -> Object:
-    """What to apply over a live object: fields of others are left out, and replicas that only we own go as they are; so
-    does a status that its own writer goes on with.
-
-    Leaving out a field that nobody else owns would reset it: an autoscaled workload would fall to one replica.
-    """
-    if "status" in obj and "status" in live and _of_its_writer(("f:status",), entries, status_writers):
-        obj = {**obj, "status": live["status"]}
-    spec = obj.get("spec")
-    if not isinstance(spec, dict):
-        return obj
-    changed = dict(spec)
-    for name in ("replicas", "minReplicas", *work.SPEC_FIELDS):
-        path = ("f:spec", f"f:{name}")
-        if name in changed and _yielded(path, entries, stops):
-            del changed[name]
-    if autoscaled and "replicas" in changed:
-        if owners(REPLICAS, entries) - {kinds.REPLICATE}:
-            del changed["replicas"]
-        else:
-            changed["replicas"] = (live.get("spec") or {}).get("replicas", changed["replicas"])
-    return {**obj, "spec": changed}
+    return bool(by) and not (stopping and all(manager.startswith(AUTOSCALERS) for manager in by))
 
 
 def _later_writer(live: Object) -> str | None:

@@ -25,7 +25,7 @@ from migration.ownership.judge import Item
 from migration.ownership.known import Known
 from migration.ownership.mesh import WEBHOOKS
 from migration.ownership.roles import LEASES
-from migration.ports import Kubernetes
+from migration.ports import Reader
 from migration.ports.reading import look
 from migration.settings.choices import NOTHING_SAID, Choices
 
@@ -83,8 +83,8 @@ class Bundle:
 
 
 async def export(
-    blue: Kubernetes,
-    green: Kubernetes | None = None,
+    blue: Reader,
+    green: Reader | None = None,
     *,
     choices: Choices | None = None,
     enrolled: Iterable[str] = (),
@@ -98,8 +98,8 @@ async def export(
 
 
 async def learn(
-    blue: Kubernetes,
-    green: Kubernetes | None = None,
+    blue: Reader,
+    green: Reader | None = None,
     *,
     choices: Choices | None = None,
     enrolled: Iterable[str] = (),
@@ -110,15 +110,13 @@ async def learn(
     return Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
 
 
-async def both(
-    blue: Kubernetes, green: Kubernetes, greens: frozenset[str], more: frozenset[str] = frozenset()
-) -> tuple[View, View]:
+async def both(blue: Reader, green: Reader, greens: frozenset[str], more: frozenset[str] = frozenset()) -> tuple[View, View]:
     """Blue as `read` has it, and of green these kinds, whole; neither waits for the other."""
     there = await green.discover()
     return await asyncio.gather(read(blue, there, more), look(green, whole=greens))
 
 
-async def bundle(known: Known, blue: Kubernetes) -> Bundle:
+async def bundle(known: Known, blue: Reader) -> Bundle:
     """Every object with its verdict, those to be written whole. ConfigError: as of `export`."""
     mine, theirs = known.blue, known.green
     names.refuse_misspelt(known)
@@ -140,7 +138,7 @@ async def bundle(known: Known, blue: Kubernetes) -> Bundle:
     return Bundle(blue.name, items, left, kinds_left, unread, theirs, asked, conversion.data_in_status(mine))
 
 
-async def read(blue: Kubernetes, green: Discovery | None = None, more: frozenset[str] = frozenset()) -> View:
+async def read(blue: Reader, green: Discovery | None = None, more: frozenset[str] = frozenset()) -> View:
     """Every kind that could be copied, in a version that green serves as well; kinds of which nearly every object is made
     by a controller by their metadata, but for those whose content decides. Leases are read, though never copied: who leads
     is a sign. `more`: kinds that are read whole in any case.
@@ -160,7 +158,7 @@ async def read(blue: Kubernetes, green: Discovery | None = None, more: frozenset
     return await _with_content(blue, seen)
 
 
-async def _with_content(blue: Kubernetes, seen: View) -> View:
+async def _with_content(blue: Reader, seen: View) -> View:
     """The few objects that were read by their metadata and whose content decides what becomes of something."""
     wanted = actuators.to_read_whole(seen)
     if not wanted:
@@ -187,7 +185,7 @@ def _nothing_there(group_version: str, known: Known) -> bool:
     return f"*.{group_version.partition('/')[0]}" in kinds.SKIPPED_KINDS or nobody_answers(group_version, known)
 
 
-async def _whole(blue: Kubernetes, items: Iterable[Item], known: Known, unread: dict[str, str]) -> list[Item]:
+async def _whole(blue: Reader, items: Iterable[Item], known: Known, unread: dict[str, str]) -> list[Item]:
     """Of kinds that were read by their metadata, the few that would be copied are read whole, and judged again. One that
     went since is not on blue any more, one that cannot be fetched makes its kind `unread`.
     """

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from migration.errors import BluegreenError, ConfigError, Held
-from migration.objects import kinds
+from migration.errors import BluegreenError, Held
 from migration.objects.classes import Verdict
-from migration.objects.kinds import Resource
-from migration.replicate import refusal
-from migration.settings.choices import of_kind
-from migration.settings.yaml_reader import did_you_mean
 from migration.words import counted
 
 
@@ -74,36 +68,4 @@ class Applied:
         return Held(
             f"cluster {self.cluster} lacks what blue has: {', '.join(what for what, _ in told)}",
             remedy=f"{', '.join(remedy for _, remedy in told)}, then `bluegreen replicate` again",
-        )
-
-
-def refuse_unread(unread: Mapping[str, str], despite: Iterable[str], asked: Iterable[Resource] = ()) -> None:
-    """Held where a kind was not read and not named: what its objects own or need could not be told from anything else.
-
-    ConfigError for a kind that neither cluster has (`asked`: those that they have): most likely a slip of the pen, and
-    the one that was meant is still in the way.
-    """
-    words = tuple(despite)
-    resources = {resource.name: resource for resource in asked}
-    names = {kind.partition(" on ")[0] for kind in unread}
-
-    def means(word: str, kind: str) -> bool:
-        resource = resources.get(kind)
-        return word in ("all", kind) or kind.partition("/")[0] == word or (resource is not None and of_kind(resource, [word]))
-
-    known = {*names, *resources, *kinds.NAMED}
-    for word in words if resources else ():
-        if not any(means(word, kind) for kind in known):
-            raise ConfigError(
-                f"--despite-unread {word}: neither cluster has this kind{did_you_mean(word, sorted(known))}",
-                remedy=f"unread are: {', '.join(sorted(names)) or 'none'}; name one of them, or all",
-            )
-    left = {kind: why for kind, why in unread.items() if not any(means(word, kind.partition(" on ")[0]) for word in words)}
-    if left:
-        causes = refusal.by_cause(left)
-        many = any(each.user and len(each.kinds) > 1 for each in causes)
-        how = f"{refusal.ROLE}" if many else "let the kubeconfig's user list them"
-        raise Held(
-            f"nothing was written: {counted(len(left), 'kind')} could not be read: {'; '.join(each.told for each in causes)}",
-            remedy=f"{how}, or go on without: {refusal.despite(left)}",
         )

@@ -8,33 +8,29 @@ The causes are told apart by the words of Kubernetes' own messages, the first th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from migration.errors import BluegreenError, Conflict, Forbidden, NotFound, Rejected
 from migration.objects.kinds import Resource
-from migration.replicate.compare import Change, Wait
+from migration.replicate.compare import Blocker, Change, Wait
 
 AGAIN = "run `bluegreen replicate` again"
-NAMED = 6  # of many kinds that are refused alike
-ROLE = "bind the role bluegreen-read (docs/permissions.md) to this user"
-_USER = re.compile(r'User "(?P<user>[^"]+)" cannot (list|get) resource')
-_REQUEST = re.compile(r"\b(GET|POST) \S+: ")
-_GROUP = re.compile(r'API group "[^"]*"')
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
     """`says`: what the message says, as a regular expression; `remedy`: may name its groups, and {kind}, {plural},
-    {resource} (plural.group), {name} and {where} (` -n NAMESPACE`, or nothing) of what was refused.
+    {resource} (plural.group), {name} and {where} (` -n NAMESPACE`, or nothing) of what was refused. `deletes`: it says to
+    delete the object on green.
     """
 
     says: re.Pattern[str]
     remedy: str
+    deletes: bool
 
 
-def _cause(says: str, remedy: str) -> Cause:
-    return Cause(re.compile(says, re.IGNORECASE), remedy)
+def _cause(says: str, remedy: str, *, deletes: bool = False) -> Cause:
+    return Cause(re.compile(says, re.IGNORECASE), remedy, deletes)
 
 
 CAUSES: tuple[Cause, ...] = (
@@ -130,6 +126,7 @@ CAUSES: tuple[Cause, ...] = (
         r"|updates to \S+ are forbidden|may not be (changed|updated)|updates may not change|can not be less than previous"
         r"|once set",
         "this kind cannot be changed in place: delete it on green (`kubectl delete {resource} {name}{where}`), then " + AGAIN,
+        deletes=True,
     ),
     _cause(
         r"is invalid:|in body (must|should|is)|Invalid value|Required value|Unsupported value",
@@ -153,7 +150,7 @@ def remedy(problem: BluegreenError, resource: Resource, namespace: str | None, n
     }
     for cause in CAUSES:
         if found := cause.says.search(text):
-            if "delete it on green" in cause.remedy and resource.kind in WITH_DATA:
+            if cause.deletes and resource.kind in WITH_DATA:
                 return (
                     f"this kind cannot be changed in place, and deleting it on green would take what depends on it along: "
                     f"make the two alike by hand (`kubectl edit {resource.name} {name}{words['where']}`), then {AGAIN}"
@@ -178,63 +175,6 @@ def remedy(problem: BluegreenError, resource: Resource, namespace: str | None, n
     return f"fix the object on blue or on green, then {AGAIN}"
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """Kinds that one cluster would not list for one and the same reason. `why`: the message of the first; `user`: to whom
-    it is forbidden, where it is that; `cluster`: where the kinds say so.
-    """
-
-    kinds: tuple[str, ...]
-    why: str
-    user: str = ""
-    cluster: str = ""
-
-    @property
-    def told(self) -> str:
-        """One kind as its server tells it; of more the first few, and who may not list them."""
-        if len(self.kinds) == 1:
-            return f"{self.kinds[0]}{f' on {self.cluster}' if self.cluster else ''}: {self.why}"
-        named = ", ".join(self.kinds[:NAMED]) + (f" and {len(self.kinds) - NAMED} more" if self.kinds[NAMED:] else "")
-        count = f"{len(self.kinds)} kinds{f' on {self.cluster}' if self.cluster else ''}"
-        if self.user:
-            return f"{count} may not be listed by {self.user}: {named}"
-        return f"{count} could not be listed: {named}; of the first: {self.why}"
-
-
-def by_cause(unread: Mapping[str, str]) -> list[Unread]:
-    """The kinds (`secrets`, `secrets on fern`) whose messages differ in no more than what was asked for."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for name in sorted(unread, key=lambda name: ("." in name, name)):
-        kind, _, cluster = name.partition(" on ")
-        plural = kind.partition(".")[0].partition("/")[0]
-        text = _GROUP.sub("", _REQUEST.sub("", unread[name]))
-        text = re.sub(rf"(?<![\w-]){re.escape(plural)}(\.[\w.-]*\w)?(?![\w-])", "KIND", text)
-        found.setdefault((cluster, text), []).append(name)
-    told = []
-    for (cluster, _), names in found.items():
-        why = unread[names[0]]
-        user = _USER.search(why)
-        names = [name.partition(" on ")[0] for name in names]
-        told.append(Unread(tuple(names), why, user["user"] if user else "", cluster))
-    return sorted(told, key=lambda each: (each.cluster, each.kinds))
-
-
-def unread_lines(unread: Mapping[str, str]) -> list[str]:
-    """For people: a line for each cause."""
-    lines = []
-    for each in by_cause(unread):
-        lines.append(f"  UNREAD {each.told}")
-        if each.user and len(each.kinds) > 1:
-            lines.append(f"      {ROLE}")
-    return lines
-
-
-def despite(kinds: Iterable[str]) -> str:
-    """The words with which to go on without these kinds."""
-    names = sorted({kind.partition(" on ")[0] for kind in kinds})
-    return " ".join(f"--despite-unread {name}" for name in (names if len(names) <= 3 else ["all"]))
-
-
 def held_remedy(change: Change) -> str:
     """What to do about an object that is held, by what it waits for."""
     meta, resource = change.obj["metadata"], change.resource
@@ -250,11 +190,11 @@ def held_remedy(change: Change) -> str:
         case Wait.NAMESPACE:
             namespace = meta.get("namespace", "")
             return f"let its namespace come along, or `kubectl create namespace {namespace}` on green; then {AGAIN}"
-        case Wait.UNREAD if change.reason.startswith("its namespace "):
+        case Wait.UNREAD if change.blocker is Blocker.NAMESPACE:
             return f"let the user of blue's kubeconfig list namespaces, then {AGAIN}"
         case Wait.UNREAD:
             return f"let the user of green's kubeconfig list {resource.name}, then {AGAIN}"
-        case Wait.GOING if change.reason.startswith("namespace "):
+        case Wait.GOING if change.blocker is Blocker.NAMESPACE:
             namespace = meta.get("namespace") or meta["name"]
             return (
                 f"`kubectl get namespace {namespace} -o yaml` on green: status.conditions names the finalizers that hold it; "

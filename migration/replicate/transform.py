@@ -11,7 +11,7 @@ by people and those that blue's API server allotted, so those two go last.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from migration.objects.classes import PLAIN, Action, Class, Verdict
 from migration.objects.kinds import DOMAIN, Object
 from migration.ownership import conversion, fixed, revisions, work
 from migration.ownership.admission import client_configs
+from migration.ownership.conversion import Rule
 from migration.ownership.judge import Item
 from migration.ownership.programs import SCALED
 from migration.replicate.export import Bundle
@@ -72,7 +73,7 @@ JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid"
 def transform(bundle: Bundle) -> Bundle:
     """Every object of the bundle as it is to be on green."""
     items = with_their_targets(bundle.items)
-    return replace(bundle, items=[_transformed(item, item.resource in bundle.data_in_status) for item in items])
+    return replace(bundle, items=[_transformed(item, status_is_data=item.resource in bundle.data_in_status) for item in items])
 
 
 def with_their_targets(items: list[Item]) -> list[Item]:
@@ -96,7 +97,7 @@ def with_their_targets(items: list[Item]) -> list[Item]:
     return [one(item) for item in items]
 
 
-def _transformed(item: Item, status_is_data: bool) -> Item:
+def _transformed(item: Item, *, status_is_data: bool) -> Item:
     """With what is changed in it told, and who wrote its status on blue where that is data."""
     obj, verdict = item.obj, item.verdict
     if notes := conversion.notes(obj):
@@ -113,9 +114,9 @@ def for_green(original: Mapping[str, Any], verdict: Verdict = PLAIN) -> Object:
     """One object as it is to be on green, by what was decided about it."""
     obj: Object = orjson.loads(orjson.dumps(original))
     kind = obj.get("kind", "")
-    for kinds, rule in RULES:
-        if kinds is None or kind in kinds:
-            rule(obj, verdict)
+    for rule in RULES:
+        if rule.kinds is None or kind in rule.kinds:
+            rule.change(obj, verdict)
     return obj
 
 
@@ -297,6 +298,7 @@ def volume_claim_reference(obj: Object, _: Verdict) -> None:
 
 
 def claim_templates(obj: Object, _: Verdict) -> None:
+    """The API server puts a status and a time of creation into templates."""
     for claim in _spec(obj).get("volumeClaimTemplates") or ():
         claim.pop("status", None)
         (claim.get("metadata") or {}).pop("creationTimestamp", None)
@@ -309,6 +311,7 @@ def injected_authority(obj: Object, _: Verdict) -> None:
 
 
 def namespace_itself(obj: Object, _: Verdict) -> None:
+    """Finalizers under `spec` are the cluster's, and so is the label with the name."""
     obj.pop("spec", None)
     labels = obj["metadata"].get("labels") or {}
     labels.pop("kubernetes.io/metadata.name", None)
@@ -384,29 +387,28 @@ def _annotations(obj: Object) -> dict[str, str]:
     return found
 
 
-Rule = Callable[[Object, Verdict], None]
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"})
 HOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService", "CustomResourceDefinition"})
-RULES: tuple[tuple[frozenset[str] | None, Rule], ...] = (
-    (None, former_marks),
-    (frozenset({"Service"}), service_addresses),
-    (frozenset({"Job", "CronJob"}), automatic_job_selector),
-    (None, suspended),
-    (None, fixed_names),
-    (frozenset({"HorizontalPodAutoscaler", "Deployment", "StatefulSet"}), without_floors),
-    (SCALED, stopped),
-    (frozenset({"ServiceAccount"}), account_tokens),
-    (frozenset({"Secret"}), token_secret),
-    (frozenset({"PersistentVolumeClaim"}), claim_binding),
-    (frozenset({"PersistentVolume", "VolumeSnapshotContent", "VolumeGroupSnapshotContent", "StorageClass"}), imported),
-    (frozenset({"PersistentVolume", "VolumeSnapshotContent"}), volume_claim_reference),
-    (frozenset({"StatefulSet"}), claim_templates),
-    (HOOKS, injected_authority),
-    (frozenset({"Namespace"}), namespace_itself),
-    (frozenset({"ClusterRole"}), aggregated_role),
-    (frozenset({"Pod"}), placed_pod),
-    (WORKLOADS, pod_template),
-    (None, mesh_labels),
+RULES: tuple[Rule, ...] = (
+    Rule(former_marks),
+    Rule(service_addresses, frozenset({"Service"})),
+    Rule(automatic_job_selector, frozenset({"Job", "CronJob"})),
+    Rule(suspended),
+    Rule(fixed_names),
+    Rule(without_floors, frozenset({"HorizontalPodAutoscaler", "Deployment", "StatefulSet"})),
+    Rule(stopped, SCALED),
+    Rule(account_tokens, frozenset({"ServiceAccount"})),
+    Rule(token_secret, frozenset({"Secret"})),
+    Rule(claim_binding, frozenset({"PersistentVolumeClaim"})),
+    Rule(imported, frozenset({"PersistentVolume", "VolumeSnapshotContent", "VolumeGroupSnapshotContent", "StorageClass"})),
+    Rule(volume_claim_reference, frozenset({"PersistentVolume", "VolumeSnapshotContent"})),
+    Rule(claim_templates, frozenset({"StatefulSet"})),
+    Rule(injected_authority, HOOKS),
+    Rule(namespace_itself, frozenset({"Namespace"})),
+    Rule(aggregated_role, frozenset({"ClusterRole"})),
+    Rule(placed_pod, frozenset({"Pod"})),
+    Rule(pod_template, WORKLOADS),
+    Rule(mesh_labels),
     *conversion.RULES,
-    (None, of_one_cluster),
+    Rule(of_one_cluster),
 )

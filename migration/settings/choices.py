@@ -8,6 +8,7 @@ replicate:
   answers:
     Deployment platform/external-dns: hold          # KIND NAMESPACE/NAME, or KIND NAME
   istioRevision: {1-26-0: default}                  # blue's revision label -> green's
+  rewrites: {share: 0.3, minimum: 10}               # of what green has, one run may rewrite so much without --force
 ```
 """
 
@@ -24,13 +25,14 @@ from typing import Any
 from migration.errors import ConfigError
 from migration.objects.classes import Answer
 from migration.objects.kinds import Resource
-from migration.settings.keys import key
+from migration.settings.keys import key, keys_of
 from migration.settings.yaml_reader import Reader, given, shown
 
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "replicate": ("include", "exclude", "answers", "istioRevision"),
+    "replicate": ("include", "exclude", "answers", "istioRevision", "rewrites"),
     "replicate.include": ("namespaces", "kinds", "selector"),
     "replicate.exclude": ("namespaces", "kinds", "selector"),
+    "replicate.rewrites": ("share", "minimum"),
 }
 
 
@@ -44,6 +46,20 @@ class Selection:
     namespaces: tuple[str, ...] = key((), doc="names or patterns, such as `team-*`")
     kinds: tuple[str, ...] = key((), doc="kinds, such as `Deployment` or `deployments.apps`")
     selector: str = key("", doc="labels, as kubectl's `--selector`", type=["string", "null"])
+
+
+@dataclass(frozen=True)
+class Rewrites:
+    """How much of what green has one run may rewrite (replicate/brake.py)."""
+
+    share: float = key(
+        0.3,
+        0,
+        1,
+        "of what green has (0.3 is 30 %)",
+        "updates of one run, of all objects and of workloads alone; more needs `--force`",
+    )
+    minimum: int = key(10, 1, 1_000_000, "objects", "where green has fewer of them, there is no limit")
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,7 @@ class Choices:
     istio_revision: Mapping[str, str] = key(
         factory=lambda: MappingProxyType({}), doc="blue's revision or tag of the mesh: green's", name="istioRevision"
     )
+    rewrites: Rewrites = key(Rewrites(), doc="how much of what green has one run may rewrite")
     only: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     reader: Reader | None = field(default=None, compare=False, repr=False)
@@ -100,7 +117,18 @@ def read(reader: Reader, value: Any) -> Choices:
         _selection(reader, given(top, "exclude", {}), "replicate.exclude"),
         MappingProxyType(answers),
         MappingProxyType(revisions),
+        _rewrites(reader, given(top, "rewrites", {}), "replicate.rewrites"),
         reader=reader,
+    )
+
+
+def _rewrites(reader: Reader, value: Any, where: str) -> Rewrites:
+    fields, limits, usual = reader.mapping(value, where, KEYS[where]), keys_of(Rewrites), Rewrites()
+    share, minimum = fields.get("share", usual.share), fields.get("minimum", usual.minimum)
+    low, high = limits["minimum"].range
+    return Rewrites(
+        reader.number(share, f"{where}.share", *limits["share"].range, limits["share"].unit),
+        reader.whole(minimum, f"{where}.minimum", int(low), int(high), limits["minimum"].unit),
     )
 
 

@@ -26,9 +26,11 @@ import routing
 from migration.errors import BluegreenError
 from migration.objects import kinds
 from migration.objects.access import Selected, spec_of
+from migration.objects.annotations import ORIGINAL_REPLICAS
+from migration.objects.health import health, ready_addresses
 from migration.objects.kinds import Object
 from migration.ownership.gitops import claim
-from migration.ports import Kubernetes, routes
+from migration.ports import Reader, routes
 from migration.ports.answers import UPSTREAM_TIME, Answer, Probe
 from migration.verify.request import Check, Request, request_for, sent_on
 from migration.words import counted
@@ -83,8 +85,8 @@ async def verify(
     services: Iterable[str],
     blue_gateway: GatewayAddress,
     green_gateway: GatewayAddress,
-    blue: Kubernetes,
-    green: Kubernetes,
+    blue: Reader,
+    green: Reader,
     *,
     probe: Probe,
     checks: Mapping[str, Check] | None = None,
@@ -138,7 +140,7 @@ def missing(route: Mapping[str, Any], world: _World) -> list[str]:
     return [name for name in sorted(routing.services_of(route)) if name not in world.services]
 
 
-async def _world(green: Kubernetes) -> _World:
+async def _world(green: Reader) -> _World:
     wanted = (
         kinds.SERVICE,
         kinds.DEPLOYMENT,
@@ -174,16 +176,16 @@ async def _verdict(
     if route is None:
         text = f"green has no {routing.called() if original is None else original['kind']} {name}"
         remedy = "run `bluegreen replicate`, then `bluegreen verify` again"
-        return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=brought(original))
+        return _failed(name, text, remedy, awaited=brought(original))
     if routing.forwards(route):
         text = f"green's route {name} forwards to blue, which would answer for green, but the stack file does not list it"
         remedy = f"put {name} back into the stack file from git, or its original route onto green"
-        return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=False)
+        return _failed(name, text, remedy, awaited=False)
     request = request_for(original or route, world.gateways, check)
     answers = await asyncio.gather(_ask(probe, green_gateway, request), _ask(probe, blue_gateway, request))
     verdict = _judged(name, behind(route, world), request, *answers, check, grpc=speaks_grpc(route, world))
     if gone := missing(route, world):
-        verdict = _without(verdict, gone, brought(route, original))
+        verdict = _without(verdict, gone, comes=brought(route, original))
     if verdict.outcome != "not verified":
         return verdict
     remedy = (
@@ -204,20 +206,20 @@ async def _enrolled_verdict(
     if lacking:
         text = f"green has no {original['kind']} {', '.join(lacking)}, though the service is enrolled"
         remedy = f"run `bluegreen enroll {name}` again: it makes what is missing"
-        return ServiceVerdict(name, False, (), (text,), remedy=remedy, awaited=False)
+        return _failed(name, text, remedy, awaited=False)
     public = request_for(original, world.gateways, check)
     request = sent_on(original, public, world.gateways)
     if request is None:
         text = f"no rule of its route with a destination takes {public}"
         remedy = f"set a path that one takes: services.{name}.check.path in migration.yaml"
-        return ServiceVerdict(name, False, (), (text,), public, remedy=remedy, awaited=False)
+        return _failed(name, text, remedy, awaited=False, request=public)
     green, blue = await asyncio.gather(_ask(probe, listeners["green"], request), _ask(probe, listeners["blue"], request))
     if isinstance(blue, Answer) and not blue.from_workload:
         blue = f"its peer listener answers {blue.status} by itself"
     grpc = speaks_grpc(original, world)
     verdict = _judged(name, behind(original, world), request, green, blue, check, grpc=grpc)
     if gone := missing(original, world):
-        verdict = _without(verdict, gone, brought(original, world.routes.get(name)))
+        verdict = _without(verdict, gone, comes=brought(original, world.routes.get(name)))
     if not isinstance(green, str):
         return verdict
     where = f"{listeners['green'].address}:{listeners['green'].port}"
@@ -228,7 +230,13 @@ async def _enrolled_verdict(
     return replace(verdict, remedy=remedy)
 
 
-def _without(verdict: ServiceVerdict, gone: list[str], comes: bool) -> ServiceVerdict:
+def _failed(name: str, problem: str, remedy: str, *, awaited: bool, request: Request | None = None) -> ServiceVerdict:
+    """Of a service that need not be asked. `awaited`: it may pass by waiting."""
+    return ServiceVerdict(name, ok=False, evidence=(), problems=(problem,), request=request, remedy=remedy, awaited=awaited)
+
+
+def _without(verdict: ServiceVerdict, gone: list[str], *, comes: bool) -> ServiceVerdict:
+    """Of a service of which green lacks Services. `comes`: a tool brings them."""
     remedy = f"run `bluegreen replicate` (green lacks Service {', '.join(gone)}), then `bluegreen verify` again"
     return replace(verdict, remedy=remedy, awaited=comes)
 
@@ -247,7 +255,7 @@ def _judged(
     evidence, problems = (first + second for first, second in zip(found, compared(request, green, blue, check), strict=True))
     outcome: Outcome = "failed" if problems else "ok"
     remedy = "look at its pods and route on green, then run `bluegreen verify` again" if problems else ""
-    if not problems and isinstance(green, Answer) and check.status is None and (why := unproven(green, blue, grpc)):
+    if not problems and isinstance(green, Answer) and check.status is None and (why := unproven(green, blue, grpc=grpc)):
         outcome, problems = "not verified", [f"not verified: {request} on green: {why}"]
         remedy = f"set services.{name}.check in migration.yaml: a path that its workload answers, and the status to expect"
     return ServiceVerdict(
@@ -286,42 +294,23 @@ def behind(route: Mapping[str, Any], world: _World) -> tuple[list[str], list[str
             continue
         namespace = service["metadata"].get("namespace", "")
         for workload in world.workloads.by(namespace, spec_of(service).get("selector") or {}):
-            wanted, there = available(workload)
-            text = f"{kinds.name_of(workload)}: {there} of {wanted} available"
-            if kinds.DOMAIN + "replicas" in (workload["metadata"].get("annotations") or {}):
+            pods = health(workload)
+            text = f"{kinds.name_of(workload)}: {pods.available} of {pods.wanted} available"
+            if ORIGINAL_REPLICAS in (workload["metadata"].get("annotations") or {}):
                 evidence.append(f"{kinds.name_of(workload)} is stopped on green until it is handed over")
-            elif there < wanted or not _observed(workload):
-                problems.append(text)
             else:
-                evidence.append(text)
+                (evidence if pods.good else problems).append(text)
         addresses = endpoints(service, world)
         text = f"Service {service_name}: {counted(addresses, 'ready endpoint')}"
         (evidence if addresses else problems).append(text)
     return evidence, problems
 
 
-def _observed(workload: Mapping[str, Any]) -> bool:
-    observed = (workload.get("status") or {}).get("observedGeneration", 0)
-    return bool(observed >= workload["metadata"].get("generation", 0))
-
-
-def available(workload: Mapping[str, Any]) -> tuple[int, int]:
-    """(wanted, available)"""
-    status = workload.get("status") or {}
-    if workload["kind"] == "DaemonSet":
-        return int(status.get("desiredNumberScheduled", 0)), int(status.get("numberAvailable", 0))
-    return int(spec_of(workload).get("replicas", 1)), int(status.get("availableReplicas", 0))
-
-
 def endpoints(service: Mapping[str, Any], world: _World) -> int:
     """Ready addresses of a Service: of its EndpointSlices, and of Istio's WorkloadEntries that it selects."""
     namespace, name = service["metadata"].get("namespace", ""), service["metadata"]["name"]
-    count = 0
-    for piece in world.slices.by(namespace, {"kubernetes.io/service-name": name}):
-        for endpoint in piece.get("endpoints") or ():
-            if (endpoint.get("conditions") or {}).get("ready") is not False:
-                count += len(endpoint.get("addresses") or ())
-    return count + len(world.entries.by(namespace, spec_of(service).get("selector") or {}))
+    slices = world.slices.by(namespace, {"kubernetes.io/service-name": name})
+    return sum(map(ready_addresses, slices)) + len(world.entries.by(namespace, spec_of(service).get("selector") or {}))
 
 
 def compared(request: Request, green: Answer | str, blue: Answer | str, check: Check) -> tuple[list[str], list[str]]:
@@ -357,12 +346,12 @@ def _class(answer: Answer) -> int:
 
 
 def _whose(answer: Answer) -> str:
-    if not answer.from_workload:
-        return "the gateway itself" if answer.headers.get("server", "") in ENVOYS else "somebody unknown"
-    return answer.headers.get("x-lab-cluster") or "a workload"
+    if answer.from_workload:
+        return "a workload"
+    return "the gateway itself" if answer.headers.get("server", "") in ENVOYS else "somebody unknown"
 
 
-def unproven(green: Answer, blue: Answer | str, grpc: bool) -> str | None:
+def unproven(green: Answer, blue: Answer | str, *, grpc: bool) -> str | None:
     """Why an answer in which nothing is wrong is no proof of a workload that serves users."""
     if not green.from_workload:
         if green.status in (401, 403) and UPSTREAM_TIME in green.headers:

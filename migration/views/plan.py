@@ -11,6 +11,7 @@ from migration.objects.classes import Action
 from migration.replicate import refusal, values
 from migration.replicate.compare import Change, Wait
 from migration.replicate.plan import COUNTED, Plan
+from migration.replicate.unread import unread_lines
 from migration.views import answers
 from migration.words import FULL, counted, first, named
 
@@ -35,7 +36,9 @@ def plan_lines(plan: Plan, *, full: bool = False) -> list[str]:
     told += answers.lines(answers.unanswered(plan.unanswered()))
     told += _left_out(plan, full)
     told += awaited_lines(plan.awaited, full=full)
-    told += refusal.unread_lines(plan.unread)
+    told += unread_lines(plan.unread)
+    if plan.excess is not None:
+        told.append(f"  LIMIT {plan.excess}")
     return told
 
 

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Literal
 
 from migration.objects.classes import CLASSES, Class, Verdict
 from migration.objects.kinds import Resource
-from migration.replicate import refusal, values
+from migration.replicate import values
 from migration.replicate.compare import Change, Wait
 from migration.replicate.explain import Explanation
 from migration.replicate.outcome import Applied, Failure
 from migration.replicate.plan import Plan
+from migration.replicate.unread import unread_lines
 from migration.views import answers
 from migration.views.document import Document, described
 from migration.views.plan import awaited_lines
@@ -112,7 +113,7 @@ class Replicated(Document):
                 lines += [f"  {word} {row.object}: {row.reason}", f"      {row.remedy}"]
         lines += [f"  note {row.object}: {row.note}" for row in self.notes]
         lines += answers.lines(self.unanswered)
-        return [*lines, *awaited_lines(self.awaited), *refusal.unread_lines(self.unread)]
+        return [*lines, *awaited_lines(self.awaited), *unread_lines(self.unread)]
 
 
 def replicated(plan: Plan, applied: Applied) -> Replicated:

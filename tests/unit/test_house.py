@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import routing
+from lab import faults
 from lab.layout import CHECKOUT
 from migration import model
 
@@ -272,3 +273,11 @@ def test_every_module_of_the_command_lies_in_a_room_and_is_under_a_contract() ->
 def test_words_that_the_command_has_at_hand_without_routing_are_routings() -> None:
     """`bluegreen --help` does not wait for routing/, so the model has these again."""
     assert (model.WHOLE_BP, model.MANAGER, model.Side) == (routing.WHOLE_BP, routing.FIELD_MANAGER, routing.Side)
+
+
+@pytest.mark.parametrize("folder", ["access", "components", "manifests", "migration", "routing", "stacks"])
+def test_what_is_shipped_knows_nothing_of_the_lab(folder: str) -> None:
+    """Neither its annotations nor the headers of its pods: any workload may send those."""
+    words = re.compile(rf"x-lab-|\b{re.escape(faults.PREFIX)}|^\s*(?:from|import) lab\b", re.MULTILINE)
+    files = [file for file in (CHECKOUT / folder).rglob("*.py") if words.search(file.read_text())]
+    assert files == []

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from migration.capacity import floors as capacity
+from migration.capacity.release import release_floors
 from migration.clients.kubernetes import Kubernetes
 from migration.objects import kinds
 from migration.settings.choices import in_namespaces
@@ -112,7 +113,7 @@ def test_changes_conflicts_and_floors_are_told_apart(pair_with_objects: tuple[Ba
             Kubernetes.from_kubeconfig(blue.kubeconfig, name="plum") as one,
             Kubernetes.from_kubeconfig(green.kubeconfig, name="fern") as other,
         ):
-            assert len(await capacity.release_floors(one, other)) == 2
+            assert len(await release_floors(one, other)) == 2
 
     asyncio.run(release())
     assert [on(plane, "hpa", "web", *namespace)["spec"]["minReplicas"] for plane in pair] == [2, 2]

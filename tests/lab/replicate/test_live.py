@@ -55,7 +55,7 @@ def test_a_service_arrives_is_held_and_answers_and_a_broken_one_does_not_pass(tw
             (sick,) = await verify.verify([f"{namespace}/sick"], *both, probe=ask, patience_seconds=1)
             assert web.problems == ()
             assert (web.ok, web.green_status, web.blue_status) == (True, 200, 200)
-            assert any("from fern" in text for text in web.evidence)
+            assert any("on green: 200 from a workload" in text for text in web.evidence)
             assert not sick.ok
             assert any("green answers 500" in text for text in sick.problems)
 

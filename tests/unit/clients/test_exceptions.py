@@ -133,6 +133,7 @@ QUIET = {
     "discreet.of_secret",
     "discreet.told",
     "discreet.reason",
+    "discreet.kind",
     "discreet.causes",
     "discreet.all_causes",
     "discreet.without_structures",

@@ -78,6 +78,14 @@ def answered(project: Project) -> None:
     )
 
 
+def rewritten(project: Project) -> None:
+    """Blue's kubeconfig leads to another cluster: the same names, other content."""
+    serve(project)
+    put(project, "plum", namespace(), deployment("web"), *(config(f"settings-{n:02}", a="b") for n in range(15)))
+    assert project.ran("replicate", "--yes").code == 0
+    put(project, "plum", deployment("web", image="staging:1"), *(config(f"settings-{n:02}", a="staging") for n in range(9)))
+
+
 def unread(project: Project) -> None:
     serve(project)
     put(project, "plum", namespace(), deployment("cart"))
@@ -119,6 +127,9 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "update": (answered, ()),
     "update-full": (answered, ("--full",)),
     "update-apply": (answered, ("--yes",)),
+    "rewritten": (rewritten, ()),
+    "rewritten-apply": (rewritten, ("--yes",)),
+    "rewritten-force": (rewritten, ("--yes", "--force")),
     "unread": (unread, ()),
     "unread-apply": (unread, ("--yes",)),
     "unread-despite": (unread, ("--yes", "--despite-unread", "all")),

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from migration.capacity.floors import FloorChange, apply_floors, plan_floors, release_floors
+from migration.capacity.floors import FloorChange, apply_floors, plan_floors
+from migration.capacity.release import release_floors
 from migration.errors import Conflict, Forbidden, Unreachable
 from migration.objects import kinds
 from migration.objects.classes import Answer

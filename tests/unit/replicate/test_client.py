@@ -72,6 +72,17 @@ def test_each_status_is_an_error_of_ours(code: int, error: type[BluegreenError])
         against(status(code, message="because"), get, attempts=1)
 
 
+@pytest.mark.parametrize(
+    ("details", "of"),
+    [({"name": "n", "kind": "namespaces"}, "namespaces"), ({}, ""), (None, ""), ({"kind": ["namespaces"]}, "")],
+    ids=["as the server says it", "it does not say", "no details", "no word"],
+)
+def test_what_is_missing_is_known_by_its_kind(details: Any, of: str) -> None:
+    with pytest.raises(NotFound) as missing:
+        against(status(404, message="not found", details=details), get, attempts=1)
+    assert missing.value.of == of
+
+
 def test_a_conflict_names_managers_and_fields() -> None:
     causes = [
         {

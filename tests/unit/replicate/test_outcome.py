@@ -19,8 +19,7 @@ from migration.errors import BluegreenError, ConfigError, Forbidden, Held, NotFo
 from migration.objects import kinds
 from migration.objects.classes import Answer
 from migration.objects.kinds import Resource
-from migration.replicate.refusal import by_cause, unread_lines
-from migration.replicate.refusal import despite as despite_words
+from migration.replicate.unread import by_cause, despite_words, unread_lines
 from migration.settings.choices import NOTHING_SAID, Choices
 from migration.views.document import key_of
 from migration.views.replicate import PlannedObject, Replicated

@@ -271,6 +271,46 @@ def test_what_was_refused_for_want_of_something_later_is_tried_again() -> None:
     assert (done.created, done.failures, len(attempts)) == (2, [], 2)
 
 
+@pytest.mark.parametrize(
+    ("problem", "made"),
+    [
+        (NotFound("cluster fern: POST /apis/example.com/v1/namespaces/n/widgets: the server could not find it"), True),
+        (NotFound('namespaces "n" not found', of="namespaces"), False),
+    ],
+    ids=["a kind that is served a moment later is waited for", "a namespace that is not there is not"],
+)
+def test_an_object_whose_kind_is_not_served_yet_is_tried_until_it_is(problem: NotFound, made: bool) -> None:
+    """Told apart by what the API server says is missing, never by the path of the request."""
+    attempts = []
+
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if verb == "create" and resource == WIDGET:
+            attempts.append(name)
+            if len(attempts) < 5:
+                raise problem
+
+    green = FakeApiServer("fern", resources=[*kinds.WELL_KNOWN.values(), WIDGET], trouble=trouble)
+    _, done = replicate(green, widget(size=1))
+    assert (done.created, len(attempts)) == ((1, 5) if made else (0, 2))
+
+
+def test_many_objects_of_a_kind_that_is_never_served_wait_no_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(applying, "SERVED_SECONDS", 0.5)
+    monkeypatch.setattr(applying, "AT_ONCE", 1)
+    attempts: list[str] = []
+
+    def trouble(verb: str, resource: Resource, name: str) -> None:
+        if verb == "create" and resource == WIDGET:
+            attempts.append(name)
+            raise NotFound("the server could not find the requested resource")
+
+    things = [{**widget(size=1), "metadata": {"name": f"w{number}", "namespace": "n"}} for number in range(20)]
+    green = FakeApiServer("fern", resources=[*kinds.WELL_KNOWN.values(), WIDGET], trouble=trouble)
+    _, done = replicate(green, *things)
+    assert len(done.failures) == 20
+    assert len(attempts) < 2 * 20 + 10
+
+
 def test_what_server_side_apply_refuses_is_replaced() -> None:
     def trouble(verb: str, resource: Resource, name: str) -> None:
         if verb == "apply":

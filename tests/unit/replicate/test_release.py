@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from migration.capacity import floors as capacity
+from migration.capacity import release as capacity
 from migration.cli.session import RELEASED_AT_ONCE, Opened
 from migration.errors import Forbidden
 from migration.objects import kinds
