@@ -13,7 +13,8 @@ from migration.cli.main import cli
 PAGE = Path(__file__).parents[2] / "docs/reference/cli.md"
 INTRODUCTION = """# Commands
 Made by `python -m migration.cli.reference`; a test compares it with the commands.
-Every command takes `--help` and, but for `completion` and `schema`, `--json` before or after its name; the options of `bluegreen` come before the command's name.
+Every command takes `--help` and, but for `completion` and `schema`, `--json` before or after its name;
+the options of `bluegreen` come before the command's name.
 [json.md](json.md) has the document that each prints with `--json`, [errors.md](errors.md) the exit codes.
 """
 
