@@ -188,6 +188,15 @@ class Phase(StrEnum):
     FROZEN = "frozen"  # somebody else changed it: goes no further, is judged and taken back like any other
 
 
+class Standing(StrEnum):
+    """How the last run left a service, where that binds the next one."""
+
+    OPEN = ""  # it does not: the splits say where to go on
+    RETURNED = "returned"
+    FROZEN = "frozen"
+    BAKED = "baked"
+
+
 @dataclass(frozen=True)
 class ServiceState:
     """`split_bp` is what is written; times are monotonic. `in_effect_at` is None until both gateways serve the

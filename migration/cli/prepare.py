@@ -102,8 +102,10 @@ def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> 
     async def act() -> None:
         from migration.capacity.floors import plan_release, release
         from migration.cli.session import opened
+        from migration.model import Standing
         from migration.settings.named import refuse_not_enrolled
-        from migration.store.journal import FILE, read, remember
+        from migration.store.journal import FILE, read
+        from migration.store.memory import remember
         from migration.views import capacity as views
 
         async with opened(migration, need=()) as there:
@@ -111,7 +113,7 @@ def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> 
             everything = "`bluegreen capacity release` without a name puts everything back"
             refuse_not_enrolled(services, splits, remedy=everything)
             memory = remember(read(migration.store / FILE))
-            baked = {name for name, known in memory.items() if known.state == "baked"}
+            baked = {name for name, known in memory.items() if known.state is Standing.BAKED}
             keep = {
                 name: f"is at {split / 100:g} % and has not baked"
                 for name, split in splits.items()

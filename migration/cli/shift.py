@@ -196,18 +196,19 @@ def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
     """Raises StoreError where the journal, or what `verify` kept, cannot be read."""
     import time
 
-    from migration.model import WHOLE_BP, Phase
+    from migration.model import WHOLE_BP, Standing
     from migration.store import journal, verdicts
     from migration.store import pause as pauses
+    from migration.store.memory import remember
 
     edge, store = there.edge, there.migration.store
     batches = [[unit for unit in batch if rules.order.stay.isdisjoint(unit)] for batch in rules.order.batches]
     moved = {service for batch in batches for unit in batch for service in unit}
-    memory = journal.remember(journal.read(store / journal.FILE))
+    memory = remember(journal.read(store / journal.FILE))
     returned = {
         service: memory[service].reason
         for service in sorted(moved - retried)
-        if service in memory and memory[service].state == Phase.RETURNED
+        if service in memory and memory[service].state is Standing.RETURNED
     }
     held, paused = tuple(sorted(moved & rules.held)), rules.paused()
     doubtful = [s for s, split in edge.services.items() if s in moved and split < WHOLE_BP and s not in held]

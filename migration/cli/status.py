@@ -16,8 +16,9 @@ from migration.model import WHOLE_BP, Phase, RouterState, Side
 from migration.ports import Router
 from migration.settings.stack_file import Edge
 from migration.store import returned
-from migration.store.journal import FILE, Remembered, read, remember
+from migration.store.journal import FILE, read
 from migration.store.lock import holder
+from migration.store.memory import Remembered, remember
 from migration.store.pause import ends
 from migration.views.state import ApiServer, Running, ServiceRow, Status, Watched
 

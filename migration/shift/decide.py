@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from migration.errors import ConfigError
 from migration.model import WHOLE_BP, Judged, Move, Phase, ServiceState, Verdict
 from migration.settings.policy import Policy
+from migration.store.events import Op
 
 Unit = tuple[str, ...]
 Batches = tuple[tuple[Unit, ...], ...]
@@ -69,7 +70,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Note:
-    op: str  # return, keep, freeze, bake
+    op: Op  # RETURN, KEEP, FREEZE or BAKE
     service: str
     reason: str
 
@@ -95,7 +96,7 @@ def decide(order: Order, state: State, seen: Observation, policy_of: Callable[[s
         raised = seen.raised.get(service, 0)
         if there.phase is Phase.RETURNED and raised > 0:
             moves.append(Move(service, 0, f"went back and stays back: {who}", back=True, over=True))
-            notes.append(Note("keep", service, who))
+            notes.append(Note(Op.KEEP, service, who))
             continue
         services[service] = replace(
             there,
@@ -106,7 +107,7 @@ def decide(order: Order, state: State, seen: Observation, policy_of: Callable[[s
             dwell_seconds=0.0,
             dwell_done_at=None,
         )
-        notes.append(Note("freeze", service, who))
+        notes.append(Note(Op.FREEZE, service, who))
     guilty: dict[str, str] = {}
     for service, there in services.items():
         if there.phase is Phase.FROZEN:
@@ -199,7 +200,7 @@ def _return(
         frozen = there.phase is Phase.FROZEN  # what its route says is not what we wrote
         if there.split_bp > 0 or frozen:
             moves.append(Move(service, 0, why, back=True, over=frozen))
-        notes.append(Note("return", service, why))
+        notes.append(Note(Op.RETURN, service, why))
         services[service] = ServiceState(Phase.RETURNED, last_tick=now, reason=why)
 
 
@@ -232,7 +233,7 @@ def _advance(
                 return
             if passed:
                 services[service] = replace(services[service], phase=Phase.BAKED)
-                notes.append(Note("bake", service, "its bake is over"))
+                notes.append(Note(Op.BAKE, service, "its bake is over"))
     if parked:
         _stay(unit, services, PARKED)
         return

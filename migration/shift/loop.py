@@ -40,7 +40,8 @@ from migration.shift.recover import recover
 from migration.shift.samples import Samples
 from migration.shift.world import Result, Rules, Shown, World
 from migration.store import returned
-from migration.store.journal import Remembered, remember, told_baseline, told_step
+from migration.store.events import RUN, Change, Op, Outcome
+from migration.store.memory import Remembered, baseline_document, remember, step_document
 from migration.store.record import write_record
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ LEAVE_AGAIN_SECONDS = 5.0
 RELEASE_AGAIN_SECONDS = 5.0  # and twice as long after each try that left something
 RELEASE_AGAIN_MOST_SECONDS = 300.0
 RELEASE_SECONDS = 30.0  # at most so long an ended run waits for it
-NOTED = {"return": "rolled back", "keep": "kept at blue", "freeze": "frozen", "bake": "baked"}  # in words, by operation
+NOTED = {Op.RETURN: "rolled back", Op.KEEP: "kept at blue", Op.FREEZE: "frozen", Op.BAKE: "baked"}  # in words, by operation
 NUMBER = re.compile(r"[0-9.]+")
 
 
@@ -114,7 +115,7 @@ class Shift:
                 if self.stop.is_set():
                     self._note_progress()
                     self._note_baselines()
-                    self.world.journal.note("stop", "shift", reason="interrupted")
+                    self.world.journal.note(Op.STOP, RUN, reason="interrupted")
                     break
             else:
                 await self._release_rest()
@@ -177,7 +178,7 @@ class Shift:
                     split, *(r.split_bp or 0 for s in SIDES if (r := live[s].routes.get(service)))
                 )
                 moves.append(Move(service, start.state.split_bp, "as it was left", back=back))
-        world.journal.note("start", "shift", after={service: there.split_bp for service, there in self.state.items()})
+        world.journal.note(Op.START, RUN, after={service: there.split_bp for service, there in self.state.items()})
         await asyncio.gather(*(world.routers[side].raise_fence(world.lock.fence) for side in SIDES))
         if moves:
             await self._write(moves, forward=False)
@@ -247,16 +248,16 @@ class Shift:
         if back:
             await self._write(back, forward=False, before=before)
         self._tell_holds()
-        if went_back := {note.service: note.reason for note in decision.notes if note.op == "return"}:
+        if went_back := {note.service: note.reason for note in decision.notes if note.op is Op.RETURN}:
             self._keeping.append(asyncio.ensure_future(returned.keep(self.world.routers, went_back)))
         for note in decision.notes:
             self.world.journal.note(note.op, note.service, reason=note.reason)
-            if note.op == "return":
+            if note.op is Op.RETURN:
                 self.returned[note.service] = note.reason
-            if note.op == "bake":
+            if note.op is Op.BAKE:
                 self._release_soon()
             log.log(
-                logging.WARNING if note.op in ("return", "keep", "freeze") else logging.INFO,
+                logging.WARNING if note.op in (Op.RETURN, Op.KEEP, Op.FREEZE) else logging.INFO,
                 "%s: %s: %s",
                 note.service,
                 NOTED.get(note.op, note.op),
@@ -281,7 +282,7 @@ class Shift:
             if kind == WAITS:
                 continue
             if kind and kind != self._held.get(service):
-                self.world.journal.note("hold", service, after=there.split_bp, reason=there.reason)
+                self.world.journal.note(Op.HOLD, service, after=there.split_bp, reason=there.reason)
                 log.info("%s: %s", service, there.reason)
             self._held[service] = kind
 
@@ -290,18 +291,18 @@ class Shift:
     async def _write(self, moves: Sequence[Move], *, forward: bool, before: Mapping[str, ServiceState] | None = None) -> None:
         world = self.world
         before = before or self.state
-        changes = [(move.service, before[move.service].split_bp, move.to_bp, move.reason) for move in moves]
+        changes = [Change(move.service, before[move.service].split_bp, move.to_bp, move.reason) for move in moves]
         targets = {move.service: move.to_bp for move in moves}
         if forward:
             self._note_baselines(targets)  # blue may fall silent by this
             began = world.clock.monotonic()
             for service in targets:  # until it is proven to be in effect, what comes from now on is this step's
                 self._samples[service].restart(began)
-            ids = world.journal.intents("shift", changes)
+            ids = world.journal.promise(Op.SHIFT, changes)
             try:
                 self._generation = world.file.write(services=targets, generation=self._generation + 1).generation
             except BluegreenError as problem:
-                world.journal.outcomes("shift", ids, {s: (b, f"not done: {problem}") for s, b, _, _ in changes})
+                world.journal.not_done(Op.SHIFT, ids, changes, problem)
                 raise
             await self._gates.write(list(targets))
         else:
@@ -312,11 +313,11 @@ class Shift:
                 self._gates.raised.pop(service, None)
             await self._gates.write(list(targets), wait_for=[side for side in SIDES if side in self._entry_sides], over=over)
             self._write_file(targets)
-            ids = world.journal.intents("shift", changes, needed=False)
+            ids = world.journal.record(Op.SHIFT, changes)
         world.journal.outcomes(
-            "shift",
+            Op.SHIFT,
             ids,
-            {move.service: (move.to_bp, move.reason) for move in moves if move.service not in self._gates.foreign},
+            [Outcome(move.service, move.to_bp, move.reason) for move in moves if move.service not in self._gates.foreign],
         )
         for move in moves:
             log.info("%s: %g %%: %s", move.service, move.to_bp / 100, move.reason)
@@ -397,14 +398,14 @@ class Shift:
         log.warning("%s: %s", why, back.words)
         self._entry_sides = frozenset({"blue"})
         self._gates.entry_is(shares)
-        entries = [(name, edge.entry.get(name, 0), share, why) for name, share in shares.items()]
-        ids = world.journal.intents("entry", entries, needed=False)
+        entries = [Change(name, edge.entry.get(name, 0), share, why) for name, share in shares.items()]
+        ids = world.journal.record(Op.ENTRY, entries)
         try:
             edge = world.file.write(entry=shares, generation=self._generation + 1)
             self._generation = edge.generation
         except BluegreenError as problem:
             self._not_written(problem)
-        world.journal.outcomes("entry", ids, {name: (share, why) for name, share in shares.items()})
+        world.journal.outcomes(Op.ENTRY, ids, [Outcome(name, share, why) for name, share in shares.items()])
         await write_record(world.clusters, edge)
 
     def _watch_effect(self, service: str) -> None:
@@ -428,7 +429,7 @@ class Shift:
                 told = True
                 sides = " and ".join(side for side, result in zip(SIDES, results, strict=True) if result is False)
                 why = f"holds: {sides}'s gateway does not serve {split / 100:g} % yet"
-                self.world.journal.note("hold", service, after=split, reason=why)
+                self.world.journal.note(Op.HOLD, service, after=split, reason=why)
                 log.warning("%s: %s", service, why)
             await clock.sleep(PROBE_SECONDS)
         there = self.state[service]
@@ -437,7 +438,7 @@ class Shift:
             self.state[service] = replace(there, in_effect_at=now)
             self._samples[service].restart(now, anew=False)
             proof = "in effect" if all(results) else "accepted, not proven"
-            self.world.journal.note("effect", service, after=split, reason=proof)
+            self.world.journal.note(Op.EFFECT, service, after=split, reason=proof)
 
     async def _probe(self, side: Side, service: str, split: int) -> bool | None:
         try:
@@ -476,7 +477,7 @@ class Shift:
             before, told_at = self._silent.get(side, (frozenset(), float("-inf")))
             if silent != before and now - told_at >= PROGRESS_SECONDS:
                 told = "; ".join(reading.silent.values()) or "all gateway pods' counters answer again"
-                self.world.journal.note("silent", side, after=sorted(silent), reason=told)
+                self.world.journal.note(Op.SILENT, side, after=sorted(silent), reason=told)
                 log.warning("%s's gateway: %s%s", side, told, "; the others are counted" if silent else "")
                 self._silent[side] = silent, now
 
@@ -517,15 +518,15 @@ class Shift:
         self._see_file()
         if self.rules.reassert:
             for service, who in self._gates.write_over().items():
-                self.world.journal.note("reassert", service, after=self.state[service].split_bp, reason=who)
+                self.world.journal.note(Op.REASSERT, service, after=self.state[service].split_bp, reason=who)
         return {s: who for s, who in self._gates.foreign.items() if s in self.state and self.state[s].phase is not Phase.FROZEN}
 
     def _note_progress(self) -> None:
         under_way = (Phase.MOVING, Phase.ARRIVED)
         dwell = {s: round(there.dwell_seconds, 3) for s, there in self.state.items() if there.phase in under_way}
         if dwell:
-            self.world.journal.note("progress", "shift", after=dwell)
-            self.world.journal.note("step", "shift", after={s: told_step(self._samples[s].step()) for s in dwell})
+            self.world.journal.note(Op.PROGRESS, RUN, after=dwell)
+            self.world.journal.note(Op.STEP, RUN, after={s: step_document(self._samples[s].step()) for s in dwell})
 
     def _note_baselines(self, services: Collection[str] = ()) -> None:
         """What blue showed so far, for a run after this one: at 100 % nobody can ask it any more. Of all that green serves,
@@ -537,7 +538,7 @@ class Shift:
             known[service] = Baseline(samples.remembered(), latency, samples.bins)
         new = {s: baseline for s, baseline in known.items() if baseline != self._baselines.get(s)}
         if new:
-            self.world.journal.note("baseline", "shift", after={s: told_baseline(each) for s, each in new.items()})
+            self.world.journal.note(Op.BASELINE, RUN, after={s: baseline_document(each) for s, each in new.items()})
             self._baselines |= new
 
     def result(self) -> Result:

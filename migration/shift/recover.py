@@ -12,15 +12,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from migration.model import MANAGER, WHOLE_BP, Phase, RouteLive, ServiceState
-from migration.store.journal import Remembered
+from migration.model import MANAGER, WHOLE_BP, Phase, RouteLive, ServiceState, Standing
+from migration.store.events import Op
+from migration.store.memory import Remembered
 
 
 @dataclass(frozen=True)
 class Start:
     state: ServiceState
     write: bool  # file or gateways do not agree with state.split_bp
-    note: tuple[str, str] | None = None  # (operation, reason) for the journal
+    note: tuple[Op, str] | None = None  # (operation, reason) for the journal
 
 
 def recover(
@@ -41,14 +42,14 @@ def recover(
     """
     memory = memory or Remembered()
     sent_again = all(route is not None and (route.split_bp or 0) > 0 and route.manager == MANAGER for route in live.values())
-    if elsewhere and sent_again and returned is None and memory.state == "returned":
+    if elsewhere and sent_again and returned is None and memory.state is Standing.RETURNED:
         memory = Remembered()
-    if returned is None and memory.state == "returned":
+    if returned is None and memory.state is Standing.RETURNED:
         returned = memory.reason
     where = {file_bp, *(route.split_bp if route else None for route in live.values())}
-    unknown = memory.split_bp is None or memory.state == "returned"
+    unknown = memory.split_bp is None or memory.state is Standing.RETURNED
     if returned is not None and not retry and unknown and None not in where:
-        note = None if memory.state == "returned" else ("return", returned)
+        note = None if memory.state is Standing.RETURNED else (Op.RETURN, returned)
         return Start(ServiceState(Phase.RETURNED, 0, reason=returned), where != {0}, note)
     splits = {side: route.split_bp if route else None for side, route in live.items()}
     known = {file_bp, memory.split_bp, *memory.open_values}
@@ -74,7 +75,7 @@ def recover(
             # as much as green may be serving: it is watched for that
             ServiceState(Phase.FROZEN, max(s or 0 for s in splits.values()), reason=foreign),
             False,
-            ("freeze", foreign),
+            (Op.FREEZE, foreign),
         )
     there = [file_bp, *(split for split in splits.values() if split is not None)]
     if foreign and memory.split_bp is not None:
@@ -87,9 +88,9 @@ def recover(
         if back and not retry:
             by_hand = "found at zero: taken back by hand or by a rollback that was cut short"
             reason = returned if returned is not None else by_hand
-            note = None if memory.state == "returned" else ("return", reason)
+            note = None if memory.state is Standing.RETURNED else (Op.RETURN, reason)
             return Start(ServiceState(Phase.RETURNED, 0, reason=reason), write, note)
-        note = ("retry", "asked for") if back else None
+        note = (Op.RETRY, "asked for") if back else None
         return Start(
             ServiceState(Phase.HELD if hold else Phase.WAITING, 0, reason="by configuration" if hold else ""),
             write,
@@ -98,6 +99,6 @@ def recover(
     dwell = memory.dwell_seconds if memory.split_bp == target else 0.0
     phase = Phase.MOVING
     if target == WHOLE_BP:
-        phase = Phase.BAKED if memory.state == "baked" and memory.split_bp == target else Phase.ARRIVED
-    thawed = ("thaw", "agrees again") if memory.state == "frozen" else None
+        phase = Phase.BAKED if memory.state is Standing.BAKED and memory.split_bp == target else Phase.ARRIVED
+    thawed = (Op.THAW, "agrees again") if memory.state is Standing.FROZEN else None
     return Start(ServiceState(phase, target, dwell_seconds=dwell), write, thawed)

@@ -26,6 +26,7 @@ from migration.shift.gateways import SIDES
 from migration.shift.rolled import REASON, Proof, RollbackResult, SoFar
 from migration.shift.witness import Others, Witness
 from migration.store import returned
+from migration.store.events import Change, Op, Outcome
 from migration.store.journal import Journal
 from migration.store.lock import Lock, take_over
 from migration.store.record import write_record
@@ -405,12 +406,11 @@ def _some(problems: Mapping[str, object]) -> str:
 
 
 def _enter(journal: Journal, edge: Edge, services: Sequence[str], reason: str) -> None:
-    changes = [(service, edge.services.get(service), 0, reason) for service in services]
-    ids = journal.intents("rollback", changes, needed=False)
-    journal.outcomes("rollback", ids, dict.fromkeys(services, (0, reason)))
+    ids = journal.record(Op.ROLLBACK, [Change(service, edge.services.get(service), 0, reason) for service in services])
+    journal.outcomes(Op.ROLLBACK, ids, [Outcome(service, 0, reason) for service in services])
     for service in services:
         if edge.services.get(service, 0) > 0:
-            journal.note("return", service, reason=words(reason))
+            journal.note(Op.RETURN, service, reason=words(reason))
 
 
 async def _in_sync(entry: Entry, change: str, clock: Clock) -> bool:

@@ -16,7 +16,8 @@ from migration.settings.stack_file import StackFile
 from migration.shift.rollback import open_books, rollback
 from migration.shift.rolled import Proof, RollbackResult
 from migration.store import lock as locks
-from migration.store.journal import open_intents, read
+from migration.store.events import open_intents
+from migration.store.journal import read
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.disk import refusing
 from tests.fakes.world import FAST, FakeEntry, FakeRouter, Killed, Universe, command, shift, until

@@ -19,8 +19,8 @@ from migration.settings.stack_file import StackFile
 from migration.shift.recover import recover
 from migration.shift.rollback import open_books, rollback
 from migration.store import returned
-from migration.store.journal import Remembered
 from migration.store.lock import raise_fence, read_fence, take, take_over
+from migration.store.memory import Remembered
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.world import FAST, FakeRouter, Universe, command, until
 from tests.unit.migration.test_many import Pair
