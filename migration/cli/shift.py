@@ -13,7 +13,7 @@ import click
 from migration.cli import stops
 from migration.cli.console import Context, confirm, pass_context, run, show, yes_option
 from migration.errors import BluegreenError, ConfigError, Held, Interrupted, TakenBack, Unreachable, UsageError
-from migration.shift.rolled import REASON, RollbackResult, SoFar
+from migration.shift.rolled import REASON, Proof, RollbackResult, SoFar
 from migration.views.moved import ShiftEnd, ShiftPlan, why_behind
 from migration.views.pauses import Paused, Resumed
 from migration.views.rolled import RolledBack
@@ -298,7 +298,7 @@ def _finish(rolled: RollbackResult, there: Opened, again: str) -> str:
 def _reach_blue(rolled: RollbackResult, there: Opened) -> str:
     blue = there.clusters["blue"]
     kubectl = f"kubectl --kubeconfig {blue.access.source} --context {blue.access.context}"
-    if rolled.in_effect.get("blue") == "unreachable":
+    if rolled.in_effect.get("blue") is Proof.UNREACHABLE:
         return f"reach {blue.name}'s API server ({kubectl} version)"
     if "blue" in rolled.refused:
         asked = f"{kubectl} auth can-i patch virtualservices.networking.istio.io -A"

@@ -145,7 +145,8 @@ class Sign:
     """To which class an object belongs. `action`: what is done without an answer; `answers`: what a person may say and
     what is then done; `required`: without an answer the run does not end well; `notes`: what is changed in the object
     and has to be told, one sentence each; `asked`: what the question is about where it is not the object itself
-    (`Application shop`: one answer for all that it claims); `tool`: who brings it to green instead (`Argo CD`).
+    (`Application shop`: one answer for all that it claims); `tool`: who brings it to green instead (`Argo CD`);
+    `doubt`: the note of one that comes along and may take work that blue's takes as well.
     """
 
     cls: Class
@@ -156,11 +157,13 @@ class Sign:
     notes: tuple[str, ...] = ()
     asked: str = ""
     tool: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is done with one object, and why. `tool`: who has to bring it to green, so that it can be told whether it did;
+    `doubt`: as of the sign;
     `instead`: the line of `replicate` that settles it where no answer is meant; `relabel`: labels that have another name on
     green, each (key, value, new key, new value).
     """
@@ -174,6 +177,7 @@ class Verdict:
     notes: tuple[str, ...] = ()
     asked: str = ""
     tool: str = ""
+    doubt: str = ""
     instead: str = ""
     relabel: tuple[tuple[str, str, str, str], ...] = ()
     called: str = ""  # how the answer names it, where that is not simply its name
@@ -212,4 +216,4 @@ def judged(sign: Sign, answer: Answer | None, *, own: bool = True) -> Verdict:
         action = sign.answers.get(answer, action)
     tool = sign.tool if action is Action.LEAVE and not (own and answer is Answer.SKIP) else ""
     reason = sign.reason or ("skipped by its answer in migration.yaml" if answer is Answer.SKIP else "")
-    return Verdict(action, sign.cls, reason, answer, answers, sign.required, sign.notes, sign.asked, tool)
+    return Verdict(action, sign.cls, reason, answer, answers, sign.required, sign.notes, sign.asked, tool, sign.doubt)

@@ -278,7 +278,7 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
     said = seen.settings or seen.speaks or seen.maybe or seen.named
     note = f"{said}: {MAY_TAKE}"
     answers = STOPPED if obj["kind"] in SCALED else LEFT_OUT
-    return Sign(Class.PLAIN, "", Action.COPY, answers, notes=(note,))
+    return Sign(Class.PLAIN, "", Action.COPY, answers, notes=(note,), doubt=note)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from migration.ownership.known import Known
 from migration.ownership.references import Key, first, services_meant, templates
 from migration.ownership.references import destinations as destinations_of
 from migration.settings.choices import called, in_any, why_excluded, why_not_included
-from migration.settings.yaml_reader import did_you_mean
+from migration.settings.yaml_reader import did_you_mean, meant
 
 PATTERN = frozenset("*?[")
 
@@ -42,9 +42,9 @@ def refuse_misspelt(known: Known) -> None:
                 raise choices.wrong(key, problem, "kinds of blue, as `Deployment` or `deployments.apps`")
     revisions = view.once(_revisions) if choices.istio_revision else frozenset()
     for old in choices.istio_revision:
-        if old not in revisions and (meant := did_you_mean(old, revisions)):
+        if old not in revisions and (near := did_you_mean(old, revisions)):
             raise choices.wrong(
-                f"replicate.istioRevision.{old}", f"nothing on blue has revision {old}{meant}", ", ".join(sorted(revisions))
+                f"replicate.istioRevision.{old}", f"nothing on blue has revision {old}{near}", ", ".join(sorted(revisions))
             )
     means_nothing = choices.include != type(choices.include)() and not choices.only and not known.once(asked).brought
     if means_nothing and not view.problems:
@@ -69,9 +69,10 @@ def _no_namespace(view: View, name: str) -> str:
 def _namespace(known: Known, name: str) -> None:
     view, choices = known.blue, known.choices
     if problem := _no_namespace(view, name):
+        like_another = meant(name, view.once(namespaces)) is not None
         routes = sorted(each for each in view.once(routes_of) if each.partition("/")[2] == name)
-        meant = f" (did you mean the service {routes[0]}?)" if routes and "did you mean" not in problem else ""
-        raise ConfigError(problem + meant, remedy="name a NAMESPACE, or a service as NAMESPACE/NAME of its VirtualService")
+        instead = f" (did you mean the service {routes[0]}?)" if routes and not like_another else ""
+        raise ConfigError(problem + instead, remedy="name a NAMESPACE, or a service as NAMESPACE/NAME of its VirtualService")
     for part, selection, bad in (("include", choices.include, False), ("exclude", choices.exclude, True)):
         if selection.namespaces and in_any(name, selection.namespaces) is bad:
             what = "leaves it out" if bad else "does not mean it"
@@ -91,9 +92,9 @@ def _service(known: Known, name: str) -> None:
         index = view.once(by_key)
         namespace, _, of = name.partition("/")
         obj, resource = index[kinds.VIRTUAL_SERVICE.name, namespace, of]
-        if reason := why_not_included(known.choices, obj, resource) or why_excluded(known.choices, obj, resource):
-            part = "exclude" if "replicate.exclude" in reason else "include"
-            raise known.choices.wrong(f"replicate.{part}", f"{name} is named on the command line, and is {reason}")
+        for part, why_not in (("include", why_not_included), ("exclude", why_excluded)):
+            if reason := why_not(known.choices, obj, resource):
+                raise known.choices.wrong(f"replicate.{part}", f"{name} is named on the command line, and is {reason}")
         return
     there = [kinds.name_of(obj) for key, (obj, _) in view.once(by_key).items() if _is(key, obj, name)]
     told = f"{name}: no VirtualService of this name on cluster {view.name}"
@@ -146,10 +147,9 @@ def kinds_called(view: View) -> Mapping[str, list[kinds.Resource]]:
 def kind_meant(view: View, name: str) -> str:
     """` (did you mean ConfigMap?)`: whichever way a kind was written."""
     known = view.once(kinds_called)
-    close = did_you_mean(name.lower(), known)
-    if not close:
+    written = meant(name.lower(), known)
+    if written is None:
         return ""
-    written = close.removeprefix(" (did you mean ").removesuffix("?)")
     resource = known[written][0]
     return f" (did you mean {resource.kind if written == resource.kind.lower() else written}?)"
 

@@ -30,6 +30,7 @@ from migration.preflight.check import Found, Scope, finding, workloads
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # What writes manifests, as kubectl names itself: `kubectl apply` of the client's and of the server's side, and the ways
 # in which the first write may have been made. `kubectl edit` and its like change an object whose manifest stays as it is.
+APPLY = "kubectl apply"  # who wrote it, in words: whichever name it had in that version
 BY_MANIFEST = frozenset(
     {"kubectl", "kubectl-client-side-apply", "kubectl-create", "kubectl-replace", "kubectl-last-applied", "before-first-apply"}
 )
@@ -46,13 +47,13 @@ def written_versions(obj: Mapping[str, Any]) -> dict[str, str]:
         manager = str(entry.get("manager", ""))
         if manager.startswith(("kube-", "k3s", "bluegreen-")) or not entry.get("apiVersion"):
             continue
-        who = "kubectl apply" if manager in BY_MANIFEST else manager
+        who = APPLY if manager in BY_MANIFEST else manager
         written = (str(entry.get("time", "")), str(entry["apiVersion"]))
         if who not in newest or written[0] > newest[who][0] or (written[0] == newest[who][0] and _older(written, newest[who])):
             newest[who] = written
     found = {version: f"{who} at {time or 'an unknown time'}" for who, (time, version) in sorted(newest.items())}
-    if "kubectl apply" not in newest and (version := _last_applied_version(obj)):
-        found.setdefault(version, "kubectl apply")
+    if APPLY not in newest and (version := _last_applied_version(obj)):
+        found.setdefault(version, APPLY)
     return found
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from migration.codes import DOCS
 from migration.errors import BluegreenError, NotFound
@@ -32,19 +32,41 @@ EKS_ISSUER = re.compile(r"https://oidc[.-]eks\.(?P<region>[a-z0-9-]+)\.[a-z.-]+/
 
 
 Status = Literal["fail", "unknown"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Why something could not be read."""
+
+    why: str
+
+
+NOT_READ = Unknown("not read")
+NOT_ASKED = Unknown("AWS was not asked")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What was learnt outside of the objects. Each value is what was found, or why it is not known (a text that begins with
-    `?`); `same`: why one issuer does not make the clusters one for AWS, "" where it does; `associations`: those of green.
+    """What was learnt outside of the objects. `same`: why one issuer does not make the clusters one for AWS, "" where it does;
+    `associations`: those of green.
     """
 
-    issuers: Mapping[str, str] = field(default_factory=dict)
-    same: str = ""
-    trusts: Mapping[str, Mapping[str, Any] | str] = field(default_factory=dict)
-    providers: Mapping[str, frozenset[str] | str | None] = field(default_factory=dict)  # None: there is none
-    associations: frozenset[str] | str = "?not asked"
+    issuers: Mapping[str, str | Unknown] = field(default_factory=dict)
+    same: str | Unknown = ""
+    trusts: Mapping[str, Mapping[str, Any] | Unknown] = field(default_factory=dict)
+    providers: Mapping[str, frozenset[str] | Unknown | None] = field(default_factory=dict)  # None: there is none
+    associations: frozenset[str] | Unknown = Unknown("not asked")
+
+
+@dataclass(frozen=True, order=True)
+class _Gap:
+    """What green's issuer lacks in the account. `known`: that it is so; `there`: the provider is, without the audience."""
+
+    provider: str
+    known: bool
+    why: str
+    there: bool = False
 
 
 async def learn(known: Known, blue: Kubernetes, green: Kubernetes, aws: Aws | None) -> Facts:
@@ -54,21 +76,21 @@ async def learn(known: Known, blue: Kubernetes, green: Kubernetes, aws: Aws | No
         return Facts()
     mine, theirs = await asyncio.gather(_try(blue.issuer), _try(green.issuer))
     issuers = {"blue": mine, "green": theirs}
-    associations: frozenset[str] | str = "?AWS was not asked"
-    region = EKS_ISSUER.fullmatch(theirs)
+    associations: frozenset[str] | Unknown = NOT_ASKED
+    region = EKS_ISSUER.fullmatch(theirs) if isinstance(theirs, str) else None
     if aws is not None and pods and region is not None:
         associations = await _try(lambda: aws.associations(green.name, region["region"]))
-    if not accounts or (mine == theirs and not theirs.startswith("?")):
+    if not accounts or (mine == theirs and isinstance(theirs, str)):
         same = await _other_keys(blue, green) if accounts else ""
         return Facts(issuers, same, associations=associations)
-    trusts: dict[str, Mapping[str, Any] | str] = {}
-    providers: dict[str, frozenset[str] | str | None] = {}
+    trusts: dict[str, Mapping[str, Any] | Unknown] = {}
+    providers: dict[str, frozenset[str] | Unknown | None] = {}
     for arn in sorted({account.role_arn for account in accounts}):
         role = Role.of(arn)
         if role is None:
             continue
-        trusts[arn] = "?AWS was not asked" if aws is None else await _trust(aws, arn)
-        if aws is None or isinstance(trusts[arn], str) or theirs.startswith("?"):
+        trusts[arn] = NOT_ASKED if aws is None else await _trust(aws, arn)
+        if aws is None or isinstance(trusts[arn], Unknown) or isinstance(theirs, Unknown):
             continue
         provider = role.provider(theirs)
         if provider not in providers:
@@ -76,37 +98,39 @@ async def learn(known: Known, blue: Kubernetes, green: Kubernetes, aws: Aws | No
     return Facts(issuers, "", trusts, providers, associations)
 
 
-async def _other_keys(blue: Kubernetes, green: Kubernetes) -> str:
+async def _other_keys(blue: Kubernetes, green: Kubernetes) -> str | Unknown:
     """AWS fetches the keys of an issuer from its URL: tokens of another cluster of that name are signed by others."""
     mine, theirs = await asyncio.gather(_try(blue.signing_keys), _try(green.signing_keys))
-    if isinstance(mine, str) or isinstance(theirs, str):
-        return str(mine if isinstance(mine, str) else theirs)
+    if isinstance(mine, Unknown):
+        return mine
+    if isinstance(theirs, Unknown):
+        return theirs
     return "" if theirs <= mine else "they sign with different keys"
 
 
-async def _trust(aws: Aws, arn: str) -> Mapping[str, Any] | str:
+async def _trust(aws: Aws, arn: str) -> Mapping[str, Any] | Unknown:
     try:
         return await aws.trust(arn)
     except NotFound:
         return {}  # no role, no way in
     except BluegreenError as problem:
-        return f"?{problem}"
+        return Unknown(str(problem))
 
 
-async def _provider(aws: Aws, arn: str) -> frozenset[str] | str | None:
+async def _provider(aws: Aws, arn: str) -> frozenset[str] | Unknown | None:
     try:
         return await aws.audiences(arn)
     except NotFound:
         return None
     except BluegreenError as problem:
-        return f"?{problem}"
+        return Unknown(str(problem))
 
 
-async def _try(ask: Callable[[], Any]) -> Any:
+async def _try(ask: Callable[[], Awaitable[T]]) -> T | Unknown:
     try:
         return await ask()
     except BluegreenError as problem:
-        return f"?{problem}"
+        return Unknown(str(problem))
 
 
 # -- what is told ------------------------------------------------------------------------------------------------------
@@ -128,47 +152,43 @@ def checks(known: Known, facts: Facts) -> tuple[Check, ...]:
 
 
 def _roles(known: Known, facts: Facts) -> Iterator[Finding]:
-    mine, theirs = facts.issuers.get("blue", "?"), facts.issuers.get("green", "?")
+    mine, theirs = facts.issuers.get("blue", Unknown("")), facts.issuers.get("green", Unknown(""))
     name = known.green.name if known.green else "green"
-    if mine == theirs and not theirs.startswith("?"):
+    if mine == theirs and isinstance(theirs, str):
         yield from _one_issuer(known, facts, theirs, name) if facts.same else ()
         return
-    missing: dict[tuple[str, str], list[Account]] = {}
+    missing: dict[_Gap, list[Account]] = {}
     for account in known.once(with_role):
         role = Role.of(account.role_arn)
         if role is None:
             remedy = f"write an ARN into its annotation {ROLE}: arn:aws:iam::ACCOUNT:role/NAME"
             yield _told(account, "unknown", f"its role {account.role_arn!r} is no ARN of an IAM role", remedy)
             continue
-        known_issuer = not theirs.startswith("?")
-        caller = Caller(theirs if known_issuer else "https://ISSUER", account.namespace, account.name, account.audience)
+        caller = Caller(
+            theirs if isinstance(theirs, str) else "https://ISSUER", account.namespace, account.name, account.audience
+        )
         add = f"add to the trust policy of {account.role_arn}: {trust.statement(role, caller)}"
-        if not known_issuer:
+        if isinstance(theirs, Unknown):
             add += (
                 f", where ISSUER is that of cluster {name}: `pulumi stack output oidcIssuer` of its stack, or "
                 f"`aws eks describe-cluster --name {name} --query cluster.identity.oidc.issuer`"
             )
-            evidence = f"role {account.role_arn}: cluster {name} does not tell its issuer of tokens: {theirs[1:]}"
+            evidence = f"role {account.role_arn}: cluster {name} does not tell its issuer of tokens: {theirs.why}"
             yield _told(account, "unknown", evidence, add)
             continue
-        policy = facts.trusts.get(account.role_arn, "?not read")
-        if isinstance(policy, str):
+        policy = facts.trusts.get(account.role_arn, NOT_READ)
+        if isinstance(policy, Unknown):
             evidence = (
                 f"role {account.role_arn}: whether its trust policy has cluster {name}'s issuer {theirs} could not be read: "
-                f"{policy[1:]}"
+                f"{policy.why}"
             )
             yield _told(account, "unknown", evidence, add)
             continue
         let_in = trust.admits(policy, role, caller)
         if let_in:
             provider = role.provider(theirs)
-            audiences = facts.providers.get(provider, "?not read")
-            if isinstance(audiences, str):
-                missing.setdefault((provider, f"?whether there is one could not be read: {audiences[1:]}"), []).append(account)
-            elif audiences is None:
-                missing.setdefault((provider, "the account has none"), []).append(account)
-            elif account.audience not in audiences:
-                missing.setdefault((provider, f"it lacks the audience {account.audience}"), []).append(account)
+            if gap := _gap(provider, facts.providers.get(provider, NOT_READ), account.audience):
+                missing.setdefault(gap, []).append(account)
             continue
         if let_in is None:
             evidence = f"role {account.role_arn}: its trust policy asks of issuer {theirs} what cannot be judged from here"
@@ -180,17 +200,28 @@ def _roles(known: Known, facts: Facts) -> Iterator[Finding]:
         lacks = "there is no such role" if not policy else f"its trust policy does not let {caller.subject} of it in"
         evidence = f"role {account.role_arn}: cluster {name}'s issuer is {theirs}, and {lacks}"
         yield _told(account, "fail", evidence, add)
-    for (provider, why), accounts in sorted(missing.items()):
+    for gap, accounts in sorted(missing.items()):
         names = ", ".join(account.object for account in accounts)
         yield Finding(
             "BG603",
             Severity.BLOCKING if any(account.used for account in accounts) else Severity.INFO,
-            "unknown" if why.startswith("?") else "fail",
-            provider,
-            f"OIDC provider of cluster {name}'s issuer, needed by {names}: {why.removeprefix('?')}",
-            _make_provider(provider, theirs, accounts[0].audience, there=why.startswith("it lacks")),
+            "fail" if gap.known else "unknown",
+            gap.provider,
+            f"OIDC provider of cluster {name}'s issuer, needed by {names}: {gap.why}",
+            _make_provider(gap.provider, str(theirs), accounts[0].audience, there=gap.there),
             DOCS["BG603"],
         )
+
+
+def _gap(provider: str, audiences: frozenset[str] | Unknown | None, audience: str) -> _Gap | None:
+    """None: tokens for this audience are taken."""
+    if isinstance(audiences, Unknown):
+        return _Gap(provider, False, f"whether there is one could not be read: {audiences.why}")
+    if audiences is None:
+        return _Gap(provider, True, "the account has none")
+    if audience not in audiences:
+        return _Gap(provider, True, f"it lacks the audience {audience}", there=True)
+    return None
 
 
 def _one_issuer(known: Known, facts: Facts, issuer: str, name: str) -> Iterator[Finding]:
@@ -199,12 +230,12 @@ def _one_issuer(known: Known, facts: Facts, issuer: str, name: str) -> Iterator[
         role = Role.of(account.role_arn)
         caller = Caller("https://ISSUER", account.namespace, account.name, account.audience)
         add = f" and add to the trust policy of {account.role_arn}: {trust.statement(role, caller)}" if role else ""
-        status: Status = "unknown" if facts.same.startswith("?") else "fail"
+        same = facts.same
         yield _told(
             account,
-            status,
+            "unknown" if isinstance(same, Unknown) else "fail",
             f"role {account.role_arn}: both clusters have the issuer {issuer}, and "
-            + (f"whether their keys are the same could not be read: {facts.same[1:]}" if status == "unknown" else facts.same),
+            + (f"whether their keys are the same could not be read: {same.why}" if isinstance(same, Unknown) else same),
             f"give cluster {name} an issuer of its own whose keys AWS can fetch (--service-account-issuer),{add}",
         )
 
@@ -223,10 +254,10 @@ def _told(account: Account, status: Status, evidence: str, remedy: str) -> Findi
 
 def _associations(known: Known, facts: Facts) -> Iterator[Finding]:
     there = set(through_agent(known.green)) if known.green else set()
-    if not isinstance(facts.associations, str):
+    if not isinstance(facts.associations, Unknown):
         there |= facts.associations
     name = known.green.name if known.green else "green"
-    unseen = facts.associations[1:] if isinstance(facts.associations, str) else ""
+    unseen = facts.associations.why if isinstance(facts.associations, Unknown) else ""
     for full in known.once(by_agent):
         if full in there:
             continue

@@ -6,7 +6,7 @@ from migration.model import Severity
 from migration.objects import kinds
 from migration.objects.access import spec_of
 from migration.objects.classes import Action, Class
-from migration.ownership import consumers, judge, names
+from migration.ownership import judge, names
 from migration.ownership.known import Known
 from migration.preflight.check import Found, finding
 
@@ -46,11 +46,9 @@ def of_the_judge(known: Known) -> Found:
             evidence = f"{'/'.join(spec.get('accessModes') or [])}, {size}, class {spec.get('storageClassName', 'default')}"
             remedy = "move its data, or import its volume: `PersistentVolume NAME: import` under `replicate.answers`"
             yield finding("BG401", Severity.WARNING, item.obj, evidence, remedy)
-        elif item.verdict.cls is Class.PLAIN and item.verdict.answer is None:
-            for note in item.verdict.notes:
-                if note.endswith(consumers.MAY_TAKE):
-                    remedy = f"add to `replicate.answers` in migration.yaml: {item.name}: hold  # or start | skip"
-                    yield finding(CODES[Class.CONSUMER], Severity.WARNING, item.obj, note, remedy)
+        elif item.verdict.cls is Class.PLAIN and item.verdict.answer is None and item.verdict.doubt:
+            remedy = f"add to `replicate.answers` in migration.yaml: {item.name}: hold  # or start | skip"
+            yield finding(CODES[Class.CONSUMER], Severity.WARNING, item.obj, item.verdict.doubt, remedy)
     for name, items in together.items():
         said, more = items[0].verdict, f" and {len(items) - 1} more" if len(items) > 1 else ""
         remedy = f"add to `replicate.answers` in migration.yaml: {said.add(name)}"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +21,8 @@ from migration.model import (
     WHOLE_BP,
     Baseline,
     GatewayCounters,
+    Hold,
+    HoldKind,
     Judged,
     Move,
     Phase,
@@ -33,8 +34,9 @@ from migration.model import (
 )
 from migration.settings.stack_file import Edge, StackFile
 from migration.shift import analysis
-from migration.shift.decide import JUDGED, ON_GREEN, WAITS, Decision, Observation, decide
+from migration.shift.decide import JUDGED, ON_GREEN, Decision, decide
 from migration.shift.gateways import SIDES, Gateways
+from migration.shift.judge import Observation
 from migration.shift.metrics_poller import StoreWords
 from migration.shift.recover import recover
 from migration.shift.samples import Samples
@@ -56,7 +58,6 @@ RELEASE_AGAIN_SECONDS = 5.0  # and twice as long after each try that left someth
 RELEASE_AGAIN_MOST_SECONDS = 300.0
 RELEASE_SECONDS = 30.0  # at most so long an ended run waits for it
 NOTED = {Op.RETURN: "rolled back", Op.KEEP: "kept at blue", Op.FREEZE: "frozen", Op.BAKE: "baked"}  # in words, by operation
-NUMBER = re.compile(r"[0-9.]+")
 
 
 @dataclass
@@ -82,7 +83,7 @@ class Shift:
         self._file_owed: dict[str, int] = {}  # splits that the file does not have yet
         self._file_trouble: str | None = None  # why no step was written down the last time
         self._trouble_told: str | None = None
-        self._held: dict[str, str] = {}  # what was told last of why a service holds
+        self._held: dict[str, Hold | None] = {}  # what was told last of why a service holds
         self._looking: asyncio.Task[None] | None = None
         self._keeping: list[asyncio.Task[None]] = []  # writes of which services went back
         self._looked_at = self._noted_at = self._baselines_at = float("-inf")
@@ -95,7 +96,7 @@ class Shift:
         self._releasing: asyncio.Task[None] | None = None  # floors that nothing needs any more
         self._released_at = float("-inf")
         self._bake, self._ended = asyncio.Event(), asyncio.Event()
-        self._floors_told: set[tuple[str, str]] = set()
+        self._floors_told: set[str] = set()  # objects, clusters or unforeseen errors
 
     # -- the run -----------------------------------------------------------------------------------------------------
 
@@ -278,13 +279,16 @@ class Shift:
         numbers in it may grow without being told again."""
         for service, there in self.state.items():
             late = there.dwell_done_at is not None or there.fails or there.errors
-            kind = NUMBER.sub("", there.reason) if late and there.reason.startswith("holds") else ""
-            if kind == WAITS:
+            hold = there.hold if late else None
+            if hold is not None and hold.kind is HoldKind.STORE_AWAITED:
                 continue
-            if kind and kind != self._held.get(service):
-                self.world.journal.note(Op.HOLD, service, after=there.split_bp, reason=there.reason)
-                log.info("%s: %s", service, there.reason)
-            self._held[service] = kind
+            if hold is not None and not hold.same_as(self._held.get(service)):
+                self._note_hold(service, there.split_bp, hold)
+            self._held[service] = hold
+
+    def _note_hold(self, service: str, split_bp: int, hold: Hold, level: int = logging.INFO) -> None:
+        self.world.journal.note(Op.HOLD, service, after=split_bp, reason=str(hold))
+        log.log(level, "%s: %s", service, hold)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -428,9 +432,8 @@ class Shift:
             if unproven and not told:
                 told = True
                 sides = " and ".join(side for side, result in zip(SIDES, results, strict=True) if result is False)
-                why = f"holds: {sides}'s gateway does not serve {split / 100:g} % yet"
-                self.world.journal.note(Op.HOLD, service, after=split, reason=why)
-                log.warning("%s: %s", service, why)
+                hold = Hold(HoldKind.GATEWAY, f"{sides}'s gateway does not serve {split / 100:g} % yet")
+                self._note_hold(service, split, hold, logging.WARNING)
             await clock.sleep(PROBE_SECONDS)
         there = self.state[service]
         if there.split_bp == split and there.in_effect_at is None:
@@ -572,8 +575,8 @@ class Shift:
             left = await self._try_release(baked)
             self._released_at = self.world.clock.monotonic()
             for what, why in left.items():
-                if (problem := (what, NUMBER.sub("", why))) not in self._floors_told:
-                    self._floors_told.add(problem)
+                if what not in self._floors_told:
+                    self._floors_told.add(what)
                     log.warning("floor not put back yet: %s; trying again, by hand: `bluegreen capacity release`", why)
             if left:
                 await _set_within(self._bake, RELEASE_AGAIN_SECONDS if self._ended.is_set() else wait)
@@ -590,7 +593,7 @@ class Shift:
         try:
             return await self.world.release(baked)
         except Exception as problem:  # would end this task, and with it the releases of all that bakes later
-            return {"": str(problem) if isinstance(problem, BluegreenError) else repr(problem)}
+            return {type(problem).__name__: str(problem) if isinstance(problem, BluegreenError) else repr(problem)}
 
     async def _release_rest(self) -> None:
         """At the end of a run: what is left is tried at once and then every few seconds, for a while."""

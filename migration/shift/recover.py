@@ -50,7 +50,7 @@ def recover(
     unknown = memory.split_bp is None or memory.state is Standing.RETURNED
     if returned is not None and not retry and unknown and None not in where:
         note = None if memory.state is Standing.RETURNED else (Op.RETURN, returned)
-        return Start(ServiceState(Phase.RETURNED, 0, reason=returned), where != {0}, note)
+        return Start(ServiceState(Phase.RETURNED, 0, cause=returned), where != {0}, note)
     splits = {side: route.split_bp if route else None for side, route in live.items()}
     known = {file_bp, memory.split_bp, *memory.open_values}
     interrupted = bool(memory.open_values)
@@ -73,7 +73,7 @@ def recover(
     if foreign and not reassert:
         return Start(
             # as much as green may be serving: it is watched for that
-            ServiceState(Phase.FROZEN, max(s or 0 for s in splits.values()), reason=foreign),
+            ServiceState(Phase.FROZEN, max(s or 0 for s in splits.values()), cause=foreign),
             False,
             (Op.FREEZE, foreign),
         )
@@ -89,10 +89,10 @@ def recover(
             by_hand = "found at zero: taken back by hand or by a rollback that was cut short"
             reason = returned if returned is not None else by_hand
             note = None if memory.state is Standing.RETURNED else (Op.RETURN, reason)
-            return Start(ServiceState(Phase.RETURNED, 0, reason=reason), write, note)
+            return Start(ServiceState(Phase.RETURNED, 0, cause=reason), write, note)
         note = (Op.RETRY, "asked for") if back else None
         return Start(
-            ServiceState(Phase.HELD if hold else Phase.WAITING, 0, reason="by configuration" if hold else ""),
+            ServiceState(Phase.HELD if hold else Phase.WAITING, 0, cause="by configuration" if hold else ""),
             write,
             note,
         )

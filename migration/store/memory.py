@@ -24,54 +24,68 @@ class Remembered:
     baseline: Baseline = field(default_factory=Baseline)
     step: Step = field(default_factory=Step)
 
-    def at(self, split_bp: int) -> None:
-        """Its split was written; what was counted at another one is over."""
-        if self.split_bp != split_bp:
-            self.dwell_seconds, self.step = 0.0, Step()
-            if self.state is Standing.BAKED:
-                self.state = Standing.OPEN
-        self.split_bp = split_bp
-
-    def begin_again(self) -> None:
-        self.state, self.reason, self.dwell_seconds, self.step = Standing.OPEN, "", 0.0, Step()
-
 
 def remember(events: Iterable[Event]) -> dict[str, Remembered]:
     """Plays the journal, by service."""
     played = list(events)
-    services: dict[str, Remembered] = {}
+    player = _Player()
     for event in played:
-        _play(event, services)
+        player.play(event)
     for event in open_intents(played):
         if event.op in SPLITS:
-            service = services.setdefault(event.target, Remembered())
+            service = player.of(event.target)
             service.open_values += tuple(value for value in (event.before, event.after) if isinstance(value, int))
-    return services
+    return player.remembered()
 
 
-def _play(event: Event, services: dict[str, Remembered]) -> None:
-    def of(service: str) -> Remembered:
-        return services.setdefault(service, Remembered())
+class _Player:
+    def __init__(self) -> None:
+        self._services: dict[str, Remembered] = {}
+        # of each service the last document alone is made something of: a long run has thousands
+        self._steps: dict[str, Any] = {}
+        self._baselines: dict[str, Any] = {}
 
-    of_many = event.after if isinstance(event.after, Mapping) else {}
-    if event.op in SPLITS and event.kind == "outcome" and isinstance(event.after, int):
-        of(event.target).at(event.after)
-    elif event.op == Op.PROGRESS:
-        for service, seconds in of_many.items():
-            of(service).dwell_seconds = float(seconds)
-    elif event.op == Op.STEP:
-        for service, document in of_many.items():
-            of(service).step = _step(document)
-    elif event.op == Op.BASELINE:
-        for service, document in of_many.items():
-            of(service).baseline = _baseline(document)
-    elif event.op in STANDING and event.kind == "note":
-        of(event.target).state = STANDING[Op(event.op)]
-        of(event.target).reason = event.reason
-    elif event.op in (Op.RETRY, Op.THAW):
-        of(event.target).begin_again()
-    elif event.op == Op.UNENROLL and event.kind == "outcome":
-        services.pop(event.target, None)
+    def of(self, service: str) -> Remembered:
+        return self._services.setdefault(service, Remembered())
+
+    def remembered(self) -> dict[str, Remembered]:
+        for service, document in self._steps.items():
+            self.of(service).step = _step(document)
+        for service, document in self._baselines.items():
+            self.of(service).baseline = _baseline(document)
+        return self._services
+
+    def play(self, event: Event) -> None:
+        many = event.after if isinstance(event.after, Mapping) else {}
+        if event.op in SPLITS:
+            if event.kind == "outcome" and isinstance(event.after, int):
+                self._written(event.target, event.after)
+        elif event.op == Op.PROGRESS:
+            for service, seconds in many.items():
+                self.of(service).dwell_seconds = float(seconds)
+        elif event.op == Op.STEP:
+            self._steps |= many
+        elif event.op == Op.BASELINE:
+            self._baselines |= many
+        elif event.op in STANDING and event.kind == "note":
+            left = self.of(event.target)
+            left.state, left.reason = STANDING[Op(event.op)], event.reason
+        elif event.op in (Op.RETRY, Op.THAW):
+            left = self.of(event.target)
+            left.state, left.reason, left.dwell_seconds = Standing.OPEN, "", 0.0
+            self._steps.pop(event.target, None)
+        elif event.op == Op.UNENROLL and event.kind == "outcome":
+            for known in (self._services, self._steps, self._baselines):
+                known.pop(event.target, None)
+
+    def _written(self, target: str, split_bp: int) -> None:
+        """What was counted at another split is over."""
+        service = self.of(target)
+        if service.split_bp != split_bp:
+            service.split_bp, service.dwell_seconds = split_bp, 0.0
+            self._steps.pop(target, None)
+            if service.state is Standing.BAKED:
+                service.state = Standing.OPEN
 
 
 # -- documents of notes ----------------------------------------------------------------------------------------------
