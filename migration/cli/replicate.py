@@ -146,7 +146,7 @@ async def copy(
         try:
             refuse_unread(planned.unread, despite_unread, planned.asked)
         except Held:
-            confirm(context, yes, plan_lines(planned, full=full))
+            confirm(context, plan_lines(planned, full=full), yes=yes)
             if context.as_json:
                 show(context, replicated(planned, before))
             raise
@@ -158,7 +158,7 @@ async def copy(
             show(context, replicated(planned, before))
         return
     if writes or not yes:
-        confirm(context, yes, plan_lines(planned, full=full), replicated(planned, before))
+        confirm(context, plan_lines(planned, full=full), replicated(planned, before), yes=yes)
     async with progress.shown(f"writing to {green.name}", quiet=context.as_json) as told:
         applied = await apply(planned, green, force=force, despite_unread=despite_unread, progress=told.at)
     if applied.writes:

@@ -99,9 +99,9 @@ def unseen(found: Status, broken: BluegreenError | None) -> BluegreenError | Non
 
 def _api(cluster: str, state: RouterState | BluegreenError, way: str | None) -> ApiServer:
     if isinstance(state, RouterState):
-        return ApiServer(cluster, True)
+        return ApiServer(cluster, reachable=True)
     remedy = (way if isinstance(state, Unreachable) else None) or state.remedy or state.usual
-    return ApiServer(cluster, False, str(state), state.kind, remedy)
+    return ApiServer(cluster, reachable=False, problem=str(state), kind=state.kind, remedy=remedy)
 
 
 async def _read(router: Router, cluster: str) -> RouterState | BluegreenError:

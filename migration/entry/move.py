@@ -30,7 +30,7 @@ def unready(edge: Edge, journal: Journal) -> list[str]:
     return told
 
 
-def check_ready(shares: Mapping[str, int], edge: Edge, live: Mapping[str, int], journal: Journal, force: bool = False) -> None:
+def check_ready(shares: Mapping[str, int], edge: Edge, live: Mapping[str, int], journal: Journal, *, force: bool) -> None:
     """Held where more users would come in by green than do now (by file and by Route 53) before services have baked."""
     if edge.green is None or force:
         return
@@ -62,7 +62,7 @@ async def shift_entry(
     """Sets the shares; gives the TTL after which resolvers have forgotten the old ones."""
     edge = file.read()
     before = dict(await entry.read())
-    check_ready(shares, edge, before, journal, force)
+    check_ready(shares, edge, before, journal, force=force)
     kept = {name: share for name, share in edge.entry.items() if name in shares}
     changes = [Change(cluster, before.get(cluster, 0), share, "entry") for cluster, share in shares.items()]
     ids = journal.promise(Op.ENTRY, changes)

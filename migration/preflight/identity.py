@@ -216,11 +216,11 @@ def _roles(known: Known, facts: Facts) -> Iterator[Finding]:
 def _gap(provider: str, audiences: frozenset[str] | Unknown | None, audience: str) -> _Gap | None:
     """None: tokens for this audience are taken."""
     if isinstance(audiences, Unknown):
-        return _Gap(provider, False, f"whether there is one could not be read: {audiences.why}")
+        return _Gap(provider, known=False, why=f"whether there is one could not be read: {audiences.why}")
     if audiences is None:
-        return _Gap(provider, True, "the account has none")
+        return _Gap(provider, known=True, why="the account has none")
     if audience not in audiences:
-        return _Gap(provider, True, f"it lacks the audience {audience}", there=True)
+        return _Gap(provider, known=True, why=f"it lacks the audience {audience}", there=True)
     return None
 
 

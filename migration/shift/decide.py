@@ -48,9 +48,9 @@ class Decision:
 class Turn:
     """One decision as it grows: what the services become, and what is to be written and noted of them."""
 
-    def __init__(self, services: State, seen: Observation, policy_of: Callable[[str], Policy], now: float) -> None:
+    def __init__(self, services: State, observation: Observation, policy_of: Callable[[str], Policy], now: float) -> None:
         self.services = dict(services)
-        self.seen, self.policy_of, self.now = seen, policy_of, now
+        self.observation, self.policy_of, self.now = observation, policy_of, now
         self.moves: list[Move] = []
         self.notes: list[Note] = []
         self.wants: set[str] = set()
@@ -97,7 +97,7 @@ class Turn:
 
     def may_end(self, unit: Unit, service: str) -> bool | None:
         """Whether the step, or the bake, of a service may end; None where its unit has gone back for it."""
-        proven = prove(self.services[service], self.seen.of(service), self.policy_of(service))
+        proven = prove(self.services[service], self.observation.of(service), self.policy_of(service))
         self.services[service] = proven.state
         if proven.asks_store:
             self.wants.add(service)
@@ -107,8 +107,8 @@ class Turn:
         return proven.passed
 
 
-def decide(order: Order, state: State, seen: Observation, policy_of: Callable[[str], Policy], now: float) -> Decision:
-    turn = Turn(state, seen, policy_of, now)
+def decide(order: Order, state: State, observation: Observation, policy_of: Callable[[str], Policy], now: float) -> Decision:
+    turn = Turn(state, observation, policy_of, now)
     _freeze(turn)
     guilty = _judge_all(turn)
     units = [unit for batch in order.batches for unit in batch]
@@ -138,17 +138,17 @@ def _is_done(turn: Turn, service: str, state: ServiceState) -> bool:
 
 def _watched(turn: Turn, service: str, state: ServiceState) -> bool:
     """Whether a frozen service that green serves still has to be looked at."""
-    served = state.split_bp > 0 or turn.seen.requests.get(service, 0) > 0
+    served = state.split_bp > 0 or turn.observation.requests.get(service, 0) > 0
     return state.phase is Phase.FROZEN and served and state.dwell_seconds < turn.policy_of(service).bake_seconds
 
 
 def _freeze(turn: Turn) -> None:
     """What somebody else changed."""
-    for service, who in turn.seen.foreign.items():
+    for service, who in turn.observation.foreign.items():
         state = turn.services.get(service)
         if state is None or state.phase is Phase.FROZEN:
             continue
-        raised = turn.seen.raised.get(service, 0)
+        raised = turn.observation.raised.get(service, 0)
         if state.phase is Phase.RETURNED and raised > 0:
             turn.moves.append(Move(service, 0, f"went back and stays back: {who}", back=True, over=True))
             turn.note(Op.KEEP, service, who)
@@ -172,7 +172,7 @@ def _judge_all(turn: Turn) -> dict[str, str]:
     for service, state in turn.services.items():
         if state.phase not in JUDGED:
             continue
-        judgement = judge(state, turn.seen.of(service), turn.policy_of(service), turn.now)
+        judgement = judge(state, turn.observation.of(service), turn.policy_of(service), turn.now)
         frozen = state.phase is Phase.FROZEN  # holds at nothing: it does not move
         turn.services[service] = replace(judgement.state, hold=None) if frozen else judgement.state
         if judgement.guilty:
@@ -201,7 +201,7 @@ def _advance(turn: Turn, unit: Unit, order: Order) -> None:
         ready = ready and passed
     if not ready:
         return
-    if blocked := _blocked(turn.seen):
+    if blocked := _blocked(turn.observation):
         turn.hold(moving, blocked)
     else:
         turn.step(moving)
@@ -213,13 +213,13 @@ def _parked(order: Order, services: State) -> frozenset[str]:
     return frozenset(service for service in held if services[service].phase is Phase.MOVING)
 
 
-def _blocked(seen: Observation) -> Hold | None:
+def _blocked(observation: Observation) -> Hold | None:
     """Why nothing goes forward now."""
-    if seen.stuck:
-        return Hold(HoldKind.DISK, seen.stuck)
-    if seen.paused:
-        return Hold(HoldKind.PAUSED, f"paused by {seen.paused}", seen.paused)
-    return None if seen.window_open else CLOSED
+    if observation.stuck:
+        return Hold(HoldKind.DISK, observation.stuck)
+    if observation.paused:
+        return Hold(HoldKind.PAUSED, f"paused by {observation.paused}", observation.paused)
+    return None if observation.window_open else CLOSED
 
 
 def _start(turn: Turn, order: Order, parked: frozenset[str]) -> None:
@@ -232,7 +232,7 @@ def _start(turn: Turn, order: Order, parked: frozenset[str]) -> None:
     for batch in batches:
         if all(services[service].phase in SETTLED or service in parked for unit in batch for service in unit):
             continue
-        if not _blocked(turn.seen):
+        if not _blocked(turn.observation):
             for unit in batch:
                 _start_unit(turn, order, unit)
         return

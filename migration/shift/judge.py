@@ -143,7 +143,8 @@ def prove(state: ServiceState, sight: Sight, policy: Policy) -> Proven:
         state = replace(state, inconclusive_seconds=waited, hold=hold)
         over = waited >= policy.inconclusive_limit_seconds
         if over and policy.on_inconclusive == "back":
-            return Proven(state, False, f"{hold.text}, {waited:.0f} s after the step's time", sight.metrics)
+            guilty = f"{hold.text}, {waited:.0f} s after the step's time"
+            return Proven(state, guilty=guilty, asks_store=sight.metrics)
         if not (over and policy.on_inconclusive == "advance"):
             return Proven(state, asks_store=sight.metrics)
         passed = passed or unsure  # the store answered, and has too little to say; one that is down never advances

@@ -126,13 +126,13 @@ class Journal:
         self._unwritten += b"".join(json.dumps(asdict(event), separators=(",", ":")).encode() + b"\n" for event in events)
         try:
             with disk.as_store_error(self.path, f"{WHAT} cannot be written"):
-                self._flush(sync)
+                self._flush(sync=sync)
         except StoreError as problem:
             self._refused = problem
         else:
             self._refused = None
 
-    def _flush(self, sync: bool) -> None:
+    def _flush(self, *, sync: bool) -> None:
         while self._unwritten:
             self._unwritten = self._unwritten[os.write(self._stream.fileno(), self._unwritten) :]
         if sync:

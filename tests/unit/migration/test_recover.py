@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from migration.model import MANAGER, Phase, RouteLive, Standing
-from migration.shift.recover import recover
+from migration.shift.recover import Traces, Wish, recover
 from migration.store.memory import Remembered
 
 
@@ -16,7 +16,7 @@ def route(split: int | None, manager: str = MANAGER) -> RouteLive:
 
 
 def start(file: int, blue: RouteLive | None, green: RouteLive | None, memory: Remembered | None = None, **options: Any):
-    return recover("a/b", file, {"blue": blue, "green": green}, memory, **options)
+    return recover(Traces(file, {"blue": blue, "green": green}, memory or Remembered()), Wish(**options))
 
 
 AT = Remembered(split_bp=2000, dwell_seconds=7.0)
