@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from migration.model import Baseline, Judged, Tally, Verdict, WindowStats
+from migration.model import Baseline, Hold, HoldKind, Judged, Tally, Verdict, WindowStats
 from migration.settings.policy import Policy
 from migration.shift.chance import tail, two_sample
 from migration.shift.samples import LONGEST_SECONDS, RECENT_SECONDS, Sample, Samples, Window
@@ -165,20 +166,28 @@ def _blue_is_worse_too(kind: str, window: Window, samples: Samples) -> bool:
     return False
 
 
-def doubt(samples: Samples, policy: Policy) -> str | None:
+def doubt(samples: Samples, policy: Policy) -> Hold | None:
     """Why all that happened since the step took effect is not good enough to end it; None: it is."""
     window = samples.over()
     if window is None:
-        return "nothing was counted yet in this run"
+        return Hold(HoldKind.NUMBERS, "nothing was counted yet in this run")
     if window.green.requests <= 0:
         return None  # too few requests hold it by themselves
     for part in _parts(window):
-        if why := _in_doubt(part(window), window.blue, samples.remembered(window.since), policy):
-            return f"{why} since the step took effect"
+        if in_doubt := _in_doubt(part(window), window.blue, samples.remembered(window.since), policy):
+            return Hold(HoldKind.NUMBERS, f"{in_doubt.text} since the step took effect", in_doubt.kind)
     return None
 
 
-def _in_doubt(green: Tally, beside: Tally, before: Tally, policy: Policy) -> str | None:
+@dataclass(frozen=True)
+class _InDoubt:
+    """`kind`: of answers, as `_kinds` names them."""
+
+    kind: str
+    text: str
+
+
+def _in_doubt(green: Tally, beside: Tally, before: Tally, policy: Policy) -> _InDoubt | None:
     """`beside`: what blue answered meanwhile; where that is too little to tell, `before` is taken too."""
     for kind in _kinds(green):
         bad = _count(green, kind)
@@ -193,7 +202,7 @@ def _in_doubt(green: Tally, beside: Tally, before: Tally, policy: Policy) -> str
         if same and _by_chance(kind, green, blue, policy, DOUBT):
             continue
         showed = f"{_count(blue, kind)} of {blue.requests}" if blue.requests else "nothing is known"
-        return f"{_told(kind, green)} ({_rate(kind, green)}), of blue {showed},"
+        return _InDoubt(kind, f"{_told(kind, green)} ({_rate(kind, green)}), of blue {showed},")
     return None
 
 
@@ -228,8 +237,8 @@ def slow(green: WindowStats | None, blue: WindowStats | None, policy: Policy, re
         if _too_many(kind, served, policy) and _worse(kind, served, beside, policy):
             told = f"{_told(kind, served)} ({_rate(kind, served)}), blue {_count(beside, kind)} of {beside.requests}"
             return judged(Verdict.FAIL, told)
-    if why := _in_doubt(served, beside, remembered.answers, policy):
-        return judged(Verdict.INCONCLUSIVE, f"{why} by the metrics store")
+    if in_doubt := _in_doubt(served, beside, remembered.answers, policy):
+        return judged(Verdict.INCONCLUSIVE, f"{in_doubt.text} by the metrics store")
     limits = [] if policy.latency_limit_ms is None else [policy.latency_limit_ms]
     if policy.latency_factor is not None:
         usual = blue.latency_ms if blue is not None and beside.requests >= policy.min_requests else None

@@ -23,7 +23,7 @@ class Sight:
     fast: Judged
     slow: Judged | None
     requests: int
-    doubt: str | None
+    doubt: Hold | None
     metrics: bool
 
 
@@ -35,7 +35,7 @@ class Observation:
     fast: Mapping[str, Judged] = field(default_factory=dict)
     slow: Mapping[str, Judged] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
-    doubts: Mapping[str, str] = field(default_factory=dict)  # why the whole step so far is not good enough to end it
+    doubts: Mapping[str, Hold] = field(default_factory=dict)  # why the whole step so far is not good enough to end it
     foreign: Mapping[str, str] = field(default_factory=dict)
     raised: Mapping[str, int] = field(default_factory=dict)  # to which share of green, of those that are foreign
     window_open: bool = True
@@ -134,7 +134,7 @@ def prove(state: ServiceState, sight: Sight, policy: Policy) -> Proven:
     if state.in_effect_at is None or done_at is None or sight.fast.verdict is Verdict.ERROR:
         return Proven(state)
     if sight.doubt is not None:
-        return Proven(replace(state, hold=Hold(HoldKind.NUMBERS, sight.doubt)))
+        return Proven(replace(state, hold=sight.doubt))
     passed = not sight.metrics or (state.slow_passed_at is not None and state.slow_passed_at > done_at)
     unsure = sight.metrics and state.slow_unsure_at is not None and state.slow_unsure_at > done_at
     if sight.requests < policy.min_requests or unsure:

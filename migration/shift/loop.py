@@ -215,7 +215,7 @@ class Loop:
 
     def _observation(self, counted: Counted) -> Observation:
         judged = self.services.of(*JUDGED)
-        doubts = {service: why for service in judged if (why := self.observer.doubt(service))}
+        doubts = {service: doubt for service in judged if (doubt := self.observer.doubt(service))}
         return Observation(
             fast={service: self.observer.fast(service, counted) for service in judged},
             slow=self.observer.take_slow(),

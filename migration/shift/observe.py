@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from migration.errors import BluegreenError, Unreachable
-from migration.model import WHOLE_BP, Baseline, GatewayCounters, Judged, Side, Step, Verdict
+from migration.model import WHOLE_BP, Baseline, GatewayCounters, Hold, HoldKind, Judged, Side, Step, Verdict
 from migration.shift import analysis
 from migration.shift.gateways import SIDES
 from migration.shift.metrics_poller import MetricsPoller
@@ -99,11 +99,11 @@ class Observer:
             log.exception("%s cannot be judged", service)
             return Judged(Verdict.ERROR, _not_judged(problem))
 
-    def doubt(self, service: str) -> str | None:
+    def doubt(self, service: str) -> Hold | None:
         try:
             return analysis.doubt(self._samples[service], self._rules.policy_of(service))
         except Exception as problem:
-            return _not_judged(problem)
+            return Hold(HoldKind.NUMBERS, _not_judged(problem), type(problem).__name__)
 
     def requests(self) -> dict[str, int]:
         """What green answered since each step is in effect."""

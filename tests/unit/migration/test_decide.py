@@ -142,11 +142,14 @@ def test_nothing_goes_forward_that_cannot_be_written_down_and_what_is_bad_goes_b
     assert moved(READY, stuck="the disk is full", fast={S: FAIL})[0] == [(0, True)]
 
 
+IN_DOUBT = Hold(HoldKind.NUMBERS, "12 errors in 400")
+
+
 @pytest.mark.parametrize(
     ("seen", "kind"),
     [
         pytest.param({"fast": {S: ERROR}}, HoldKind.COUNTERS, id="no counters"),
-        pytest.param({"doubts": {S: "12 errors in 400"}}, HoldKind.NUMBERS, id="the whole step is in doubt"),
+        pytest.param({"doubts": {S: IN_DOUBT}}, HoldKind.NUMBERS, id="the whole step is in doubt"),
         pytest.param({"requests": {S: 4}}, HoldKind.REQUESTS, id="too few requests"),
         pytest.param({"metrics": True, "slow": {S: NONE}}, HoldKind.STORE, id="the store's word"),
         pytest.param({"metrics": True}, HoldKind.STORE_AWAITED, id="the store has not answered"),
