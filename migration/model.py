@@ -188,10 +188,53 @@ class Phase(StrEnum):
     FROZEN = "frozen"  # somebody else changed it: goes no further, is judged and taken back like any other
 
 
+class Standing(StrEnum):
+    """How the last run left a service, where that binds the next one."""
+
+    OPEN = ""  # it does not: the splits say where to go on
+    RETURNED = "returned"
+    FROZEN = "frozen"
+    BAKED = "baked"
+
+
+class HoldKind(StrEnum):
+    """Why a service stays at its step though the time of the step is over."""
+
+    COUNTERS = "counters"  # a gateway's do not answer
+    NUMBERS = "numbers"  # what green answered since the step began is not good enough to end it
+    REQUESTS = "requests"  # too few of them
+    STORE = "store"  # the metrics store did not say `pass`
+    STORE_AWAITED = "store awaited"  # for its next word; not yet a reason to worry
+    GATEWAY = "gateway"  # does not serve the split yet
+    DISK = "disk"  # what must be written before a step cannot be
+    PAUSED = "paused"
+    WINDOW = "window"
+    UNASKED = "unasked"  # this run was not asked to move it
+    PARKED = "parked"  # by configuration
+
+
+@dataclass(frozen=True)
+class Hold:
+    """`text`: for people, may have figures that grow. `about` tells holds of one kind apart, and has none."""
+
+    kind: HoldKind
+    text: str
+    about: str = ""
+
+    def __str__(self) -> str:
+        return f"holds: {self.text}"
+
+    def same_as(self, other: Hold | None) -> bool:
+        """Whether people who have read the other one learn nothing but figures from this."""
+        return other is not None and (self.kind, self.about) == (other.kind, other.about)
+
+
 @dataclass(frozen=True)
 class ServiceState:
-    """`split_bp` is what is written; times are monotonic. `in_effect_at` is None until both gateways serve the
-    split."""
+    """`split_bp` is what is written; times are monotonic. `in_effect_at` is None until both gateways serve the split.
+
+    `hold`: why it does not go on; `cause`: why it is in its phase (returned, held, frozen), in words.
+    """
 
     phase: Phase = Phase.WAITING
     split_bp: int = 0
@@ -200,12 +243,18 @@ class ServiceState:
     dwell_done_at: float | None = None
     slow_passed_at: float | None = None
     slow_unsure_at: float | None = None  # when the store last answered that it has too little to judge by
-    slow_says: str = ""  # why the store's last word was not "pass"
+    slow_hold: Hold | None = None  # where the store's last word was not "pass"
     inconclusive_seconds: float = 0.0
     fails: int = 0
     errors: int = 0
     last_tick: float | None = None
-    reason: str = ""
+    hold: Hold | None = None
+    cause: str = ""
+
+    @property
+    def reason(self) -> str:
+        """For people; empty where there is nothing to say."""
+        return str(self.hold) if self.hold else self.cause
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from migration.errors import Held
 from migration.model import WHOLE_BP
 from migration.settings.named import LIST_SERVICES, refuse_not_enrolled
-from migration.shift.decide import Order, Unit, batched
+from migration.shift.order import Order, Unit, batched
 from migration.words import percent
 
 ENROLL = f"{LIST_SERVICES}; `bluegreen enroll SERVICE` adds to it"

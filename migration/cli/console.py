@@ -118,7 +118,7 @@ def causes(problem: BaseException) -> list[str]:
     return told
 
 
-def confirm(context: Context, yes: bool, plan: list[str], planned: Document | None = None) -> None:
+def confirm(context: Context, plan: list[str], planned: Document | None = None, *, yes: bool) -> None:
     """The plan, then a word: --yes, or an answer on a terminal that shows the plan. Without either nothing is done, and
     `planned` is the document.
     """

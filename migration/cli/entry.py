@@ -45,7 +45,7 @@ def entry_status(context: Context) -> None:
 @entry.command("adopt")
 @yes_option
 @pass_context
-def entry_adopt(context: Context, yes: bool) -> None:
+def entry_adopt(context: Context, *, yes: bool) -> None:
     """Make existing simple records weighted, all at blue, in one change batch."""
     migration = context.load()
 
@@ -54,7 +54,7 @@ def entry_adopt(context: Context, yes: bool) -> None:
 
         async with opened(migration, need=()) as there:
             client, edge = _client(there), there.edge
-            confirm(context, yes, [f"simple records of {', '.join(edge.hosts)} become weighted, all at {edge.blue}"])
+            confirm(context, [f"simple records of {', '.join(edge.hosts)} become weighted, all at {edge.blue}"], yes=yes)
             return EntryAdopted(await client.adopt(edge.blue, edge.green) or None, edge.blue)
 
     show(context, run(act()))
@@ -82,7 +82,7 @@ def _basis_points(context: click.Context, option: click.Parameter, value: str) -
 @click.option("--force", is_flag=True, help="Move the entry even if services have not finished baking.")
 @yes_option
 @pass_context
-def entry_shift(context: Context, share_bp: int, force: bool, yes: bool) -> None:
+def entry_shift(context: Context, share_bp: int, *, force: bool, yes: bool) -> None:
     """Move the entry to green (or a share of it)."""
     migration = context.load()
 
@@ -97,11 +97,11 @@ def entry_shift(context: Context, share_bp: int, force: bool, yes: bool) -> None
             lock, journal = locked(migration, "bluegreen entry shift")
             try:
                 before = dict(await client.read())
-                check_ready(shares, there.edge, before, journal, force)
+                check_ready(shares, there.edge, before, journal, force=force)
                 plan = EntryPlan(before, shares, there.edge.hosts, await client.ttl_seconds())
                 if context.as_json:
                     show(context, EntryShifted(plan))  # where it is declined, or fails
-                confirm(context, yes, plan.lines())
+                confirm(context, plan.lines(), yes=yes)
                 ttl = await shift_entry(
                     shares,
                     entry=client,

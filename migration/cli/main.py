@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from migration.cli import completion, entry, prepare, replicate, schema, shift, stops
+from migration.cli import completion, entry, prepare, replicate, rollback, schema, shift, stops
 from migration.cli.console import CONFIG, Commands, Context, finish, typed
 from migration.cli.output import Patient, code_of, words
 from migration.cli.version import print_version
@@ -88,7 +88,7 @@ for command in (
     prepare.enroll,
     prepare.unenroll,
     shift.shift,
-    shift.rollback,
+    rollback.rollback,
     shift.pause,
     shift.resume,
     shift.status,

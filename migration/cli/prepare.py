@@ -59,13 +59,13 @@ def preflight(context: Context) -> None:
 @click.group(cls=Commands, invoke_without_command=True)
 @yes_option
 @click.pass_context
-def capacity(command: click.Context, yes: bool) -> None:
+def capacity(command: click.Context, *, yes: bool) -> None:
     """Hold as many replicas on both clusters as blue runs now."""
     if command.invoked_subcommand is None:
-        _raise_floors(command.obj, yes)
+        _raise_floors(command.obj, yes=yes)
 
 
-def _raise_floors(context: Context, yes: bool) -> None:
+def _raise_floors(context: Context, *, yes: bool) -> None:
     migration = context.load()
 
     async def act() -> None:
@@ -79,7 +79,7 @@ def _raise_floors(context: Context, yes: bool) -> None:
             changes = await plan_floors(blue, green, choices=migration.replicate, singletons=migration.singletons)
             planned = views.planned(changes)
             if changes:
-                confirm(context, yes, views.plan_lines(planned), planned)
+                confirm(context, views.plan_lines(planned), planned, yes=yes)
             async with progress.shown("raising floors", quiet=context.as_json) as told:
                 done = await apply_floors(changes, blue, green, progress=told.at)
         show(context, views.raised(planned, done))
@@ -95,15 +95,17 @@ def _raise_floors(context: Context, yes: bool) -> None:
 @click.argument("services", nargs=-1, metavar="[SERVICE ...]")
 @yes_option
 @pass_context
-def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> None:
+def capacity_release(context: Context, services: tuple[str, ...], *, yes: bool) -> None:
     """Put back what was there before `capacity`: of the named services, or of everything."""
     migration = context.load()
 
     async def act() -> None:
         from migration.capacity.release import plan_release, release
         from migration.cli.session import opened
+        from migration.model import Standing
         from migration.settings.named import refuse_not_enrolled
-        from migration.store.journal import FILE, read, remember
+        from migration.store.journal import FILE, read
+        from migration.store.memory import remember
         from migration.views import capacity as views
 
         async with opened(migration, need=()) as there:
@@ -111,7 +113,7 @@ def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> 
             everything = "`bluegreen capacity release` without a name puts everything back"
             refuse_not_enrolled(services, splits, remedy=everything)
             memory = remember(read(migration.store / FILE))
-            baked = {name for name, known in memory.items() if known.state == "baked"}
+            baked = {name for name, known in memory.items() if known.state is Standing.BAKED}
             keep = {
                 name: f"is at {split / 100:g} % and has not baked"
                 for name, split in splits.items()
@@ -122,7 +124,7 @@ def capacity_release(context: Context, services: tuple[str, ...], yes: bool) -> 
             changes = await plan_release(blue, green, originals=there.originals, services=services or None, keep=keep)
             planned = views.releasing(changes)
             if planned.floors:
-                confirm(context, yes, views.plan_lines(planned), planned)
+                confirm(context, views.plan_lines(planned), planned, yes=yes)
             came = views.released(planned, await release(changes, blue, green))
         show(context, came)
         if came.failed:
@@ -243,7 +245,7 @@ async def _verify(context: Context, migration: Migration, there: Opened, service
 @click.argument("services", nargs=-1, metavar="[SERVICE ...]")
 @yes_option
 @pass_context
-def enroll(context: Context, services: tuple[str, ...], yes: bool) -> None:
+def enroll(context: Context, services: tuple[str, ...], *, yes: bool) -> None:
     """Enroll services: save their original routes and create the forwarding objects. Moves nothing.
 
     SERVICE is NAMESPACE/NAME of a VirtualService of blue that is bound to a gateway. Without names: every one that can be
@@ -288,7 +290,7 @@ async def take_in(context: Context, migration: Migration, there: Opened, service
     if planned.nothing:
         show(context, planned)
         return
-    confirm(context, yes, planned.plan(), planned)
+    confirm(context, planned.plan(), planned, yes=yes)
     lock, journal = locked(migration, "bluegreen enroll")
     edge = there.edge
     try:
@@ -308,7 +310,7 @@ async def take_in(context: Context, migration: Migration, there: Opened, service
 @yes_option
 @click.option("--force", is_flag=True, help="Unenroll services that still have traffic on both clusters.")
 @pass_context
-def unenroll(context: Context, services: tuple[str, ...], yes: bool, force: bool) -> None:
+def unenroll(context: Context, services: tuple[str, ...], *, yes: bool, force: bool) -> None:
     """Unenroll services: restore their original routes, then remove the forwarding objects.
 
     SERVICE is NAMESPACE/NAME of an enrolled service; `bluegreen status` lists them.
@@ -327,7 +329,7 @@ def unenroll(context: Context, services: tuple[str, ...], yes: bool, force: bool
             if not force:
                 steps.refuse_between(there.edge, names)
             planned = Unenrolled(names)
-            confirm(context, yes, planned.plan(), planned)
+            confirm(context, planned.plan(), planned, yes=yes)
             lock, journal = locked(migration, "bluegreen unenroll")
             try:
                 edge = await steps.unenroll(names, clusters=there.clusters, file=there.file, journal=journal, force=force)

@@ -169,7 +169,7 @@ async def copy(
             show(context, replicated(planned, before))
         return
     if writes or not yes:
-        confirm(context, yes, plan_lines(planned, full=full), replicated(planned, before))
+        confirm(context, plan_lines(planned, full=full), replicated(planned, before), yes=yes)
     async with progress.shown(f"writing to {green.name}", quiet=context.as_json) as told:
         applied = await apply(planned, green, force=force, despite_unread=despite_unread, progress=told.at)
     if applied.writes:

@@ -19,7 +19,7 @@ from migration.settings import calendar
 from migration.settings.migration_file import Cluster, Migration
 from migration.settings.stack_file import Edge, StackFile, read_route
 from migration.settings.yaml_reader import Reader, did_you_mean, some_of
-from migration.shift import decide
+from migration.shift import order as orders
 from migration.shift.witness import BESIDE_SECONDS, Held, Witness, recorded
 from migration.store import pause
 
@@ -156,7 +156,7 @@ class Opened:
         migration = self.migration
         self._refuse_misspelt()
         depends = {service: own.depends_on for service, own in migration.services.items()}
-        order = decide.make_order(
+        order = orders.make_order(
             self.edge.services,
             migration.groups,
             depends,

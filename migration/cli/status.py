@@ -16,8 +16,9 @@ from migration.model import WHOLE_BP, Phase, RouterState, Side
 from migration.ports import Router
 from migration.settings.stack_file import Edge
 from migration.store import returned
-from migration.store.journal import FILE, Remembered, read, remember
+from migration.store.journal import FILE, read
 from migration.store.lock import holder
+from migration.store.memory import Remembered, remember
 from migration.store.pause import ends
 from migration.views.state import ApiServer, Running, ServiceRow, Status, Watched
 
@@ -98,9 +99,9 @@ def unseen(found: Status, broken: BluegreenError | None) -> BluegreenError | Non
 
 def _api(cluster: str, state: RouterState | BluegreenError, way: str | None) -> ApiServer:
     if isinstance(state, RouterState):
-        return ApiServer(cluster, True)
+        return ApiServer(cluster, reachable=True)
     remedy = (way if isinstance(state, Unreachable) else None) or state.remedy or state.usual
-    return ApiServer(cluster, False, str(state), state.kind, remedy)
+    return ApiServer(cluster, reachable=False, problem=str(state), kind=state.kind, remedy=remedy)
 
 
 async def _read(router: Router, cluster: str) -> RouterState | BluegreenError:

@@ -91,8 +91,8 @@ def _causes(answer: Mapping[str, Any], *, secret: bool) -> Iterator[str]:
         yield f"{field}: {without_structures(why)}".strip(": ")
 
 
-def _word(reason: Any) -> str:
-    return str(reason) if _WORD.fullmatch(str(reason or "")) else ""
+def _word(code: Any) -> str:
+    return str(code) if _WORD.fullmatch(str(code or "")) else ""
 
 
 def without_structures(text: str) -> str:

@@ -496,19 +496,19 @@ class Kubernetes:
             answer = {}
         message = str(answer.get("message") or content[:300].decode(errors="replace") or f"{status} and no reason given")
         message = discreet.told(method, path, status, answer, message)[:1000]
-        reason = discreet.reason(answer)
+        code = discreet.reason(answer)
         told = f"cluster {self.name}: {method} {path}: {message}"
         # without a remedy: callers know what the object is to whom; else `usual` of the kind is told
         if status == 404:
             return NotFound(told, of=discreet.kind(answer))
         if status == 409:
             managers, fields = conflict_details(answer)
-            return Conflict(told, managers=managers, fields=fields, exists=reason == "AlreadyExists")
+            return Conflict(told, managers=managers, fields=fields, exists=code == "AlreadyExists")
         if status in (401, 403):
             return Forbidden(f"{told} (kubeconfig {self.access.source}, context {self.access.context})", status=status)
         if status in RETRIED:
             return Unreachable(f"{told} ({status}: overloaded or not ready)")
-        return Rejected(told, status=status, reason=reason, causes=tuple(discreet.causes(method, path, answer)))
+        return Rejected(told, status=status, reason=code, causes=tuple(discreet.causes(method, path, answer)))
 
 
 def conflict_details(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

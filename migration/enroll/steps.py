@@ -27,7 +27,8 @@ from migration.ownership.owners import managers_of
 from migration.ports import Kubernetes, returned, routes
 from migration.settings.named import refuse_not_enrolled, refuse_unknown
 from migration.settings.stack_file import Edge, StackFile, forget_route, keep_route, read_route
-from migration.store.journal import Event, Journal, open_intents
+from migration.store.events import Change, Event, Op, Outcome, open_intents
+from migration.store.journal import Journal
 
 log = logging.getLogger(__name__)
 _AGAIN = re.compile(r"(^|[;,]? (then|and run) )the same command again.*")  # the end of a remedy that goes on with another
@@ -105,7 +106,7 @@ async def enroll(
                 routing.MOST_ORIGINAL_BYTES,
             )
     left_open = _open(journal.events, originals)
-    ids = journal.intents("enroll", [(c.service, None, 0, "") for c in chosen])
+    ids = journal.promise(Op.ENROLL, [Change(c.service, None, 0) for c in chosen])
     for service, original in originals.items():
         keep_route(file.routes_folder, service, original)
     edge = file.write(services=dict.fromkeys(originals, 0))
@@ -122,9 +123,9 @@ async def enroll(
             )
         if isinstance(problem, BaseException):
             raise problem
-    journal.outcomes("enroll", ids, dict.fromkeys(originals, (0, "enrolled")))
+    journal.outcomes(Op.ENROLL, ids, [Outcome(service, 0, "enrolled") for service in originals])
     for event in left_open:
-        journal.outcomes("enroll", {event.target: event.id}, {event.target: (0, "made again by a later enroll")})
+        journal.outcomes(Op.ENROLL, {event.target: event.id}, [Outcome(event.target, 0, "made again by a later enroll")])
     return edge
 
 
@@ -153,7 +154,7 @@ async def _refuse_gateway_elsewhere(cluster: Kubernetes) -> None:
 
 def _open(events: Iterable[Event], services: Collection[str]) -> list[Event]:
     """Intents of an `enroll` that was cut short."""
-    return [event for event in open_intents(events) if event.op == "enroll" and event.target in services]
+    return [event for event in open_intents(events) if event.op == Op.ENROLL and event.target in services]
 
 
 async def unfinished(
@@ -301,7 +302,7 @@ async def unenroll(
     if not force:
         refuse_between(edge, services)
     originals = {service: read_route(file.routes_folder, service) for service in services}
-    ids = journal.intents("unenroll", [(service, split, None, "") for service, split in there.items()])
+    ids = journal.promise(Op.UNENROLL, [Change(service, split, None) for service, split in there.items()])
 
     async def one(cluster: Kubernetes, service: str) -> None:
         namespace, name = service.split("/", 1)
@@ -320,7 +321,7 @@ async def unenroll(
         intent = routing.Intent({"blue": edge.blue, "green": edge.green or ""}, edge.entry, edge.services, edge.generation)
         await cluster.apply(CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True)
         await returned.write(cluster, dict.fromkeys(services))
-    journal.outcomes("unenroll", ids, dict.fromkeys(services, (None, "original restored")))
+    journal.outcomes(Op.UNENROLL, ids, [Outcome(service, None, "original restored") for service in services])
     for service in services:  # last: nothing is left undone where one stays
         forget_route(file.routes_folder, service)
     return edge

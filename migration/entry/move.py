@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from migration.errors import BluegreenError, Held, Unreachable
-from migration.model import WHOLE_BP, Side
+from migration.model import WHOLE_BP, Side, Standing
 from migration.ports import Clock, Entry, Kubernetes
 from migration.settings.stack_file import Edge, StackFile
-from migration.store.journal import Journal, remember
+from migration.store.events import Change, Op, Outcome
+from migration.store.journal import Journal
+from migration.store.memory import remember
 from migration.store.record import write_record
 from routing.weights import effective_bp, route53
 
@@ -23,12 +25,12 @@ def unready(edge: Edge, journal: Journal) -> list[str]:
     for service, split in edge.services.items():
         if split < WHOLE_BP:
             told.append(f"{service} is at {split / 100:g} %")
-        elif service not in memory or memory[service].state != "baked":
+        elif service not in memory or memory[service].state is not Standing.BAKED:
             told.append(f"{service} has not baked")
     return told
 
 
-def check_ready(shares: Mapping[str, int], edge: Edge, live: Mapping[str, int], journal: Journal, force: bool = False) -> None:
+def check_ready(shares: Mapping[str, int], edge: Edge, live: Mapping[str, int], journal: Journal, *, force: bool) -> None:
     """Held where more users would come in by green than do now (by file and by Route 53) before services have baked."""
     if edge.green is None or force:
         return
@@ -60,16 +62,17 @@ async def shift_entry(
     """Sets the shares; gives the TTL after which resolvers have forgotten the old ones."""
     edge = file.read()
     before = dict(await entry.read())
-    check_ready(shares, edge, before, journal, force)
+    check_ready(shares, edge, before, journal, force=force)
     kept = {name: share for name, share in edge.entry.items() if name in shares}
-    ids = journal.intents("entry", [(cluster, before.get(cluster, 0), share, "entry") for cluster, share in shares.items()])
+    changes = [Change(cluster, before.get(cluster, 0), share, "entry") for cluster, share in shares.items()]
+    ids = journal.promise(Op.ENTRY, changes)
     edge = file.write(entry=shares)
     try:
         change = await entry.write(shares)
     except BluegreenError as problem:
         if not isinstance(problem, Unreachable):  # refused: nothing was changed, so the file must not say so
             file.write(entry=kept or before)
-            journal.outcomes("entry", ids, {name: (before.get(name, 0), f"not done: {problem}") for name in shares})
+            journal.not_done(Op.ENTRY, ids, changes, problem)
         raise
     await write_record(clusters, edge)
     deadline = clock.monotonic() + INSYNC_SECONDS
@@ -80,7 +83,7 @@ async def shift_entry(
             )
         await clock.sleep(0.25)
     now = await entry.read()
-    journal.outcomes("entry", ids, {cluster: (now.get(cluster, 0), "in sync") for cluster in shares})
+    journal.outcomes(Op.ENTRY, ids, [Outcome(cluster, now.get(cluster, 0), "in sync") for cluster in shares])
     return await entry.ttl_seconds()
 
 

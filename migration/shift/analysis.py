@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from migration.model import Baseline, Judged, Tally, Verdict, WindowStats
+from migration.model import Baseline, Hold, HoldKind, Judged, Tally, Verdict, WindowStats
 from migration.settings.policy import Policy
 from migration.shift.chance import tail, two_sample
 from migration.shift.samples import LONGEST_SECONDS, RECENT_SECONDS, Sample, Samples, Window
@@ -47,7 +48,7 @@ def fast(samples: Samples, policy: Policy, *, alone: bool = False) -> Judged:
         rates = green.errors / green.requests, blue.errors / blue.requests if blue.requests else None
         for part in _parts(window):
             for kind in _kinds(part(window)):
-                if why := _guilty(kind, part, window, samples, policy, alone):
+                if why := _guilty(kind, part, window, samples, policy, alone=alone):
                     return Judged(Verdict.FAIL, why, *rates, green.requests)
         last = Judged(Verdict.PASS, _told(ERRORS, green), *rates, green.requests)
     hung, active = samples.hung_seconds(), samples.green_active()
@@ -123,7 +124,7 @@ def _can_tell(kind: str, green: Tally, blue: Tally, alarm: float) -> bool:
     return two_sample(_count(green, kind), green.requests, 0, blue.requests, alarm) < alarm
 
 
-def _guilty(kind: str, part: Part, window: Window, samples: Samples, policy: Policy, alone: bool) -> str | None:
+def _guilty(kind: str, part: Part, window: Window, samples: Samples, policy: Policy, *, alone: bool) -> str | None:
     green, blue = part(window), window.blue
     if not _too_many(kind, green, policy):
         return None
@@ -133,16 +134,16 @@ def _guilty(kind: str, part: Part, window: Window, samples: Samples, policy: Pol
     if _can_tell(kind, green, blue, policy.false_alarm):
         return None
     known = samples.remembered(window.since) + blue
-    if not _worse_than_remembered(kind, green, known, policy, alone) or _blue_is_worse_too(kind, window, samples):
+    if not _worse_than_remembered(kind, green, known, policy, alone=alone) or _blue_is_worse_too(kind, window, samples):
         return None
     forgiven = samples.without_worst(window, SHARED_SECONDS, lambda answers: _count(answers, kind), part)
-    if not _too_many(kind, forgiven, policy) or not _worse_than_remembered(kind, forgiven, known, policy, alone):
+    if not _too_many(kind, forgiven, policy) or not _worse_than_remembered(kind, forgiven, known, policy, alone=alone):
         return None
     showed = f"blue showed {_count(known, kind)} of {known.requests}" if known.requests else "nothing is known of blue"
     return f"{_told(kind, green)} {when} ({_rate(kind, green)}), {showed}"
 
 
-def _worse_than_remembered(kind: str, green: Tally, known: Tally, policy: Policy, alone: bool) -> bool:
+def _worse_than_remembered(kind: str, green: Tally, known: Tally, policy: Policy, *, alone: bool) -> bool:
     if known.requests <= 0:
         if kind != ERRORS:
             return False
@@ -165,20 +166,28 @@ def _blue_is_worse_too(kind: str, window: Window, samples: Samples) -> bool:
     return False
 
 
-def doubt(samples: Samples, policy: Policy) -> str | None:
+def doubt(samples: Samples, policy: Policy) -> Hold | None:
     """Why all that happened since the step took effect is not good enough to end it; None: it is."""
     window = samples.over()
     if window is None:
-        return "nothing was counted yet in this run"
+        return Hold(HoldKind.NUMBERS, "nothing was counted yet in this run")
     if window.green.requests <= 0:
         return None  # too few requests hold it by themselves
     for part in _parts(window):
-        if why := _in_doubt(part(window), window.blue, samples.remembered(window.since), policy):
-            return f"{why} since the step took effect"
+        if in_doubt := _in_doubt(part(window), window.blue, samples.remembered(window.since), policy):
+            return Hold(HoldKind.NUMBERS, f"{in_doubt.text} since the step took effect", in_doubt.kind)
     return None
 
 
-def _in_doubt(green: Tally, beside: Tally, before: Tally, policy: Policy) -> str | None:
+@dataclass(frozen=True)
+class _InDoubt:
+    """`kind`: of answers, as `_kinds` names them."""
+
+    kind: str
+    text: str
+
+
+def _in_doubt(green: Tally, beside: Tally, before: Tally, policy: Policy) -> _InDoubt | None:
     """`beside`: what blue answered meanwhile; where that is too little to tell, `before` is taken too."""
     for kind in _kinds(green):
         bad = _count(green, kind)
@@ -193,7 +202,7 @@ def _in_doubt(green: Tally, beside: Tally, before: Tally, policy: Policy) -> str
         if same and _by_chance(kind, green, blue, policy, DOUBT):
             continue
         showed = f"{_count(blue, kind)} of {blue.requests}" if blue.requests else "nothing is known"
-        return f"{_told(kind, green)} ({_rate(kind, green)}), of blue {showed},"
+        return _InDoubt(kind, f"{_told(kind, green)} ({_rate(kind, green)}), of blue {showed},")
     return None
 
 
@@ -212,27 +221,27 @@ def slow(green: WindowStats | None, blue: WindowStats | None, policy: Policy, re
     Fails by what both sides answered in this window. Where blue answered too little to tell, a green that is worse than
     `remembered` is inconclusive: the counters, which see each second, take it back where it is to be.
     """
-    there = _answers(green)
-    if green is None or there is None:
+    served = _answers(green)
+    if green is None or served is None:
         return Judged(Verdict.INCONCLUSIVE, "the metrics store has no data of green")
-    if there.requests <= 0:
+    if served.requests <= 0:
         return Judged(Verdict.INCONCLUSIVE, "the metrics store has no requests of green in this window")
     remembered = remembered or Baseline()
-    here = _answers(blue) or Tally()
-    rates = there.errors / there.requests, here.errors / here.requests if here.requests else None
+    beside = _answers(blue) or Tally()
+    rates = served.errors / served.requests, beside.errors / beside.requests if beside.requests else None
 
     def judged(verdict: Verdict, reason: str) -> Judged:
-        return Judged(verdict, reason, *rates, there.requests)
+        return Judged(verdict, reason, *rates, served.requests)
 
-    for kind in _kinds(there):
-        if _too_many(kind, there, policy) and _worse(kind, there, here, policy):
-            told = f"{_told(kind, there)} ({_rate(kind, there)}), blue {_count(here, kind)} of {here.requests}"
+    for kind in _kinds(served):
+        if _too_many(kind, served, policy) and _worse(kind, served, beside, policy):
+            told = f"{_told(kind, served)} ({_rate(kind, served)}), blue {_count(beside, kind)} of {beside.requests}"
             return judged(Verdict.FAIL, told)
-    if why := _in_doubt(there, here, remembered.answers, policy):
-        return judged(Verdict.INCONCLUSIVE, f"{why} by the metrics store")
+    if in_doubt := _in_doubt(served, beside, remembered.answers, policy):
+        return judged(Verdict.INCONCLUSIVE, f"{in_doubt.text} by the metrics store")
     limits = [] if policy.latency_limit_ms is None else [policy.latency_limit_ms]
     if policy.latency_factor is not None:
-        usual = blue.latency_ms if blue is not None and here.requests >= policy.min_requests else None
+        usual = blue.latency_ms if blue is not None and beside.requests >= policy.min_requests else None
         usual = usual if usual is not None and math.isfinite(usual) else remembered.latency_ms
         if usual is None:
             return judged(Verdict.INCONCLUSIVE, "no latency of blue to compare with")
@@ -242,7 +251,7 @@ def slow(green: WindowStats | None, blue: WindowStats | None, policy: Policy, re
             return judged(Verdict.INCONCLUSIVE, "the metrics store has no latency of green")
         if green.latency_ms > min(limits):
             return judged(Verdict.FAIL, f"latency {green.latency_ms:.0f} ms, allowed {min(limits):.0f} ms")
-    return judged(Verdict.PASS, _told(ERRORS, there))
+    return judged(Verdict.PASS, _told(ERRORS, served))
 
 
 def _answers(stats: WindowStats | None) -> Tally | None:

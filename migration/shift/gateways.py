@@ -32,18 +32,14 @@ class Gateways:
         fence: int,
         *,
         force: bool,
-        intent: Callable[[], Intent],
-        paid: Callable[[str], None],
     ) -> None:
-        """`force`: write over what others changed. `intent`: what is wanted at the moment of a write. `paid` is told of
-        each service whose owed write a gateway took.
-        """
+        """`force`: write over what others changed."""
         self.routers, self.clock, self.fence, self.force = routers, clock, fence, force
         self.owed: dict[Side, set[str]] = {side: set() for side in SIDES}
         self.foreign: dict[str, str] = {}
         self.raised: dict[str, int] = {}  # green's share of those, where somebody made it one of ours
         self.lost: LostFence | None = None  # found beside the run; whoever runs it raises it
-        self._intent, self._paid = intent, paid
+        self.on_paid: Callable[[str], None] = lambda service: None  # for each service whose owed write a gateway took
         # services of `owed` whose last try failed; the others are being written
         self.failing: dict[Side, set[str]] = {side: set() for side in SIDES}
         self._paying: dict[Side, asyncio.Task[None]] = {}
@@ -53,7 +49,9 @@ class Gateways:
         self._over: dict[Side, set[str]] = {side: set() for side in SIDES}  # whose next write goes over what others wrote
         self._writes = 0
 
-    async def write(self, changed: Sequence[str], wait_for: Collection[Side] = SIDES, *, over: Collection[str] = ()) -> None:
+    async def write(
+        self, changed: Sequence[str], intent: Intent, wait_for: Collection[Side] = SIDES, *, over: Collection[str] = ()
+    ) -> None:
         """Raises LostFence; all else that goes wrong is in `owed` and `foreign`. Those of `over` are written whatever
         somebody else made of them.
 
@@ -62,8 +60,8 @@ class Gateways:
         """
         for side in SIDES:
             self._over[side] |= set(over)
-        self.pay()
-        writing = {side: asyncio.ensure_future(self._write_one(side, changed)) for side in SIDES}
+        self.pay(intent)
+        writing = {side: asyncio.ensure_future(self._write_one(side, changed, intent)) for side in SIDES}
         for task in writing.values():
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
@@ -77,9 +75,9 @@ class Gateways:
         if self.lost is not None:
             raise self.lost
 
-    async def _write_one(self, side: Side, changed: Sequence[str], *, again: bool = False) -> None:
+    async def _write_one(self, side: Side, changed: Sequence[str], intent: Intent, *, again: bool = False) -> None:
         """Notes what became of each service. `again`: it was owed, and whoever wants to know is told that it is paid."""
-        splits, generation = self._intent()
+        splits, generation = intent
         under_way = self._under_way[side]
         self.owed[side] |= set(changed)
         for service in changed:
@@ -106,9 +104,9 @@ class Gateways:
                 under_way[service] -= 1
                 if not under_way[service]:
                     del under_way[service]
-        self._note(side, changed, problems, again)
+        self._note(side, changed, problems, again=again)
 
-    def _note(self, side: Side, changed: Sequence[str], problems: Mapping[str, BluegreenError], again: bool) -> None:
+    def _note(self, side: Side, changed: Sequence[str], problems: Mapping[str, BluegreenError], *, again: bool) -> None:
         failed = [service for service in changed if service in problems and not isinstance(problems[service], ForeignWrite)]
         for service in changed:
             problem = problems.get(service)
@@ -123,21 +121,21 @@ class Gateways:
                 self.failing[side].discard(service)
                 self._over[side].discard(service)
                 if late and problem is None:
-                    self._paid(service)
+                    self.on_paid(service)
         if failed and not self.lost:
             many = f"{len(failed)} of {len(changed)} routes" if len(changed) > 1 else failed[0]
             log.warning("%s's gateway: %s could not be written, tried again: %s", side, many, problems[failed[0]])
 
-    def pay(self) -> None:
+    def pay(self, intent: Intent) -> None:
         """Tries once more what is owed and not being written, beside the run."""
         for side in SIDES:
             task = self._paying.get(side)
             left = sorted(self.owed[side] - self._under_way[side].keys())
             if (left or self._record_owed[side]) and (task is None or task.done()):
-                self._paying[side] = asyncio.ensure_future(self._pay(side, left))
+                self._paying[side] = asyncio.ensure_future(self._pay(side, left, intent))
 
-    async def _pay(self, side: Side, services: Sequence[str]) -> None:
-        await self._write_one(side, services, again=True)
+    async def _pay(self, side: Side, services: Sequence[str], intent: Intent) -> None:
+        await self._write_one(side, services, intent, again=True)
         if self.failing[side] or self._record_owed[side]:
             await self.clock.sleep(AGAIN_SECONDS)
 
@@ -167,6 +165,18 @@ class Gateways:
                 what = "removed it" if route is None else f"changed it at {route.changed_at}"
                 self.foreign[service] = f"{route.manager if route else 'somebody'} {what} on {side}"
                 self.raised[service] = max(self.raised.get(service, 0), (route.split_bp or 0) if route else 0)
+
+    def freeze(self, service: str, who: str, raised_bp: int | None) -> None:
+        """Somebody changed it elsewhere, in the file; what was seen on a gateway before says more of who it was."""
+        self.foreign.setdefault(service, who)
+        if raised_bp is not None:
+            self.raised[service] = max(self.raised.get(service, 0), raised_bp)
+
+    def forget(self, services: Collection[str]) -> None:
+        """What others made of them is about to be written over."""
+        for service in services:
+            self.foreign.pop(service, None)
+            self.raised.pop(service, None)
 
     def write_over(self) -> dict[str, str]:
         """Owes both gateways what others changed, and forgets that it was: by service, who it was."""

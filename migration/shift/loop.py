@@ -1,128 +1,82 @@
 """Moves services to green, one loop for all of them: read, ask `decide`, write, record.
 
-A tick is one sample interval. Nothing in it waits for anything slow: the metrics store, probes and looks at the live
-routes run beside it and hand in what they found. Only writes are waited for, both gateways at once. Forward: intent on
-disk, file, gateways, outcome. Back: gateways first, file and journal after. A gateway that cannot be written is owed its
-write and gets it as soon as it answers. Where that is green's gateway and users come in by it, the entry goes back to
-blue too: nothing else takes them off it.
+A tick is one sample interval. Nothing in it waits for anything slow: the metrics store, probes and looks at the live routes
+run beside it and hand in what they found. Only writes are waited for, both gateways at once. Each part owns its state:
+
+    services     where each service is            observe      counters and the store's words
+    writer       file, generation, whose gateway  gateways     the routes of both, and what they are owed
+    effect       what is served by now            leave_green  the entry, where green cannot be written
+    floors       what bakes need no more          report       what the journal and the log have been told
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
 
-from migration.entry.move import NotMoved, entry_back
-from migration.errors import BluegreenError, Held, LostFence, StoreError, Unreachable
-from migration.model import (
-    WHOLE_BP,
-    Baseline,
-    GatewayCounters,
-    Judged,
-    Move,
-    Phase,
-    RouterState,
-    ServiceState,
-    Side,
-    Tally,
-    Verdict,
-)
-from migration.settings.stack_file import Edge, StackFile
-from migration.shift import analysis
-from migration.shift.decide import JUDGED, ON_GREEN, WAITS, Decision, Observation, decide
+from migration.errors import BluegreenError, LostFence, StoreError
+from migration.model import Phase, RouterState, ServiceState, Side
+from migration.shift.begin import Beginning, beginning, refuse_older
+from migration.shift.decide import JUDGED, ON_GREEN, Decision, decide
+from migration.shift.effect import Effect
+from migration.shift.floors import Floors
 from migration.shift.gateways import SIDES, Gateways
-from migration.shift.metrics_poller import StoreWords
-from migration.shift.recover import recover
-from migration.shift.samples import Samples
+from migration.shift.judge import Observation
+from migration.shift.leave_green import LeaveGreen
+from migration.shift.observe import Counted, Observer
+from migration.shift.report import NEVER, Reporter
+from migration.shift.services import Services
 from migration.shift.world import Result, Rules, Shown, World
+from migration.shift.writer import Writer
 from migration.store import returned
-from migration.store.journal import Remembered, remember, told_baseline, told_step
-from migration.store.record import write_record
+from migration.store.events import RUN, Op
+from migration.store.memory import Remembered, remember
 
 log = logging.getLogger(__name__)
-PROBE_SECONDS = 0.05
 LOOK_SECONDS = 2.0
 PROGRESS_SECONDS = 10.0
 BASELINE_SECONDS = 60.0
 KEEP_SECONDS = 5.0  # at the end, for a cluster to take which services went back
-UNPROVEN_SECONDS = 10.0
-LEAVE_AGAIN_SECONDS = 5.0
-RELEASE_AGAIN_SECONDS = 5.0  # and twice as long after each try that left something
-RELEASE_AGAIN_MOST_SECONDS = 300.0
-RELEASE_SECONDS = 30.0  # at most so long an ended run waits for it
-NOTED = {"return": "rolled back", "keep": "kept at blue", "freeze": "frozen", "bake": "baked"}  # in words, by operation
-NUMBER = re.compile(r"[0-9.]+")
 
 
-@dataclass
 class Shift:
-    world: World
-    rules: Rules
-    on_tick: Callable[[Shown], None] = lambda shown: None
-    state: dict[str, ServiceState] = field(default_factory=dict)
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    returned: dict[str, str] = field(default_factory=dict)
+    """One run, from outside: `run` does it, `stop` ends it, `state` and `result` tell how far it is."""
 
-    def __post_init__(self) -> None:
-        self._samples: dict[str, Samples] = {}
-        self._effect: dict[str, asyncio.Task[None]] = {}
-        metrics, clock = self.world.metrics, self.world.clock
-        self._store = (
-            StoreWords(metrics, clock, self.rules.policy_of, lambda: self.state, self._blue_answers) if metrics else None
-        )
-        self._gates = Gateways(
-            self.world.routers, clock, self.world.lock.fence,
-            force=self.rules.reassert, intent=self._intent, paid=self._watch_effect,
-        )  # fmt: skip
-        self._file_owed: dict[str, int] = {}  # splits that the file does not have yet
-        self._file_trouble: str | None = None  # why no step was written down the last time
-        self._trouble_told: str | None = None
-        self._held: dict[str, str] = {}  # what was told last of why a service holds
-        self._looking: asyncio.Task[None] | None = None
-        self._keeping: list[asyncio.Task[None]] = []  # writes of which services went back
-        self._looked_at = self._noted_at = self._baselines_at = float("-inf")
-        self._baselines: dict[str, Baseline] = {}  # as they were noted last
-        self._silent: dict[Side, tuple[frozenset[str], float]] = {}  # pages of gateway pods that did not answer: told, when
-        self._generation = 0
-        self._entry_sides: frozenset[Side] = frozenset({"blue"})
-        self._leaving: asyncio.Task[None] | None = None
-        self._not_left: str | None = None  # what was told last of why the entry is still at green
-        self._releasing: asyncio.Task[None] | None = None  # floors that nothing needs any more
-        self._released_at = float("-inf")
-        self._bake, self._ended = asyncio.Event(), asyncio.Event()
-        self._floors_told: set[tuple[str, str]] = set()
+    def __init__(self, world: World, rules: Rules) -> None:
+        self.world, self.rules = world, rules
+        self.on_tick: Callable[[Shown], None] = lambda shown: None
+        self.stop = asyncio.Event()
+        self.services = Services()
 
-    # -- the run -----------------------------------------------------------------------------------------------------
+    @property
+    def state(self) -> Mapping[str, ServiceState]:
+        return self.services.states
 
     async def run(self, retry: frozenset[str] = frozenset()) -> Result:
+        loop = Loop(self.world, self.rules, self.services, self.on_tick)
         try:
-            await self.begin(retry)
-            start = self.world.clock.monotonic()
-            ticks = 0
-            while not await self.tick():
-                ticks += 1
-                now = self.world.clock.monotonic()
-                interval = self.rules.policy.sample_interval_seconds
-                due = start + ticks * interval
-                if due < now - interval:  # fell behind (suspended): do not make up for lost ticks
-                    start, ticks, due = now, 0, now
-                await self._rest(max(0.0, due - now))
-                if self.stop.is_set():
-                    self._note_progress()
-                    self._note_baselines()
-                    self.world.journal.note("stop", "shift", reason="interrupted")
-                    break
-            else:
-                await self._release_rest()
+            await loop.begin(retry)
+            await self._until_done(loop)
             return self.result()
         finally:
-            if self._keeping:  # so that another store knows, too
-                await asyncio.wait(self._keeping, timeout=KEEP_SECONDS)
-            await self._end_tasks()
+            await loop.end()
+
+    async def _until_done(self, loop: Loop) -> None:
+        start = self.world.clock.monotonic()
+        ticks = 0
+        while not await loop.tick():
+            ticks += 1
+            now = self.world.clock.monotonic()
+            interval = self.rules.policy.sample_interval_seconds
+            due = start + ticks * interval
+            if due < now - interval:  # fell behind (suspended): do not make up for lost ticks
+                start, ticks, due = now, 0, now
+            await self._rest(max(0.0, due - now))
+            if self.stop.is_set():
+                loop.interrupted()
+                return
+        await loop.floors.release_rest()
 
     async def _rest(self, seconds: float) -> None:
         sleeping = asyncio.ensure_future(self.world.clock.sleep(seconds))
@@ -131,507 +85,194 @@ class Shift:
         for task in (sleeping, stopping):
             task.cancel()
 
+    def result(self) -> Result:
+        reasons, went_back, stay = self.services.reasons, self.services.returned, self.rules.order.stay
+        left = reasons(Phase.RETURNED, Phase.HELD, Phase.WAITING, Phase.MOVING)
+        return Result(
+            arrived=tuple(service for service in self.services.of(Phase.ARRIVED, Phase.BAKED) if service not in stay),
+            returned=dict(went_back),
+            behind={service: why for service, why in left.items() if service not in went_back and service not in stay},
+            frozen=reasons(Phase.FROZEN),
+            splits=self.services.splits(),
+        )
+
+
+class Loop:
+    """The parts of a run, and in which order they have their turn."""
+
+    def __init__(self, world: World, rules: Rules, services: Services, on_tick: Callable[[Shown], None]) -> None:
+        self.world, self.rules, self.services, self.on_tick = world, rules, services, on_tick
+        journal, clock, routers = world.journal, world.clock, world.routers
+        self.observer = Observer(world, rules, services)
+        self.reporter = Reporter(journal, clock, services, self.observer)
+        self.gateways = Gateways(routers, clock, world.lock.fence, force=rules.reassert)
+        self.effect = Effect(routers, clock, journal, self.gateways, services, self.observer, self.reporter)
+        self.gateways.on_paid = self.effect.watch
+        self.writer = Writer(world, services, self.gateways, self.observer, self.reporter, self.effect)
+        self.leave_green = LeaveGreen(world, services, self.gateways, self.writer)
+        self.floors = Floors(world, services)
+        self._looking: asyncio.Task[None] | None = None
+        self._keeping: list[asyncio.Task[None]] = []  # writes of which services went back
+        self._looked_at = self._noted_at = self._baselines_at = NEVER
+
+    # -- begin and end -----------------------------------------------------------------------------------------------
+
     async def begin(self, retry: frozenset[str]) -> None:
         """Reads the world as it is and settles what a crash left between two writes."""
+        begun, memory = await self._read(retry)
+        self._take_over(begun, memory)
+        await asyncio.gather(*(self.world.routers[side].raise_fence(self.world.lock.fence) for side in SIDES))
+        if begun.moves:
+            await self.writer.back(begun.moves, self.services.states)
+        await returned.keep(self.world.routers, begun.to_keep())
+        self.world.journal.settle(self.services.splits(), "as found after a restart")
+        for service in self.services.of(*ON_GREEN):
+            self.effect.watch(service)
+
+    async def _read(self, retry: frozenset[str]) -> tuple[Beginning, Mapping[str, Remembered]]:
         world = self.world
         edge = world.file.read()
-        self._entry_sides = _entry_sides(edge)
-        live: dict[Side, RouterState] = dict(
-            zip(SIDES, await asyncio.gather(*(world.routers[s].read() for s in SIDES)), strict=True)
-        )
-        self._generation = max(edge.generation, *(state.generation or 0 for state in live.values()))
-        highest = max(state.fence for state in live.values())
+        states = await asyncio.gather(*(world.routers[side].read() for side in SIDES))
+        live: dict[Side, RouterState] = dict(zip(SIDES, states, strict=True))
+        generation = max(edge.generation, *(state.generation or 0 for state in states))
+        highest = max(state.fence for state in states)
         elsewhere = await world.lock.rise_above(highest)
         if elsewhere:
             log.warning("another store has written here: fence %d; its journal is not here", highest)
-            _refuse_older(edge, self._generation, world.file)
-            world.journal.fence = self._gates.fence = world.lock.fence
+            refuse_older(edge, generation, world.file.path)
+            world.journal.fence = self.gateways.fence = world.lock.fence
+        self.writer.begin(edge, generation)
         memory = remember(world.journal.events)
-        kept = returned.kept(live)
-        moves = []
-        for service, split in edge.services.items():
-            start = recover(
-                service,
-                split,
-                {side: live[side].routes.get(service) for side in SIDES},
-                memory.get(service),
-                hold=service in self.rules.held,
-                retry=service in retry,
-                reassert=self.rules.reassert,
-                returned=kept.get(service),
-                elsewhere=elsewhere,
-            )
-            self.state[service] = start.state
-            before = memory.get(service, Remembered())
-            known = before.baseline
-            self._samples[service] = Samples(known, before.step if start.state.dwell_seconds > 0 else None)
-            self._baselines[service] = known
-            if self._store:
-                self._store.remember(service, known.latency_ms)
-            if start.state.phase is Phase.FROZEN:
-                self.state[service] = replace(start.state, in_effect_at=world.clock.monotonic())
+        return beginning(edge, live, memory, self.rules, retry, elsewhere=elsewhere), memory
+
+    def _take_over(self, begun: Beginning, memory: Mapping[str, Remembered]) -> None:
+        """What the last run left, in memory and in the journal."""
+        states = begun.states(self.world.clock.monotonic())
+        for service, start in begun.starts.items():
+            known = memory.get(service, Remembered())
+            self.observer.begin(service, known, goes_on=start.state.dwell_seconds > 0)
+            self.reporter.known(service, known.baseline)
             if start.note:
-                world.journal.note(start.note[0], service, reason=start.note[1])
-            if start.write and start.state.phase is not Phase.FROZEN:
-                back = start.state.split_bp < max(
-                    split, *(r.split_bp or 0 for s in SIDES if (r := live[s].routes.get(service)))
-                )
-                moves.append(Move(service, start.state.split_bp, "as it was left", back=back))
-        world.journal.note("start", "shift", after={service: there.split_bp for service, there in self.state.items()})
-        await asyncio.gather(*(world.routers[side].raise_fence(world.lock.fence) for side in SIDES))
-        if moves:
-            await self._write(moves, forward=False)
-        new = {s: there.reason for s, there in self.state.items() if there.phase is Phase.RETURNED and s not in kept}
-        stay = (Phase.RETURNED, Phase.FROZEN)
-        on = [s for s in kept if s in self.state and self.state[s].phase not in stay]  # asked for again
-        await returned.keep(world.routers, {**new, **dict.fromkeys(on)})
-        world.journal.settle({s: there.split_bp for s, there in self.state.items()}, "as found after a restart")
-        for service, there in self.state.items():
-            if there.phase in ON_GREEN:
-                self._watch_effect(service)
+                self.world.journal.note(start.note[0], service, reason=start.note[1])
+        self.services.become(states)
+        self.world.journal.note(Op.START, RUN, after=self.services.splits())
 
-    async def tick(self) -> bool:
-        """One sample interval; whether all is done."""
-        world, rules = self.world, self.rules
-        try:
-            world.lock.check()
-        except StoreError as unknown:  # whoever took over raised the fence on the routes as well, which refuse us then
-            self._not_written(unknown)
-        if self._gates.lost:
-            raise self._gates.lost
-        began = world.clock.monotonic()
-        readings, problem = await self._read_counters()
-        now = world.clock.monotonic()
-        for service, samples in self._samples.items():
-            samples.add(began, readings, service)
-        judged = [service for service, there in self.state.items() if there.phase in JUDGED]
-        fast = {service: self._judge(service, problem) for service in judged}
-        self._look(now)
-        slow = self._store.take() if self._store else {}
-        seen = Observation(
-            fast=fast,
-            slow=slow,
-            requests={service: samples.green_requests() for service, samples in self._samples.items()},
-            doubts=self._doubts(judged),
-            foreign=self._foreign_now(),
-            raised=self._gates.raised,
-            window_open=rules.window_open(world.clock.wall()),
-            paused=rules.paused(),
-            stuck=self._file_trouble or world.journal.trouble,
-            metrics=world.metrics is not None,
-        )
-        decision = decide(rules.order, self.state, seen, rules.policy_of, now)
-        await self._act(decision)
-        if self._store:
-            self._store.ask(now, decision.wants_slow)
-        self._gates.pay()
-        self._leave_green_if_stuck()
-        if now - self._noted_at >= PROGRESS_SECONDS:
-            self._try_again()
-            self._note_progress()
-            self._noted_at = now
-        if now - self._baselines_at >= BASELINE_SECONDS:
-            self._note_baselines()
-            self._baselines_at = now
-        last = dict(self._store.last) if self._store else {}
-        self.on_tick(Shown(now, dict(self.state), fast, last, seen.paused, seen.window_open))
-        leaving = self._leaving is not None and not self._leaving.done()
-        owed = any(self._gates.owed[side] for side in self._entry_sides) or self._file_owed or world.journal.trouble
-        return decision.done and not leaving and not owed and not self._gates.writing
+    def interrupted(self) -> None:
+        self.reporter.progress()
+        self.reporter.baselines()
+        self.world.journal.note(Op.STOP, RUN, reason="interrupted")
 
-    async def _act(self, decision: Decision) -> None:
-        before = self.state
-        self.state = dict(decision.state)
-        back = [move for move in decision.moves if move.back]
-        forward = [move for move in decision.moves if not move.back]
-        if back:
-            await self._write(back, forward=False, before=before)
-        self._tell_holds()
-        if went_back := {note.service: note.reason for note in decision.notes if note.op == "return"}:
-            self._keeping.append(asyncio.ensure_future(returned.keep(self.world.routers, went_back)))
-        for note in decision.notes:
-            self.world.journal.note(note.op, note.service, reason=note.reason)
-            if note.op == "return":
-                self.returned[note.service] = note.reason
-            if note.op == "bake":
-                self._release_soon()
-            log.log(
-                logging.WARNING if note.op in ("return", "keep", "freeze") else logging.INFO,
-                "%s: %s: %s",
-                note.service,
-                NOTED.get(note.op, note.op),
-                note.reason,
-            )
-        if forward:
-            try:
-                await self._write(forward, forward=True, before=before)
-            except LostFence:
-                raise
-            except BluegreenError as problem:  # file or journal: no gateway was written
-                for move in forward:
-                    self.state[move.service] = before[move.service]
-                self._not_written(problem)
-
-    def _tell_holds(self) -> None:
-        """Why a service does not go on though its dwell is over (or green's numbers are bad), once per reason:
-        numbers in it may grow without being told again."""
-        for service, there in self.state.items():
-            late = there.dwell_done_at is not None or there.fails or there.errors
-            kind = NUMBER.sub("", there.reason) if late and there.reason.startswith("holds") else ""
-            if kind == WAITS:
-                continue
-            if kind and kind != self._held.get(service):
-                self.world.journal.note("hold", service, after=there.split_bp, reason=there.reason)
-                log.info("%s: %s", service, there.reason)
-            self._held[service] = kind
-
-    # -- writing -----------------------------------------------------------------------------------------------------
-
-    async def _write(self, moves: Sequence[Move], *, forward: bool, before: Mapping[str, ServiceState] | None = None) -> None:
-        world = self.world
-        before = before or self.state
-        changes = [(move.service, before[move.service].split_bp, move.to_bp, move.reason) for move in moves]
-        targets = {move.service: move.to_bp for move in moves}
-        if forward:
-            self._note_baselines(targets)  # blue may fall silent by this
-            began = world.clock.monotonic()
-            for service in targets:  # until it is proven to be in effect, what comes from now on is this step's
-                self._samples[service].restart(began)
-            ids = world.journal.intents("shift", changes)
-            try:
-                self._generation = world.file.write(services=targets, generation=self._generation + 1).generation
-            except BluegreenError as problem:
-                world.journal.outcomes("shift", ids, {s: (b, f"not done: {problem}") for s, b, _, _ in changes})
-                raise
-            await self._gates.write(list(targets))
-        else:
-            self._generation += 1
-            over = [move.service for move in moves if move.over]
-            for service in over:
-                self._gates.foreign.pop(service, None)
-                self._gates.raised.pop(service, None)
-            await self._gates.write(list(targets), wait_for=[side for side in SIDES if side in self._entry_sides], over=over)
-            self._write_file(targets)
-            ids = world.journal.intents("shift", changes, needed=False)
-        world.journal.outcomes(
-            "shift",
-            ids,
-            {move.service: (move.to_bp, move.reason) for move in moves if move.service not in self._gates.foreign},
-        )
-        for move in moves:
-            log.info("%s: %g %%: %s", move.service, move.to_bp / 100, move.reason)
-            self._watch_effect(move.service)
-
-    def _write_file(self, splits: Mapping[str, int]) -> None:
-        """What the gateways have already. A file that cannot be written is owed it, and nothing goes forward meanwhile."""
-        self._see_file()
-        try:
-            edge = self.world.file.write(services={**self._file_owed, **splits}, generation=self._generation)
-        except BluegreenError as problem:
-            self._file_owed |= splits
-            self._not_written(problem)
-        else:
-            self._generation, self._file_owed, self._file_trouble = edge.generation, {}, None
-
-    def _not_written(self, problem: BluegreenError) -> None:
-        """A disk that takes nothing may take it again, a file that is broken may be mended."""
-        self._file_trouble = self.world.journal.trouble or str(problem)
-        if self._file_trouble != self._trouble_told:
-            log.warning("%s; nothing goes forward, what turns bad goes back", self._file_trouble)
-        self._trouble_told = self._file_trouble
-
-    def _see_file(self) -> None:
-        """Freezes the services whose shares somebody else changed (all of them, where sides or entry were)."""
-        file = self.world.file
-        try:
-            change = file.changed_by_others()
-            if change is None:
-                return
-            edge = file.read()
-        except BluegreenError as problem:
-            self._not_written(problem)
-            return
-        if self.rules.reassert:
-            self._file_owed |= {s: there.split_bp for s, there in self.state.items() if s in change.services}
-            return
-        for service, there in self.state.items():
-            if service in change.services:
-                now = edge.services.get(service, 0)
-                if there.phase is Phase.RETURNED and now == 0 and service in edge.services:
-                    continue  # as it is on the gateways
-                self._gates.foreign.setdefault(service, f"{file.path} was changed: {change.services[service]}")
-                if there.split_bp == 0:
-                    self._gates.raised[service] = max(self._gates.raised.get(service, 0), now)
-            elif change.whole and there.phase not in (Phase.RETURNED, Phase.HELD):
-                self._gates.foreign.setdefault(service, f"{file.path} was changed: {change.told}")
-        if change.whole:
-            self._entry_sides = _entry_sides(edge)
-
-    def _try_again(self) -> None:
-        if self._file_owed:
-            self._write_file({})
-        else:
-            self._file_trouble = None
-        self.world.journal.try_again()
-
-    def _intent(self) -> tuple[dict[str, int], int]:
-        return {service: there.split_bp for service, there in self.state.items()}, self._generation
-
-    def _leave_green_if_stuck(self) -> None:
-        stuck = [service for service in self._gates.failing["green"] if self.state[service].phase is Phase.RETURNED]
-        if stuck and "green" in self._entry_sides and (self._leaving is None or self._leaving.done()):
-            self._leaving = asyncio.ensure_future(self._leave_green(", ".join(sorted(stuck))))
-
-    async def _leave_green(self, services: str) -> None:
-        world = self.world
-        edge = world.file.known or world.file.read()
-        shares = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
-        why = f"{services} went back and green's gateway is unreachable"
-        back = await entry_back(world.entry, shares)
-        if isinstance(back, NotMoved):
-            if back.problem != self._not_left:
-                log.warning("%s; users who enter through green's gateway keep its old split", back.problem)
-            self._not_left = back.problem
-            await world.clock.sleep(LEAVE_AGAIN_SECONDS)
-            return
-        log.warning("%s: %s", why, back.words)
-        self._entry_sides = frozenset({"blue"})
-        self._gates.entry_is(shares)
-        entries = [(name, edge.entry.get(name, 0), share, why) for name, share in shares.items()]
-        ids = world.journal.intents("entry", entries, needed=False)
-        try:
-            edge = world.file.write(entry=shares, generation=self._generation + 1)
-            self._generation = edge.generation
-        except BluegreenError as problem:
-            self._not_written(problem)
-        world.journal.outcomes("entry", ids, {name: (share, why) for name, share in shares.items()})
-        await write_record(world.clusters, edge)
-
-    def _watch_effect(self, service: str) -> None:
-        if (task := self._effect.pop(service, None)) is not None:
-            task.cancel()
-        self._effect[service] = asyncio.ensure_future(self._await_effect(service, self.state[service].split_bp))
-
-    async def _await_effect(self, service: str, split: int) -> None:
-        """Marks when every gateway itself serves the split. A probe that cannot be sent from here proves
-        nothing; then time must do."""
-        clock = self.world.clock
-        asked_at, told = clock.monotonic(), False
-        while True:
-            results = await asyncio.gather(*(self._probe(side, service, split) for side in SIDES))
-            unproven = clock.monotonic() - asked_at > UNPROVEN_SECONDS and not any(
-                service in self._gates.owed[side] for side in SIDES
-            )
-            if all(result or (result is None and unproven) for result in results):
-                break
-            if unproven and not told:
-                told = True
-                sides = " and ".join(side for side, result in zip(SIDES, results, strict=True) if result is False)
-                why = f"holds: {sides}'s gateway does not serve {split / 100:g} % yet"
-                self.world.journal.note("hold", service, after=split, reason=why)
-                log.warning("%s: %s", service, why)
-            await clock.sleep(PROBE_SECONDS)
-        there = self.state[service]
-        if there.split_bp == split and there.in_effect_at is None:
-            now = clock.monotonic()
-            self.state[service] = replace(there, in_effect_at=now)
-            self._samples[service].restart(now, anew=False)
-            proof = "in effect" if all(results) else "accepted, not proven"
-            self.world.journal.note("effect", service, after=split, reason=proof)
-
-    async def _probe(self, side: Side, service: str, split: int) -> bool | None:
-        try:
-            return await self.world.routers[side].in_effect(service, split)
-        except BluegreenError:
-            return None
-
-    # -- seeing ------------------------------------------------------------------------------------------------------
-
-    async def _read_counters(self) -> tuple[dict[Side, GatewayCounters], str | None]:
-        """What answered in time, and what is wrong with a gateway that users come in by."""
-        limit = max(0.25, 0.8 * self.rules.policy.sample_interval_seconds)
-
-        async def one(side: Side) -> GatewayCounters | BluegreenError:
-            try:
-                return await asyncio.wait_for(self.world.counters[side].read(), limit)
-            except TimeoutError:
-                return Unreachable(f"the counters of {side}'s gateway did not answer within {limit:g} s")
-            except BluegreenError as problem:
-                return problem
-
-        present = [side for side in SIDES if side in self.world.counters]
-        answers = dict(zip(present, await asyncio.gather(*(one(side) for side in present)), strict=True))
-        readings = {side: answer for side, answer in answers.items() if isinstance(answer, GatewayCounters)}
-        problems = [
-            str(answer) for side, answer in answers.items() if isinstance(answer, BluegreenError) and side in self._entry_sides
-        ]
-        self._tell_silent(readings)
-        return readings, problems[0] if problems else None
-
-    def _tell_silent(self, readings: Mapping[Side, GatewayCounters]) -> None:
-        """The others count on; which pod is not watched is told once, and of one that comes and goes now and then."""
-        now = self.world.clock.monotonic()
-        for side, reading in readings.items():
-            silent = frozenset(reading.silent)
-            before, told_at = self._silent.get(side, (frozenset(), float("-inf")))
-            if silent != before and now - told_at >= PROGRESS_SECONDS:
-                told = "; ".join(reading.silent.values()) or "all gateway pods' counters answer again"
-                self.world.journal.note("silent", side, after=sorted(silent), reason=told)
-                log.warning("%s's gateway: %s%s", side, told, "; the others are counted" if silent else "")
-                self._silent[side] = silent, now
-
-    def _judge(self, service: str, problem: str | None) -> Judged:
-        if problem:
-            return Judged(Verdict.ERROR, problem)
-        alone = self.state[service].split_bp >= WHOLE_BP
-        try:
-            return analysis.fast(self._samples[service], self.rules.policy_of(service), alone=alone)
-        except Exception as problem:  # whatever it is: a service that cannot be judged is not watched, and others must be
-            log.exception("%s cannot be judged", service)
-            return Judged(Verdict.ERROR, f"its numbers cannot be judged: {problem!r}")
-
-    def _doubts(self, services: Iterable[str]) -> dict[str, str]:
-        found = {}
-        for service in services:
-            try:
-                why = analysis.doubt(self._samples[service], self.rules.policy_of(service))
-            except Exception as problem:
-                why = f"its numbers cannot be judged: {problem!r}"
-            if why:
-                found[service] = why
-        return found
-
-    def _blue_answers(self, service: str) -> Tally:
-        return self._samples[service].remembered()
-
-    def _look(self, now: float) -> None:
-        if (self._looking is None or self._looking.done()) and now - self._looked_at >= LOOK_SECONDS:
-            self._looked_at = now
-            self._looking = asyncio.ensure_future(self._gates.look(self._watched))
-
-    def _watched(self) -> dict[str, int]:
-        return {service: there.split_bp for service, there in self.state.items() if there.phase is not Phase.FROZEN}
-
-    def _foreign_now(self) -> dict[str, str]:
-        """Foreign changes not yet known to the state; by policy written over instead."""
-        self._see_file()
-        if self.rules.reassert:
-            for service, who in self._gates.write_over().items():
-                self.world.journal.note("reassert", service, after=self.state[service].split_bp, reason=who)
-        return {s: who for s, who in self._gates.foreign.items() if s in self.state and self.state[s].phase is not Phase.FROZEN}
-
-    def _note_progress(self) -> None:
-        under_way = (Phase.MOVING, Phase.ARRIVED)
-        dwell = {s: round(there.dwell_seconds, 3) for s, there in self.state.items() if there.phase in under_way}
-        if dwell:
-            self.world.journal.note("progress", "shift", after=dwell)
-            self.world.journal.note("step", "shift", after={s: told_step(self._samples[s].step()) for s in dwell})
-
-    def _note_baselines(self, services: Collection[str] = ()) -> None:
-        """What blue showed so far, for a run after this one: at 100 % nobody can ask it any more. Of all that green serves,
-        or of these.
-        """
-        known = {}
-        for service in services or [s for s, there in self.state.items() if there.phase in JUDGED]:
-            samples, latency = self._samples[service], self._store.remembered_latency(service) if self._store else None
-            known[service] = Baseline(samples.remembered(), latency, samples.bins)
-        new = {s: baseline for s, baseline in known.items() if baseline != self._baselines.get(s)}
-        if new:
-            self.world.journal.note("baseline", "shift", after={s: told_baseline(each) for s, each in new.items()})
-            self._baselines |= new
-
-    def result(self) -> Result:
-        def those(*phases: Phase) -> dict[str, str]:
-            return {service: there.reason for service, there in self.state.items() if there.phase in phases}
-
-        stay = self.rules.order.stay
-        behind = {
-            s: why
-            for s, why in those(Phase.RETURNED, Phase.HELD, Phase.WAITING, Phase.MOVING).items()
-            if s not in self.returned and s not in stay
-        }
-        arrived = tuple(s for s in those(Phase.ARRIVED, Phase.BAKED) if s not in stay)
-        splits = {service: there.split_bp for service, there in self.state.items()}
-        return Result(arrived, dict(self.returned), behind, those(Phase.FROZEN), splits)
-
-    def _release_soon(self) -> None:
-        self._bake.set()
-        if self.world.release and (self._releasing is None or self._releasing.done()):
-            self._releasing = asyncio.ensure_future(self._release())
-
-    async def _release(self) -> None:
-        """Beside the loop, one try at a time for all that has baked, until nothing is left: a floor too many harms nobody,
-        and stops nothing. What bakes meanwhile waits for the next try, and that no longer than the shortest wait.
-        """
-        wait = RELEASE_AGAIN_SECONDS
-        while True:
-            await _set_within(self._ended, self._released_at + RELEASE_AGAIN_SECONDS - self.world.clock.monotonic())
-            self._bake.clear()
-            baked = self._baked()
-            left = await self._try_release(baked)
-            self._released_at = self.world.clock.monotonic()
-            for what, why in left.items():
-                if (problem := (what, NUMBER.sub("", why))) not in self._floors_told:
-                    self._floors_told.add(problem)
-                    log.warning("floor not put back yet: %s; trying again, by hand: `bluegreen capacity release`", why)
-            if left:
-                await _set_within(self._bake, RELEASE_AGAIN_SECONDS if self._ended.is_set() else wait)
-                wait = min(2 * wait, RELEASE_AGAIN_MOST_SECONDS)
-            elif self._baked() <= baked:
-                return
-
-    def _baked(self) -> frozenset[str]:
-        return frozenset(service for service, there in self.state.items() if there.phase is Phase.BAKED)
-
-    async def _try_release(self, baked: frozenset[str]) -> Mapping[str, str]:
-        if self.world.release is None or not baked:
-            return {}
-        try:
-            return await self.world.release(baked)
-        except Exception as problem:  # would end this task, and with it the releases of all that bakes later
-            return {"": str(problem) if isinstance(problem, BluegreenError) else repr(problem)}
-
-    async def _release_rest(self) -> None:
-        """At the end of a run: what is left is tried at once and then every few seconds, for a while."""
-        if self._releasing is None:
-            return
-        self._ended.set()
-        self._bake.set()
-        await asyncio.wait({self._releasing}, timeout=RELEASE_SECONDS)
-        if not self._releasing.done():
-            log.warning("floors are held still, after %g s; put them back: `bluegreen capacity release`", RELEASE_SECONDS)
-
-    async def _end_tasks(self) -> None:
-        tasks = [
-            *self._effect.values(),
-            *(self._store.tasks.values() if self._store else ()),
-            *self._gates.tasks,
-            *self._keeping,
-            *(task for task in (self._looking, self._leaving, self._releasing) if task),
-        ]
+    async def end(self) -> None:
+        if self._keeping:  # so that another store knows, too
+            await asyncio.wait(self._keeping, timeout=KEEP_SECONDS)
+        parts = (self.effect, self.observer, self.gateways, self.leave_green, self.floors)
+        tasks = [task for part in parts for task in part.tasks]
+        tasks += [*self._keeping, *([self._looking] if self._looking else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    # -- a tick ------------------------------------------------------------------------------------------------------
 
-def _refuse_older(edge: Edge, live: int, file: StackFile) -> None:
-    """Of another store's file only the newest tells where users should be; an older one would take them back."""
-    if edge.generation < live:
-        raise Held(
-            f"{file.path} is of generation {edge.generation}, live is {live}, which another store wrote: nothing was changed",
-            remedy=f"get the newest {file.path.name} (git pull), then `bluegreen shift`; `bluegreen rollback` needs none",
+    async def tick(self) -> bool:
+        """One sample interval; whether all is done."""
+        self._check_fence()
+        counted = await self.observer.count(self.writer.entry_sides)
+        self.reporter.silent(counted.readings)
+        now = self.world.clock.monotonic()
+        self._look(now)
+        self.writer.see_file()
+        if self.rules.reassert:
+            self.reporter.reasserted(self.gateways.write_over())
+        observation = self._observation(counted)
+        decision = decide(self.rules.order, self.services.states, observation, self.rules.policy_of, now)
+        await self._act(decision)
+        self.observer.ask_store(now, decision.wants_slow)
+        self.gateways.pay(self.writer.intent)
+        self.leave_green.if_stuck()
+        self._note_now_and_then(now)
+        slow = self.observer.last_slow()
+        paused, window_open = observation.paused, observation.window_open
+        self.on_tick(Shown(now, dict(self.services.states), observation.fast, slow, paused, window_open))
+        return decision.done and not self._busy()
+
+    def _check_fence(self) -> None:
+        try:
+            self.world.lock.check()
+        except StoreError as unknown:  # whoever took over raised the fence on the routes as well, which refuse us then
+            self.writer.not_written(unknown)
+        if self.gateways.lost:
+            raise self.gateways.lost
+
+    def _look(self, now: float) -> None:
+        if (self._looking is None or self._looking.done()) and now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            self._looking = asyncio.ensure_future(self.gateways.look(self._watched))
+
+    def _watched(self) -> dict[str, int]:
+        frozen = self.services.of(Phase.FROZEN)
+        return {service: split for service, split in self.services.splits().items() if service not in frozen}
+
+    def _observation(self, counted: Counted) -> Observation:
+        judged = self.services.of(*JUDGED)
+        doubts = {service: doubt for service in judged if (doubt := self.observer.doubt(service))}
+        return Observation(
+            fast={service: self.observer.fast(service, counted) for service in judged},
+            slow=self.observer.take_slow(),
+            requests=self.observer.requests(),
+            doubts=doubts,
+            foreign=self._foreign(),
+            raised=self.gateways.raised,
+            window_open=self.rules.window_open(self.world.clock.wall()),
+            paused=self.rules.paused(),
+            stuck=self.writer.stuck,
+            metrics=self.world.metrics is not None,
         )
 
+    def _foreign(self) -> dict[str, str]:
+        """Foreign changes that no service is frozen for yet: who made them."""
+        states = self.services.states
+        return {
+            service: who
+            for service, who in self.gateways.foreign.items()
+            if service in states and states[service].phase is not Phase.FROZEN
+        }
 
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    """Waits for it, so long at most."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+    async def _act(self, decision: Decision) -> None:
+        before = self.services.states
+        self.services.become(decision.state)
+        back = [move for move in decision.moves if move.back]
+        forward = [move for move in decision.moves if not move.back]
+        if back:
+            await self.writer.back(back, before)
+        self.reporter.holds()
+        went_back = {note.service: note.reason for note in decision.notes if note.op is Op.RETURN}
+        if went_back:
+            self._keeping.append(asyncio.ensure_future(returned.keep(self.world.routers, went_back)))
+            self.services.returned |= went_back
+        self.reporter.decided(decision.notes)
+        if any(note.op is Op.BAKE for note in decision.notes):
+            self.floors.baked()
+        if forward:
+            try:
+                await self.writer.forward(forward, before)
+            except LostFence:
+                raise
+            except BluegreenError as problem:  # file or journal: no gateway was written
+                for move in forward:
+                    self.services.put(move.service, before[move.service])
+                self.writer.not_written(problem)
 
+    def _note_now_and_then(self, now: float) -> None:
+        if now - self._noted_at >= PROGRESS_SECONDS:
+            self.writer.try_again()
+            self.reporter.progress()
+            self._noted_at = now
+        if now - self._baselines_at >= BASELINE_SECONDS:
+            self.reporter.baselines()
+            self._baselines_at = now
 
-def _entry_sides(edge: Edge) -> frozenset[Side]:
-    """By whose gateway users come in."""
-    there: frozenset[Side] = frozenset(
-        side for side in SIDES if edge.entry.get(edge.blue if side == "blue" else edge.green or "", 0) > 0
-    )
-    return there or frozenset({"blue"})
+    def _busy(self) -> bool:
+        """Whether something is on its way that the end of the run must not cut off."""
+        owed = any(self.gateways.owed[side] for side in self.writer.entry_sides) or self.writer.owed
+        return bool(owed or self.world.journal.trouble or self.leave_green.under_way or self.gateways.writing)

@@ -18,7 +18,7 @@ SHORTEST_SECONDS = 2.0  # a step that has been in effect for less is not asked a
 LATENCIES = 30  # of blue's, by which its usual one is told
 
 
-class StoreWords:
+class MetricsPoller:
     def __init__(
         self,
         metrics: Metrics,
@@ -51,19 +51,19 @@ class StoreWords:
 
     def ask(self, now: float, wanted: Collection[str]) -> None:
         """Of each service that green serves, as often as its policy says; at once where a step hangs on it (`wanted`)."""
-        for service, there in self.state().items():
+        for service, state in self.state().items():
             policy, task = self.policy_of(service), self.tasks.get(service)
-            if there.phase not in JUDGED or there.in_effect_at is None or (task and not task.done()):
+            if state.phase not in JUDGED or state.in_effect_at is None or (task and not task.done()):
                 continue
-            if now - there.in_effect_at < SHORTEST_SECONDS:
+            if now - state.in_effect_at < SHORTEST_SECONDS:
                 continue
             gap = 1.0 if service in wanted else policy.analysis_interval_seconds
             if now - self._asked_at.get(service, float("-inf")) < gap - 1e-6:
                 continue
             self._asked_at[service] = now
             # never further back than the step: what was before it is none of its own
-            seconds = min(policy.analysis_window_seconds, now - there.in_effect_at)
-            self.tasks[service] = asyncio.ensure_future(self._ask(service, seconds, policy, there.split_bp))
+            seconds = min(policy.analysis_window_seconds, now - state.in_effect_at)
+            self.tasks[service] = asyncio.ensure_future(self._ask(service, seconds, policy, state.split_bp))
 
     async def _ask(self, service: str, seconds: float, policy: Policy, split: int) -> None:
         asked_at = self.clock.monotonic()
@@ -77,11 +77,11 @@ class StoreWords:
                 self.remember(service, blue.latency_ms)
         except BluegreenError as problem:
             judged = Judged(Verdict.ERROR, str(problem))
-        there = self.state()[service]
-        if there.split_bp != split:
+        state = self.state()[service]
+        if state.split_bp != split:
             return
         self.last[service] = judged
-        done_at = there.dwell_done_at
+        done_at = state.dwell_done_at
         if judged.verdict is Verdict.PASS and done_at is not None and asked_at < done_at:
             return  # asked before the dwell was over: it says nothing of its end
         self._new[service] = judged

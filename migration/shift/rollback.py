@@ -12,60 +12,58 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from migration.entry.move import Moved
-from migration.entry.move import entry_back as go_back
-from migration.errors import BluegreenError, Forbidden, LostFence, StoreError, Unreachable
-from migration.model import WHOLE_BP, RouterState, Side
-from migration.ports import Clock, Entry, Kubernetes, Router, Written
+from migration.entry.move import Moved, NotMoved, entry_back
+from migration.errors import BluegreenError, Forbidden, LostFence
+from migration.model import RouterState, Side
+from migration.ports import Clock, Entry, Kubernetes, Router
 from migration.settings.stack_file import Edge, StackFile
 from migration.shift.gateways import SIDES
-from migration.shift.rolled import REASON, Proof, RollbackResult, SoFar
+from migration.shift.ledger import Ledger, words
+from migration.shift.proof import Proof
+from migration.shift.rolled import REASON, RollbackResult, SoFar
+from migration.shift.side_back import SideBack, look, warn
+from migration.shift.way_back import behind, by_problem, not_back, to_write, way_back, worst
 from migration.shift.witness import Others, Witness
 from migration.store import returned
-from migration.store.journal import Journal
-from migration.store.lock import Lock, take_over
 from migration.store.record import write_record
 from migration.words import counted, some
 
 log = logging.getLogger(__name__)
 MARKS = 4  # tries to rise above others' fences
-LOOK_SECONDS = 1.5  # for a look at what is live; without it the file tells with whom to begin
-CREDENTIALS_SECONDS = 0.3  # given to green's before blue is written by the files alone
 GREEN_SECONDS = 1.0  # a green that nobody comes in by is not waited for longer than that without progress
-EFFECT_SECONDS = 10.0  # without progress
-UNPROVEN_SECONDS = 3.0  # a gateway's peer listener that has not answered by then cannot be asked from here
-PROBE_SECONDS = 0.02
 INSYNC_SECONDS = 60.0
-TOLD = 5  # services of a kind that are named in words; `--json` has all
+NO_ENTRY_MOVE = (
+    "users still enter through green's gateway, which is not known to serve the new split; "
+    "`bluegreen rollback` without a service moves the entry back"
+)
 
 
 @dataclass(frozen=True)
-class Books:
-    """Fence and journal of a rollback, and what of them could not be had."""
+class Means:
+    """What a rollback works with."""
 
-    lock: Lock
-    journal: Journal | None
-    problems: tuple[str, ...] = ()
+    routers: Mapping[Side, Router]
+    entry: Entry | None
+    file: StackFile
+    ledger: Ledger
+    clock: Clock
+    clusters: Mapping[Side, Kubernetes]
+    witness: Witness | None
 
 
-async def open_books(store: Path, wall: Callable[[], float]) -> Books:
-    """As far as they can be had; raises nothing."""
-    problems = []
-    try:
-        lock = await take_over(store)
-    except StoreError as problem:
-        lock = Lock(store, 0)
-        problems.append(f"{problem}; a running `bluegreen shift` is not told: stop it")
-    journal = None
-    try:
-        journal = Journal(store, lock.fence, wall)
-    except StoreError as problem:
-        problems.append(f"this is not in the journal: {problem}")
-    return Books(lock, journal, tuple(problems))
+@dataclass
+class Proofs:
+    """What is known of the gateways. `seconds`: until those that users enter through served it."""
+
+    blue: dict[str, Proof] = field(default_factory=dict)
+    green: Proof = Proof.UNREACHABLE
+    seconds: float = 0.0
+
+    def by_side(self) -> dict[Side, Proof]:
+        return {"blue": worst(self.blue), "green": self.green}
 
 
 async def rollback(
@@ -75,7 +73,7 @@ async def rollback(
     routers: Mapping[Side, Router],
     entry: Entry | None,
     file: StackFile,
-    books: Books,
+    ledger: Ledger,
     clock: Clock,
     clusters: Mapping[Side, Kubernetes] | None = None,
     reason: str = REASON,
@@ -87,330 +85,234 @@ async def rollback(
     """
     so_far = so_far or SoFar()
     so_far.services = tuple(services)
-    began = clock.monotonic()
-    splits = {**edge.services, **dict.fromkeys(services, 0)}
-    generation = edge.generation + 1
-    sides: list[Side] = [side for side in SIDES if side in routers]
-    wrote: dict[Side, Written] = {}
-    taken: dict[Side, set[str]] = {side: set() for side in sides}
-    seen: dict[Side, RouterState | None] = {}
-    public = asyncio.Event()  # blue's public routes have all had their turn
-    # A program that fetches credentials takes seconds: no time-out of ours begins before it has ended, by its own at last.
-    others = asyncio.ensure_future(witness.others()) if witness else None
-    doubted: dict[Side, list[str]] = {}  # services whose file is not what the live route was made of
-    opening = {side: asyncio.ensure_future(routers[side].ready()) for side in sides}
+    means = Means(routers, entry, file, ledger, clock, clusters or {}, witness)
+    return await Rollback(edge, services, means, so_far).run(reason)
 
-    async def one(side: Side) -> None:
+
+class Rollback:
+    def __init__(self, edge: Edge, services: Sequence[str], means: Means, so_far: SoFar) -> None:
+        witness = means.witness
+        self.edge, self.means = edge, means
+        self.began = means.clock.monotonic()
+        self.way = way_back(edge, services, witness.missing if witness else ())
+        self.problems = list(means.ledger.problems)
+        self.proofs = Proofs()
+        self.others: asyncio.Task[Others] | None = asyncio.ensure_future(witness.others()) if witness else None
+        fence = means.ledger.lock.fence
+        # a program that fetches credentials takes seconds: no time-out of ours begins before it has ended
+        self.sides: dict[Side, SideBack] = {
+            side: SideBack(
+                side, means.routers[side], self.way, means.clock, fence, witness, so_far.at_blue if side == "blue" else set()
+            )
+            for side in SIDES
+            if side in means.routers
+        }
+        self.moving = asyncio.ensure_future(entry_back(means.entry, self.way.entry)) if self.way.entry else None
+
+    async def run(self, reason: str) -> RollbackResult:
+        """Gateways and entry first; what people and later runs read comes after."""
+        others = await self._write()
+        left = not_back(self.way.services, self.proofs.blue, self.sides["blue"].problems)
+        if left:  # first what users suffer from
+            self.problems.insert(0, behind(left, self.way.services))
+        self._report_others(others)
+        entry = await self.moving if self.moving else None
+        through_green = self._through_green(entry)
+        self._warn_of_green()
+        moved = isinstance(entry, Moved)
+        await self._write_file(others, moved=moved)
+        await self._keep_and_mark(others, reason)
+        if trouble := self.means.ledger.enter(self.edge, self.way.services, reason):
+            self.problems.append(trouble)
+        everything, left = (*self.way.services, *others.lost), {**left, **others.lost}
+        proofs = self.proofs.by_side()
+        return RollbackResult(
+            services=everything,
+            back=tuple(service for service in everything if service not in left),
+            not_back=left,
+            in_effect=proofs,
+            problems=tuple(self.problems),
+            entry=await self._entry_words(entry),
+            seconds=self.proofs.seconds,
+            through_green=through_green,
+            refused=tuple(side for side, each in self.sides.items() if _refused(each)),
+            lost=tuple(others.lost),
+            complete=proofs["blue"] in (Proof.SERVED, Proof.ACCEPTED) and not self.problems,
+        )
+
+    # -- the gateways ------------------------------------------------------------------------------------------------
+
+    async def _write(self) -> Others:
+        blue, green = self.sides["blue"], self.sides.get("green")
+        writing_blue = await self._begin_blue(blue)
+        writing_green = asyncio.ensure_future(self._whole(green)) if green else None
+        await writing_blue
+        rest = asyncio.ensure_future(blue.rest(self.others))
+        self.proofs.blue = await blue.effect(service for service in self.way.services if service not in blue.doubted)
+        self._in_effect()
+        _say(self.edge.blue, self.proofs.blue, self.proofs.seconds)
+        await rest
+        others = await self.others if self.others else Others()
+        warn(others.told)
+        self.way = self.way.along_with(others)
+        if late := [service for service in self.way.services if service not in self.proofs.blue]:
+            self.proofs.blue |= await blue.effect(late)
+            self._in_effect()
+        if green and writing_green:
+            await self._end_green(green, writing_green)
+            green.settled(self.way.services, others.services)
+            self.proofs.green = worst(await green.effect(self.way.services))
+            if self.way.through_green:
+                self._in_effect()
+        return others
+
+    def _in_effect(self) -> None:
+        self.proofs.seconds = self.means.clock.monotonic() - self.began
+
+    async def _begin_blue(self, blue: SideBack) -> asyncio.Task[None]:
+        """Ends when green may begin: where nobody comes in by it, blue's public routes have the machine for themselves."""
+        openings = [side.opening for side in self.sides.values()]
+        writing = asyncio.ensure_future(blue.write(self.edge.services, openings))
+        if self.way.through_green:
+            return writing
+        await asyncio.wait({blue.opening})
+        public = asyncio.ensure_future(blue.public.wait())
+        await asyncio.wait({writing, public}, timeout=GREEN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        public.cancel()
+        return writing
+
+    async def _whole(self, side: SideBack) -> None:
+        await side.write(self.edge.services, [each.opening for each in self.sides.values()])
+        await side.rest(self.others)
+
+    async def _end_green(self, green: SideBack, writing: asyncio.Task[None]) -> None:
+        """A green that nobody comes in by is waited for as long as it makes progress."""
+        while not writing.done():
+            before, begun = len(green.taken), green.opening.done()
+            await asyncio.wait({writing}, timeout=GREEN_SECONDS)
+            stands = len(green.taken) == before < len(self.way.services)
+            if not self.way.through_green and begun and not writing.done() and stands:
+                writing.cancel()
+                break
+        await asyncio.wait({writing})
+        if not writing.cancelled():
+            writing.result()
+
+    # -- what is said of it ------------------------------------------------------------------------------------------
+
+    def _report_others(self, others: Others) -> None:
+        if others.lost:
+            self.problems.append(f"{some(others.lost)}: still at the old split, for the original route cannot be found")
+        self.problems += others.problems
+
+    def _through_green(self, entry: Moved | NotMoved | None) -> bool:
+        """Whether users still enter by a green of which it is not known that it serves the way back."""
+        if isinstance(entry, NotMoved):
+            self.problems.append(entry.problem)
+        if not self.way.through_green or isinstance(entry, Moved) or self.proofs.green is Proof.SERVED:
+            return False
+        if entry is None:
+            self.problems.append(NO_ENTRY_MOVE)
+        return True
+
+    def _warn_of_green(self) -> None:
+        if (green := self.sides.get("green")) and (kept := green.problems):
+            log.warning("green's gateway keeps its old split of %s: %s", counted(len(kept), "service"), by_problem(kept))
+        for side in self.sides.values():
+            if side.written and side.written.record is not None:
+                log.warning("%s keeps an older record of the edge: %s", side.router.cluster, side.written.record)
+
+    async def _entry_words(self, entry: Moved | NotMoved | None) -> str | None:
+        if not isinstance(entry, Moved):
+            return None
+        if self.means.entry is not None and not await _in_sync(self.means.entry, entry.change, self.means.clock):
+            return f"{entry.words}; Route 53 has not finished it yet (`bluegreen entry status`)"
+        return entry.words
+
+    # -- after users ---------------------------------------------------------------------------------------------------
+
+    async def _write_file(self, others: Others, *, moved: bool) -> None:
+        file, written = self.means.file, [side.written for side in self.sides.values() if side.written]
+        filed = [service for service in self.way.services if service in self.edge.services or service in others.filed]
         try:
-            await opening[side]
+            now = file.write(
+                services=dict.fromkeys(filed, 0),
+                entry=self.way.entry if moved else None,
+                generation=max(self.way.generation, *(each.generation for each in written)),
+                force=True,
+            )
+            if moved:  # the routers' records have the entry as it was
+                await write_record(self.means.clusters, now)
         except BluegreenError as problem:
-            wrote[side] = Written(generation, dict.fromkeys(services, problem))
-            return
-        looked = clock.monotonic()
-        seen[side] = state = await _look(routers[side])
-        left = _left(services, edge.services, state)
-        if witness is not None and state is None:
-            if side == "blue" and "green" in opening:  # whose word is worth a moment, but not its credentials' time
-                await asyncio.wait({opening["green"]}, timeout=CREDENTIALS_SECONDS)
-            patience = LOOK_SECONDS if all(each.done() for each in opening.values()) else 0.0
-            _warn(await witness.settle(left, max(0.0, patience - (clock.monotonic() - looked))))
-        elif witness is not None and state is not None:
-            doubted[side] = [name for name in left if (there := state.routes.get(name)) and there.split_bp is None]
-            left = [name for name in left if name not in doubted[side]]
+            self.problems.append(
+                f"{file.path} could not be written: {problem}; set these services to 0 there before the next `pulumi up`"
+            )
 
-        if side == "blue":
-            so_far.at_blue |= set(services) - {*left, *doubted.get("blue", ())}
-
-        def told(service: str) -> None:
-            taken[side].add(service)
-            if side == "blue":
-                so_far.at_blue.add(service)
-            if side == "blue" and len(taken[side]) == len(left):
-                public.set()
-
-        wrote[side] = await routers[side].write(
-            splits, changed=left, generation=generation, fence=books.lock.fence, force=True, taken=told
-        )
-
-    async def rest(side: Side) -> None:
-        """After all whose file is sure: what has to be settled, then what the file does not know of."""
-        if witness is None or others is None:
-            return
-        if names := doubted.get(side):
-            _warn(await witness.settle(names))
-            await more(side, names)
-        await more(side, list((await others).services))
-
-    async def more(side: Side, names: Sequence[str]) -> None:
-        if not names:
-            return
-        before = wrote[side]
-        if side not in seen:  # it cannot be asked at all
-            problem = opening[side].exception() or Unreachable("does not answer")
-            assert isinstance(problem, BluegreenError)
-            wrote[side] = replace(before, problems={**before.problems, **dict.fromkeys(names, problem)})
-            return
-        now = {name: split for name, split in splits.items() if name not in before.problems} | dict.fromkeys(names, 0)
-        again = await routers[side].write(
-            now,
-            changed=names,
-            generation=before.generation,
-            fence=books.lock.fence,
-            force=True,
-            taken=lambda service: (so_far.at_blue if side == "blue" else taken[side]).add(service),
-        )
-        wrote[side] = Written(again.generation, {**before.problems, **again.problems}, again.record)
-
-    async def whole(side: Side) -> None:
-        await one(side)
-        await rest(side)
-
-    async def probe(side: Side, service: str) -> Proof:
-        """FAILED: its gateway answers, with another split."""
-        try:
-            return Proof.SERVED if await routers[side].in_effect(service, 0) else Proof.FAILED
-        except BluegreenError:
-            return Proof.ACCEPTED
-
-    async def effect(side: Side, names: Sequence[str]) -> dict[str, Proof]:
-        """By service what its gateway says of itself, or why its route was not written."""
-        failed = wrote[side].problems
-        seen = {service: _unwritten(failed[service]) for service in names if service in failed}
-        left, heard, since = [service for service in names if service not in failed], False, clock.monotonic()
-        while left:
-            answers = dict(zip(left, await asyncio.gather(*(probe(side, service) for service in left)), strict=True))
-            seen |= answers
-            heard = heard or any(answer is not Proof.ACCEPTED for answer in answers.values())
-            still = [service for service, answer in answers.items() if answer is not Proof.SERVED]
-            if len(still) < len(left):
-                left, since = still, clock.monotonic()
-            elif clock.monotonic() - since > (EFFECT_SECONDS if heard else UNPROVEN_SECONDS):
-                break
-            await clock.sleep(PROBE_SECONDS)
-        return seen
-
-    new_entry: dict[str, int] = {}
-    entry_back = None
-    asked_for = {*services, *(witness.missing if witness else ())}
-    if edge.green_entry_bp and asked_for >= {service for service, split in edge.services.items() if split > 0}:
-        new_entry = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
-        entry_back = asyncio.ensure_future(go_back(entry, new_entry))
-    green_entry = edge.green_entry_bp
-    blue = asyncio.ensure_future(one("blue"))
-    if green_entry == 0:  # nobody comes in by green: blue's public routes have the machine for themselves
-        await asyncio.wait({opening["blue"]})
-        early = asyncio.ensure_future(public.wait())
-        await asyncio.wait({blue, early}, timeout=GREEN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        early.cancel()
-    green = asyncio.ensure_future(whole("green")) if "green" in routers else None
-    await blue
-    beside = asyncio.ensure_future(rest("blue"))
-    at_blue = await effect("blue", [service for service in services if service not in doubted.get("blue", ())])
-    seconds = clock.monotonic() - began
-    _say(edge.blue, at_blue, seconds)
-    await beside
-    found = await others if others else Others()
-    _warn(found.told)
-    splits |= dict.fromkeys(found.services, 0)
-    services = [*services, *found.services]
-    if late := [service for service in services if service not in at_blue]:
-        at_blue |= await effect("blue", late)
-        seconds = clock.monotonic() - began
-    in_effect: dict[Side, Proof] = {"blue": _worst(at_blue)}
-    entry_told = None
-    if green is None:
-        in_effect["green"] = Proof.UNREACHABLE
-    else:
-        while not green.done():
-            before, begun = len(taken["green"]), opening["green"].done()
-            await asyncio.wait({green}, timeout=GREEN_SECONDS)
-            if green_entry == 0 and begun and not green.done() and len(taken["green"]) == before < len(services):
-                green.cancel()
-                break
-        await asyncio.wait({green})
-        if not green.cancelled():
-            green.result()
-        if "green" not in wrote:
-            gone = Unreachable(f"{routers['green'].cluster} does not answer")
-            wrote["green"] = Written(generation, dict.fromkeys(services, gone))
-        elif cut := [s for s in (*doubted.get("green", ()), *found.services) if s not in taken["green"]]:
-            gone = Unreachable(f"{routers['green'].cluster} does not answer")
-            wrote["green"] = replace(wrote["green"], problems={**dict.fromkeys(cut, gone), **wrote["green"].problems})
-        in_effect["green"] = _worst(await effect("green", services))
-        if green_entry:
-            seconds = clock.monotonic() - began
-    problems = list(books.problems)
-    not_back = {
-        service: str(problem) if problem else "blue's gateway does not serve it yet"
-        for service in services
-        if (problem := wrote["blue"].problems.get(service)) or at_blue[service] is Proof.FAILED
-    }
-    if not_back:  # first what users suffer from
-        behind = f"{len(not_back)} of {counted(len(services), 'service')}"
-        problems.insert(0, f"blue's gateway may still forward {behind} to green: {some(not_back)}")
-    if lost := found.lost:
-        problems.append(f"{some(lost)}: still at the old split, for the original route cannot be found")
-    problems += found.problems
-    moved = None
-    if entry_back is not None:
-        back = await entry_back
-        if isinstance(back, Moved):
-            moved, entry_told = back, back.words
-        else:
-            problems.append(back.problem)
-    through_green = bool(green_entry) and moved is None and in_effect["green"] is not Proof.SERVED
-    if through_green and entry_back is None:
-        problems.append(
-            "users still enter through green's gateway, which is not known to serve the new split; "
-            "`bluegreen rollback` without a service moves the entry back"
-        )
-    if "green" in wrote and (kept := wrote["green"].problems):
-        log.warning("green's gateway keeps its old split of %s: %s", counted(len(kept), "service"), _some(kept))
-    for side, written in wrote.items():
-        if written.record is not None:
-            log.warning("%s keeps an older record of the edge: %s", routers[side].cluster, written.record)
-    try:
-        now = file.write(
-            services=dict.fromkeys([name for name in services if name in edge.services or name in found.filed], 0),
-            entry=new_entry if moved else None,
-            generation=max(generation, *(written.generation for written in wrote.values())),
-            force=True,
-        )
-        if moved:  # the routers' records have the entry as it was
-            await write_record(clusters or {}, now)
-    except BluegreenError as problem:
-        problems.append(
-            f"{file.path} could not be written: {problem}; set these services to 0 there before the next `pulumi up`"
-        )
-    live = {side: state for side, state in seen.items() if state is not None}
-    on_green = {service for service in services if edge.services.get(service) or found.services.get(service)} | {
-        service for state in live.values() for service in services if (there := state.routes.get(service)) and there.split_bp
-    }
-    answering = {side: routers[side] for side in wrote if not wrote[side].problems or taken[side]}
-    await returned.keep(answering, dict.fromkeys(sorted(on_green), words(reason)))
-    for side in [side for side in answering if side not in live]:  # it was too slow for the first look
+    async def _keep_and_mark(self, others: Others, reason: str) -> None:
+        """On clusters that answer: which services went back, and a fence above all others."""
+        answering = {name: side for name, side in self.sides.items() if side.written and (not side.problems or side.taken)}
+        routers = {name: side.router for name, side in answering.items()}
+        await returned.keep(routers, dict.fromkeys(sorted(self._on_green(others)), words(reason)))
+        live = self._live()
+        for name in routers.keys() - live.keys():  # it was too slow for the first look
+            with contextlib.suppress(BluegreenError):
+                live[name] = await routers[name].read()
+        highest = max((state.fence for state in live.values()), default=0)
+        lock = self.means.ledger.lock
         with contextlib.suppress(BluegreenError):
-            live[side] = await routers[side].read()
-    highest = max((state.fence for state in live.values()), default=0)
-    with contextlib.suppress(BluegreenError):
-        await books.lock.rise_above(highest)
-    fence = max(books.lock.fence, highest + 1)
-    again = await asyncio.gather(
-        *(_mark(router, books.lock, fence, services, splits, generation) for router in answering.values())
-    )
-    problems += [problem for problem in again if problem]
-    if books.journal is not None:
-        _enter(books.journal, edge, services, reason)
-        if books.journal.trouble:
-            problems.append(books.journal.trouble)
-    if entry is not None and moved and not await _in_sync(entry, moved.change, clock):
-        entry_told = f"{entry_told}; Route 53 has not finished it yet (`bluegreen entry status`)"
-    everything, not_back = (*services, *lost), {**not_back, **lost}
-    return RollbackResult(
-        services=everything,
-        back=tuple(service for service in everything if service not in not_back),
-        not_back=not_back,
-        in_effect=in_effect,
-        problems=tuple(problems),
-        entry=entry_told,
-        seconds=seconds,
-        through_green=through_green,
-        refused=tuple(side for side in wrote if any(isinstance(each, Forbidden) for each in wrote[side].problems.values())),
-        lost=tuple(lost),
-        complete=in_effect["blue"] in (Proof.SERVED, Proof.ACCEPTED) and not problems,
-    )
+            await lock.rise_above(highest)
+        fence = max(lock.fence, highest + 1)
+        marks = await asyncio.gather(*(self._mark(router, fence) for router in routers.values()))
+        self.problems += [problem for problem in marks if problem]
+
+    def _live(self) -> dict[Side, RouterState]:
+        return {name: side.live for name, side in self.sides.items() if side.live is not None}
+
+    def _on_green(self, others: Others) -> set[str]:
+        """Services that had users on green, by the file or by what was live."""
+        services, live = self.way.services, self._live()
+        filed = {service for service in services if self.edge.services.get(service) or others.services.get(service)}
+        routes = [(service, state.routes.get(service)) for state in live.values() for service in services]
+        return filed | {service for service, route in routes if route and route.split_bp}
+
+    async def _mark(self, router: Router, fence: int) -> str | None:
+        """Raises the fence on the routes, at which a shift of any store stops; what it wrote of the services meanwhile is
+        written over. Who has a higher fence, as another rollback has, is risen above: we were asked, too.
+        """
+        lost: LostFence | None = None
+        lock, way = self.means.ledger.lock, self.way
+        for _ in range(MARKS):
+            try:
+                if changed := [name for name in await router.raise_fence(fence) if name in way.services]:
+                    await router.write(way.splits, changed=changed, generation=way.generation, fence=fence, force=True)
+                return None
+            except LostFence as problem:
+                lost = problem
+            except BluegreenError as problem:
+                log.warning("%s: not every route carries fence %d: %s", router.cluster, fence, problem)
+                return None
+            if (state := await look(router)) is None:
+                break
+            with contextlib.suppress(BluegreenError):
+                await lock.rise_above(state.fence)
+            fence = max(lock.fence, state.fence + 1)
+        if (state := await look(router)) and not to_write(way.services, {}, state):
+            log.warning("%s; all that was to go back is at blue there", lost)
+            return None
+        return f"{lost}: stop the `bluegreen shift` that runs there, or it goes on"
 
 
-def _say(blue: str, at_blue: Mapping[str, Proof], seconds: float) -> None:
+def _refused(side: SideBack) -> bool:
+    return any(isinstance(problem, Forbidden) for problem in side.problems.values())
+
+
+def _say(blue: str, proofs: Mapping[str, Proof], seconds: float) -> None:
     """At once what users wait for: a green whose credentials take their time may come much later."""
-    if back := [service for service, proof in at_blue.items() if proof is Proof.SERVED]:
-        told = counted(len(back), "service")
-        log.info("%s at blue (%s), in effect after %.2f s; green's gateway is told next", told, blue, seconds)
-    if taken := [service for service, proof in at_blue.items() if proof is Proof.ACCEPTED]:
+    if back := [service for service, proof in proofs.items() if proof is Proof.SERVED]:
+        services = counted(len(back), "service")
+        log.info("%s at blue (%s), in effect after %.2f s; green's gateway is told next", services, blue, seconds)
+    if taken := [service for service, proof in proofs.items() if proof is Proof.ACCEPTED]:
         log.info("blue (%s) took %s; green's gateway is told next", blue, counted(len(taken), "service"))
-
-
-def words(reason: str) -> str:
-    """Why a service went back, as the journal, the clusters and `status` have it."""
-    return reason if reason == REASON else f"{REASON}: {reason}"
-
-
-def _warn(told: Sequence[str]) -> None:
-    for each in told:
-        log.warning("%s", each)
-
-
-async def _mark(
-    router: Router, lock: Lock, fence: int, services: Sequence[str], splits: Mapping[str, int], generation: int
-) -> str | None:
-    """Raises the fence on the routes, at which a shift of any store stops; what it wrote of `services` meanwhile is written
-    over. Who has a higher fence, as another rollback has, is risen above: we were asked, too.
-    """
-    lost: LostFence | None = None
-    for _ in range(MARKS):
-        try:
-            if changed := [name for name in await router.raise_fence(fence) if name in services]:
-                await router.write(splits, changed=changed, generation=generation, fence=fence, force=True)
-            return None
-        except LostFence as problem:
-            lost = problem
-        except BluegreenError as problem:
-            log.warning("%s: not every route carries fence %d: %s", router.cluster, fence, problem)
-            return None
-        if (state := await _look(router)) is None:
-            break
-        with contextlib.suppress(BluegreenError):
-            await lock.rise_above(state.fence)
-        fence = max(lock.fence, state.fence + 1)
-    if (state := await _look(router)) and not _left(services, {}, state):
-        log.warning("%s; all that was to go back is at blue there", lost)
-        return None
-    return f"{lost}: stop the `bluegreen shift` that runs there, or it goes on"
-
-
-async def _look(router: Router) -> RouterState | None:
-    try:
-        return await asyncio.wait_for(router.read(), LOOK_SECONDS)
-    except (BluegreenError, TimeoutError):
-        return None
-
-
-def _left(services: Sequence[str], filed: Mapping[str, int], live: RouterState | None) -> list[str]:
-    """What is to be written, those with most users on green first. What was read as back already is left out."""
-    there = {}
-    for service in services:
-        route = live.routes.get(service) if live else None
-        if route is None or route.split_bp is None:
-            there[service] = filed.get(service, 0) if live is None else WHOLE_BP
-        elif route.split_bp or route.probe_bp != 0:
-            there[service] = route.split_bp
-    return sorted(there, key=lambda service: -there[service])
-
-
-def _unwritten(problem: BluegreenError) -> Proof:
-    return Proof.UNREACHABLE if isinstance(problem, Unreachable) else Proof.FAILED
-
-
-def _worst(seen: Mapping[str, Proof]) -> Proof:
-    order = list(Proof)
-    return max(seen.values(), key=order.index, default=Proof.SERVED)
-
-
-def _some(problems: Mapping[str, object]) -> str:
-    by_problem: dict[str, list[str]] = {}
-    for service, problem in problems.items():
-        by_problem.setdefault(str(problem), []).append(service)
-    told = [f"{some(names, TOLD)}: {problem}" for problem, names in list(by_problem.items())[:TOLD]]
-    return "; ".join(told) + (f"; and {len(by_problem) - TOLD} other reasons" if len(by_problem) > TOLD else "")
-
-
-def _enter(journal: Journal, edge: Edge, services: Sequence[str], reason: str) -> None:
-    changes = [(service, edge.services.get(service), 0, reason) for service in services]
-    ids = journal.intents("rollback", changes, needed=False)
-    journal.outcomes("rollback", ids, dict.fromkeys(services, (0, reason)))
-    for service in services:
-        if edge.services.get(service, 0) > 0:
-            journal.note("return", service, reason=words(reason))
 
 
 async def _in_sync(entry: Entry, change: str, clock: Clock) -> bool:

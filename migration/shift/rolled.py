@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from migration.model import Side
+from migration.shift.proof import Proof
 
 REASON = "manual rollback"  # where no other is given
-
-
-class Proof(StrEnum):
-    """How far it is known that a gateway has its routes of the rollback, from best to worst."""
-
-    SERVED = "served"  # the gateway itself says so
-    ACCEPTED = "accepted"  # its API server took the routes; the gateway cannot be asked from here
-    UNREACHABLE = "unreachable"  # its API server did not answer: the gateway keeps its old split
-    FAILED = "failed"  # its API server refused a route, or the gateway does not serve it yet
 
 
 @dataclass(frozen=True)

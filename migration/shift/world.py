@@ -9,7 +9,7 @@ from migration.model import Judged, ServiceState, Side
 from migration.ports import Clock, Counters, Entry, Kubernetes, Metrics, Router
 from migration.settings.policy import Policy
 from migration.settings.stack_file import StackFile
-from migration.shift.decide import Order
+from migration.shift.order import Order
 from migration.store.journal import Journal
 from migration.store.lock import Lock
 

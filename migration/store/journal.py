@@ -14,8 +14,8 @@ Operations: shift (a split), rollback, entry, enroll, unenroll: with intents. No
 bins}}), effect, hold, return, keep (raised by somebody after it went back), freeze, thaw, retry, reassert, bake,
 silent (gateway pods whose counters do not answer).
 
-A disk that takes nothing: an intent raises, since nothing may be begun without it; outcomes and notes are kept and written
-with the next line that can be, and `trouble` says so until then.
+A disk that takes nothing: a promise raises, since nothing may be begun without it; records, outcomes and notes are kept and
+written with the next line that can be, and `trouble` says so until then.
 """
 
 from __future__ import annotations
@@ -25,35 +25,19 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO
 
 from migration import disk
-from migration.errors import StoreError
-from migration.model import Baseline, Step, Tally
+from migration.errors import BluegreenError, StoreError
+from migration.store.events import SPLITS, Change, Event, Kind, Op, Outcome, Value, open_intents, parsed
 from migration.words import clean
 
 log = logging.getLogger(__name__)
 FILE = "journal.jsonl"
 WHAT = "the journal"
-Kind = Literal["intent", "outcome", "note"]
-
-
-@dataclass(frozen=True)
-class Event:
-    seq: int
-    time: str
-    fence: int
-    kind: Kind
-    id: str
-    of: str | None
-    op: str
-    target: str
-    before: Any = None
-    after: Any = None
-    reason: str = ""
 
 
 class Journal:
@@ -89,28 +73,35 @@ class Journal:
         """Why the last lines are not on disk yet."""
         return str(self._refused) if self._refused is not None else None
 
-    def intents(self, op: str, changes: Iterable[tuple[str, Any, Any, str]], *, needed: bool = True) -> dict[str, str]:
-        """(target, before, after, reason) each. Gives the id by target.
-
-        `needed`: all are on disk when this returns, or it raises StoreError. On the way back they are not.
+    def promise(self, op: Op, changes: Iterable[Change]) -> dict[str, str]:
+        """On the way to green: ids by target, once all intents are on disk. Raises StoreError, and has them answered, where
+        they are not.
         """
-        made = [self._make("intent", op, target, before, after, reason) for target, before, after, reason in changes]
-        self._append(made)
-        ids = {event.target: event.id for event in made}
-        if needed and self._refused is not None:
-            problem = self._refused
-            self.outcomes(op, ids, {event.target: (event.before, f"not done: {problem}") for event in made})
+        changes = list(changes)
+        ids = self.record(op, changes)
+        if (problem := self._refused) is not None:
+            self.not_done(op, ids, changes, problem)
             raise StoreError(str(problem), remedy=problem.remedy) from problem.__cause__
         return ids
 
-    def outcomes(self, op: str, ids: Mapping[str, str], results: Mapping[str, tuple[Any, str]]) -> None:
-        made = [
-            self._make("outcome", op, target, None, after, why, ids.get(target)) for target, (after, why) in results.items()
-        ]
-        self._append(made)
+    def record(self, op: Op, changes: Iterable[Change]) -> dict[str, str]:
+        """On the way back, which waits for no disk: ids of the intents by target, written or not."""
+        events = [self._make("intent", op, each.target, each.before, each.after, each.reason) for each in changes]
+        self._append(events)
+        return {event.target: event.id for event in events}
 
-    def note(self, op: str, target: str, after: Any = None, reason: str = "", *, before: Any = None) -> None:
-        self._append([self._make("note", op, target, before, after, reason)], sync=False)
+    def outcomes(self, op: Op, ids: Mapping[str, str], outcomes: Iterable[Outcome]) -> None:
+        """`ids` of their intents by target; a target without one answers none."""
+        self._append(
+            [self._make("outcome", op, each.target, None, each.after, each.reason, ids.get(each.target)) for each in outcomes]
+        )
+
+    def not_done(self, op: Op, ids: Mapping[str, str], changes: Iterable[Change], problem: BluegreenError) -> None:
+        """Answers intents of which nothing was begun."""
+        self.outcomes(op, ids, [Outcome(each.target, each.before, f"not done: {problem}") for each in changes])
+
+    def note(self, op: Op, target: str, after: Value = None, reason: str = "") -> None:
+        self._append([self._make("note", op, target, None, after, reason)], sync=False)
 
     def try_again(self) -> None:
         """Writes what could not be written, if there is any."""
@@ -119,12 +110,11 @@ class Journal:
 
     def settle(self, splits: Mapping[str, int], reason: str) -> None:
         """Answers every open intent of a split with what is so now."""
-        waiting = [event for event in open_intents(self.events) if event.op in ("shift", "rollback") and event.target in splits]
-        made = [self._make("outcome", e.op, e.target, None, splits[e.target], reason, e.id) for e in waiting]
-        if made:
-            self._append(made)
+        waiting = [event for event in open_intents(self.events) if event.op in SPLITS and event.target in splits]
+        if waiting:
+            self._append([self._make("outcome", e.op, e.target, None, splits[e.target], reason, e.id) for e in waiting])
 
-    def _make(self, kind: Kind, op: str, target: str, before: Any, after: Any, reason: str, of: str | None = None) -> Event:
+    def _make(self, kind: Kind, op: str, target: str, before: Value, after: Value, reason: str, of: str | None = None) -> Event:
         self._seq += 1
         stamp = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return Event(
@@ -136,13 +126,13 @@ class Journal:
         self._unwritten += b"".join(json.dumps(asdict(event), separators=(",", ":")).encode() + b"\n" for event in events)
         try:
             with disk.as_store_error(self.path, f"{WHAT} cannot be written"):
-                self._flush(sync)
+                self._flush(sync=sync)
         except StoreError as problem:
             self._refused = problem
         else:
             self._refused = None
 
-    def _flush(self, sync: bool) -> None:
+    def _flush(self, *, sync: bool) -> None:
         while self._unwritten:
             self._unwritten = self._unwritten[os.write(self._stream.fileno(), self._unwritten) :]
         if sync:
@@ -167,116 +157,10 @@ def read(path: Path) -> list[Event]:
     events = []
     for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is empty or torn
         try:
-            events.append(_event(json.loads(line)))
+            events.append(parsed(json.loads(line)))
         except (ValueError, TypeError, RecursionError) as problem:
             raise StoreError(
                 f"{path}:{number}: not a line of a journal: {line[:80].decode(errors='replace')!r}",
                 remedy=f"restore {path} from a copy, or move it away: the live splits stay as they are",
             ) from problem
     return events
-
-
-def _event(told: dict[str, Any]) -> Event:
-    event = Event(**told)
-    texts = (event.time, event.kind, event.id, event.op, event.target, event.reason, event.of or "")
-    if not isinstance(event.seq, int) or not isinstance(event.fence, int) or not all(isinstance(each, str) for each in texts):
-        raise TypeError("of another shape")
-    return event
-
-
-def open_intents(events: Iterable[Event]) -> list[Event]:
-    """Intents that no outcome answers, newest last."""
-    waiting: dict[str, Event] = {}
-    for event in events:
-        if event.kind == "intent":
-            waiting[event.id] = event
-        elif event.kind == "outcome" and event.of:
-            waiting.pop(event.of, None)
-    return list(waiting.values())
-
-
-@dataclass
-class Remembered:
-    """What the journal tells of one service: where we left it, and why."""
-
-    split_bp: int | None = None
-    dwell_seconds: float = 0.0
-    state: str = ""  # "", returned, frozen, baked
-    reason: str = ""
-    open_values: tuple[int, ...] = ()  # splits an open intent may have left
-    baseline: Baseline = field(default_factory=Baseline)
-    step: Step = field(default_factory=Step)
-
-
-def remember(events: Iterable[Event]) -> dict[str, Remembered]:
-    """Plays the journal. Pure."""
-    known = list(events)
-    services: dict[str, Remembered] = {}
-
-    def of(service: str) -> Remembered:
-        return services.setdefault(service, Remembered())
-
-    for event in known:
-        if event.op in ("shift", "rollback") and event.kind == "outcome" and isinstance(event.after, int):
-            entry = of(event.target)
-            if entry.split_bp != event.after:
-                entry.dwell_seconds, entry.step = 0.0, Step()
-                if entry.state == "baked":
-                    entry.state = ""
-            entry.split_bp = event.after
-        elif event.op == "progress" and isinstance(event.after, Mapping):
-            for service, seconds in event.after.items():
-                of(service).dwell_seconds = float(seconds)
-        elif event.op == "step" and isinstance(event.after, Mapping):
-            for service, told in event.after.items():
-                of(service).step = _step(told)
-        elif event.op == "baseline" and isinstance(event.after, Mapping):
-            for service, told in event.after.items():
-                of(service).baseline = _baseline(told)
-        elif event.op in ("return", "freeze", "bake") and event.kind == "note":
-            entry = of(event.target)
-            entry.state = {"return": "returned", "freeze": "frozen", "bake": "baked"}[event.op]
-            entry.reason = event.reason
-        elif event.op in ("retry", "thaw"):
-            entry = of(event.target)
-            entry.state, entry.reason, entry.dwell_seconds, entry.step = "", "", 0.0, Step()
-        elif event.op == "unenroll" and event.kind == "outcome":
-            services.pop(event.target, None)
-    for event in open_intents(known):
-        if event.op in ("shift", "rollback"):
-            of(event.target).open_values += tuple(value for value in (event.before, event.after) if isinstance(value, int))
-    return services
-
-
-def told_baseline(baseline: Baseline) -> dict[str, Any]:
-    """As a `baseline` note has it."""
-    return {**_told(baseline.answers), "latency_ms": baseline.latency_ms, "bins": baseline.bins}
-
-
-def told_step(step: Step) -> dict[str, Any]:
-    """As a `step` note has it."""
-    return {"blue": _told(step.blue), "green": _told(step.green), "sent": _told(step.sent)}
-
-
-def _told(answers: Tally) -> dict[str, Any]:
-    return {"requests": answers.requests, "errors": answers.errors, "classes": dict(answers.classes)}
-
-
-def _answers(told: Mapping[str, Any]) -> Tally:
-    classes = {str(name): int(count) for name, count in told["classes"].items()}
-    return Tally(int(told["requests"]), int(told["errors"]), 0, classes)
-
-
-def _baseline(told: Mapping[str, Any]) -> Baseline:
-    try:
-        latency = told["latency_ms"]
-        return Baseline(_answers(told), None if latency is None else float(latency), int(told["bins"]))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return Baseline()  # written by another version: as good as none
-
-
-def _step(told: Mapping[str, Any]) -> Step:
-    try:
-        return Step(_answers(told["blue"]), _answers(told["green"]), _answers(told["sent"]))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return Step()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from migration.model import Side
-from migration.shift.rolled import Proof, RollbackResult
+from migration.shift.proof import Proof
+from migration.shift.rolled import RollbackResult
 from migration.views.document import Document, described
 from migration.words import counted
 

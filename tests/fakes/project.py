@@ -19,6 +19,7 @@ import routing
 from migration.cli import main as cli
 from migration.errors import Forbidden
 from migration.objects.kinds import Object, Resource
+from migration.store.events import Op
 from migration.store.journal import Journal
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.refusing import refusing_port
@@ -154,7 +155,7 @@ class Project:
         """Adds notes of an earlier shift: (operation, service, reason)."""
         journal = Journal(self.store, 1, lambda: 0.0)
         for op, service, reason in notes:
-            journal.note(op, service, reason=reason)
+            journal.note(Op(op), service, reason=reason)
         journal.close()
 
     @contextmanager

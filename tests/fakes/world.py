@@ -13,8 +13,8 @@ from migration.model import GatewayCounters, RouteLive, RouterState, ServiceCoun
 from migration.ports import Written
 from migration.settings.policy import Policy
 from migration.settings.stack_file import StackFile
-from migration.shift.decide import make_order
 from migration.shift.loop import Shift
+from migration.shift.order import make_order
 from migration.shift.world import Result, Rules, World
 from migration.store.journal import Journal
 from migration.store.lock import Lock, take

@@ -12,7 +12,9 @@ from migration.cli.choice import choose
 from migration.errors import BluegreenError, Held, UsageError
 from migration.model import Judged, Phase, ServiceState, Verdict
 from migration.settings.policy import Policy
-from migration.shift.decide import Observation, Order, decide, make_order
+from migration.shift.decide import decide
+from migration.shift.judge import Observation
+from migration.shift.order import Order, make_order
 from tests.fakes.world import FAST, Universe, command, shift, until
 
 SPLITS = {"a": 0, "b": 2500, "c": 10_000, "d": 0, "e": 0}

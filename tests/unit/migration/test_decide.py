@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from migration.errors import ConfigError
-from migration.model import Judged, Phase, ServiceState, Verdict
+from migration.model import Hold, HoldKind, Judged, Phase, ServiceState, Verdict
 from migration.settings.policy import Policy
-from migration.shift.decide import Observation, decide, make_order
+from migration.shift.decide import decide
+from migration.shift.judge import Observation
+from migration.shift.order import make_order
 
 POLICY = Policy(steps_bp=(10, 5000, 10_000), dwell_seconds=10, min_requests=5, fail_limit=2, error_limit=3)
 S = "a/b"
@@ -138,3 +140,33 @@ def test_nothing_goes_forward_that_cannot_be_written_down_and_what_is_bad_goes_b
     assert (moves, state.reason) == ([], "holds: the disk is full")
     assert moved(ServiceState(), stuck="the disk is full")[0] == []
     assert moved(READY, stuck="the disk is full", fast={S: FAIL})[0] == [(0, True)]
+
+
+IN_DOUBT = Hold(HoldKind.NUMBERS, "12 errors in 400")
+
+
+@pytest.mark.parametrize(
+    ("seen", "kind"),
+    [
+        pytest.param({"fast": {S: ERROR}}, HoldKind.COUNTERS, id="no counters"),
+        pytest.param({"doubts": {S: IN_DOUBT}}, HoldKind.NUMBERS, id="the whole step is in doubt"),
+        pytest.param({"requests": {S: 4}}, HoldKind.REQUESTS, id="too few requests"),
+        pytest.param({"metrics": True, "slow": {S: NONE}}, HoldKind.STORE, id="the store's word"),
+        pytest.param({"metrics": True}, HoldKind.STORE_AWAITED, id="the store has not answered"),
+        pytest.param({"stuck": "the disk is full"}, HoldKind.DISK, id="the disk"),
+        pytest.param({"paused": "ann"}, HoldKind.PAUSED, id="a pause"),
+        pytest.param({"window_open": False}, HoldKind.WINDOW, id="no window"),
+    ],
+)
+def test_each_reason_to_stay_is_of_its_kind(seen, kind):
+    state = moved(READY, **seen)[1]
+    assert state.hold is not None
+    assert state.hold.kind is kind
+
+
+def test_holds_that_differ_in_figures_alone_are_told_once():
+    few = Hold(HoldKind.REQUESTS, "3 of 5 requests")
+    assert Hold(HoldKind.REQUESTS, "4 of 5 requests").same_as(few)
+    assert not Hold(HoldKind.NUMBERS, "3 of 5 requests").same_as(few)
+    paused = Hold(HoldKind.PAUSED, "paused by ann", "ann")
+    assert not Hold(HoldKind.PAUSED, "paused by lee", "lee").same_as(paused)

@@ -20,7 +20,8 @@ from migration.errors import Held, Unreachable
 from migration.objects.kinds import Resource
 from migration.ports import returned
 from migration.settings.stack_file import StackFile, read_route
-from migration.store.journal import FILE, Journal, open_intents, read
+from migration.store.events import open_intents
+from migration.store.journal import FILE, Journal, read
 from tests.fakes.apiserver import FakeApiServer
 
 SERVICE = "shop/catalog"

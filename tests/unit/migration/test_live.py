@@ -11,9 +11,9 @@ from rich.console import Console
 
 from migration.cli.console import Context
 from migration.cli.shift import view_of
-from migration.model import Judged, Phase, ServiceState, Verdict
+from migration.model import Hold, HoldKind, Judged, Phase, ServiceState, Verdict
 from migration.settings.policy import Policy
-from migration.shift.decide import Order
+from migration.shift.order import Order
 from migration.shift.world import Rules, Shown
 from migration.views.live import View, table
 
@@ -22,8 +22,8 @@ RULES = Rules(Order(()), Policy(), lambda service: Policy())
 
 def test_a_service_is_one_line_and_its_words_are_no_markup() -> None:
     services = {
-        "shop/catalog": ServiceState(Phase.MOVING, 10, dwell_seconds=1.0, reason="holds: [red] " + "long " * 40),
-        "shop/cart": ServiceState(Phase.RETURNED, 0, reason="12 errors in 20 requests"),
+        "shop/catalog": ServiceState(Phase.MOVING, 10, dwell_seconds=1.0, hold=Hold(HoldKind.NUMBERS, "[red] " + "long " * 40)),
+        "shop/cart": ServiceState(Phase.RETURNED, 0, cause="12 errors in 20 requests"),
     }
     fast = {"shop/catalog": Judged(Verdict.PASS, "", 0.005, 0.001, 200)}
     output = io.StringIO()
@@ -49,7 +49,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, no_color: str | None) -> str:
     view = View(lambda service: Policy(), Console(file=output, width=100, force_terminal=True, color_system="truecolor"))
     services = {
         "shop/catalog": ServiceState(Phase.MOVING, 10, dwell_seconds=1.0),
-        "shop/cart": ServiceState(Phase.RETURNED, 0, reason="12 errors in 20 requests"),
+        "shop/cart": ServiceState(Phase.RETURNED, 0, cause="12 errors in 20 requests"),
         "shop/pay": ServiceState(Phase.BAKED, 10_000),
     }
     view.start()

@@ -15,9 +15,11 @@ from migration.errors import Rejected, Unreachable
 from migration.model import FENCE
 from migration.objects.kinds import Object, Resource
 from migration.settings.stack_file import StackFile
-from migration.shift.gateways import Gateways
-from migration.shift.rollback import open_books, rollback
-from migration.shift.rolled import Proof, RollbackResult
+from migration.shift.gateways import Gateways, Intent
+from migration.shift.ledger import open_ledger
+from migration.shift.proof import Proof
+from migration.shift.rollback import rollback
+from migration.shift.rolled import RollbackResult
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.world import until
@@ -94,15 +96,15 @@ def project(folder: Path, services: Sequence[str], split: int, entry: str = "{pl
 
 
 async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequence[str] = ()) -> RollbackResult:
-    books = await open_books(folder / ".bluegreen", FakeClock().wall)
+    ledger = await open_ledger(folder / ".bluegreen", FakeClock().wall)
     try:
         return await rollback(
-            file.read(), list(services or pair.originals), routers=pair.routers, entry=None, file=file, books=books,
+            file.read(), list(services or pair.originals), routers=pair.routers, entry=None, file=file, ledger=ledger,
             clock=FakeClock(), clusters=pair.servers,
         )  # fmt: skip
     finally:
-        if books.journal:
-            books.journal.close()
+        if ledger.journal:
+            ledger.journal.close()
 
 
 @MANY
@@ -202,9 +204,12 @@ class Shifted:
     def __init__(self, pair: Pair) -> None:
         self.splits = dict.fromkeys(pair.originals, 2500)
         self.paid: list[str] = []
-        self.gates = Gateways(
-            pair.routers, FakeClock(), 1, force=False, intent=lambda: (dict(self.splits), 2), paid=self.paid.append
-        )
+        self.gates = Gateways(pair.routers, FakeClock(), 1, force=False)
+        self.gates.on_paid = self.paid.append
+
+    @property
+    def intent(self) -> Intent:
+        return dict(self.splits), 2
 
 
 def test_a_thousand_that_turn_bad_at_once_go_back_while_the_run_goes_on() -> None:
@@ -215,7 +220,7 @@ def test_a_thousand_that_turn_bad_at_once_go_back_while_the_run_goes_on() -> Non
         await pair.routers["green"].read()
         shift.splits = dict.fromkeys(pair.originals, 0)
         began = asyncio.get_running_loop().time()
-        await shift.gates.write(list(pair.originals), wait_for=["blue"])
+        await shift.gates.write(list(pair.originals), shift.intent, wait_for=["blue"])
         assert asyncio.get_running_loop().time() - began < 6, "others may turn bad meanwhile"
         assert shift.gates.owed["blue"], "what is not written is known"
         assert not shift.gates.failing["blue"], "and has not failed"
@@ -223,7 +228,7 @@ def test_a_thousand_that_turn_bad_at_once_go_back_while_the_run_goes_on() -> Non
             if not shift.gates.owed["blue"] and not shift.gates.owed["green"]:
                 break
             await asyncio.sleep(1)
-            shift.gates.pay()
+            shift.gates.pay(shift.intent)
         for side in NAMES:
             assert set(pair.splits(side).values()) == {0}
         names = [name for name in pair.written("blue") if not name.endswith("edge")]
@@ -239,17 +244,17 @@ def test_a_service_that_goes_back_overtakes_all_that_goes_forward_and_ends_at_ze
         shift = Shifted(pair)
         for router in pair.routers.values():
             await router.read()
-        forward = asyncio.ensure_future(shift.gates.write(list(pair.originals)))
+        forward = asyncio.ensure_future(shift.gates.write(list(pair.originals), shift.intent))
         await asyncio.sleep(after)
         bad = "shop/s150"
         shift.splits[bad] = 0
         before = len(pair.written("blue"))
-        await shift.gates.write([bad], wait_for=["blue"])
+        await shift.gates.write([bad], shift.intent, wait_for=["blue"])
         assert pair.written("blue")[before:].index("s150") <= IN_FLIGHT, "only what was sent already is before it"
         await forward
         while shift.gates.owed["blue"] or shift.gates.owed["green"]:
             await asyncio.sleep(0.5)
-            shift.gates.pay()
+            shift.gates.pay(shift.intent)
         for side in NAMES:
             assert pair.splits(side) == {service: 0 if service == bad else 2500 for service in pair.originals}
 
@@ -262,17 +267,17 @@ def test_a_run_does_not_end_while_a_gateway_is_being_written_and_waits_for_no_de
         pair.servers["green"].seconds = 0.4
         shift = Shifted(pair)
         shift.splits = dict.fromkeys(pair.originals, 0)
-        await shift.gates.write(list(pair.originals), wait_for=["blue"])
+        await shift.gates.write(list(pair.originals), shift.intent, wait_for=["blue"])
         assert not shift.gates.owed["blue"]
         assert shift.gates.writing
         await until(lambda: not shift.gates.writing)
         assert set(pair.splits("green").values()) == {0}
         pair.servers["green"].seconds = 1e6
         shift.splits = dict.fromkeys(pair.originals, 2500)
-        await shift.gates.write(list(pair.originals), wait_for=["blue"])
+        await shift.gates.write(list(pair.originals), shift.intent, wait_for=["blue"])
         await asyncio.sleep(SILENT_SECONDS + 0.1)
         for _ in range(3):
-            shift.gates.pay()
+            shift.gates.pay(shift.intent)
             await asyncio.sleep(0.5)
             assert not shift.gates.writing
             assert shift.gates.owed["green"]

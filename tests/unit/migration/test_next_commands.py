@@ -23,7 +23,7 @@ CAUGHT = {
     ("clients/iam.py", "has no role"): "as above",
     ("clients/iam.py", "it is in account"): "as above",
     ("clients/iam.py", "there are no AWS credentials"): "as above",
-    ("clients/kubernetes.py", "NotFound(told)"): "what an API server refuses: callers know better, else the kind's usual one",
+    ("clients/kubernetes.py", "NotFound(told"): "what an API server refuses: callers know better, else the kind's usual one",
     ("clients/kubernetes.py", "Conflict(told"): "as above",
     ("clients/kubernetes.py", "Forbidden("): "as above",
     ("clients/kubernetes.py", "overloaded or not ready"): "as above",
@@ -32,8 +32,8 @@ CAUGHT = {
     ("clients/probe.py", "cannot be asked for"): "as above",
     ("shift/gateways.py", "cut short"): "owed to the gateway, and paid by the loop",
     ("replicate/apply.py", "not tried: cluster"): "one line of the outcome, whose verdict has a remedy",
-    ("shift/rollback.py", "does not answer"): "a line of what is not back; the end of `rollback` has the remedy",
-    ("shift/loop.py", "the counters of"): "a verdict of the loop, which holds or takes back by it",
+    ("shift/side_back.py", "does not answer"): "a line of what is not back; the end of `rollback` has the remedy",
+    ("shift/observe.py", "the counters of"): "a verdict of the loop, which holds or takes back by it",
     ("cli/session.py", "did not tell what it holds"): "logged; the way back goes on without it",
 }
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from migration.model import MANAGER, Phase, RouteLive
-from migration.shift.recover import recover
-from migration.store.journal import Remembered
+from migration.model import MANAGER, Phase, RouteLive, Standing
+from migration.shift.recover import Traces, Wish, recover
+from migration.store.memory import Remembered
 
 
 def route(split: int | None, manager: str = MANAGER) -> RouteLive:
@@ -16,10 +16,11 @@ def route(split: int | None, manager: str = MANAGER) -> RouteLive:
 
 
 def start(file: int, blue: RouteLive | None, green: RouteLive | None, memory: Remembered | None = None, **options: Any):
-    return recover("a/b", file, {"blue": blue, "green": green}, memory, **options)
+    return recover(Traces(file, {"blue": blue, "green": green}, memory or Remembered()), Wish(**options))
 
 
 AT = Remembered(split_bp=2000, dwell_seconds=7.0)
+BAKED = Remembered(10_000, state=Standing.BAKED)
 OPEN = Remembered(split_bp=500, dwell_seconds=7.0, open_values=(500, 2000))
 
 
@@ -33,9 +34,11 @@ OPEN = Remembered(split_bp=500, dwell_seconds=7.0, open_values=(500, 2000))
         pytest.param(2000, 2000, 500, OPEN, Phase.MOVING, 500, 7, True, id="killed between the gateways"),
         pytest.param(2000, 2000, 2000, OPEN, Phase.MOVING, 2000, 0, False, id="killed before the outcome"),
         pytest.param(2000, 0, 2000, AT, Phase.RETURNED, 0, 0, True, id="a rollback cut short stays back"),
-        pytest.param(0, 0, 0, Remembered(0, state="returned"), Phase.RETURNED, 0, 0, False, id="went back: stays back"),
+        pytest.param(0, 0, 0, Remembered(0, state=Standing.RETURNED), Phase.RETURNED, 0, 0, False, id="went back: stays back"),
         pytest.param(10_000, 10_000, 10_000, Remembered(10_000, 3.0), Phase.ARRIVED, 10_000, 3, False, id="bakes on"),
-        pytest.param(10_000, 10_000, 10_000, Remembered(10_000, state="baked"), Phase.BAKED, 10_000, 0, False, id="has baked"),
+        pytest.param(
+            10_000, 10_000, 10_000, Remembered(10_000, state=Standing.BAKED), Phase.BAKED, 10_000, 0, False, id="has baked"
+        ),
     ],
 )
 def test_where_it_goes_on(file, blue, green, memory, phase, split, dwell, write):
@@ -65,4 +68,4 @@ def test_what_is_nobodys_of_ours_is_frozen_and_left(file, blue, green, told):
 
 def test_a_held_service_waits_and_a_retried_one_begins_again():
     assert start(0, route(0), route(0), hold=True).state.phase is Phase.HELD
-    assert start(0, route(0), route(0), Remembered(0, state="returned"), retry=True).state.phase is Phase.WAITING
+    assert start(0, route(0), route(0), Remembered(0, state=Standing.RETURNED), retry=True).state.phase is Phase.WAITING

@@ -13,10 +13,13 @@ import pytest
 from migration.errors import Locked, LostFence, Unreachable
 from migration.model import Phase
 from migration.settings.stack_file import StackFile
-from migration.shift.rollback import open_books, rollback
-from migration.shift.rolled import Proof, RollbackResult
+from migration.shift.ledger import open_ledger
+from migration.shift.proof import Proof
+from migration.shift.rollback import rollback
+from migration.shift.rolled import RollbackResult
 from migration.store import lock as locks
-from migration.store.journal import open_intents, read
+from migration.store.events import open_intents
+from migration.store.journal import read
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.disk import refusing
 from tests.fakes.world import FAST, FakeEntry, FakeRouter, Killed, Universe, command, shift, until
@@ -326,15 +329,15 @@ def test_a_green_that_cannot_be_told_keeps_the_entry_where_it_is_at_blue(tmp_pat
 
 async def take_back(world, sides=("blue", "green")):
     """`bluegreen rollback` of everything."""
-    file, books = StackFile(world.edge), await open_books(world.folder / ".bluegreen", FakeClock().wall)
+    file, ledger = StackFile(world.edge), await open_ledger(world.folder / ".bluegreen", FakeClock().wall)
     routers = {side: FakeRouter(world, side) for side in sides}
     try:
         return await rollback(
-            file.read(), list(world.services), routers=routers, entry=None, file=file, books=books, clock=FakeClock()
+            file.read(), list(world.services), routers=routers, entry=None, file=file, ledger=ledger, clock=FakeClock()
         )
     finally:
-        if books.journal:
-            books.journal.close()
+        if ledger.journal:
+            ledger.journal.close()
 
 
 def test_a_rollback_waits_for_no_stopped_process_that_holds_the_fence(tmp_path: Path):

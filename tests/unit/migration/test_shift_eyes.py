@@ -10,7 +10,8 @@ import pytest
 
 from migration.errors import Held
 from migration.model import GatewayCounters, Phase
-from migration.store.journal import read, remember
+from migration.store.journal import read
+from migration.store.memory import remember
 from tests.fakes.clock import run
 from tests.fakes.seeds import seeds
 from tests.fakes.world import FAST, FakeCounters, Universe, command, shift, until

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from migration.settings.policy import Policy
-from migration.shift import loop as shifts
+from migration.shift import floors as shifts
 from tests.fakes.clock import run
 from tests.fakes.world import FAST, Universe, command
 

@@ -18,7 +18,8 @@ from migration import disk
 from migration.errors import BluegreenError, Locked, StoreError
 from migration.model import WHOLE_BP
 from migration.store import lock
-from migration.store.journal import FILE, Journal, open_intents, read
+from migration.store.events import Change, Op, Outcome, open_intents
+from migration.store.journal import FILE, Journal, read
 from tests.fakes.disk import REFUSALS, refusing
 from tests.fakes.project import SPLITS, Project
 
@@ -48,7 +49,8 @@ def project(project: Project) -> Project:
     store = project.folder / ".bluegreen"
     lock.take(store, "bluegreen shift").release()
     journal = Journal(store, 1, lambda: 1.8e9)
-    journal.outcomes("shift", journal.intents("shift", [("shop/cart", 0, 2500, "a step")]), {"shop/cart": (2500, "a step")})
+    ids = journal.promise(Op.SHIFT, [Change("shop/cart", 0, 2500, "a step")])
+    journal.outcomes(Op.SHIFT, ids, [Outcome("shop/cart", 2500, "a step")])
     journal.close()
     return project
 
@@ -363,13 +365,13 @@ def test_what_the_journal_could_not_take_is_tried_once_more_at_the_end_and_told(
 ) -> None:
     journal = Journal(tmp_path, 1, lambda: 1.8e9)
     with refusing(tmp_path, "write", errno.ENOSPC):
-        journal.outcomes("shift", {}, {"a/b": (0, "bad")})
+        journal.outcomes(Op.SHIFT, {}, [Outcome("a/b", 0, "bad")])
         assert "No space" in (journal.trouble or "")
     journal.close()
     assert [event.target for event in read(tmp_path / FILE)] == ["a/b"]
     journal = Journal(tmp_path, 1, lambda: 1.8e9)
     with refusing(tmp_path, "write", errno.ENOSPC):
-        journal.note("stop", "shift")
+        journal.note(Op.STOP, "shift")
         journal.close()
     assert "No space left on device; 1 lines of it are lost" in caplog.text
 
@@ -378,7 +380,7 @@ def test_an_intent_that_cannot_be_written_stops_what_it_was_meant_for(tmp_path: 
     journal = Journal(tmp_path, 1, lambda: 1.8e9)
     for call in ("write", "fsync"):
         with refusing(tmp_path, call, errno.EIO), pytest.raises(BluegreenError) as caught:
-            journal.intents("shift", [("a/b", 0, WHOLE_BP, "")])
+            journal.promise(Op.SHIFT, [Change("a/b", 0, WHOLE_BP)])
         assert isinstance(caught.value, StoreError)
         assert caught.value.remedy
     journal.try_again()

@@ -16,11 +16,12 @@ from migration.errors import LostFence, Unreachable
 from migration.model import FENCE, LOCK_MANAGER, MANAGER, Phase, RouteLive
 from migration.objects.kinds import CONFIG_MAP, Object
 from migration.settings.stack_file import StackFile
-from migration.shift.recover import recover
-from migration.shift.rollback import open_books, rollback
+from migration.shift.ledger import open_ledger
+from migration.shift.recover import Traces, Wish, recover
+from migration.shift.rollback import rollback
 from migration.store import returned
-from migration.store.journal import Remembered
 from migration.store.lock import raise_fence, read_fence, take, take_over
+from migration.store.memory import Remembered
 from tests.fakes.clock import FakeClock, run
 from tests.fakes.world import FAST, FakeRouter, Universe, command, until
 from tests.unit.migration.test_many import Pair
@@ -175,16 +176,16 @@ def test_a_rollback_from_elsewhere_stops_a_running_shift_for_good(tmp_path: Path
         running = asyncio.ensure_future(first.shift.run())
         await until(lambda: universe.live("shop/catalog")[0] == 2000)
         elsewhere(universe)
-        file, books = StackFile(universe.edge), await open_books(universe.folder / ".bluegreen", FakeClock().wall)
+        file, ledger = StackFile(universe.edge), await open_ledger(universe.folder / ".bluegreen", FakeClock().wall)
         routers = {side: FakeRouter(universe, side) for side in SIDES}
         rolled = await rollback(
-            file.read(), list(SHOP), routers=routers, entry=None, file=file, books=books, clock=FakeClock(), reason="a hunch"
+            file.read(), list(SHOP), routers=routers, entry=None, file=file, ledger=ledger, clock=FakeClock(), reason="a hunch"
         )
         assert rolled.complete
         with pytest.raises(LostFence):
             await running
-        if books.journal:
-            books.journal.close()
+        if ledger.journal:
+            ledger.journal.close()
 
     run(both())
     first.close()
@@ -212,7 +213,7 @@ BACK = RouteLive(0, "1", 1, "d", MANAGER)
     ],
 )
 def test_what_the_clusters_keep_counts_until_it_is_asked_for_again(file, live, memory, retry, phase, split):
-    start = recover("a/b", file, {"blue": live, "green": live}, memory, retry=retry, returned="too slow")
+    start = recover(Traces(file, {"blue": live, "green": live}, memory or Remembered(), "too slow"), Wish(retry=retry))
     assert (start.state.phase, start.state.split_bp) == (phase, split)
     if phase is Phase.RETURNED:
         assert start.state.reason == "too slow"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from migration.model import Baseline, GatewayCounters, ServiceCounters, Side, Tally, Verdict
+from migration.model import Baseline, GatewayCounters, Hold, ServiceCounters, Side, Tally, Verdict
 from migration.settings.policy import Policy
 from migration.shift.analysis import doubt, fast
 from migration.shift.samples import Samples
@@ -57,7 +57,7 @@ class World:
     known_seconds: int = 0  # for how long blue served everything before
     seed: int = 1
 
-    def run(self, seconds: int = HOUR) -> tuple[int | None, str | None]:
+    def run(self, seconds: int = HOUR) -> tuple[int | None, Hold | None]:
         """After how many seconds green is guilty (None: never in this time), and what is in doubt at the end."""
         chance, samples, blue, green = random.Random(self.seed), Samples(), Tally(), Tally()
         for second in range(-self.known_seconds, seconds + 1):
@@ -247,3 +247,21 @@ def test_blue_is_remembered_for_an_hour_over_runs_too():
         remembered = Baseline(samples.remembered(), bins=samples.bins)
     assert remembered.answers.errors < 360
     assert 350_000 < remembered.answers.requests < 370_000
+
+
+def doubt_of(green: Tally) -> Hold | None:
+    """Of a step in which blue gave 400 good answers."""
+    samples = Samples()
+    samples.restart(0.0)
+    for at, blue, answers in ((0.0, Tally(), Tally()), (1.0, Tally(400), green)):
+        readings: Readings = {"blue": ServiceCounters(local=blue), "green": ServiceCounters(local=answers)}
+        samples.add(at, {side: GatewayCounters({S: counters}) for side, counters in readings.items()}, S)
+    return doubt(samples, POLICY)
+
+
+def test_doubts_of_other_kinds_of_answers_are_told_each() -> None:
+    errors, absent = doubt_of(Tally(400, 40)), doubt_of(Tally(400, 0, 0, {"404": 120}))
+    assert errors is not None
+    assert errors.same_as(doubt_of(Tally(400, 44)))
+    assert absent is not None
+    assert not absent.same_as(errors)

@@ -1,0 +1,183 @@
+"""The command `rollback`: everything, or some services, back to blue."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import click
+
+from migration.cli import stops
+from migration.cli.console import Context, pass_context, run, show
+from migration.errors import BluegreenError, Interrupted, Unreachable, UsageError
+from migration.shift.proof import Proof
+from migration.shift.rolled import REASON, RollbackResult, SoFar
+from migration.views.rolled import RolledBack
+from migration.words import some
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from migration.cli.session import Opened, Salvaged
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument("services", nargs=-1, metavar="[SERVICE ...]")
+@click.option("--reason", default=REASON, show_default=True, help="Recorded in the journal.")
+@pass_context
+def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
+    """Everything, or the named services, back to blue.
+
+    Immediate: no confirmation, no lock, does not wait for green.
+    """
+
+    so_far = SoFar()
+
+    async def act() -> tuple[RollbackResult, Opened]:
+        import asyncio
+
+        from migration.cli.session import salvaged
+
+        try:
+            async with salvaged(context.config, services) as saved:
+                return await _roll_back(saved, services, reason, so_far), saved.opened
+        except asyncio.CancelledError:
+            show(context, RolledBack.of(so_far.result()))
+            raise
+
+    try:
+        rolled, there = run(act())
+    except Interrupted as problem:
+        problem.remedy = f"`{' '.join(('bluegreen rollback', *services))}` again; {stops.STATUS}"
+        raise
+    show(context, RolledBack.of(rolled))
+    if not rolled.complete:
+        at_green = rolled.not_back or rolled.through_green
+        again = " ".join(("bluegreen rollback", *(() if rolled.through_green else services)))  # without names: the entry, too
+        raise BluegreenError(
+            ("rollback is not complete: " if at_green else "users are served by blue, but not all is done: ")
+            + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),
+            remedy=_finish(rolled, there, again),
+        )
+
+
+def _finish(rolled: RollbackResult, there: Opened, again: str) -> str:
+    """What to do first, and then the same command again: alone it helps nobody while blue is dead or forbidden."""
+    from migration.settings.stack_file import route_path
+
+    before = []
+    if blue := _reach_blue(rolled, there):
+        before.append(blue)
+    if rolled.lost:
+        files = some(str(route_path(there.file.routes_folder, service)) for service in rolled.lost)
+        before.append(f"restore from version control: {files}")
+    if rolled.through_green:
+        return "; ".join((*before, f"`{again}`, which moves the entry back, too"))
+    if before:
+        return "; ".join((*before, f"then `{again}` again"))
+    return f"`{again}` again finishes what is left" if rolled.not_back else f"put that right, then `{again}` again"
+
+
+def _reach_blue(rolled: RollbackResult, there: Opened) -> str:
+    import routing
+
+    blue = there.clusters["blue"]
+    kubectl = f"kubectl --kubeconfig {blue.access.source} --context {blue.access.context}"
+    if rolled.in_effect.get("blue") is Proof.UNREACHABLE:
+        return f"reach {blue.name}'s API server ({kubectl} version)"
+    if "blue" in rolled.refused:
+        kinds = routing.used(there.originals.values())
+        asked = " && ".join(f"{kubectl} auth can-i patch {kind.resource.name} -A" for kind in kinds)
+        return f"get the right to write routes on {blue.name} ({asked})"
+    return ""
+
+
+async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str, so_far: SoFar) -> RollbackResult:
+    import time
+
+    from migration.cli.clock import SystemClock
+    from migration.shift import rollback as way_back
+    from migration.shift.ledger import open_ledger
+
+    there = saved.opened
+    if services:
+        await _refuse_unknown(saved, services)
+    for problem in saved.told:
+        log.warning("%s", problem)
+    if not services and (nothing := await _nothing_there(saved)):
+        return nothing
+    ledger = await open_ledger(there.migration.store, time.time)
+    try:
+        return await way_back.rollback(
+            there.edge,
+            [name for name in services or there.edge.services if name in there.originals],
+            routers=there.routers(),
+            entry=there.entry(),
+            file=there.file,
+            ledger=ledger,
+            clock=SystemClock(),
+            clusters=there.clusters,
+            reason=reason,
+            witness=saved.witness,
+            so_far=so_far,
+        )
+    finally:
+        ledger.close()
+
+
+async def _refuse_unknown(saved: Salvaged, services: tuple[str, ...]) -> None:
+    """Where no name is known to anybody: not to the stack file, and not to the clusters."""
+    from migration.settings.named import not_enrolled
+    from migration.settings.yaml_reader import meant
+
+    enrolled, path = saved.opened.edge.services, saved.opened.file.path
+    if any(name in enrolled for name in services):
+        return
+    others = await saved.witness.others()
+    if others.services or others.lost:
+        return
+    told = not_enrolled(services, enrolled)
+    if unread := await _unread(saved):
+        raise Unreachable(
+            f"nothing was done: {told}, and {unread} could not be asked", remedy=_restore(path, " ".join(services))
+        )
+    near = [close for name in services if (close := meant(name, enrolled))]
+    again = f"`bluegreen rollback {' '.join(near)}`; " if near else ""
+    raise UsageError(told, remedy=f"{again}`bluegreen rollback` without a name rolls everything back")
+
+
+async def _nothing_there(saved: Salvaged) -> RollbackResult | None:
+    """Where neither the stack file nor the clusters know of a service that green may serve. Changes nothing.
+
+    Raises:
+        Unreachable: the file lists none, and blue's cluster, which knows better, cannot be asked.
+    """
+    edge, path = saved.opened.edge, saved.opened.file.path
+    if edge.services or edge.green_entry_bp:
+        return None
+    others = await saved.witness.others()
+    if others.services or others.lost:
+        return None
+    if "blue" in await saved.witness.silent():
+        raise Unreachable(
+            f"nothing was done: {path} lists no service, and {await _unread(saved)} could not be asked whether a gateway "
+            "forwards any to green",
+            remedy=_restore(path),
+        )
+    return RollbackResult(
+        nothing=f"nothing to roll back: {path} lists no service, {edge.blue}'s gateway forwards none to green, and the "
+        f"entry is at {edge.blue}; nothing was changed"
+    )
+
+
+async def _unread(saved: Salvaged) -> str:
+    """Names of the clusters that did not tell what their gateways forward."""
+    edge = saved.opened.edge
+    return " and ".join((edge.blue if side == "blue" else edge.green) or side for side in await saved.witness.silent())
+
+
+def _restore(path: Path, services: str = "") -> str:
+    again = f"bluegreen rollback {services}".rstrip()
+    return f"`bluegreen status` says why; if services were enrolled, restore {path} from version control, then `{again}`"
