@@ -23,7 +23,10 @@ CAUGHT = {
     ("clients/iam.py", "has no role"): "as above",
     ("clients/iam.py", "it is in account"): "as above",
     ("clients/iam.py", "there are no AWS credentials"): "as above",
-    ("clients/kubernetes.py", "NotFound(told)"): "what an API server refuses: callers know better, else the kind's usual one",
+    (
+        "clients/kubernetes.py",
+        "NotFound(told, of=",
+    ): "what an API server refuses: callers know better, else the kind's usual one",
     ("clients/kubernetes.py", "Conflict(told"): "as above",
     ("clients/kubernetes.py", "Forbidden("): "as above",
     ("clients/kubernetes.py", "overloaded or not ready"): "as above",
