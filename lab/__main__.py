@@ -15,15 +15,16 @@ from pathlib import Path
 
 import yaml
 
-from lab import manifests, programs
+from lab import programs
 from lab.client import LabClient, LabError
+from lab.demo import manifests
+from lab.demo.manifests import WorkloadsError
+from lab.demo.story import BLUE, GREEN, POLICY, migration_file
+from lab.demo.story import VERSIONS as CLUSTERS
+from lab.demo.usage import SHOP, usage
 from lab.layout import CHECKOUT, default_root
-from lab.manifests import WorkloadsError
 from lab.processes import start_time
 from lab.project import Project
-from lab.story import BLUE, GREEN, POLICY, migration_file
-from lab.story import VERSIONS as CLUSTERS
-from lab.usage import SHOP, usage
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,11 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif arguments.command == "down":
             down()
         elif arguments.command == "demo":
-            from lab.demo import demo as run_demo
+            from lab.demo.demo import demo as run_demo
 
             return run_demo(arguments.workloads)
         else:
-            from lab.bench import bench
+            from lab.bench.bench import bench
 
             bench()
     except (LabError, programs.BuildFailed, WorkloadsError) as error:

@@ -194,9 +194,9 @@ def _runtime_folder() -> Path:
     raise RuntimeError(f"no folder for lock files: tried {', '.join(map(str, candidates))}")
 
 
-def warm_socket(block: Block) -> Path:
-    """Where the warm parent of the engine's helpers listens: a short path, since a socket's may have 107 characters."""
-    return _runtime_folder() / f"warm-{block.number}.sock"
+def prefork_socket(block: Block) -> Path:
+    """Where the prefork parent of the engine's helpers listens: a short path, since a socket's may have 107 characters."""
+    return _runtime_folder() / f"prefork-{block.number}.sock"
 
 
 def environment(block: Block, root: Path, programs: Path) -> dict[str, str]:
@@ -217,5 +217,5 @@ def environment(block: Block, root: Path, programs: Path) -> dict[str, str]:
         "BLUEGREEN_LAB": block.control_url,
         "BLUEGREEN_LAB_ROOT": str(root),
         "BLUEGREEN_DNS": block.dns,
-        "BLUEGREEN_LAB_WARM": str(warm_socket(block)),
+        "BLUEGREEN_LAB_PREFORK": str(prefork_socket(block)),
     }

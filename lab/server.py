@@ -28,9 +28,10 @@ from typing import IO, Any
 import aiohttp
 from aiohttp import web
 
-from lab import layout, metrics_store, processes, programs
+from lab import layout, processes, programs
 from lab.client import Lab, LabClient, LabError
-from lab.cluster import Cluster, UnknownVersion, check_version
+from lab.cluster import metrics_store
+from lab.cluster.cluster import Cluster, UnknownVersion, check_version
 from lab.layout import CHECKOUT, CONTROL_PORT, MAX_CLUSTERS, Block, Folders
 from lab.processes import Program, Supervisor
 
@@ -96,7 +97,7 @@ class Server:
             await self.supervisor.stop_all(grace=2.0)
             await runner.cleanup()
             self.folders.lab_file.unlink(missing_ok=True)
-            layout.warm_socket(self.block).unlink(missing_ok=True)
+            layout.prefork_socket(self.block).unlink(missing_ok=True)
 
     async def _start_services(self) -> None:
         root = self.folders.root
@@ -104,8 +105,8 @@ class Server:
         metrics_store.write_targets(store, {})
         command = metrics_store.command(self.built.bin, self.block, store)
         await self.supervisor.start(Program(metrics_store.NAME, command, root / "victoria-metrics.log"))
-        warm = [sys.executable, "-m", "lab.pulumi.warm", str(layout.warm_socket(self.block))]
-        await self.supervisor.start(Program("warm", warm, root / "warm.log", cwd=CHECKOUT))
+        prefork = [sys.executable, "-m", "lab.prefork", str(layout.prefork_socket(self.block))]
+        await self.supervisor.start(Program("prefork", prefork, root / "prefork.log", cwd=CHECKOUT))
         waiting = [_http_ok(f"{self.block.metrics_url}/health")]
         if importlib.util.find_spec("lab.aws") and importlib.util.find_spec("lab.aws.__main__"):
             argv = [sys.executable, "-m", "lab.aws", "--block", str(self.block), "--root", str(root)]

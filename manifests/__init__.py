@@ -12,7 +12,7 @@ thing must not be another thing here:
     a key given twice                                  the last one counts, and `Document.doubled` names it
     documents                                          divided by lines that begin with ---, JSON where one begins with {
 
-Nothing here knows what an object is; see lab/manifests.py for that.
+Nothing here knows what an object is; see lab/demo/manifests.py for that.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ import pulumi
 from pulumi.provider.provider import ConstructResult, InvokeResult, Provider
 from pulumi.provider.server import main as serve
 
+from lab.exit_on_signal import exit_on_signal
 from lab.pulumi import eks_components
-from lab.pulumi.goodbye import leave_when_told
 
 
 class EksProvider(Provider):
@@ -46,5 +46,5 @@ class EksProvider(Provider):
 def main() -> None:
     from importlib.metadata import version
 
-    leave_when_told()
+    exit_on_signal()
     serve(EksProvider(version("pulumi-eks"), json.dumps({"name": "eks", "version": version("pulumi-eks")})), sys.argv[1:])

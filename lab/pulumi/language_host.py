@@ -23,7 +23,7 @@ from pulumi.errors import RunError
 from pulumi.runtime import settings
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
-from lab.pulumi.goodbye import leave_when_told
+from lab.exit_on_signal import exit_on_signal
 
 
 class LanguageHost(LanguageServer):
@@ -108,7 +108,7 @@ def _is_own(filename: str, folder: Path) -> bool:
 
 def main() -> None:
     addresses = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    leave_when_told()
+    exit_on_signal()
     server = grpc.server(
         ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     )

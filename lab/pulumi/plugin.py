@@ -18,7 +18,7 @@ import grpc
 from google.protobuf import any_pb2, empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-from lab.pulumi.goodbye import leave_when_told
+from lab.exit_on_signal import exit_on_signal
 from lab.pulumi.values import UNKNOWN, Properties, differences, from_struct, to_struct, without_nulls
 
 
@@ -279,7 +279,7 @@ def _difference(difference: Difference) -> Any:
 
 def serve(plugin: Plugin) -> None:
     """Listen on a free loopback port, tell the engine which, and stay until it goes (it kills its plugins)."""
-    leave_when_told()
+    exit_on_signal()
     server = grpc.server(
         ThreadPoolExecutor(32), options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     )

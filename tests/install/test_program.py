@@ -107,7 +107,7 @@ def test_what_pulumi_syncs_leaves_the_environment_of_make_alone(project: Path, r
     run("make", "-s", ".venv-dev/.ready", cwd=project)
     run(uv_toolchain, project, "install", cwd=project)
     python = project / ".venv-dev/bin/python"
-    run(python, "-c", "import moto, dnslib, mypy, pytest, jsonschema, pulumi_eks, migration, lab.story", cwd=project)
+    run(python, "-c", "import moto, dnslib, mypy, pytest, jsonschema, pulumi_eks, migration, lab.demo.story", cwd=project)
     before = names(project / ".venv")
     run("make", "-s", "-B", ".venv-dev/.ready", cwd=project)
     assert names(project / ".venv") == before

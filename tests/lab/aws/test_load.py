@@ -78,7 +78,7 @@ class Pointed:
 
     @contextmanager
     def load(self) -> Iterator[None]:
-        process = subprocess.Popen([sys.executable, "-m", "lab.load", str(self.file)], cwd=CHECKOUT)
+        process = subprocess.Popen([sys.executable, "-m", "lab.demo.load", str(self.file)], cwd=CHECKOUT)
         try:
             yield
         finally:

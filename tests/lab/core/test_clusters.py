@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lab.client import LabClient, LabError
-from lab.cluster import CONTROLLERS
+from lab.cluster.cluster import CONTROLLERS
 from tests.lab.support.kit import LabCluster, eventually
 
 

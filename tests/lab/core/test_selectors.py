@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.resource_metrics import parse_quantity, parse_selector
+from lab.cluster.resource_metrics import parse_quantity, parse_selector
 
 
 @pytest.mark.parametrize(

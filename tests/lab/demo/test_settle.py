@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import manifests, workloads
-from lab.faults import KUBECTL
+from lab.demo import manifests, workloads
+from lab.demo.faults import KUBECTL
+from lab.demo.settle import COMING_SECONDS, settle
 from lab.layout import CHECKOUT
-from lab.settle import COMING_SECONDS, settle
 from tests.lab.support.kit import TwoClusters
 
 INSTALLS = CHECKOUT / "tests" / "installs"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.control_plane import audit_log
+from lab.cluster.control_plane import audit_log
 from migration.capacity.floors import apply_floors, plan_floors
 from migration.clients.kubernetes import Kubernetes
 from tests.lab.support import command

@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 import routing
-from lab.balancer import Balancer, balancing
+from lab.cluster.balancer import Balancer, balancing
 from tests.lab.support.crossing import Crossing, Line, answers, recording, within
 from tests.lab.support.encrypted import GATEWAY as ENCRYPTED
 from tests.lab.support.encrypted import await_encrypted, encrypted

@@ -79,7 +79,7 @@ class Zone:
             "targets": [{"name": self.host, "host": self.host}],
         }
         config.write_text(json.dumps(described))
-        return subprocess.Popen([sys.executable, "-m", "lab.load", str(config)], env=dict(os.environ)), output
+        return subprocess.Popen([sys.executable, "-m", "lab.demo.load", str(config)], env=dict(os.environ)), output
 
     def delete(self) -> None:
         for record in self.client.list_resource_record_sets(HostedZoneId=self.id)["ResourceRecordSets"]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import control_plane, layout, programs
+from lab import layout, programs
+from lab.cluster import control_plane
 from migration.clients.kubernetes import Kubernetes
 from migration.replicate import apply as applying
 from migration.replicate import export, plan, transform

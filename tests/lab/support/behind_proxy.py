@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 import routing
-from lab import control_plane, layout, programs
+from lab import layout, programs
+from lab.cluster import control_plane
 from tests.lab.support.connect_proxy import ConnectProxy, running
 
 KUBECTL = Path(sys.executable).with_name("kubectl")

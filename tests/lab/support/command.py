@@ -26,20 +26,20 @@ PATIENCE_SECONDS = 300
 CALLER = """
 import sys
 sys.path.insert(0, sys.argv.pop(1))
-from lab.pulumi.handover import run_and_pass_on
+from lab.forked_start import run_and_pass_on
 run_and_pass_on("migration.cli.main", sys.argv.pop(1))
 """
 CHECKOUT = Path(migration.__file__).parents[1]
 
 
 @functools.cache
-def _warm() -> Path:
+def _prefork() -> Path:
     """The socket of the process that forks; it ends with this one."""
     folder = tempfile.TemporaryDirectory(prefix="bluegreen-")
-    path = Path(folder.name) / "warm.sock"
+    path = Path(folder.name) / "prefork.sock"
     modules = (each.name for each in pkgutil.walk_packages(migration.__path__, "migration.") if "__main__" not in each.name)
     process = subprocess.Popen(
-        [sys.executable, "-m", "lab.pulumi.warm", str(path), *modules],
+        [sys.executable, "-m", "lab.prefork", str(path), *modules],
         cwd=CHECKOUT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -58,7 +58,7 @@ def _warm() -> Path:
 
 def start(*words: str, **options: Any) -> subprocess.Popen[str]:
     """Starts `bluegreen WORDS`."""
-    command = [sys.executable, "-S", "-c", CALLER, str(CHECKOUT), str(_warm()), *words]
+    command = [sys.executable, "-S", "-c", CALLER, str(CHECKOUT), str(_prefork()), *words]
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, text=True, **streams, **options)
 

@@ -21,7 +21,7 @@ from access.credentials import FILE_SECONDS, Credentials, can_renew, obtain
 from access.errors import AccessError, NotGiven, Unanswered, Unusable
 from access.kubeconfig import Access, Exec
 from access.transport import get_now
-from lab.control_plane import _certificate, _pem
+from lab.cluster.control_plane import _certificate, _pem
 
 PROGRAM = Exec("sh", ("-c", """echo '{"status": {"token": "program"}}'"""))
 

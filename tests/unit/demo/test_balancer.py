@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.balancer import balancing
+from lab.cluster.balancer import balancing
 from tests.lab.support.kit import eventually
 
 

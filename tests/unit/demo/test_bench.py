@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 import yaml
 
-from lab import bench, estate, ratios
+from lab.bench import bench, estate, ratios
 
 
 def test_sides_take_turns_and_each_starts_from_the_same_state() -> None:

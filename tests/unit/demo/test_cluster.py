@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lab import control_plane
-from lab.cluster import Cluster
+from lab.cluster import control_plane
+from lab.cluster.cluster import Cluster
 from lab.layout import Block
 
 

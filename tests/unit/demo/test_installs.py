@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import demo, manifests, removed_apis, story, workloads
+from lab.demo import demo, manifests, story, workloads
 from lab.layout import CHECKOUT
+from migration.objects import removed_apis
 
 INSTALLS = CHECKOUT / "tests" / "installs"
 NO_HTTP = "none of its ports speaks plain HTTP"
@@ -108,7 +109,7 @@ def test_an_installation(name: str, fronts: list[str], held: dict[str, str], una
 
 @pytest.mark.parametrize("name", ["certificates.yaml", "resource-metrics.yaml", "old-shop.yaml"])
 def test_where_nothing_is_left_the_story_ends_before_it_begins_and_says_why(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.demo.programs.ensure", lambda *_: pytest.fail("a lab was about to start"))
+    monkeypatch.setattr("lab.demo.demo.programs.ensure", lambda *_: pytest.fail("a lab was about to start"))
     work = workloads.prepare(manifests.read(INSTALLS / name).objects)
     with pytest.raises(manifests.WorkloadsError) as caught:
         demo.demo(INSTALLS / name)

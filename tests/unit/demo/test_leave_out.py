@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lab import manifests, workloads
 from lab.client import LabError
+from lab.demo import manifests, workloads
+from lab.demo.story import Story
+from lab.demo.view import Tail, View
 from lab.layout import CHECKOUT
-from lab.story import Story
-from lab.view import Tail, View
 
 INSTALLS = CHECKOUT / "tests" / "installs"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab import load, measure
+from lab.demo import load, measure
 
 
 def record(t: float, **fields: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from lab.pod_server import Faults, PodProtocol, Voice
+from lab.cluster.pod_server import Faults, PodProtocol, Voice
 
 
 class Pod:

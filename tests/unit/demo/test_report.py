@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab.report import Event, Report, Series, render
+from migration.views.report import Event, Report, Series, render
 
 SUMMARY: dict[str, Any] = {
     "kubernetes": {"blue": "1.34", "green": "1.36"},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab.settle import COMING_SECONDS, STILL_SECONDS, Look, explain
+from lab.demo.settle import COMING_SECONDS, STILL_SECONDS, Look, explain
 
 LABELS = {"app": "web"}
 SERVICE: dict[str, Any] = {

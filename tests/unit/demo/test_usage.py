@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lab.usage import usage
+from lab.demo.usage import usage
 
 
 def described(root: Path) -> dict[str, Any]:

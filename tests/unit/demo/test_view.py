@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lab.view import Tail, View, bar
+from lab.demo.view import Tail, View, bar
 
 
 def record(**fields: Any) -> str:

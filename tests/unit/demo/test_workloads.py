@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab import manifests, workloads
+from lab.demo import manifests, workloads
 
 MANIFESTS = Path(os.environ.get("BLUEGREEN_MANIFESTS", "../shared/manifests"))
 needs_manifests = pytest.mark.skipif(

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 import routing
-from lab import estate
+from lab.bench import estate
 from migration.model import Finding
 from migration.objects import kinds
 from migration.objects.access import spec_of

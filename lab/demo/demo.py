@@ -13,17 +13,17 @@ from typing import Any
 
 from rich.console import Console
 
-from lab import faults, manifests, measure, programs, story, workloads
+from lab import programs
 from lab.client import Lab, LabError
-from lab.faults import FaultError
+from lab.demo import faults, manifests, measure, story, workloads
+from lab.demo.faults import FaultError
+from lab.demo.story import BLUE, GREEN, Story
+from lab.demo.usage import SHOP
+from lab.demo.view import Tail, View
 from lab.layout import default_root
 from lab.project import ZONE, Project, ProjectError
-from lab.ratios import LIMITS_SECONDS, ZERO
-from lab.report import Report, render
-from lab.story import BLUE, GREEN, Story
-from lab.view import Tail, View
+from migration.views.report import Report, render
 
-SHOP = Path(__file__).parent / "shop"
 RATE = 210.0
 MOST_SECONDS = 900.0
 
@@ -90,7 +90,7 @@ def _finish(told: Story, folder: Path) -> dict[str, Any]:
         took, bad = measure.taken_back(
             records, told.hosts(*fault["services"]), green=GREEN, since=fault["since"], until=fault["until"]
         )
-        in_time = took is not None and took <= LIMITS_SECONDS[ZERO]
+        in_time = took is not None and took <= measure.ZERO_SECONDS
         told_of = {"reason": fault["reason"], "seconds_to_zero": took, "bad_responses": bad, "in_time": in_time}
         rollbacks += [{"service": service, **told_of} for service in fault["services"]]
     summary: dict[str, Any] = {
@@ -152,7 +152,7 @@ def _print(console: Console, summary: dict[str, Any], folder: Path) -> None:
     for each in summary["rollbacks"]:
         took = "never" if each["seconds_to_zero"] is None else f"{each['seconds_to_zero']:.2f} s"
         if not each["in_time"]:
-            took += f" (allowed: {LIMITS_SECONDS[ZERO]:g} s; is this machine busy?)"
+            took += f" (allowed: {measure.ZERO_SECONDS:g} s; is this machine busy?)"
         console.print(
             f"{each['service']}: {each['reason']}; first bad answer to zero in {took}, {each['bad_responses']} bad answers",
             soft_wrap=True,

@@ -1,4 +1,4 @@
-"""What the clients' records say: pure functions over lists of them, as `lab.load` writes them.
+"""What the clients' records say: pure functions over lists of them, as `lab.demo.load` writes them.
 
 A request failed when it got no answer or one of 500 and above; by moving when no fault of the lab made it so.
 """
@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.report import Series
+from migration.views.report import Series
 
 Record = Mapping[str, Any]
+
+ZERO_SECONDS = 3.0  # from a service's first bad answer to none of it at green, at most
 
 
 def read(file: Path) -> list[dict[str, Any]]:

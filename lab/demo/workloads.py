@@ -1,7 +1,7 @@
 """Makes anyone's manifests a story's workloads: what can be shifted, what runs in the lab, what is held.
 
 Pure: `prepare` finds the services that users reach (VirtualServices on a gateway), gives front ends without one a route,
-sets aside what needs a program that the lab's pods are not (lab/adapt.py) and what could never answer (lab/backends.py),
+sets aside what needs a program that the lab's pods are not (adapt.py) and what could never answer (backends.py),
 and tells every change.
 """
 
@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import routing
-from lab import backends
-from lab.adapt import adapt, why_held
-from lab.backends import Backends, is_workload, mapping, mappings, sequence
-from lab.manifests import Object, full_name, is_a, key_of, name_of, namespace_of
+from lab.demo import backends
+from lab.demo.adapt import adapt, why_held
+from lab.demo.backends import Backends, is_workload, mapping, mappings, sequence
+from lab.demo.manifests import Object, full_name, is_a, key_of, name_of, namespace_of
 
 PUBLIC_GATEWAY = "istio-system/public"
 ISTIO = "networking.istio.io"

@@ -1,4 +1,4 @@
-"""`python -m lab.pods`: the network of one cluster's pods, and what a cloud does for a cluster. One process per cluster.
+"""`python -m lab.cluster.pods`: the network of one cluster's pods, and what a cloud does for it. One process per cluster.
 
 Each Ready pod gets a loopback address, real listening sockets (pod_server.py) and an Istio WorkloadEntry with its labels,
 so Services select it and the gateway reaches it: readiness and replicas decide what answers. When a pod stops being Ready
@@ -25,12 +25,12 @@ from typing import Any
 
 import aiohttp
 
-from lab.cloud import Cloud
-from lab.control_plane import ZONES
-from lab.kube import ApiError, Kube, Object
+from lab.cluster.cloud import Cloud
+from lab.cluster.control_plane import ZONES
+from lab.cluster.kube import ApiError, Kube, Object
+from lab.cluster.pod_server import PodProtocol, Voice, parse_faults
+from lab.cluster.resource_metrics import ResourceMetrics
 from lab.layout import POD_PORT, Block, ClusterAddresses
-from lab.pod_server import PodProtocol, Voice, parse_faults
-from lab.resource_metrics import ResourceMetrics
 
 # How long a pod's sockets stay open after its WorkloadEntry went: istiod and Envoy need a fraction of it to hear of that.
 DRAIN_SECONDS = 5.0
@@ -320,7 +320,7 @@ async def serve(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m lab.pods")
+    parser = argparse.ArgumentParser(prog="python -m lab.cluster.pods")
     parser.add_argument("--block", type=int, required=True)
     parser.add_argument("--index", type=int, required=True)
     parser.add_argument("--cluster", required=True)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.control_plane import Access
-from lab.kube import Kube
+from lab.cluster.control_plane import Access
+from lab.cluster.kube import Kube
 from lab.layout import ISTIOD_HTTP_PORT, ISTIOD_MONITORING_PORT, ISTIOD_XDS_PORT, ClusterAddresses
 
 NAMESPACE = "istio-system"

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 import orjson
 
-from lab.pod_http2 import PREFACE, Call, Http2, Reply
+from lab.cluster.pod_http2 import PREFACE, Call, Http2, Reply
 
 DOMAIN = "lab.bluegreen.io"
 MAX_HEAD_BYTES = 64 * 1024

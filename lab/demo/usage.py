@@ -11,7 +11,7 @@ from typing import Any
 from lab.layout import CHECKOUT
 from lab.project import EDGE, NAME, NETWORK
 
-SHOP = CHECKOUT / "lab" / "shop"
+SHOP = CHECKOUT / "lab/demo/shop"
 DEFINITIONS = SHOP / "00-definitions.yaml"
 UP = "pulumi up --yes --skip-preview --stack"
 # What waits for a person on a terminal asks nothing with --yes, so that the lines can be pasted all at once.

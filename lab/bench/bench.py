@@ -26,12 +26,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from rich.console import Console
 
-from lab import estate, manifests, measure, programs, workloads
-from lab.client import Lab, LabError
-from lab.faults import FaultError
-from lab.layout import REGION, default_root
-from lab.project import TTL_SECONDS, ZONE, Project
-from lab.ratios import (
+from lab import programs
+from lab.bench import estate
+from lab.bench.ratios import (
     HELP,
     KINDS,
     MANY,
@@ -50,8 +47,14 @@ from lab.ratios import (
     row,
     table,
 )
-from lab.story import BLUE, GREEN, POLICY, VERSIONS, Story, migration_file
-from lab.view import Tail, View
+from lab.client import Lab, LabError
+from lab.demo import manifests, measure, workloads
+from lab.demo.faults import FaultError
+from lab.demo.story import BLUE, GREEN, POLICY, VERSIONS, Story, migration_file
+from lab.demo.usage import SHOP
+from lab.demo.view import Tail, View
+from lab.layout import REGION, default_root
+from lab.project import TTL_SECONDS, ZONE, Project
 from migration.errors import BluegreenError
 
 if TYPE_CHECKING:
@@ -157,7 +160,7 @@ def bench() -> None:
 
 def _story(lab: Lab, folder: Path, console: Console) -> Story:
     """One service in front of both gateways, its name in DNS, and the files of a migration."""
-    shop = manifests.read(Path(__file__).parent / "shop" / "catalog.yaml").objects
+    shop = manifests.read(SHOP / "catalog.yaml").objects
     work = workloads.prepare(shop, ZONE)
     project = Project.create(folder / "work", lab.client.environment(), hosts=[HOST])
     project.set_sides(BLUE, GREEN)

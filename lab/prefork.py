@@ -1,14 +1,14 @@
 """One Python that has the SDKs imported already and forks the engine's helpers from itself.
 
 Each run of the engine starts five or more Python programs, language hosts and plugins, and most of what they do is import
-the same thousands of modules. So what the engine starts (bin/, by handover.py) only gives its place to a fork of this one:
+the same thousands of modules. So what the engine starts (bin/, by forked_start.py) only gives its place to a fork of this one:
 
-    engine -> bin/pulumi-resource-aws -> socket -> warm parent -> fork: lab.pulumi.aws.main()
+    engine -> bin/pulumi-resource-aws -> socket -> prefork parent -> fork: lab.pulumi.aws.main()
 
 Imported once are packages and the lab's own helpers; the program's modules are read in each run, so what is changed there
 counts at once.
 
-    python -m lab.pulumi.warm SOCKET [MODULE...]       serves until it is killed; its children die with it
+    python -m lab.prefork SOCKET [MODULE...]       serves until it is killed; its children die with it
 """
 
 from __future__ import annotations

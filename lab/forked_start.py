@@ -1,6 +1,6 @@
-"""What the engine starts of a helper: a program that hands its place over to a child of the lab's warm parent, and waits.
+"""What the engine starts of a helper: a program that hands its place over to a child of the lab's prefork parent, and waits.
 
-Kept to the few modules that this takes, since it runs five or more times in each run of the engine (see warm.py).
+Kept to the few modules that this takes, since it runs five or more times in each run of the engine (see prefork.py).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import socket
 import sys
 from typing import NoReturn
 
-from lab.pulumi.goodbye import leave_when_told
+from lab.exit_on_signal import exit_on_signal
 
-SOCKET_VARIABLE = "BLUEGREEN_LAB_WARM"
+SOCKET_VARIABLE = "BLUEGREEN_LAB_PREFORK"
 
 
 def run(module: str) -> None:
-    """Runs `main()` of a module of the lab: in a child of the warm parent when one answers, else here.
+    """Runs `main()` of a module of the lab: in a child of the prefork parent when one answers, else here.
 
     The child has this program's arguments, folder, environment and standard streams; it ends when this one does, and this
     one ends with its exit code.
     """
-    leave_when_told()
+    exit_on_signal()
     parent = _hand_over(module, os.environ.get(SOCKET_VARIABLE))
     if parent is None:
         importlib.import_module(module).main()
@@ -33,10 +33,10 @@ def run(module: str) -> None:
 
 
 def run_and_pass_on(module: str, path: str) -> None:
-    """The same by the warm parent at this socket alone; the child hears of SIGINT and SIGTERM, and ends as it likes."""
+    """The same by the prefork parent at this socket alone; the child hears of SIGINT and SIGTERM, and ends as it likes."""
     parent = _hand_over(module, path)
     if parent is None:
-        sys.exit(f"no warm parent answers at {path}")
+        sys.exit(f"no prefork parent answers at {path}")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: parent.send(str(number).encode()))
     _wait(parent)

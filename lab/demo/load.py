@@ -1,6 +1,6 @@
 """The lab's users: many clients that resolve names themselves and keep answers for their TTL, at a fixed rate.
 
-`python -m lab.load CONFIG` runs until its time is over or SIGTERM, and reads CONFIG (JSON) again when it changes:
+`python -m lab.demo.load CONFIG` runs until its time is over or SIGTERM, and reads CONFIG (JSON) again when it changes:
 
     {"dns": "127.64.0.1:5353", "port": 8080, "rate": 300, "clients": 40, "seconds": 600, "output": "requests.jsonl",
      "targets": [{"name": "catalog.shop.test", "host": "catalog.shop.test", "path": "/", "weight": 1}]}
@@ -199,7 +199,7 @@ class Load:
 
 def main() -> int:
     if len(sys.argv) != 2:
-        print("usage: python -m lab.load CONFIG.json", file=sys.stderr)
+        print("usage: python -m lab.demo.load CONFIG.json", file=sys.stderr)
         return 2
     try:
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import backends
-from lab.faults import FaultError, kubectl
-from lab.manifests import Object, full_name
-from lab.workloads import Front
+from lab.demo import backends
+from lab.demo.faults import FaultError, kubectl
+from lab.demo.manifests import Object, full_name
+from lab.demo.workloads import Front
 
 GRACE_SECONDS = 3.0  # most answer by then: only after it the cluster is asked why
 # How long a reason may stand before its service is left out.

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from lab.kube import ApiError, Kube, Object
+from lab.cluster.kube import ApiError, Kube, Object
 
 PROVISIONER = "ebs.csi.aws.com"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.faults import KUBECTL
+from lab.demo.faults import KUBECTL
 from manifests import read as read_documents
 
 Object = dict[str, Any]

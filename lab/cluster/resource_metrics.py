@@ -17,10 +17,10 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.control_plane import self_signed
-from lab.kube import Object
+from lab.cluster.control_plane import self_signed
+from lab.cluster.kube import Object
+from lab.cluster.pod_server import DOMAIN
 from lab.layout import POD_METRICS_PORT, ClusterAddresses
-from lab.pod_server import DOMAIN
 
 GROUP, VERSION = "metrics.k8s.io", "v1beta1"
 DEFAULT_SHARE = 0.1

@@ -19,14 +19,14 @@ from typing import Any
 
 import yaml
 
-from lab import faults, manifests, measure, workloads
-from lab import settle as settling
 from lab.client import Lab, LabClient, LabError
+from lab.demo import faults, manifests, measure, workloads
+from lab.demo import settle as settling
+from lab.demo.manifests import full_name, is_a
+from lab.demo.view import View
 from lab.layout import CHECKOUT
-from lab.manifests import full_name, is_a
 from lab.project import EDGE, NETWORK, Operations, Project
-from lab.report import Event
-from lab.view import View
+from migration.views.report import Event
 
 BLUE, GREEN = "plum", "fern"
 VERSIONS = {BLUE: "1.34", GREEN: "1.36"}
@@ -214,7 +214,7 @@ class Story:
         self._load_file.write_text(json.dumps(self._load_config() | {"seconds": seconds}))
         with (self.folder / "load.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "lab.load", str(self._load_file)],
+                [sys.executable, "-m", "lab.demo.load", str(self._load_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,6 +1,6 @@
 """Which Services of anyone's manifests can answer plain HTTP in the lab, and why the others cannot: pure, before anything runs.
 
-What is found here is found at once; what only a running cluster can tell is found by lab/settle.py.
+What is found here is found at once; what only a running cluster can tell is found by settle.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lab.manifests import Object, full_name, namespace_of
+from lab.demo.manifests import Object, full_name, namespace_of
 
 Key = tuple[str, str]
 # Kinds whose pods stay; a Job's end, and pods of kinds like Rollout are made by controllers that the lab does not run.
