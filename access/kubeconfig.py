@@ -280,7 +280,7 @@ def _exec(user: Fields, folder: Path, cluster: Mapping[str, Any]) -> Exec:
         raise plugin.wrong(
             "interactiveMode",
             "is Always, but the program would ask a person in the middle of a migration; allowed: Never, IfAvailable",
-            f"use a credential program that needs nobody, or a token, in {plugin.source}",
+            f"use a credential program that needs no input, or a token, in {plugin.source}",
         )
     if mode not in MODES:
         raise plugin.wrong("interactiveMode", f"is {mode!r}; allowed: Never, IfAvailable")

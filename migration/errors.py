@@ -69,8 +69,8 @@ class Held(BluegreenError):
 
 class TakenBack(BluegreenError):
     kind = "taken-back"
-    means = "a service was rolled back automatically; the others went on"
-    then = "mends it, then `bluegreen shift --retry SERVICE`"
+    means = "a service was rolled back automatically; the others continued"
+    then = "fixes it, then `bluegreen shift --retry SERVICE`"
     exit_code = 4
 
     def __init__(self, message: str, *, services: Sequence[str] = (), remedy: str | None = None) -> None:
@@ -80,21 +80,21 @@ class TakenBack(BluegreenError):
 
 class Locked(BluegreenError):
     kind = "locked"
-    means = "somebody else holds the migration's lock"
+    means = "another process holds the migration's lock"
     then = "waits, or `bluegreen rollback`"
     exit_code = 5
 
 
 class LostFence(Locked):
     kind = "lost-fence"
-    means = "somebody took the migration over meanwhile; nothing more is changed"
+    means = "another process took the migration over; nothing more is changed"
     then = "`bluegreen status`"
 
 
 class Interrupted(BluegreenError):
     kind = "interrupted"
     means = "asked to stop; the state is saved"
-    then = "the same command goes on"
+    then = "the same command continues"
     exit_code = 130
 
 
@@ -102,7 +102,7 @@ class ForeignWrite(BluegreenError):
     """`who` names the manager (or the file); `target` is the service or file that is not as we left it."""
 
     kind = "foreign-write"
-    means = "a file, route or weight was changed by somebody else; frozen"
+    means = "a file, route or weight was changed by another client; frozen"
     then = "looks who did, then `bluegreen shift` or `bluegreen shift --reassert SERVICE`"
     exit_code = 3
 
@@ -163,8 +163,8 @@ class Conflict(Permanent):
 
     kind = "conflict"
     means = "another owner of the fields, or it changed meanwhile"
-    then = "looks whose it is; the same command again"
-    usual = "see whose it is (kubectl get --show-managed-fields), then the same command again"
+    then = "checks who owns it; the same command again"
+    usual = "see who owns it (kubectl get --show-managed-fields), then the same command again"
 
     def __init__(
         self,

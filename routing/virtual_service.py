@@ -59,7 +59,7 @@ class VirtualServices:
         spec = _spec(original)
         gateways = spec.get("gateways") or [MESH]
         if gateways == [MESH]:
-            text = "bound to no gateway, only to the mesh: users do not come in by it"
+            text = "bound to no gateway, only to the mesh: no user traffic enters through it"
             return [Refusal(RefusalCode.NO_GATEWAY, text)]
         reasons: list[Refusal] = []
         if MESH in gateways:

@@ -162,7 +162,7 @@ def _described(source: Source, key: str, value: dict[str, Any], root: Path) -> D
     peer = check_keys(source, f"{key}.peer", value["peer"], ("address", "port"), ("address",))
     file = root / Path(check_text(source, f"{key}.kubeconfig", value["kubeconfig"], r".+", "a file")).expanduser()
     if not file.is_file():
-        raise source.error(f"{key}.kubeconfig", value["kubeconfig"], f"a file; there is none at {file}")
+        raise source.error(f"{key}.kubeconfig", value["kubeconfig"], f"a file; not found: {file}")
     context = value.get("context")
     return Described(
         file,
@@ -280,8 +280,8 @@ def _refuse_unproven(file: routing.Intent, live: Live, unread: Mapping[str, str]
     shares = ", ".join(f"bluegreen:{key}: {share}" for key, share in asked.items())
     reasons = "; ".join(f"{name}: {why}" for name, why in unread.items())
     raise ConfigError(
-        f"{shares}: no record tells what is live ({reasons}), so that this may send users to green who were taken back "
-        "from it. Nothing was written. Remedy: let this machine read ConfigMap "
+        f"{shares}: no record shows what is live ({reasons}), so that this may send users to green who were rolled "
+        "back from it. Nothing was written. Remedy: let this machine read ConfigMap "
         f"{routing.EDGE_NAMESPACE}/{routing.RECORD_NAME} there and run it again; 0 for all of these takes everybody to "
         "blue and needs no record; bluegreen:force: true sends them to green as the file says"
     )

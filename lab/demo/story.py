@@ -325,7 +325,7 @@ def shift(story: Story) -> None:
     breaker.start()
     story.bluegreen("shift", "--yes", expect=(4,))
     breaker.join(WAIT_SECONDS)
-    others = "; the others went on" if len(story.services) > 1 else ""
+    others = "; the others continued" if len(story.services) > 1 else ""
     story.mark(f"{bad} answered errors on {GREEN} and went back by itself{others}", "back", story.went_back_at(bad))
     story.faults.append({"services": [bad], "since": since, "until": time.time(), "reason": "half its answers were errors"})
     story.fault(bad, errors=None)

@@ -165,7 +165,7 @@ def _put_back(side: Side, cluster: str, obj: Object, wished: Object | None) -> F
     before = str(floor_before(obj))
     if not is_ours(obj, name):
         others = {h for h in owners(("f:spec", f"f:{name}"), fields_of(obj)) if not h.startswith(OUR_MANAGERS)}
-        return replace(change, reason=f"set by {', '.join(sorted(others)) or 'somebody else'} since: left as it is")
+        return replace(change, reason=f"set by {', '.join(sorted(others)) or 'another client'} since: left as it is")
     if before != "none" and not (before.isascii() and before.isdigit()):
         return replace(change, problem=f"annotation {FLOOR_BEFORE} is {before!r}; allowed: a number, or none")
     was = 1 if before == "none" else int(before)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Take over fields that others own on green, and rewrite more of what it has than is allowed.",
 )
-@click.option("--despite-unread", multiple=True, metavar="KIND|all", help="Go on although this kind could not be read.")
+@click.option("--despite-unread", multiple=True, metavar="KIND|all", help="Continue although this kind could not be read.")
 @click.option("--full", is_flag=True, help="Show all of the plan: every name, every field, values at their full length.")
 @pass_context
 def replicate(
@@ -52,7 +52,7 @@ def replicate(
 
     Nothing is started twice, shared or rerun: what acts outside the cluster, takes work from a queue or keeps data waits
     for an answer in migration.yaml, and the plan prints the lines to add. Exits with 3 while something is held without
-    an answer, in conflict or unread, and where there is something to write and nobody said yes.
+    an answer, in conflict or unread, and where there is something to write and no confirmation.
 
     Where green has 10 objects or more, a run that would rewrite more than 30 % of them, or of its workloads, is refused
     without --force (`replicate.rewrites` in migration.yaml): most likely blue is the wrong cluster. Creating is free.

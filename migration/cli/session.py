@@ -80,7 +80,7 @@ class Opened:
             if source is None:
                 raise ConfigError(
                     f"{self.migration.path}: clusters.{self.cluster_of(side).name}.counters is missing: without the gateway's "
-                    "own counters a bad service cannot be taken back",
+                    "own counters a bad service cannot be rolled back",
                     remedy="add counters: {urls: [http://POD:15020/stats/prometheus, ...], dialect: envoy | istio}",
                 )
             dialect: Dialect = "envoy" if source.dialect == "envoy" else "istio"
@@ -244,7 +244,7 @@ async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "gre
             try:
                 clusters[side] = Kubernetes.from_kubeconfig(there.kubeconfig, there.context, name=there.name)
             except ConfigError as problem:
-                problem.remedy = f"mend it, or set kubeconfig and context of clusters.{there.name} in {migration.path}"
+                problem.remedy = f"fix it, or set kubeconfig and context of clusters.{there.name} in {migration.path}"
                 raise
             await stack.enter_async_context(clusters[side])
         _refuse_one_cluster_twice(migration, clusters)
@@ -388,7 +388,7 @@ async def _reach(migration: Migration, stack: AsyncExitStack) -> tuple[dict[str,
         try:
             reached[name] = Kubernetes.from_kubeconfig(there.kubeconfig, there.context, name=name)
         except ConfigError as problem:
-            problem.remedy = f"mend it, or set kubeconfig and context of clusters.{name} in {migration.path}"
+            problem.remedy = f"fix it, or set kubeconfig and context of clusters.{name} in {migration.path}"
             closed[name] = problem
             continue
         await stack.enter_async_context(reached[name])
@@ -440,7 +440,7 @@ async def _held(cluster: Kubernetes) -> Held:
         try:
             return await asyncio.wait_for(asking, ASKED_SECONDS)
         except TimeoutError as problem:
-            raise Unreachable(f"{cluster.name} did not tell what it holds within {ASKED_SECONDS:g} s") from problem
+            raise Unreachable(f"{cluster.name} did not answer within {ASKED_SECONDS:g} s") from problem
 
     try:
         await cluster.ready()  # before any clock starts

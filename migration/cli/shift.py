@@ -31,8 +31,8 @@ ALL = "all"  # of --retry: whatever went back
 @click.command()
 @click.argument("services", nargs=-1, metavar="[SERVICE ...]")
 @yes_option
-@click.option("--retry", multiple=True, metavar="SERVICE|all", help="Try a service again that went back.")
-@click.option("--reassert", is_flag=True, help="Write over what somebody else changed, of all services.")
+@click.option("--retry", multiple=True, metavar="SERVICE|all", help="Retry a service that was rolled back.")
+@click.option("--reassert", is_flag=True, help="Overwrite what another client changed, for all services.")
 @pass_context
 def shift(context: Context, services: tuple[str, ...], *, yes: bool, retry: tuple[str, ...], reassert: bool) -> None:
     """Move services to green step by step; roll back at once what turns bad. Continues where it was left.
@@ -79,7 +79,7 @@ def _problem(end: ShiftEnd, named: tuple[str, ...]) -> BluegreenError | None:
         return Interrupted(f"interrupted; the state is saved{left}", remedy=f"`{again}` continues from here")
     if frozen:
         return Held(
-            f"changed by somebody else, so frozen, and not watched from here on: {', '.join(frozen)}",
+            f"changed by another client, so frozen, and no longer watched: {', '.join(frozen)}",
             remedy=f"undo that change and `{again}`; or `{again} --reassert` to write over it; "
             f"or `bluegreen rollback {' '.join(frozen)}`",
         )
@@ -93,7 +93,7 @@ def _problem(end: ShiftEnd, named: tuple[str, ...]) -> BluegreenError | None:
         went_back = [service for service in end.behind if service in end.plan.returned]
         return Held(
             f"not on green: {', '.join(end.behind)}",
-            remedy=f"`{_retry(went_back, named)}` tries again what went back"
+            remedy=f"`{_retry(went_back, named)}` retries what was rolled back"
             if went_back
             else f"`{again}` when the reason is gone",
         )
@@ -254,7 +254,7 @@ def view_of(context: Context, rules: Rules) -> View | None:
 @click.command()
 @pass_context
 def pause(context: Context) -> None:
-    """Stop moving forward; a running shift goes on judging, and rolls back what turns bad."""
+    """Stop moving forward; a running shift keeps judging, and rolls back what turns bad."""
     migration = context.load()
     from migration.store import pause as pauses
 

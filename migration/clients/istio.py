@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -83,6 +84,7 @@ class IstioRouter:
         self._known: dict[str, RouteLive] = {}
         self._session: aiohttp.ClientSession | None = None
         self._wanted: dict[str, int] = {}  # the latest split that was asked for
+        self._unanswered: dict[str, set[int]] = defaultdict(set)  # splits that were sent and may have been taken
         self._public: dict[str, int] = {}  # what the public route was last written with
         self._locks: dict[str, asyncio.Lock] = {}  # by service: its writes keep their order
         self._turns = Turns(IN_FLIGHT)
@@ -274,6 +276,7 @@ class IstioRouter:
             if known is None and not call.force:
                 known = await self._sent(self._reread(service), call)
             version = None if call.force or known is None else known.resource_version
+            self._unanswered[service].add(split)
             try:
                 written = await self._sent(
                     self.kubernetes.apply(
@@ -299,7 +302,8 @@ class IstioRouter:
                     raise call.lost from None
                 if now.split_bp == split and now.manager == MANAGER:
                     return  # sent again after a lost answer: it was our own first try
-                if known is not None and now.digest != known.digest:
+                ours = now.manager == MANAGER and now.split_bp in self._unanswered[service]
+                if known is not None and now.digest != known.digest and not ours:
                     raise ForeignWrite(
                         f"{service}: its {resource.kind} on {self.cluster} was changed by {now.manager} at {now.changed_at}",
                         target=service,
@@ -307,6 +311,7 @@ class IstioRouter:
                         when=now.changed_at,
                         remedy="look at it (kubectl get --show-managed-fields), put it right, then `bluegreen shift`",
                     ) from None
+        self._unanswered[service].clear()
         self._known[service] = self._live(service, written, split)
 
     async def _sent(self, asking: Coroutine[Any, Any, T], call: _Call) -> T:
@@ -390,7 +395,7 @@ class IstioRouter:
                 before = before or now
             if now.fence >= fence:
                 raise LostFence(
-                    f"{service} on {self.cluster} carries fence {now.fence}, ours is {fence}: somebody else began here",
+                    f"{service} on {self.cluster} carries fence {now.fence}, ours is {fence}: another migration began here",
                     remedy="`bluegreen status` shows where things are; then the same command again",
                 )
             try:

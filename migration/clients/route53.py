@@ -73,10 +73,10 @@ class Route53Entry:
         if not force and self._seen is not None and now != self._seen:
             told = ", ".join(f"{name} {self._seen.get(name)} -> {now.get(name)}" for name in sorted({*now, *self._seen}))
             raise ForeignWrite(
-                f"the weights of {self.zone} were changed by somebody else: {told}",
+                f"the weights of {self.zone} were changed by another client: {told}",
                 target=self.zone,
                 who="somebody",
-                remedy="`bluegreen entry status` shows them; then the same command again, which goes on from there",
+                remedy="`bluegreen entry status` shows them; then the same command again, which continues from there",
             )
         weights = route53(shares_bp)
         missing = [name for name, weight in weights.items() if weight > 0 and name not in now]

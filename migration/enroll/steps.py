@@ -260,7 +260,7 @@ async def require_hop(
     if lacking := hop_lines(clusters, await hop_lacks(clusters, peers, originals)):
         raise Held(
             f"routes cannot forward as they should; missing, or of an earlier version: {'; '.join(lacking)}",
-            remedy="`bluegreen enroll` puts it in place and moves nobody; then `bluegreen shift` again",
+            remedy="`bluegreen enroll` puts it in place and moves no traffic; then `bluegreen shift` again",
         )
 
 

@@ -111,5 +111,5 @@ async def entry_back(entry: Entry | None, shares: Mapping[str, int]) -> Moved | 
         return NotMoved(f"the entry could not be moved back: {problem}")
     return Moved(
         change,
-        f"the entry goes back to blue: users follow within {ttl} s (the records' TTL) plus what clients cache on their own",
+        f"the entry is rolled back to blue: users follow within {ttl} s (the records' TTL) plus what clients cache themselves",
     )

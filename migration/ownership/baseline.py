@@ -100,7 +100,7 @@ INSTALLED: Mapping[str, str] = {
     "aws-auth": "which roles may come in: of blue's nodes; green has its own, or access entries",
     "aws-node": "EKS: the VPC CNI where it is no add-on",
     "amazon-vpc-cni": "EKS: its settings",
-    "coredns": "EKS: the cluster's DNS where it is no add-on; a Corefile that differs is told",
+    "coredns": "EKS: the cluster's DNS where it is no add-on; a Corefile that differs is reported",
     "kube-dns": "EKS: its Service",
     "kube-proxy": "EKS: where it is no add-on",
     "kube-proxy-config": "EKS: its settings",

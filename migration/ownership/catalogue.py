@@ -188,7 +188,7 @@ CATALOGUE: tuple[Actuator, ...] = (
     ),
     Actuator(
         "Spot Ocean",
-        "tells Spot which nodes the cluster of this identifier needs",
+        "reports to Spot which nodes the cluster of this identifier needs",
         images="spotinst-kubernetes-controller|spotinst-artifacts/kubernetes-cluster-controller|ocean-controller|ocean-kubernetes-controller",
         env="SPOTINST_TOKEN|SPOTINST_ACCOUNT",
     ),
@@ -242,7 +242,7 @@ CATALOGUE: tuple[Actuator, ...] = (
     ),
     Actuator(
         "Flux",
-        "deploys from Git to its own cluster and to those it has kubeconfigs of, prunes, writes to Git and tells outside",
+        "deploys from Git to its own cluster and to those it has kubeconfigs of, prunes, writes to Git and notifies others",
         images="(?:kustomize|helm|notification|image-automation)-controller",
         programs="(?:kustomize|helm|notification|image-automation)-controller",
         groups=r"(?:kustomize|helm|notification)\.toolkit\.fluxcd\.io",
@@ -269,7 +269,7 @@ CATALOGUE: tuple[Actuator, ...] = (
     Actuator("Spinnaker", "deploys to every account it knows", images="(?:spinnaker|armory)/(?:orca|clouddriver(?:-rw)?|echo)"),
     Actuator(
         "Keel",
-        "updates workloads and tells outside",
+        "updates workloads and notifies others",
         images="keelhq[/-]keel",
         programs="keel",
         common="keel",

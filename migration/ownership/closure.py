@@ -303,5 +303,5 @@ def _notes(
     for key in brought:
         obj, _ = index[key]
         if obj.get("kind") == "Pod" and "spec" not in obj and not obj["metadata"].get("ownerReferences"):
-            notes[key].append("a pod of nobody: what it names was not looked at and comes only with its namespace")
+            notes[key].append("a pod without a controller: what it names was not looked at and comes only with its namespace")
     return {key: tuple(told) for key, told in notes.items() if key in brought}

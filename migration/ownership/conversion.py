@@ -68,7 +68,7 @@ def _definition_said(obj: Mapping[str, Any]) -> Iterator[str]:
         elif kept and not structural({"type": "object", **_typed(schema)}):
             yield f"the schema of version {version.get('name')} is not structural: on green it takes any field, unchecked"
     if protected(str(spec.get("group", ""))) and APPROVED not in (obj["metadata"].get("annotations") or {}):
-        yield f"annotation {APPROVED}: without one nobody may make a definition of group {spec.get('group')}"
+        yield f"annotation {APPROVED}: without one an API server refuses a definition of group {spec.get('group')}"
 
 
 _CHILDREN = ("properties", "additionalProperties", "items")

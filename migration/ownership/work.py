@@ -412,7 +412,7 @@ def over(obj: Object, resource: Resource, known: Known) -> Sign | None:
     if says:
         return Sign(Class.FINISHED, f"a {name} that has ended ({says})", answers=STARTED)
     if end.going_on:
-        reason = f"a {name} that goes on on blue ({end.going_on}): green would begin it again, beside blue's"
+        reason = f"a {name} that continues on blue ({end.going_on}): green would begin it again, beside blue's"
         return Sign(Class.SCHEDULED, reason, Action.HOLD, STARTED, required=True)
     return None
 

@@ -179,7 +179,7 @@ def left_behind(known: Known) -> Iterator[Finding]:
             found[namespace].append(f"{obj['kind']} {obj['metadata']['name']} (green's differs in {', '.join(fields)})")
     for namespace, names in sorted(found.items()):
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        told = f"{len(names)} objects that somebody changed are not copied: {', '.join(sorted(names)[:MOST_NAMED])}{more}"
+        told = f"{len(names)} objects that were changed are not copied: {', '.join(sorted(names)[:MOST_NAMED])}{more}"
         yield finding("BG105", Severity.WARNING, f"Namespace {namespace}", told, "change green's by hand where it should be so")
     for release in sorted(lacking):
         named = "/".join(release)

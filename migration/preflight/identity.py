@@ -177,7 +177,7 @@ def _of_no_issuer(account: Account, role: Role, unknown: Unknown, name: str) -> 
         f"{_add(account, role, 'https://ISSUER')}, where ISSUER is that of cluster {name}: `pulumi stack output oidcIssuer` of "
         f"its stack, or `aws eks describe-cluster --name {name} --query cluster.identity.oidc.issuer`"
     )
-    evidence = f"role {account.role_arn}: cluster {name} does not tell its issuer of tokens: {unknown.why}"
+    evidence = f"role {account.role_arn}: cluster {name} does not publish its issuer of tokens: {unknown.why}"
     return _told(account, "unknown", evidence, add)
 
 

@@ -98,7 +98,7 @@ CAUSES: tuple[Cause, ...] = (
     # rights
     _cause(
         r"attempting to grant RBAC permissions not currently held",
-        "green lets nobody give rights that they have not: let the user of green's kubeconfig have them, or the verb "
+        "green lets no user grant rights they do not have: let the user of green's kubeconfig have them, or the verb "
         "`escalate` (`bind` for bindings), then " + AGAIN,
     ),
     # what it needs and green lacks
@@ -167,7 +167,7 @@ def remedy(problem: BluegreenError, resource: Resource, namespace: str | None, n
     if isinstance(problem, NotFound):
         return f"what it belongs to is not on green: see the failures above it, then {AGAIN}"
     if isinstance(problem, Conflict):
-        return f"somebody else writes it on green at the same time: {AGAIN}"
+        return f"another client writes it on green at the same time: {AGAIN}"
     if isinstance(problem, Rejected) and problem.status == 413:
         return f"it is larger than green's API server or store takes: make it smaller on blue (split it), then {AGAIN}"
     if isinstance(problem, Rejected) and problem.status >= 500:

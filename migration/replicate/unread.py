@@ -119,5 +119,5 @@ def refuse_unread(unread: Mapping[str, str], despite: Iterable[str], asked: Iter
         how = ROLE if many else "let the kubeconfig's user list them"
         raise Held(
             f"nothing was written: {counted(len(left), 'kind')} could not be read: {'; '.join(each.told for each in causes)}",
-            remedy=f"{how}, or go on without: {despite_words(left)}",
+            remedy=f"{how}, or continue without: {despite_words(left)}",
         )

@@ -1,7 +1,7 @@
 """Off-peak windows: when traffic may be moved forward. Going back is always allowed.
 
 `[DAYS] HH:MM-HH:MM [ZONE]`, such as `Mon-Fri 09:00-17:00`, `Sat,Sun 00:00-24:00`, `22:00-05:00 Europe/Berlin`; UTC
-unless told. A window that ends before it begins runs over midnight and belongs to the day on which it began; one that ends
+by default. A window that ends before it begins runs over midnight and belongs to the day on which it began; one that ends
 when it begins could mean no minute or a whole day, so it is refused.
 """
 

@@ -84,7 +84,7 @@ class Gateway:
     address: str = key(doc="an address or a name, as it is reached from here", pattern=HOST)
     port: int = key(80, 1, 65535, doc="the public listener's port")
     peer_port: int = key(routing.PEER_PORT, 1, 65535, doc="the port of the private listener for the other gateway")
-    peer_address: str | None = key(None, doc="where the other gateway reaches it; `address` unless told", pattern=HOST)
+    peer_address: str | None = key(None, doc="where the other gateway reaches it; `address` by default", pattern=HOST)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Pages:
 class Cluster:
     name: str
     kubeconfig: str = key(doc="path of a kubeconfig; the two must lead to two API servers")
-    context: str | None = key(doc="a context of it; the current one unless told")
+    context: str | None = key(doc="a context of it; the current one by default")
     gateway: Gateway = key(doc="where the gateway is reached from here")
     counters: Pages | None = key(doc="the gateway's own counters, read once a second; `shift` needs them")
 
@@ -138,7 +138,7 @@ class Migration:
     replicate: Choices = key(NOTHING_SAID, doc="what `replicate` copies")
     windows: tuple[Window, ...] = key(
         (),
-        doc="`[DAYS] HH:MM-HH:MM [ZONE]`: when traffic may move forward; back it may always. UTC unless told",
+        doc="`[DAYS] HH:MM-HH:MM [ZONE]`: when traffic may move forward; back it may always. UTC by default",
         items={"type": "string", "pattern": FORM, "examples": list(EXAMPLES)},
     )
     ignore: tuple[str, ...] = key(

@@ -49,10 +49,10 @@ class Policy:
     analysis_interval_seconds: float = key(10.0, 1, 3600, "seconds", "between two questions to the metrics store")
     analysis_window_seconds: float = key(
         60.0, 1, 86_400, "seconds",
-        "over which it is asked; several of its scrapes must fit in: one sample alone tells nothing",
+        "over which it is asked; several of its scrapes must fit in: one sample alone shows nothing",
     )  # fmt: skip
-    fail_limit: int = key(2, 1, 1000, "answers", "bad ones of the store before a service goes back")
-    error_limit: int = key(10, 1, 10_000, "samples", "without a word from the gateway before a moving service goes back")
+    fail_limit: int = key(2, 1, 1000, "answers", "bad samples of the store before a service is rolled back")
+    error_limit: int = key(10, 1, 10_000, "samples", "without counters from the gateway before a moving service is rolled back")
     inconclusive_limit_seconds: float = key(
         3600.0,
         1,
@@ -65,7 +65,7 @@ class Policy:
     batch: int = key(5, 1, 10_000, "services", "in each later one")
     in_flight: int = key(5, 1, 10_000, "services", "on their way at once")
     bake_seconds: float = key(3600.0, 0, MONTH, "seconds", "how long 100 % must be good")
-    on_foreign_write: Literal["freeze", "reassert"] = key("freeze", doc="when somebody else changes a route")
+    on_foreign_write: Literal["freeze", "reassert"] = key("freeze", doc="when another client changes a route")
 
 
 # of the whole shift, not of a service
@@ -91,8 +91,8 @@ class Check:
     """The request that `verify` sends to a service."""
 
     path: str = key("/", doc="`/` lets `verify` choose a path that a route takes", pattern="^/")
-    host: str | None = key(None, doc="the host that is asked for; the route's first unless told", pattern=HOST)
-    status: int | None = key(None, 100, 599, doc="exactly this status passes, whoever gives it; as blue answers unless told")
+    host: str | None = key(None, doc="the host to ask for; the route's first by default", pattern=HOST)
+    status: int | None = key(None, 100, 599, doc="exactly this status passes, whoever gives it; as blue answers by default")
 
 
 @dataclass(frozen=True)

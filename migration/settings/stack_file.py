@@ -123,7 +123,7 @@ class StackFile:
         """
         if not force and (change := self.changed_by_others()):
             raise ForeignWrite(
-                f"{self.path}: changed by somebody else at {self._changed_at()}: {change.told}",
+                f"{self.path}: changed by another process at {self._changed_at()}: {change.told}",
                 target=str(self.path),
                 who=self._owner(),
                 when=self._changed_at(),
@@ -142,7 +142,7 @@ class StackFile:
                 document = yaml.load(disk.read_bytes(self.path, WHAT) or b"")
             except YAMLError as problem:  # YAML 1.2 refuses what 1.1, by which we read, allows
                 raise ConfigError(
-                    f"{self.path}: cannot be written without harming it: {problem}", remedy=f"mend {self.path} there"
+                    f"{self.path}: cannot be written without harming it: {problem}", remedy=f"fix {self.path} there"
                 ) from problem
         config = document["config"]
         if services or remove:

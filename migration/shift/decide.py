@@ -150,7 +150,7 @@ def _freeze(turn: Turn) -> None:
             continue
         raised = turn.observation.raised.get(service, 0)
         if state.phase is Phase.RETURNED and raised > 0:
-            turn.moves.append(Move(service, 0, f"went back and stays back: {who}", back=True, over=True))
+            turn.moves.append(Move(service, 0, f"was rolled back and stays there: {who}", back=True, over=True))
             turn.note(Op.KEEP, service, who)
             continue
         turn.services[service] = replace(

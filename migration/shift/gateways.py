@@ -61,7 +61,7 @@ class Gateways:
         for side in SIDES:
             self._over[side] |= set(over)
         self.pay(intent)
-        writing = {side: asyncio.ensure_future(self._write_one(side, changed, intent)) for side in SIDES}
+        writing = {side: self._begin(side, changed, intent) for side in SIDES}
         for task in writing.values():
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
@@ -75,14 +75,19 @@ class Gateways:
         if self.lost is not None:
             raise self.lost
 
-    async def _write_one(self, side: Side, changed: Sequence[str], intent: Intent, *, again: bool = False) -> None:
+    def _begin(self, side: Side, changed: Sequence[str], intent: Intent, *, again: bool = False) -> asyncio.Task[None]:
+        """It counts as begun at once, not when its task has its turn: a `look` whose answer lies ready may come before, and
+        would take what is to be written for a change of somebody else.
+        """
+        self.owed[side] |= set(changed)
+        self._under_way[side].update(changed)
+        self._writes += 1
+        return asyncio.ensure_future(self._write_one(side, changed, intent, again=again))
+
+    async def _write_one(self, side: Side, changed: Sequence[str], intent: Intent, *, again: bool) -> None:
         """Notes what became of each service. `again`: it was owed, and whoever wants to know is told that it is paid."""
         splits, generation = intent
         under_way = self._under_way[side]
-        self.owed[side] |= set(changed)
-        for service in changed:
-            under_way[service] += 1
-        self._writes += 1
         problems: dict[str, BluegreenError] = dict.fromkeys(changed, Unreachable("cut short"))
         over = [service for service in changed if service in self._over[side]]
         careful = [service for service in changed if service not in self._over[side]]
@@ -135,7 +140,7 @@ class Gateways:
                 self._paying[side] = asyncio.ensure_future(self._pay(side, left, intent))
 
     async def _pay(self, side: Side, services: Sequence[str], intent: Intent) -> None:
-        await self._write_one(side, services, intent, again=True)
+        await self._begin(side, services, intent, again=True)
         if self.failing[side] or self._record_owed[side]:
             await self.clock.sleep(AGAIN_SECONDS)
 

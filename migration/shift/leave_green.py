@@ -35,7 +35,7 @@ class LeaveGreen:
         failing = self._gateways.failing["green"]
         stuck = sorted(service for service in failing if self._services[service].phase is Phase.RETURNED)
         if stuck and "green" in self._writer.entry_sides and not self.under_way:
-            why = f"{', '.join(stuck)} went back and green's gateway is unreachable"
+            why = f"{', '.join(stuck)} was rolled back and green's gateway is unreachable"
             self._leaving = asyncio.ensure_future(self._leave(why))
 
     async def _leave(self, why: str) -> None:

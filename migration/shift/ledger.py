@@ -45,7 +45,7 @@ async def open_ledger(store: Path, wall: Callable[[], float]) -> Ledger:
         lock = await take_over(store)
     except StoreError as problem:
         lock = Lock(store, 0)
-        problems.append(f"{problem}; a running `bluegreen shift` is not told: stop it")
+        problems.append(f"{problem}; a running `bluegreen shift` does not know: stop it")
     journal = None
     try:
         journal = Journal(store, lock.fence, wall)

@@ -14,7 +14,7 @@ from migration.model import MANAGER, WHOLE_BP, Phase, RouteLive, ServiceState, S
 from migration.store.events import Op
 from migration.store.memory import Remembered
 
-BY_HAND = "found at zero: taken back by hand or by a rollback that was cut short"
+BY_HAND = "found at zero: rolled back by hand or by a rollback that was interrupted"
 
 
 @dataclass(frozen=True)

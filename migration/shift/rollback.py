@@ -297,9 +297,9 @@ class Rollback:
                 await lock.rise_above(state.fence)
             fence = max(lock.fence, state.fence + 1)
         if (state := await look(router)) and not to_write(way.services, {}, state):
-            log.warning("%s; all that was to go back is at blue there", lost)
+            log.warning("%s; everything to roll back is at blue there", lost)
             return None
-        return f"{lost}: stop the `bluegreen shift` that runs there, or it goes on"
+        return f"{lost}: stop the `bluegreen shift` that runs there, or it continues"
 
 
 def _refused(side: SideBack) -> bool:
@@ -310,9 +310,9 @@ def _say(blue: str, proofs: Mapping[str, Proof], seconds: float) -> None:
     """At once what users wait for: a green whose credentials take their time may come much later."""
     if back := [service for service, proof in proofs.items() if proof is Proof.SERVED]:
         services = counted(len(back), "service")
-        log.info("%s at blue (%s), in effect after %.2f s; green's gateway is told next", services, blue, seconds)
+        log.info("%s at blue (%s), in effect after %.2f s; green's gateway is next", services, blue, seconds)
     if taken := [service for service, proof in proofs.items() if proof is Proof.ACCEPTED]:
-        log.info("blue (%s) took %s; green's gateway is told next", blue, counted(len(taken), "service"))
+        log.info("blue (%s) took %s; green's gateway is next", blue, counted(len(taken), "service"))
 
 
 async def _in_sync(entry: Entry, change: str, clock: Clock) -> bool:

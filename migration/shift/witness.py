@@ -138,7 +138,7 @@ class Witness:
         filed: set[str] = set()
         for service, why in self.missing.items():
             if live.get("blue") and service not in live["blue"]:
-                told.append(f"{service}: {self.edge.blue} has no route of it; there is nothing to take back")
+                told.append(f"{service}: {self.edge.blue} has no route of it; nothing to roll back")
             elif (original := _found(service, live)) is None:
                 lost[service] = f"{why}; nor do the clusters have it"
             else:

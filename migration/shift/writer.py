@@ -122,7 +122,7 @@ class Writer:
         """A disk that takes nothing may take it again, a file that is broken may be mended."""
         self._trouble = self._world.journal.trouble or str(problem)
         if self._trouble != self._reported:
-            log.warning("%s; nothing goes forward, what turns bad goes back", self._trouble)
+            log.warning("%s; nothing moves forward, what turns bad is rolled back", self._trouble)
         self._reported = self._trouble
 
     def try_again(self) -> None:

@@ -35,6 +35,6 @@ async def keep(routers: Mapping[Side, Router], changes: Mapping[str, str | None]
         try:
             await router.keep_returned(changes)
         except BluegreenError as problem:
-            log.warning("%s does not know which services went back: %s", router.cluster, problem)
+            log.warning("%s does not know which services were rolled back: %s", router.cluster, problem)
 
     await asyncio.gather(*map(one, routers.values()))

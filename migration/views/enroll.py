@@ -19,7 +19,7 @@ class Enrolled(Document):
     finish: tuple[str, ...] = described("services of an interrupted enroll, of which something is not in place")
     update: tuple[str, ...] = described("by cluster, forwarding objects that are missing or of an earlier version")
     left_out: tuple[LeftOut, ...] = described("services of blue that cannot be shifted; they move with the entry")
-    warnings: tuple[str, ...] = described("what to look at before going on (Argo CD)")
+    warnings: tuple[str, ...] = described("what to look at before continuing (Argo CD)")
     enrolled: tuple[str, ...] = described("services that were enrolled", default=())
     finished: tuple[str, ...] = described("services of which all is in place now", default=())
     updated: tuple[str, ...] = described("forwarding objects that were made or updated", default=())

@@ -24,8 +24,10 @@ class ShiftPlan:
     )
     splits: Mapping[str, int] = described("green's share of each enrolled service now, by the stack file, in basis points")
     held: tuple[str, ...] = described("services with `hold: true` in migration.yaml: they do not move")
-    returned: Mapping[str, str] = described("services that went back before, and why: they do not move without --retry")
-    stays: tuple[str, ...] = described("services that were not named: where green serves them they are judged and may go back")
+    returned: Mapping[str, str] = described("services that were rolled back before, and why: they do not move without --retry")
+    stays: tuple[str, ...] = described(
+        "services that were not named: where green serves them they are judged and may be rolled back"
+    )
     unverified: Mapping[str, str] = described("why a service that moves is not known to work on green")
     paused: str | None = described("who paused; nothing moves until `bluegreen resume`; null: not paused")
     window_open: bool = described(
@@ -41,7 +43,7 @@ class ShiftPlan:
         if not any(self._moves(service) for batch in self.batches for unit in batch for service in unit):
             lines.append("  nothing to move: what is at 100 % is watched until its bake is over")
         lines += [f"  held: {service}: services.{service}.hold is true in migration.yaml" for service in self.held]
-        lines += [f"  stays at blue: {s}: went back: {why}; `--retry {s}` tries it again" for s, why in self.returned.items()]
+        lines += [f"  stays at blue: {s}: rolled back: {why}; `--retry {s}` tries it again" for s, why in self.returned.items()]
         served = [service for service in self.stays if self.splits[service]]
         if served:
             shares = some(f"{service} at {percent(self.splits[service])}" for service in served)
@@ -79,7 +81,7 @@ class ShiftEnd(Document):
     returned: Mapping[str, str] = described("services that it rolled back, and why", default_factory=dict)
     behind: Mapping[str, str] = described("services that did not get to 100 %, and why", default_factory=dict)
     frozen: Mapping[str, str] = described(
-        "services that somebody else changed, and how: they go no further", default_factory=dict
+        "services that another client changed, and how: they move no further", default_factory=dict
     )
     splits: Mapping[str, int] = described(
         "green's share of each enrolled service as this run left it, in basis points", default_factory=dict
@@ -92,7 +94,7 @@ class ShiftEnd(Document):
 
     def lines(self) -> list[str]:
         lines = [f"arrived: {', '.join(self.arrived) or 'none'}"]
-        lines += [f"went back: {service}: {why}" for service, why in self.returned.items()]
+        lines += [f"rolled back: {service}: {why}" for service, why in self.returned.items()]
         lines += [f"frozen: {service}: {why}" for service, why in self.frozen.items()]
         lines += [self._behind(service, why) for service, why in self.behind.items()]
         lines += [

@@ -10,7 +10,7 @@ from migration.views.document import Document, described
 
 @dataclass(frozen=True)
 class Paused(Document):
-    """A running shift moves nothing forward, goes on judging, and takes back what turns bad."""
+    """A running shift moves nothing forward, keeps judging, and rolls back what turns bad."""
 
     command: ClassVar[str] = "pause"
     by: str = described("who paused: the login name")

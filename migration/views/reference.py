@@ -31,9 +31,9 @@ logs, plans and questions go to stderr. `--help` and `--version` print text. Two
 `bluegreen schema` is the schema itself, and `bluegreen completion` refuses `--json`, with a document that says so.
 
 - `version` is {VERSION}. Within a version fields are only added: ignore those that you do not know. A field is never renamed or
-  removed, and keeps its meaning, until the version changes, which CHANGELOG.md tells.
+  removed, and keeps its meaning, until the version changes, which CHANGELOG.md says.
 - `command` is the command as typed: `capacity release`.
-- `error` is there where the command failed, and only there: its `kind` and the exit code tell how. The fields of the
+- `error` is there where the command failed, and only there: its `kind` and the exit code say how. The fields of the
   command are beside it as far as it came; alone with `version` and `command`, it failed before it had anything to show.
 - Without `--yes` a command that would change something prints its plan and ends with `error.kind` `held`, exit code 3.
 - Every field of a table is always there; null means what the table says. Units are with each field: shares of traffic are
@@ -88,7 +88,7 @@ EDIT`. With `--json` the [document](json.md) on stdout has it as `error`, beside
 
     {"version": 1, "command": "shift", "error": {"kind": "store", "message": "...", "remedy": "...", "exit_code": 1}}
 
-A pipeline goes by `exit_code` and, where it has to tell more apart, by `kind`. `message` and `remedy` are for people and may
+A pipeline goes by `exit_code` and, where it has to distinguish more, by `kind`. `message` and `remedy` are for people and may
 change; `remedy` may be null. `--verbose` adds what led to it (`cause:`). Passwords of URLs, tokens and the values of
 Secrets are in none of it.
 
@@ -96,9 +96,9 @@ Secrets are in none of it.
 ERRORS_AFTER = """\
 
 A store that fails never keeps users on green: `rollback` writes the routes first, then says what of file and journal is missing
-(exit 1, kind `failed`), and a running `shift` moves nothing forward, goes on judging, and takes back what turns bad.
+(exit 1, kind `failed`), and a running `shift` moves nothing forward, keeps judging, and rolls back what turns bad.
 
-A program that is ended because nobody reads its output any more (`bluegreen status | head -1`) ends with 141 and says nothing,
+A program that is ended because its output is closed (`bluegreen status | head -1`) ends with 141 and says nothing,
 as others do by SIGPIPE.
 """
 

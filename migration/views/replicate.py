@@ -24,7 +24,7 @@ class Counts:
     create: int = described("objects that green lacks")
     update: int = described("objects that are not as they should be")
     unchanged: int = described("objects that are as they should be")
-    conflict: int = described("objects with fields that somebody else on green owns")
+    conflict: int = described("objects with fields that another client owns on green")
     held: int = described("objects that are not written, each with `waits_for`")
 
 
@@ -93,7 +93,7 @@ class Replicated(Document):
     applied: tuple[str, ...] = described("objects that were written, in this order")
     fallbacks: tuple[str, ...] = described("of these, those that server-side apply refuses: written by create or replace")
     failures: tuple[NotWritten, ...] = described("objects that could not be written: exit 1")
-    conflicts: tuple[NotWritten, ...] = described("objects with fields that somebody else on green owns: exit 3")
+    conflicts: tuple[NotWritten, ...] = described("objects with fields that another client owns on green: exit 3")
     held: tuple[NotWritten, ...] = described("objects that are not written for another reason than a missing answer: exit 3")
     dropped: tuple[NotWritten, ...] = described("objects without fields that they have on blue: exit 3")
     notes: tuple[Note, ...] = described("what is not as on blue, and need not be")

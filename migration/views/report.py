@@ -66,7 +66,7 @@ def render(report: Report) -> str:
             "<p>Each row is one service. The line is the split that was set; the area is what users got. "
             "Red marks a second with answers that a fault made, black one in which moving lost a request.</p>",
             _plot(report),
-            "<h2>Taken back</h2>",
+            "<h2>Rolled back</h2>",
             _table(
                 ("service", "why", "bad answers", "to zero"),
                 (
@@ -84,11 +84,7 @@ def render(report: Report) -> str:
             ),
             "<h2>The story</h2>",
             _table(("second", ""), ((f"{event.at:.1f}", event.text) for event in report.events)),
-            *(
-                ["<h2>Told on the way</h2><ul>", *(f"<li>{escape(n)}</li>" for n in report.notes), "</ul>"]
-                if report.notes
-                else []
-            ),
+            *(["<h2>Notes</h2><ul>", *(f"<li>{escape(n)}</li>" for n in report.notes), "</ul>"] if report.notes else []),
         ]
     )
     head = f"<meta charset=utf-8><title>{escape(title)}</title><style>{STYLE.read_text()}</style>"

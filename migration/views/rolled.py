@@ -18,7 +18,7 @@ class RolledBack(Document):
     """What went back to blue, and what is known of it."""
 
     command: ClassVar[str] = "rollback"
-    services: tuple[str, ...] = described("all that were to go back", default=())
+    services: tuple[str, ...] = described("all that were to be rolled back", default=())
     back: tuple[str, ...] = described("those that blue serves again", default=())
     not_back: Mapping[str, str] = described("why blue's gateway may still forward it, by service", default_factory=dict)
     in_effect: Mapping[Side, Proof] = described(
@@ -30,7 +30,7 @@ class RolledBack(Document):
         "sides whose API server refused us: no right to write routes, or no login", default=()
     )
     lost: tuple[str, ...] = described(
-        "services whose original route is nowhere to be found: neither file nor cluster", default=()
+        "services whose original route was not found, neither in a file nor on a cluster", default=()
     )
     problems: tuple[str, ...] = described("what could not be done", default=())
     entry: str | None = described("what became of the entry, in words; null: it was at blue, or stays", default=None)

@@ -137,8 +137,8 @@ class Status(Document):
         drifting = [row.service for row in self.services if row.drifts(seen)]
         if drifting and not self.lock:  # else the command that runs is just writing
             lines.append(
-                f"drift of {counted(len(drifting), 'service')}: a command was interrupted, or somebody else changed it; "
-                "`bluegreen shift` goes on from the lowest share, or names who it was; "
+                f"drift of {counted(len(drifting), 'service')}: a command was interrupted, or another client changed it; "
+                "`bluegreen shift` continues from the lowest share, or names who it was; "
                 f"`bluegreen rollback {drifting[0] if len(drifting) == 1 else 'SERVICE'}` puts it back to blue at once"
             )
         if retry := [f"--retry {row.service}" for row in self.services if row.state is Phase.RETURNED]:
@@ -151,6 +151,6 @@ class Status(Document):
         if self.unwatched:
             lines.append(
                 f"no shift runs here: {some(self.unwatched)} {'is' if len(self.unwatched) == 1 else 'are'} served by green and "
-                "watched by nobody; `bluegreen shift` continues"
+                "not watched; `bluegreen shift` continues"
             )
         return lines

@@ -240,7 +240,7 @@ def test_verify_asks_green_itself(world: World) -> None:
     green = world.cluster(GREEN)
     (good,) = world.bluegreen("verify")["verdicts"]
     assert good["ok"]
-    assert any(f"from {GREEN}" in told for told in good["evidence"])
+    assert any("from a workload" in told for told in good["evidence"])
     green.scale("shop", "catalog", 0)
     (bad,) = world.bluegreen("verify", "--patience", "1", code=3)["verdicts"]
     assert not bad["ok"]

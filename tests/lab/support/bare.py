@@ -20,6 +20,7 @@ from lab.cluster import control_plane
 from migration.clients.kubernetes import Kubernetes
 from migration.replicate import apply as applying
 from migration.replicate import export, plan, transform
+from migration.settings.choices import Rewrites
 from tests.lab.support.kit import Api
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
@@ -112,6 +113,7 @@ def control_planes(root: Path, versions: dict[str, str]) -> Iterator[dict[str, B
 
 
 TRICKY = Path(__file__).with_name("tricky.yaml")
+NO_LIMIT = Rewrites(share=1.0)  # for tests that rewrite what they copied: the brake has tests of its own
 SINGLETONS = frozenset({"tricky/leader"})
 # of these a PATCH counts as a write even where it would change nothing
 WRITES = ("PATCH", "POST", "PUT", "DELETE")
@@ -124,7 +126,7 @@ def replicate(pair: tuple[Bare, Bare], **options: Any) -> tuple[plan.Plan, apply
             Kubernetes.from_kubeconfig(pair[1].kubeconfig, name="fern") as green,
         ):
             bundle = await export.export(blue, green, singletons=SINGLETONS, **options)
-            made = await plan.plan(transform.transform(bundle), green)
+            made = await plan.plan(transform.transform(bundle), green, limit=NO_LIMIT)
             done = await applying.apply(made, green)
             return made, done, {verb: green.requests.get(verb, 0) for verb in WRITES}
 

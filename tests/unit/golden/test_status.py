@@ -69,7 +69,7 @@ def paused_by_a_folder(project: Project) -> None:
 
 @case
 def at_blue_by_the_gateways(project: Project) -> None:
-    """The file could not be written when all went back: nobody is served by green, whatever it says."""
+    """The file could not be written when all rolled back: nobody is served by green, whatever it says."""
     for cluster in project.servers:
         for service in project.originals:
             rewrite(project, cluster, service, 0)

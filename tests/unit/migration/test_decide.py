@@ -49,7 +49,7 @@ def moved(state, policy=POLICY, **seen):
         pytest.param(READY, {"fast": {S: ERROR}}, [], id="blind: holds"),
         pytest.param(replace(READY, errors=2), {"fast": {S: ERROR}}, [(0, True)], id="blind too long: back"),
         pytest.param(READY, {"foreign": {S: "kubectl"}}, [], id="changed by somebody: frozen"),
-        pytest.param(replace(READY, phase=Phase.RETURNED, split_bp=0), {}, [], id="went back: stays"),
+        pytest.param(replace(READY, phase=Phase.RETURNED, split_bp=0), {}, [], id="rolled back: stays"),
         pytest.param(
             replace(READY, phase=Phase.BAKED, split_bp=10_000), {"fast": {S: FAIL}}, [(0, True)], id="baked is still watched"
         ),

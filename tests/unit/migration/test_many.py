@@ -12,7 +12,7 @@ import pytest
 import routing
 from migration.clients.istio import IN_FLIGHT, SILENT_SECONDS, IstioRouter, Sides
 from migration.errors import Rejected, Unreachable
-from migration.model import FENCE
+from migration.model import FENCE, RouterState
 from migration.objects.kinds import Object, Resource
 from migration.settings.stack_file import StackFile
 from migration.shift.gateways import Gateways, Intent
@@ -303,6 +303,53 @@ def test_a_write_whose_answer_was_lost_is_no_write_of_somebody_else(monkeypatch:
         written = await router.write(splits, changed=list(splits), generation=2, fence=1)
         assert written.problems == {}
         assert set(pair.splits("blue").values()) == {500}
+
+    run(act())
+
+
+def test_a_write_after_one_whose_answer_was_lost_is_no_write_over_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server took the step and its answer never came: the next split, whichever it is, goes over our own."""
+
+    async def act() -> None:
+        pair = Pair(2)
+        server, router = pair.servers["blue"], pair.routers["blue"]
+        await router.read()
+        real = server.apply
+
+        async def taken_and_unanswered(resource: Resource, obj: Object, **how: Any) -> Object:
+            await real(resource, obj, **how)
+            raise Unreachable("plum did not answer")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(server, "apply", taken_and_unanswered)
+            lost = await router.write(dict.fromkeys(pair.originals, 5000), changed=list(pair.originals), generation=2, fence=1)
+        assert set(map(type, lost.problems.values())) == {Unreachable}
+        for split in (10_000, 0):
+            written = await router.write(
+                dict.fromkeys(pair.originals, split), changed=list(pair.originals), generation=3, fence=1
+            )
+            assert written.problems == {}
+            assert set(pair.splits("blue").values()) == {split}
+
+    run(act())
+
+
+def test_what_is_about_to_be_written_is_no_change_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look whose answer lies ready when a write begins has its turn before the write has."""
+
+    async def act() -> None:
+        pair = Pair(2)
+        shift = Shifted(pair)
+        state = await pair.routers["blue"].read()
+        answered: asyncio.Future[RouterState] = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(pair.routers["blue"], "read", lambda: answered)
+        looking = asyncio.ensure_future(shift.gates.look(lambda: shift.splits))
+        await asyncio.sleep(0)
+        answered.set_result(state)
+        shift.splits = dict.fromkeys(pair.originals, 10_000)
+        await shift.gates.write(list(pair.originals), shift.intent)
+        await looking
+        assert shift.gates.foreign == {}
 
     run(act())
 

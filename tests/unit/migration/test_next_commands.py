@@ -34,7 +34,7 @@ CAUGHT = {
     ("replicate/apply.py", "not tried: cluster"): "one line of the outcome, whose verdict has a remedy",
     ("shift/side_back.py", "does not answer"): "a line of what is not back; the end of `rollback` has the remedy",
     ("shift/observe.py", "the counters of"): "a verdict of the loop, which holds or takes back by it",
-    ("cli/session.py", "did not tell what it holds"): "logged; the way back goes on without it",
+    ("cli/session.py", "did not answer within"): "logged; the way back goes on without it",
 }
 
 

@@ -34,7 +34,9 @@ OPEN = Remembered(split_bp=500, dwell_seconds=7.0, open_values=(500, 2000))
         pytest.param(2000, 2000, 500, OPEN, Phase.MOVING, 500, 7, True, id="killed between the gateways"),
         pytest.param(2000, 2000, 2000, OPEN, Phase.MOVING, 2000, 0, False, id="killed before the outcome"),
         pytest.param(2000, 0, 2000, AT, Phase.RETURNED, 0, 0, True, id="a rollback cut short stays back"),
-        pytest.param(0, 0, 0, Remembered(0, state=Standing.RETURNED), Phase.RETURNED, 0, 0, False, id="went back: stays back"),
+        pytest.param(
+            0, 0, 0, Remembered(0, state=Standing.RETURNED), Phase.RETURNED, 0, 0, False, id="rolled back: stays back"
+        ),
         pytest.param(10_000, 10_000, 10_000, Remembered(10_000, 3.0), Phase.ARRIVED, 10_000, 3, False, id="bakes on"),
         pytest.param(
             10_000, 10_000, 10_000, Remembered(10_000, state=Standing.BAKED), Phase.BAKED, 10_000, 0, False, id="has baked"

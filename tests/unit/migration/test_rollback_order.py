@@ -112,7 +112,7 @@ def test_of_two_rollbacks_at_once_both_end_well(project: Project, monkeypatch: p
     code, rolled, told = project.run("rollback")
     assert (code, rolled["complete"], rolled["problems"]) == (0, True, [])
     assert project.at_blue() == ALL
-    assert ("all that was to go back is at blue there" in told) is (times == 99)
+    assert ("everything to roll back is at blue there" in told) is (times == 99)
     if times == 1:
         fences = {
             int(obj["metadata"]["annotations"][FENCE])

@@ -85,7 +85,7 @@ def test_weights_changed_since_they_were_read_are_not_written_over(zone: Zone) -
     assert asyncio.run(entry.read()) == {"plum": 0, "fern": 10_000}
     for host in HOSTS:
         zone.put(host, "plum", 3)
-    with pytest.raises(ForeignWrite, match="changed by somebody else: fern 255 -> 255, plum 0 -> 3"):
+    with pytest.raises(ForeignWrite, match="changed by another client: fern 255 -> 255, plum 0 -> 3"):
         asyncio.run(entry.write(BACK))
 
 

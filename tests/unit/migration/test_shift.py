@@ -408,7 +408,7 @@ def test_rollback_needs_no_fence_no_journal_and_no_file(tmp_path: Path, monkeypa
     assert rolled.in_effect == {"blue": Proof.SERVED, "green": Proof.SERVED}
     assert not rolled.complete
     told = " ".join(rolled.problems)
-    assert {"no folder": "a running `bluegreen shift` is not told", "torn journal": "journal.jsonl:1"}.get(
+    assert {"no folder": "a running `bluegreen shift` does not know", "torn journal": "journal.jsonl:1"}.get(
         what, "No space"
     ) in told
     if what == "full disk":

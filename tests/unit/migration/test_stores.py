@@ -126,7 +126,7 @@ def test_one_cluster_that_knows_it_is_enough_and_a_dead_one_stops_nothing(
         assert returned.kept(live) == {"shop/cart": "too slow"}
 
     run(act())
-    assert "fern does not know which services went back" in caplog.text
+    assert "fern does not know which services were rolled back" in caplog.text
 
 
 def test_a_shift_of_another_store_takes_over_and_the_first_stops_at_its_next_look(tmp_path: Path) -> None:

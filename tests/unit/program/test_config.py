@@ -130,7 +130,7 @@ def test_a_wrong_cluster_file_is_refused(change: dict[str, Any], told: str) -> N
         pytest.param({"clusters": {"plum": {"stack": "plum", "context": "x"}}}, "not both", id="stack and description"),
         pytest.param(
             {"clusters": {"plum": {"kubeconfig": "no", "gateway": {"address": "a"}, "peer": {"address": "a"}}}},
-            "there is none at",
+            "not found",
             id="no kubeconfig",
         ),
         pytest.param({"entry": {"plum": 9000, "fern": 0}}, "add up to 10000", id="entry does not add up"),

@@ -160,7 +160,7 @@ def test_kinds_that_are_refused_alike_are_one_line_with_the_role_that_lacks(caps
     assert lines[0].endswith(f" and {count - 6} more")
     assert "bluegreen-read (docs/permissions.md)" in said
     assert len(str(problem)) < 400
-    assert str(problem.remedy).endswith("or go on without: --despite-unread all")
+    assert str(problem.remedy).endswith("or continue without: --despite-unread all")
     run(one, other)
     assert len(json.loads(capsys.readouterr().out)["unread"]) == count, "for programs each kind is told"
     assert other.writes() == []

@@ -682,7 +682,7 @@ def test_a_group_whose_server_does_not_answer_on_green_is_unread_and_not_unserve
         (NotFound('namespaces "n" not found'), "c", "kubectl create namespace n"),
         (NotFound("the server could not find the requested resource"), "w", "kubectl get crd widgets.example.com"),
         (Conflict("object is being deleted: configmaps already exists", exists=False), "c", "waits for its finalizers"),
-        (Conflict("the object has been modified"), "c", "somebody else writes it"),
+        (Conflict("the object has been modified"), "c", "another client writes it"),
         (Rejected("request entity too large", status=413), "c", "larger than green's"),
         (Rejected("etcdserver: request is too large", status=500), "c", "larger than green's"),
         (Rejected("metadata.annotations: Too long: must have at most 262144 bytes"), "c", "larger than green's"),

@@ -1,0 +1,68 @@
+"""What users read is in the field's words (docs/style.md): no message, help text or field description has one of these."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ("migration", "access", "routing", "manifests", "components", "stacks")
+# Instead of each, what docs/style.md says.
+BANNED = {
+    "mend": r"mend(s|ed|ing)?",
+    "told": r"told|unless told",
+    "tells": r"tells?",
+    "unasked": r"unasked",
+    "went back": r"(went|go|goes|taken?|takes|took) back",
+    "the way back": r"the way back",
+    "go on": r"(go|goes|went|going) on",
+    "let go": r"let go",
+    "take in": r"take in|taken in|took in",
+    "come in by": r"(come|comes|came) in by",
+    "somebody": r"nobody|anybody|somebody else",
+    "waiver": r"waiver",
+    "there is none": r"there is none",
+    "patience": r"patience",
+    "at the last": r"at the last",
+}
+
+
+def strings(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of each that may be shown: all but docstrings; those of commands are their help."""
+    tree = ast.parse(path.read_text())
+    hidden = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+        and not any(re.search(r"\b(command|group)\(", ast.unparse(each)) for each in getattr(node, "decorator_list", ()))
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in hidden and " " in node.value:
+            yield node.lineno, node.value
+
+
+TEXTS = [
+    (path.relative_to(ROOT).as_posix(), line, text)
+    for package in PRODUCT
+    for path in sorted((ROOT / package).rglob("*.py"))
+    for line, text in strings(path)
+]
+
+
+@pytest.mark.parametrize("word", BANNED)
+def test_no_text_that_users_read_has_a_word_that_only_this_project_uses(word: str) -> None:
+    pattern = re.compile(rf"\b({BANNED[word]})\b", re.IGNORECASE)
+    assert [f"{name}:{line}: {text}" for name, line, text in TEXTS if pattern.search(text)] == [], (
+        "docs/style.md has what to write instead"
+    )
+
+
+def test_texts_of_the_product_are_looked_at() -> None:
+    assert len(TEXTS) > 1000
+    assert any(text.startswith("Everything, or the named services, back to blue.") for _, _, text in TEXTS)
