@@ -1,4 +1,4 @@
-"""One Python that has the SDKs imported already and forks the engine's helpers from itself.
+"""One Python that has all modules imported already and forks from itself what would import them each time.
 
 Each run of the engine starts five or more Python programs, language hosts and plugins, and most of what they do is import
 the same thousands of modules. So what the engine starts (bin/, by forked_start.py) only gives its place to a fork of this one:
@@ -6,7 +6,7 @@ the same thousands of modules. So what the engine starts (bin/, by forked_start.
     engine -> bin/pulumi-resource-aws -> socket -> prefork parent -> fork: lab.pulumi.aws.main()
 
 Imported once are packages and the lab's own helpers; the program's modules are read in each run, so what is changed there
-counts at once.
+counts at once. The lab's tests start `bluegreen` in this way too (tests/lab/support/command.py), from a parent of their own.
 
     python -m lab.prefork SOCKET [MODULE...]       serves until it is killed; its children die with it
 """
