@@ -13,7 +13,7 @@ from typing import Any
 import pulumi
 
 from components.charts import Chart, release
-from components.identity import Identity, IdentityArgs, external_dns_policy
+from components.identity import Identity, IdentityArgs, policy_of
 
 NAME = "external-dns"
 NAMESPACE = "kube-system"
@@ -32,7 +32,7 @@ class ExternalDns(pulumi.ComponentResource):
         super().__init__("bluegreen:index:ExternalDns", name, None, opts)
         identity = Identity(
             f"{name}-{NAME}",
-            IdentityArgs(args.cluster_name, NAMESPACE, NAME, external_dns_policy()),
+            IdentityArgs(args.cluster_name, NAMESPACE, NAME, policy_of("external-dns")),
             pulumi.ResourceOptions(parent=self, depends_on=[args.cluster]),
         )
         values = external_dns_values(args.cluster_name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.charts import Chart, release
-from components.identity import Identity, IdentityArgs, load_balancer_policy
+from components.identity import Identity, IdentityArgs, policy_of
 
 NAME = "aws-load-balancer-controller"
 NAMESPACE = "kube-system"
@@ -31,7 +31,7 @@ class LoadBalancerController(pulumi.ComponentResource):
         super().__init__("bluegreen:index:LoadBalancerController", name, None, opts)
         identity = Identity(
             f"{name}-{NAME}",
-            IdentityArgs(args.cluster_name, NAMESPACE, NAME, load_balancer_policy()),
+            IdentityArgs(args.cluster_name, NAMESPACE, NAME, policy_of("load-balancer-controller")),
             pulumi.ResourceOptions(parent=self),
         )
         values = {

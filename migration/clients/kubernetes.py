@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -46,6 +47,23 @@ KEYS_PATH = "/openid/v1/jwks"
 PAGE = 500
 RETRIED = frozenset({429, 502, 503, 504})
 LONGEST_WAIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request as it is sent, however often. `repeatable`: also after a connection that broke."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] | None
+    headers: Mapping[str, str]
+    body: bytes | None
+    parse: bool
+    repeatable: bool
+
+    @property
+    def where(self) -> str:
+        return f"{self.method} {self.path}"
 
 
 class Kubernetes:
@@ -342,14 +360,17 @@ class Kubernetes:
         Safe to repeat: reads, applies, deletes and what the caller calls `repeatable` after a broken connection;
         anything after 429, which is told before it is begun.
         """
-        data = orjson.dumps(body) if body is not None else None
-        where = f"{method} {path}"
-        limit = timeout_seconds or self._timeout_seconds
-        left = limit  # of the server's time; the wait for a place among our own requests is not held against it
+        headers = {"Accept": accept or "application/json"}
+        data = None
+        if body is not None:
+            data, headers["Content-Type"] = orjson.dumps(body), content_type
         repeatable = repeatable or method in ("GET", "DELETE") or content_type == APPLY
-        attempt = 0
-        renewed = False
-        wait = 0.0
+        asked = _Asked(method, path, query, headers, data, parse=parse, repeatable=repeatable)
+        return await self._repeated(asked, timeout_seconds or self._timeout_seconds)
+
+    async def _repeated(self, asked: _Asked, limit: float) -> Object:
+        left = limit  # of the server's time; the wait for a place among our own requests is not held against it
+        attempt, wait, renewed = 0, 0.0, False
         while True:
             attempt += 1
             if wait:
@@ -359,56 +380,62 @@ class Kubernetes:
             left -= wait
             wait = 0.0
             pressed = False
-            used = None
             try:
                 session = await self._open()
                 began = time.monotonic()  # a program that fetches a token takes its own time
                 used = self._credentials
-                headers = {"Accept": accept or "application/json"}
-                if data is not None:
-                    headers["Content-Type"] = content_type
-                self.requests[method] = self.requests.get(method, 0) + 1
-                told = await session.request(
-                    method,
-                    path,
-                    used,
-                    seconds=left,
-                    connect_seconds=min(limit, 5.0),
-                    query=query,
-                    headers=headers,
-                    body=data,
-                )
-                status, content = told.status, told.body
-                if status < 300:
-                    answer: Object = orjson.loads(content) if content and parse else {}
-                    if not isinstance(answer, dict):
-                        raise self._odd(where, "object", None)
-                    return answer
-                if status == 401 and can_renew(self.access) and not renewed:
+                told = await self._sent(session, used, asked, left, connect_seconds=min(limit, 5.0))
+                if told.status < 300:
+                    return self._read(told, asked)
+                if told.status == 401 and can_renew(self.access) and not renewed:
                     renewed = True
                     if used is self._credentials:  # else another request has had them renewed already
                         self._stale = True
                     continue
-                if status in RETRIED and (status == 429 or repeatable) and attempt < self._attempts:
+                if told.status in RETRIED and (told.status == 429 or asked.repeatable) and attempt < self._attempts:
                     wait = _wait_seconds(told.headers.get("Retry-After"), attempt)
                     pressed = True
                     if time.monotonic() - began + wait < left:
                         continue
-                raise self._foreign(where, told) or self._refusal(status, content, method, path)
-            except orjson.JSONDecodeError as problem:
-                something = self._foreign(where, told)
-                raise something or self._unreachable(f"answered {where} with something that is not JSON", problem) from problem
+                raise self._foreign(asked.where, told) or self._refusal(told.status, told.body, asked.method, asked.path)
             except Late as problem:
                 pressed = True
-                raise self._unreachable(f"did not answer {where} within {limit:g} s", problem.__cause__) from problem
+                raise self._unreachable(f"did not answer {asked.where} within {limit:g} s", problem.__cause__) from problem
             except Broken as problem:
-                if not repeatable or attempt >= min(3, self._attempts):
+                if not asked.repeatable or attempt >= min(3, self._attempts):
                     raise as_ours(problem) from problem
             except AccessError as problem:
                 raise as_ours(problem) from problem
             finally:
                 left -= time.monotonic() - began
                 self.limiter.leave(time.monotonic() - began, pressed=pressed)
+
+    async def _sent(
+        self, session: Session, credentials: Credentials, asked: _Asked, seconds: float, *, connect_seconds: float
+    ) -> Answer:
+        self.requests[asked.method] = self.requests.get(asked.method, 0) + 1
+        return await session.request(
+            asked.method,
+            asked.path,
+            credentials,
+            seconds=seconds,
+            connect_seconds=connect_seconds,
+            query=asked.query,
+            headers=asked.headers,
+            body=asked.body,
+        )
+
+    def _read(self, told: Answer, asked: _Asked) -> Object:
+        try:
+            answer: Object = orjson.loads(told.body) if told.body and asked.parse else {}
+        except orjson.JSONDecodeError as problem:
+            something = self._foreign(asked.where, told)
+            raise something or self._unreachable(
+                f"answered {asked.where} with something that is not JSON", problem
+            ) from problem
+        if not isinstance(answer, dict):
+            raise self._odd(asked.where, "object", None)
+        return answer
 
     async def _open(self) -> Session:
         if self._session is not None and not self._stale and time.time() < self._credentials.until:

@@ -281,3 +281,14 @@ def test_what_is_shipped_knows_nothing_of_the_lab(folder: str) -> None:
     words = re.compile(rf"x-lab-|\b{re.escape(faults.PREFIX)}|^\s*(?:from|import) lab\b", re.MULTILINE)
     files = [file for file in (CHECKOUT / folder).rglob("*.py") if words.search(file.read_text())]
     assert files == []
+
+
+@pytest.mark.parametrize("package", ["migration", "routing", "access", "manifests", "components", "stacks", "lab"])
+def test_a_function_fits_on_a_screen(package: str) -> None:
+    functions = (
+        (path.relative_to(CHECKOUT), node)
+        for path in sorted((CHECKOUT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    assert [f"{path}: {each.name}" for path, each in functions if (each.end_lineno or 0) - each.lineno >= 60] == []
