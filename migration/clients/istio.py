@@ -84,7 +84,7 @@ class IstioRouter:
         self._known: dict[str, RouteLive] = {}
         self._session: aiohttp.ClientSession | None = None
         self._wanted: dict[str, int] = {}  # the latest split that was asked for
-        self._unanswered: dict[str, set[int]] = defaultdict(set)  # splits that were sent and may have been taken
+        self._unanswered: dict[str, set[int]] = defaultdict(set)  # splits that the server may have taken, and did not say so
         self._public: dict[str, int] = {}  # what the public route was last written with
         self._locks: dict[str, asyncio.Lock] = {}  # by service: its writes keep their order
         self._turns = Turns(IN_FLIGHT)
@@ -290,8 +290,9 @@ class IstioRouter:
                     call,
                 )
                 break
-            except Conflict:
-                if last_try:
+            except Permanent as refused:
+                self._unanswered[service].discard(split)
+                if last_try or not isinstance(refused, Conflict):
                     raise
                 now = await self._sent(self._reread(service), call)
                 if now.fence > call.fence:
@@ -301,6 +302,7 @@ class IstioRouter:
                     )
                     raise call.lost from None
                 if now.split_bp == split and now.manager == MANAGER:
+                    self._unanswered[service].clear()
                     return  # sent again after a lost answer: it was our own first try
                 ours = now.manager == MANAGER and now.split_bp in self._unanswered[service]
                 if known is not None and now.digest != known.digest and not ours:

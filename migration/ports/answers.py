@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from routing import Request
+
 UPSTREAM_TIME = "x-envoy-upstream-service-time"
 # A sidecar stands behind the gateway as a workload does, and its policies answer in these words before the workload is asked.
 POLICY_WORDS = (b"RBAC: access denied", b"Jwt ", b"Jwks ", b"Audiences in Jwt")
@@ -45,14 +47,4 @@ class Answer:
 class Probe(Protocol):
     """Asks a gateway by its address; raises errors.Unreachable where there is no answer."""
 
-    async def __call__(
-        self,
-        address: str,
-        port: int,
-        host: str,
-        path: str,
-        *,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        timeout_seconds: float = 5.0,
-    ) -> Answer: ...
+    async def __call__(self, address: str, port: int, request: Request, *, timeout_seconds: float = 5.0) -> Answer: ...

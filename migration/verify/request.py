@@ -8,7 +8,7 @@ from typing import Any
 
 import routing
 from migration.objects.kinds import Object
-from routing import Request as Request
+from routing import Request
 
 
 @dataclass(frozen=True)

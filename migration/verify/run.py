@@ -32,8 +32,9 @@ from migration.objects.kinds import Object
 from migration.ownership.gitops import claim
 from migration.ports import Reader, routes
 from migration.ports.answers import UPSTREAM_TIME, Answer, Probe
-from migration.verify.request import Check, Request, request_for, sent_on
+from migration.verify.request import Check, request_for, sent_on
 from migration.words import counted
+from routing import Request
 
 Outcome = Literal["ok", "failed", "not verified"]
 PATIENCE_SECONDS = 120.0
@@ -273,9 +274,7 @@ def _judged(
 
 async def _ask(probe: Probe, gateway: GatewayAddress, request: Request) -> Answer | str:
     try:
-        return await probe(
-            gateway.address, gateway.port, request.host, request.path, method=request.method, headers=request.headers
-        )
+        return await probe(gateway.address, gateway.port, request)
     except BluegreenError as problem:
         return str(problem)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from migration.verify.request import Request
 from migration.verify.run import Outcome, ServiceVerdict
 from migration.views.document import Document, described
 from migration.words import counted
+from routing import Request
 
 
 @dataclass(frozen=True)

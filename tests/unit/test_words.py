@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PRODUCT = ("migration", "access", "routing", "manifests", "components", "stacks")
+from tests.fakes.sources import modules, texts
+
 # Instead of each, what docs/style.md says.
 BANNED = {
     "mend": r"mend(s|ed|ing)?",
@@ -31,28 +28,7 @@ BANNED = {
 }
 
 
-def strings(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, text) of each that may be shown: all but docstrings; those of commands are their help."""
-    tree = ast.parse(path.read_text())
-    hidden = {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.body
-        and isinstance(node.body[0], ast.Expr)
-        and not any(re.search(r"\b(command|group)\(", ast.unparse(each)) for each in getattr(node, "decorator_list", ()))
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in hidden and " " in node.value:
-            yield node.lineno, node.value
-
-
-TEXTS = [
-    (path.relative_to(ROOT).as_posix(), line, text)
-    for package in PRODUCT
-    for path in sorted((ROOT / package).rglob("*.py"))
-    for line, text in strings(path)
-]
+TEXTS = [(name, line, text) for name, tree in modules().items() for line, text in texts(tree, help_too=True) if " " in text]
 
 
 @pytest.mark.parametrize("word", BANNED)

@@ -32,7 +32,7 @@ from migration.clients.route53 import Route53Entry
 from migration.errors import BluegreenError, Conflict, Forbidden, Locked, NotFound, Rejected, Temporary, Unreachable
 from migration.objects.kinds import CONFIG_MAP
 from migration.ports import Written
-from routing import Peer
+from routing import Peer, Request
 from routing.virtual_service import VIRTUAL_SERVICE
 from tests.fakes import broken
 from tests.fakes.project import original
@@ -177,7 +177,7 @@ class Ground:
             **{f"istio.IstioRouter.{name}": _bound(act, self.router) for name, act in OF_A_ROUTER.items()},
             **{f"prometheus.PrometheusMetrics.{name}": _bound(act, self.metrics) for name, act in OF_A_STORE.items()},
             **{f"counters.PageCounters.{name}": _bound(act, self.pages) for name, act in OF_PAGES.items()},
-            "probe.ask": lambda: ask("127.0.0.1", self.port, "shop.test", "/"),
+            "probe.ask": lambda: ask("127.0.0.1", self.port, Request("shop.test", "/")),
         }
 
     def aws(self) -> dict[str, Callable[[], Awaitable[Any]]]:

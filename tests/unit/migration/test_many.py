@@ -11,8 +11,8 @@ import pytest
 
 import routing
 from migration.clients.istio import IN_FLIGHT, SILENT_SECONDS, IstioRouter, Sides
-from migration.errors import Rejected, Unreachable
-from migration.model import FENCE, RouterState
+from migration.errors import ForeignWrite, Rejected, Unreachable
+from migration.model import FENCE, MANAGER, RouterState
 from migration.objects.kinds import Object, Resource
 from migration.settings.stack_file import StackFile
 from migration.shift.gateways import Gateways, Intent
@@ -330,6 +330,30 @@ def test_a_write_after_one_whose_answer_was_lost_is_no_write_over_somebody_else(
             )
             assert written.problems == {}
             assert set(pair.splits("blue").values()) == {split}
+
+    run(act())
+
+
+def test_a_step_that_was_refused_is_not_taken_for_ours_when_somebody_else_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both write as the edge does: a `pulumi up` has the same field manager."""
+
+    async def act() -> None:
+        pair = Pair(1)
+        server, router = pair.servers["blue"], pair.routers["blue"]
+        ((service, route),) = pair.originals.items()
+        await router.read()
+
+        async def refuse(*_: Any, **__: Any) -> Object:
+            raise Rejected("a webhook denied the request")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(server, "apply", refuse)
+            refused = await router.write({service: 5000}, changed=[service], generation=2, fence=1)
+        assert set(map(type, refused.problems.values())) == {Rejected}
+        await server.apply(routing.kind_of(route).resource, routing.public_route(route, 5000, "blue"), manager=MANAGER)
+        written = await router.write({service: 10_000}, changed=[service], generation=3, fence=1)
+        assert set(map(type, written.problems.values())) == {ForeignWrite}
+        assert set(pair.splits("blue").values()) == {5000}
 
     run(act())
 

@@ -186,18 +186,9 @@ def test_its_original_is_found_on_the_clusters_where_the_file_is_gone() -> None:
     assert salvage.original(PARTED, {"blue": live}) == (parted(), "its peer route")
 
 
-async def answers(
-    address: str,
-    port: int,
-    host: str,
-    path: str,
-    *,
-    method: str = "GET",
-    headers: Mapping[str, str] | None = None,
-    timeout_seconds: float = 1.0,
-) -> Answer:
+async def answers(address: str, port: int, request: routing.Request, *, timeout_seconds: float = 1.0) -> Answer:
     """A workload to this one request, nobody to any other."""
-    right = (host, path, headers) == ("shop.test", "/parts", {routing.RULE_HEADER: f"{PARTED}/0"})
+    right = request == routing.Request("shop.test", "/parts", headers={routing.RULE_HEADER: f"{PARTED}/0"})
     return Answer(200 if right else 404, {UPSTREAM_TIME: "1"} if right else {})
 
 

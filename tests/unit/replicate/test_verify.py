@@ -14,8 +14,9 @@ from migration.cli import progress
 from migration.errors import Unreachable
 from migration.objects import kinds
 from migration.ports.answers import Answer
-from migration.verify.request import Check, Request, request_for, sent_on
+from migration.verify.request import Check, request_for, sent_on
 from migration.verify.run import ServiceVerdict, verify
+from routing import Request
 from routing.virtual_service import VIRTUAL_SERVICE
 from tests.fakes.apiserver import FakeApiServer
 from tests.unit.replicate.test_preflight import LABELS, PUBLIC, SERVICE, one, route, workload
@@ -38,19 +39,9 @@ class Gateways:
         self.asked: list[tuple[str, str, str]] = []
         self.rules: dict[str, str] = {}  # by address:port, as the header named it
 
-    async def __call__(
-        self,
-        address: str,
-        port: int,
-        host: str,
-        path: str,
-        *,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        timeout_seconds: float = 5.0,
-    ) -> Answer:
-        self.asked.append((address, host, path))
-        self.rules[f"{address}:{port}"] = (headers or {}).get(routing.RULE_HEADER, "")
+    async def __call__(self, address: str, port: int, request: routing.Request, *, timeout_seconds: float = 5.0) -> Answer:
+        self.asked.append((address, request.host, request.path))
+        self.rules[f"{address}:{port}"] = request.headers.get(routing.RULE_HEADER, "")
         answer = self.answers[address]
         if isinstance(answer, Exception):
             raise answer

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,27 +10,9 @@ import routing
 from lab.layout import CHECKOUT
 from migration import model
 from migration.objects import kinds
+from tests.fakes.sources import modules, texts
 
-PRODUCT = ("migration", "routing", "components", "stacks", "access", "manifests")
-FILES = sorted(file for folder in PRODUCT for file in (CHECKOUT / folder).rglob("*.py"))
-
-
-def texts(file: Path) -> Iterator[tuple[int, str]]:
-    """Every text of a module that is no docstring (help of commands among them), with its line."""
-    tree = ast.parse(file.read_text())
-    docs = {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.body
-        and isinstance(node.body[0], ast.Expr)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
-            yield node.lineno, node.value
-
-
-TEXTS = [(file, line, text) for file in FILES for line, text in texts(file)]
+TEXTS = [(name, line, text) for name, tree in modules().items() for line, text in texts(tree)]
 
 
 @pytest.mark.parametrize(
@@ -47,13 +26,13 @@ TEXTS = [(file, line, text) for file in FILES for line, text in texts(file)]
     ],
 )
 def test_it_is_named_in_one_module(words: str, home: str) -> None:
-    named = [f"{file.relative_to(CHECKOUT)}:{line}" for file, line, text in TEXTS if re.search(words, text, re.I)]
+    named = [f"{name}:{line}" for name, line, text in TEXTS if re.search(words, text, re.I)]
     assert [each for each in named if not each.startswith(f"{home}:")] == []
 
 
 def test_a_module_of_a_kind_is_imported_by_the_registry_alone() -> None:
     home = re.compile(r"routing\.virtual_service|import virtual_service")
-    importing = [str(file.relative_to(CHECKOUT)) for file in FILES if home.search(file.read_text())]
+    importing = [name for name in modules() if home.search((CHECKOUT / name).read_text())]
     assert importing == ["routing/kinds.py"]
 
 
