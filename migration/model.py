@@ -166,6 +166,9 @@ class Verdict(StrEnum):
     ERROR = "error"  # the backend is down: says nothing of green
 
 
+NEVER = float("-inf")  # monotonic: before all that happens
+
+
 @dataclass(frozen=True)
 class Judged:
     verdict: Verdict
@@ -173,6 +176,12 @@ class Judged:
     green_rate: float | None = None
     blue_rate: float | None = None
     requests: int = 0
+    about: str = ""  # tells reasons of one verdict apart, and has no figures that grow
+
+    @classmethod
+    def unknown(cls, reason: str) -> Judged:
+        """An ERROR, of which each reason is one of its own."""
+        return cls(Verdict.ERROR, reason, about=reason)
 
 
 # -- the state of a service ------------------------------------------------------------------------------------------

@@ -326,10 +326,10 @@ def shift(story: Story) -> None:
     story.bluegreen("shift", "--yes", expect=(4,))
     breaker.join(WAIT_SECONDS)
     others = "; the others continued" if len(story.services) > 1 else ""
-    story.mark(f"{bad} answered errors on {GREEN} and went back by itself{others}", "back", story.went_back_at(bad))
+    story.mark(f"{bad} answered errors on {GREEN} and was rolled back{others}", "back", story.went_back_at(bad))
     story.faults.append({"services": [bad], "since": since, "until": time.time(), "reason": "half its answers were errors"})
     story.fault(bad, errors=None)
-    story.mark(f"{bad} is mended and tried again")
+    story.mark(f"{bad} is fixed and retried")
     story.bluegreen("shift", "--retry", bad, "--yes")
     story.preview(EDGE, "shifted")
 

@@ -113,14 +113,8 @@ async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str, so
         return await way_back.rollback(
             there.edge,
             [name for name in services or there.edge.services if name in there.originals],
-            routers=there.routers(),
-            entry=there.entry(),
-            file=there.file,
-            ledger=ledger,
-            clock=SystemClock(),
-            clusters=there.clusters,
+            way_back.Means(there.routers(), there.entry(), there.file, ledger, SystemClock(), there.clusters, saved.witness),
             reason=reason,
-            witness=saved.witness,
             so_far=so_far,
         )
     finally:

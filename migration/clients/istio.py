@@ -397,7 +397,8 @@ class IstioRouter:
                 before = before or now
             if now.fence >= fence:
                 raise LostFence(
-                    f"{service} on {self.cluster} carries fence {now.fence}, ours is {fence}: another migration began here",
+                    f"{service} on {self.cluster} carries fence {now.fence}, ours is {fence}: another bluegreen process "
+                    "began here",
                     remedy="`bluegreen status` shows where things are; then the same command again",
                 )
             try:

@@ -51,7 +51,7 @@ class Policy:
         60.0, 1, 86_400, "seconds",
         "over which it is asked; several of its scrapes must fit in: one sample alone shows nothing",
     )  # fmt: skip
-    fail_limit: int = key(2, 1, 1000, "answers", "bad samples of the store before a service is rolled back")
+    fail_limit: int = key(2, 1, 1000, "answers", "bad answers of the metrics store before a service is rolled back")
     error_limit: int = key(10, 1, 10_000, "samples", "without counters from the gateway before a moving service is rolled back")
     inconclusive_limit_seconds: float = key(
         3600.0,

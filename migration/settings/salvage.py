@@ -65,7 +65,7 @@ def load(path: Path) -> tuple[Migration, list[str]]:
         told.append(f"{path}: edge is not to be read; {stack} is the only stack file of an edge beside it, and is used")
     if not clusters or not isinstance(top.get("edge"), str):
         stuck = refused[0] if refused and not clusters else whole
-        stuck.remedy = f"{stuck.remedy}; the other rollback: {_other_way(stack)}"
+        stuck.remedy = f"{stuck.remedy}; without bluegreen: {_other_way(stack)}"
         raise stuck
     if not _blue_is_known(folder / top["edge"], clusters, named) and refused:
         raise refused[0]

@@ -60,6 +60,11 @@ class Edge:
     def green_entry_bp(self) -> int:
         return self.entry.get(self.green, 0) if self.green else 0
 
+    @property
+    def entry_at_blue(self) -> dict[str, int]:
+        """Shares with which all users enter by blue."""
+        return {self.blue: WHOLE_BP, **({self.green: 0} if self.green else {})}
+
 
 @dataclass(frozen=True)
 class Change:

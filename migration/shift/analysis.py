@@ -223,35 +223,35 @@ def slow(green: WindowStats | None, blue: WindowStats | None, policy: Policy, re
     """
     served = _answers(green)
     if green is None or served is None:
-        return Judged(Verdict.INCONCLUSIVE, "the metrics store has no data of green")
+        return Judged(Verdict.INCONCLUSIVE, "the metrics store has no data of green", about="no data")
     if served.requests <= 0:
-        return Judged(Verdict.INCONCLUSIVE, "the metrics store has no requests of green in this window")
+        return Judged(Verdict.INCONCLUSIVE, "the metrics store has no requests of green in this window", about="no requests")
     remembered = remembered or Baseline()
     beside = _answers(blue) or Tally()
     rates = served.errors / served.requests, beside.errors / beside.requests if beside.requests else None
 
-    def judged(verdict: Verdict, reason: str) -> Judged:
-        return Judged(verdict, reason, *rates, served.requests)
+    def judged(verdict: Verdict, reason: str, about: str) -> Judged:
+        return Judged(verdict, reason, *rates, served.requests, about)
 
     for kind in _kinds(served):
         if _too_many(kind, served, policy) and _worse(kind, served, beside, policy):
             told = f"{_told(kind, served)} ({_rate(kind, served)}), blue {_count(beside, kind)} of {beside.requests}"
-            return judged(Verdict.FAIL, told)
+            return judged(Verdict.FAIL, told, kind)
     if in_doubt := _in_doubt(served, beside, remembered.answers, policy):
-        return judged(Verdict.INCONCLUSIVE, f"{in_doubt.text} by the metrics store")
+        return judged(Verdict.INCONCLUSIVE, f"{in_doubt.text} by the metrics store", in_doubt.kind)
     limits = [] if policy.latency_limit_ms is None else [policy.latency_limit_ms]
     if policy.latency_factor is not None:
         usual = blue.latency_ms if blue is not None and beside.requests >= policy.min_requests else None
         usual = usual if usual is not None and math.isfinite(usual) else remembered.latency_ms
         if usual is None:
-            return judged(Verdict.INCONCLUSIVE, "no latency of blue to compare with")
+            return judged(Verdict.INCONCLUSIVE, "no latency of blue to compare with", "no latency of blue")
         limits.append(usual * policy.latency_factor)
     if limits:
         if green.latency_ms is None or not math.isfinite(green.latency_ms):
-            return judged(Verdict.INCONCLUSIVE, "the metrics store has no latency of green")
+            return judged(Verdict.INCONCLUSIVE, "the metrics store has no latency of green", "no latency of green")
         if green.latency_ms > min(limits):
-            return judged(Verdict.FAIL, f"latency {green.latency_ms:.0f} ms, allowed {min(limits):.0f} ms")
-    return judged(Verdict.PASS, _told(ERRORS, served))
+            return judged(Verdict.FAIL, f"latency {green.latency_ms:.0f} ms, allowed {min(limits):.0f} ms", "latency")
+    return judged(Verdict.PASS, _told(ERRORS, served), "")
 
 
 def _answers(stats: WindowStats | None) -> Tally | None:

@@ -67,8 +67,7 @@ class Turn:
 
     def stay(self, unit: Unit, hold: Hold) -> None:
         """Of those whose dwell is over and who have no other reason to stay."""
-        over = [self.services[service] for service in unit]
-        self.hold([s for s, at in zip(unit, over, strict=True) if _is_over(at) and at.hold is None], hold)
+        self.hold([s for s in unit if _is_over(self.services[s]) and self.services[s].hold is None], hold)
 
     def back(self, unit: Unit, guilty: Mapping[str, str]) -> None:
         """The whole unit goes back, last first: who calls goes before who is called. `guilty`: why, by service."""
@@ -216,7 +215,7 @@ def _parked(order: Order, services: State) -> frozenset[str]:
 def _blocked(observation: Observation) -> Hold | None:
     """Why nothing goes forward now."""
     if observation.stuck:
-        return Hold(HoldKind.DISK, observation.stuck)
+        return Hold(HoldKind.DISK, observation.stuck, observation.stuck)
     if observation.paused:
         return Hold(HoldKind.PAUSED, f"paused by {observation.paused}", observation.paused)
     return None if observation.window_open else CLOSED

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping
 
 from migration.errors import BluegreenError
-from migration.model import Phase
+from migration.model import NEVER, Phase
 from migration.shift.services import Services
 from migration.shift.world import World
 
@@ -26,7 +26,7 @@ class Floors:
     def __init__(self, world: World, services: Services) -> None:
         self._world, self._services = world, services
         self._releasing: asyncio.Task[None] | None = None
-        self._released_at = float("-inf")
+        self._released_at = NEVER
         self._baking, self._ended = asyncio.Event(), asyncio.Event()
         self._reported: set[str] = set()  # objects, clusters or unforeseen errors that were told
 

@@ -77,7 +77,8 @@ class Gateways:
 
     def _begin(self, side: Side, changed: Sequence[str], intent: Intent, *, again: bool = False) -> asyncio.Task[None]:
         """It counts as begun at once, not when its task has its turn: a `look` whose answer lies ready may come before, and
-        would take what is to be written for a change of somebody else.
+        would take what is to be written for a change of somebody else. Its task is cancelled as the run ends, not before:
+        one that never had its turn would count as under way for ever.
         """
         self.owed[side] |= set(changed)
         self._under_way[side].update(changed)

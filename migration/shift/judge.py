@@ -68,7 +68,9 @@ def judge(state: ServiceState, sight: Sight, policy: Policy, now: float) -> Judg
     if fast.verdict is Verdict.FAIL:
         return Judgement(state, fast.reason)
     if fast.verdict is Verdict.ERROR:
-        state = replace(state, errors=state.errors + 1, slow_passed_at=None, hold=Hold(HoldKind.COUNTERS, fast.reason))
+        state = replace(
+            state, errors=state.errors + 1, slow_passed_at=None, hold=Hold(HoldKind.COUNTERS, fast.reason, fast.about)
+        )
         blind = state.errors >= policy.error_limit
         return Judgement(state, f"no counters from the gateway for {state.errors} samples: {fast.reason}" if blind else None)
     state = replace(state, errors=0, hold=None)
@@ -87,7 +89,7 @@ def _elapsed(state: ServiceState, policy: Policy, now: float) -> float:
 
 
 def _of_store(word: Judged) -> Hold:
-    return Hold(HoldKind.STORE, word.reason, word.verdict)
+    return Hold(HoldKind.STORE, word.reason, f"{word.verdict} {word.about}")
 
 
 def _failed(state: ServiceState, word: Judged, policy: Policy) -> Judgement:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from migration.entry.move import NotMoved, entry_back
-from migration.model import WHOLE_BP, Phase
+from migration.model import Phase
 from migration.shift.gateways import Gateways
 from migration.shift.services import Services
 from migration.shift.world import World
@@ -35,13 +35,12 @@ class LeaveGreen:
         failing = self._gateways.failing["green"]
         stuck = sorted(service for service in failing if self._services[service].phase is Phase.RETURNED)
         if stuck and "green" in self._writer.entry_sides and not self.under_way:
-            why = f"{', '.join(stuck)} was rolled back and green's gateway is unreachable"
+            why = f"green's gateway is unreachable and still serves what was rolled back: {', '.join(stuck)}"
             self._leaving = asyncio.ensure_future(self._leave(why))
 
     async def _leave(self, why: str) -> None:
         edge = self._world.file.known or self._world.file.read()
-        shares = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
-        back = await entry_back(self._world.entry, shares)
+        back = await entry_back(self._world.entry, edge.entry_at_blue)
         if isinstance(back, NotMoved):
             if back.problem != self._reported:
                 log.warning("%s; users who enter through green's gateway keep its old split", back.problem)
@@ -49,4 +48,4 @@ class LeaveGreen:
             await self._world.clock.sleep(AGAIN_SECONDS)
             return
         log.warning("%s: %s", why, back.words)
-        await self._writer.entry_is_back(edge, shares, why)
+        await self._writer.entry_is_back(edge, edge.entry_at_blue, why)

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from migration.errors import BluegreenError, LostFence, StoreError
-from migration.model import Phase, RouterState, ServiceState, Side
+from migration.model import NEVER, Phase, RouterState, ServiceState, Side
 from migration.shift.begin import Beginning, beginning, refuse_older
 from migration.shift.decide import JUDGED, ON_GREEN, Decision, decide
 from migration.shift.effect import Effect
@@ -25,7 +25,7 @@ from migration.shift.gateways import SIDES, Gateways
 from migration.shift.judge import Observation
 from migration.shift.leave_green import LeaveGreen
 from migration.shift.observe import Counted, Observer
-from migration.shift.report import NEVER, Reporter
+from migration.shift.report import Reporter
 from migration.shift.services import Services
 from migration.shift.world import Result, Rules, Shown, World
 from migration.shift.writer import Writer
@@ -188,9 +188,9 @@ class Loop:
         decision = decide(self.rules.order, self.services.states, observation, self.rules.policy_of, now)
         await self._act(decision)
         self.observer.ask_store(now, decision.wants_slow)
+        self._note_now_and_then(now)  # may write the file, and with it raise the generation of what is paid
         self.gateways.pay(self.writer.intent)
         self.leave_green.if_stuck()
-        self._note_now_and_then(now)
         slow = self.observer.last_slow()
         paused, window_open = observation.paused, observation.window_open
         self.on_tick(Shown(now, dict(self.services.states), observation.fast, slow, paused, window_open))

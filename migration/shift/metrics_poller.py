@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from statistics import median
 
 from migration.errors import BluegreenError
-from migration.model import Baseline, Judged, ServiceState, Tally, Verdict
+from migration.model import NEVER, Baseline, Judged, ServiceState, Tally, Verdict
 from migration.ports import Clock, Metrics
 from migration.settings.policy import Policy
 from migration.shift import analysis
@@ -58,7 +58,7 @@ class MetricsPoller:
             if now - state.in_effect_at < SHORTEST_SECONDS:
                 continue
             gap = 1.0 if service in wanted else policy.analysis_interval_seconds
-            if now - self._asked_at.get(service, float("-inf")) < gap - 1e-6:
+            if now - self._asked_at.get(service, NEVER) < gap - 1e-6:
                 continue
             self._asked_at[service] = now
             # never further back than the step: what was before it is none of its own
@@ -76,7 +76,7 @@ class MetricsPoller:
             if blue is not None and blue.requests >= policy.min_requests:
                 self.remember(service, blue.latency_ms)
         except BluegreenError as problem:
-            judged = Judged(Verdict.ERROR, str(problem))
+            judged = Judged.unknown(str(problem))
         state = self.state()[service]
         if state.split_bp != split:
             return

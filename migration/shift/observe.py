@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from migration.errors import BluegreenError, Unreachable
-from migration.model import WHOLE_BP, Baseline, GatewayCounters, Hold, HoldKind, Judged, Side, Step, Verdict
+from migration.model import WHOLE_BP, Baseline, GatewayCounters, Hold, HoldKind, Judged, Side, Step
 from migration.shift import analysis
 from migration.shift.gateways import SIDES
 from migration.shift.metrics_poller import MetricsPoller
@@ -91,13 +91,13 @@ class Observer:
 
     def fast(self, service: str, counted: Counted) -> Judged:
         if counted.problem:
-            return Judged(Verdict.ERROR, counted.problem)
+            return Judged.unknown(counted.problem)
         alone = self._services[service].split_bp >= WHOLE_BP
         try:
             return analysis.fast(self._samples[service], self._rules.policy_of(service), alone=alone)
         except Exception as problem:  # whatever it is: a service that cannot be judged is not watched, and others must be
             log.exception("%s cannot be judged", service)
-            return Judged(Verdict.ERROR, _not_judged(problem))
+            return Judged.unknown(_not_judged(problem))
 
     def doubt(self, service: str) -> Hold | None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping
 
-from migration.model import Baseline, GatewayCounters, Hold, HoldKind, Phase, Side
+from migration.model import NEVER, Baseline, GatewayCounters, Hold, HoldKind, Phase, Side
 from migration.ports import Clock
 from migration.shift.decide import JUDGED, Note
 from migration.shift.observe import Observer
@@ -17,7 +17,6 @@ from migration.store.memory import baseline_document, step_document
 log = logging.getLogger(__name__)
 SILENT_SECONDS = 10.0  # a gateway pod that comes and goes is told no more often
 WORDS = {Op.RETURN: "rolled back", Op.KEEP: "kept at blue", Op.FREEZE: "frozen", Op.BAKE: "baked"}
-NEVER = float("-inf")
 
 
 class Reporter:

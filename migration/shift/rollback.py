@@ -50,8 +50,8 @@ class Means:
     file: StackFile
     ledger: Ledger
     clock: Clock
-    clusters: Mapping[Side, Kubernetes]
-    witness: Witness | None
+    clusters: Mapping[Side, Kubernetes] = field(default_factory=dict)
+    witness: Witness | None = None  # may know of services that the file lacks, and better than it
 
 
 @dataclass
@@ -67,25 +67,13 @@ class Proofs:
 
 
 async def rollback(
-    edge: Edge,
-    services: Sequence[str],
-    *,
-    routers: Mapping[Side, Router],
-    entry: Entry | None,
-    file: StackFile,
-    ledger: Ledger,
-    clock: Clock,
-    clusters: Mapping[Side, Kubernetes] | None = None,
-    reason: str = REASON,
-    witness: Witness | None = None,
-    so_far: SoFar | None = None,
+    edge: Edge, services: Sequence[str], means: Means, *, reason: str = REASON, so_far: SoFar | None = None
 ) -> RollbackResult:
-    """`services` have their originals; `witness` may know of others, and better than these. None but those whose file does
-    not agree with the live route wait for it. `so_far` is told what is at blue, for one that is interrupted.
+    """`services` have their originals. None but those whose file does not agree with the live route wait for the witness.
+    `so_far` is told what is at blue, for one that is interrupted.
     """
     so_far = so_far or SoFar()
     so_far.services = tuple(services)
-    means = Means(routers, entry, file, ledger, clock, clusters or {}, witness)
     return await Rollback(edge, services, means, so_far).run(reason)
 
 

@@ -41,12 +41,11 @@ def way_back(edge: Edge, services: Sequence[str], missing: Collection[str]) -> W
     serves.
     """
     everything = {*services, *missing} >= {service for service, split in edge.services.items() if split > 0}
-    shares = {edge.blue: WHOLE_BP, **({edge.green: 0} if edge.green else {})}
     return WayBack(
         services=tuple(services),
         splits={**edge.services, **dict.fromkeys(services, 0)},
         generation=edge.generation + 1,
-        entry=shares if edge.green_entry_bp and everything else {},
+        entry=edge.entry_at_blue if edge.green_entry_bp and everything else {},
         through_green=bool(edge.green_entry_bp),
     )
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from migration.errors import ConfigError
-from migration.model import Hold, HoldKind, Judged, Phase, ServiceState, Verdict
+from migration.model import Hold, HoldKind, Judged, Phase, ServiceState, Verdict, WindowStats
 from migration.settings.policy import Policy
+from migration.shift import analysis
 from migration.shift.decide import decide
 from migration.shift.judge import Observation
 from migration.shift.order import make_order
@@ -170,3 +171,34 @@ def test_holds_that_differ_in_figures_alone_are_told_once():
     assert not Hold(HoldKind.NUMBERS, "3 of 5 requests").same_as(few)
     paused = Hold(HoldKind.PAUSED, "paused by ann", "ann")
     assert not Hold(HoldKind.PAUSED, "paused by lee", "lee").same_as(paused)
+
+
+def stats(**numbers: Any) -> WindowStats:
+    return WindowStats(**{"requests": 40.0, "errors": 0.0, "latency_ms": 100.0, **numbers})
+
+
+SLOW = replace(POLICY, latency_limit_ms=300.0)
+
+
+def heard(green: WindowStats | None) -> Judged:
+    return analysis.slow(green, stats(), SLOW)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        pytest.param(Judged.unknown("blue does not answer"), Judged.unknown("KeyError()"), False, id="errors"),
+        pytest.param(heard(None), heard(stats(requests=0.0)), False, id="no data, no requests"),
+        pytest.param(heard(stats(latency_ms=900.0)), heard(stats(errors=30.0)), False, id="failures"),
+        pytest.param(heard(stats(latency_ms=900.0)), heard(stats(latency_ms=950.0)), True, id="figures alone"),
+    ],
+)
+def test_a_hold_whose_cause_is_another_is_told_again(one: Judged, other: Judged, same: bool) -> None:
+    for seen in ("fast", "slow") if one.verdict is Verdict.ERROR else ("slow",):
+        first, second = (moved(READY, SLOW, metrics=True, **{seen: {S: each}})[1].hold for each in (one, other))
+        assert second.same_as(first) is same
+
+
+def test_a_disk_that_refuses_another_file_holds_for_another_reason() -> None:
+    first, second = (moved(READY, stuck=why)[1].hold for why in ("journal: no space", "Pulumi.edge.yaml: no right"))
+    assert not second.same_as(first)

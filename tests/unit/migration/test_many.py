@@ -18,7 +18,7 @@ from migration.settings.stack_file import StackFile
 from migration.shift.gateways import Gateways, Intent
 from migration.shift.ledger import open_ledger
 from migration.shift.proof import Proof
-from migration.shift.rollback import rollback
+from migration.shift.rollback import Means, rollback
 from migration.shift.rolled import RollbackResult
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.clock import FakeClock, run
@@ -98,13 +98,10 @@ def project(folder: Path, services: Sequence[str], split: int, entry: str = "{pl
 async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequence[str] = ()) -> RollbackResult:
     ledger = await open_ledger(folder / ".bluegreen", FakeClock().wall)
     try:
-        return await rollback(
-            file.read(), list(services or pair.originals), routers=pair.routers, entry=None, file=file, ledger=ledger,
-            clock=FakeClock(), clusters=pair.servers,
-        )  # fmt: skip
+        means = Means(pair.routers, None, file, ledger, FakeClock(), pair.servers)
+        return await rollback(file.read(), list(services or pair.originals), means)
     finally:
-        if ledger.journal:
-            ledger.journal.close()
+        ledger.close()
 
 
 @MANY

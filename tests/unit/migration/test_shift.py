@@ -15,7 +15,7 @@ from migration.model import Phase
 from migration.settings.stack_file import StackFile
 from migration.shift.ledger import open_ledger
 from migration.shift.proof import Proof
-from migration.shift.rollback import rollback
+from migration.shift.rollback import Means, rollback
 from migration.shift.rolled import RollbackResult
 from migration.store import lock as locks
 from migration.store.events import open_intents
@@ -332,12 +332,9 @@ async def take_back(world, sides=("blue", "green")):
     file, ledger = StackFile(world.edge), await open_ledger(world.folder / ".bluegreen", FakeClock().wall)
     routers = {side: FakeRouter(world, side) for side in sides}
     try:
-        return await rollback(
-            file.read(), list(world.services), routers=routers, entry=None, file=file, ledger=ledger, clock=FakeClock()
-        )
+        return await rollback(file.read(), list(world.services), Means(routers, None, file, ledger, FakeClock()))
     finally:
-        if ledger.journal:
-            ledger.journal.close()
+        ledger.close()
 
 
 def test_a_rollback_waits_for_no_stopped_process_that_holds_the_fence(tmp_path: Path):

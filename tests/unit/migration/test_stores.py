@@ -18,7 +18,7 @@ from migration.objects.kinds import CONFIG_MAP, Object
 from migration.settings.stack_file import StackFile
 from migration.shift.ledger import open_ledger
 from migration.shift.recover import Traces, Wish, recover
-from migration.shift.rollback import rollback
+from migration.shift.rollback import Means, rollback
 from migration.store import returned
 from migration.store.lock import raise_fence, read_fence, take, take_over
 from migration.store.memory import Remembered
@@ -178,14 +178,11 @@ def test_a_rollback_from_elsewhere_stops_a_running_shift_for_good(tmp_path: Path
         elsewhere(universe)
         file, ledger = StackFile(universe.edge), await open_ledger(universe.folder / ".bluegreen", FakeClock().wall)
         routers = {side: FakeRouter(universe, side) for side in SIDES}
-        rolled = await rollback(
-            file.read(), list(SHOP), routers=routers, entry=None, file=file, ledger=ledger, clock=FakeClock(), reason="a hunch"
-        )
+        rolled = await rollback(file.read(), list(SHOP), Means(routers, None, file, ledger, FakeClock()), reason="a hunch")
         assert rolled.complete
         with pytest.raises(LostFence):
             await running
-        if ledger.journal:
-            ledger.journal.close()
+        ledger.close()
 
     run(both())
     first.close()
