@@ -17,7 +17,6 @@ from routing.intent import (
     record,
     record_sides,
 )
-from routing.istio import PEER_IDLE_SECONDS
 from routing.kinds import RouteKind, UnknownKind, called, kind_of, known_kind, registered, resource_of, used
 from routing.model import (
     ANY_PEER,
@@ -35,7 +34,6 @@ from routing.model import (
     PEER_SUFFIX,
     PROBE_HEADER,
     RULE_HEADER,
-    SERVICE_ANNOTATION,
     SERVICE_PATTERN,
     Backend,
     Peer,
@@ -47,6 +45,7 @@ from routing.model import (
     canonical,
     file_of,
     full_host,
+    identity_of,
     is_peer,
     local_share_bp,
     namespace_of,
@@ -90,14 +89,12 @@ __all__ = [
     "ORIGINAL_ANNOTATION",
     "PEER_DOMAIN",
     "PEER_GATEWAY",
-    "PEER_IDLE_SECONDS",
     "PEER_NAME",
     "PEER_PORT",
     "PEER_SUFFIX",
     "PROBE_HEADER",
     "RECORD_NAME",
     "RULE_HEADER",
-    "SERVICE_ANNOTATION",
     "SERVICE_PATTERN",
     "WHOLE_BP",
     "Backend",
@@ -123,6 +120,7 @@ __all__ = [
     "full_host",
     "gateways_of",
     "hop_objects",
+    "identity_of",
     "is_peer",
     "is_route",
     "kept_original",

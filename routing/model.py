@@ -93,6 +93,11 @@ def service_of(obj: Mapping[str, Any]) -> str:
     return f"{namespace_of(obj)}/{obj['metadata']['name']}"
 
 
+def identity_of(obj: Mapping[str, Any]) -> tuple[str, str]:
+    """Its kind, and `namespace/name`."""
+    return obj["kind"], service_of(obj)
+
+
 def file_of(service: str) -> str:
     """The name of the file, in the stack's folder of routes, that keeps a service's original."""
     return f"{service.replace('/', '.', 1)}.yaml"

@@ -20,6 +20,7 @@ from routing.model import (
     Refusal,
     Side,
     canonical,
+    identity_of,
     is_peer,
     namespace_of,
     object_of,
@@ -102,9 +103,11 @@ def destinations(original: Mapping[str, Any], peer: Peer) -> list[Object]:
 
 
 def edge_objects(originals: Iterable[Mapping[str, Any]] = ()) -> list[Object]:
-    """The peer listener as the kinds of these routes need it. It is there before any route, and stays after the last."""
+    """The peer listener as the kinds of these routes need it. That of the kind registered first is there before any
+    route, and stays after the last.
+    """
     objects = (each for kind in used(originals) for each in kind.listener())
-    return list({(each["apiVersion"], each["kind"], service_of(each)): each for each in objects}.values())
+    return list({identity_of(each): each for each in objects}.values())
 
 
 def hop_objects(original: Mapping[str, Any]) -> Iterator[Object]:

@@ -30,10 +30,10 @@ def annotate(kubeconfig: Path, service: str, annotations: Mapping[str, str | Non
         each["destination"]["host"].split(".")[0]
         for rule in route["spec"].get("http") or []
         for each in rule.get("route") or []
-        if not each["destination"]["host"].endswith(".peer.bluegreen.internal")
+        if not each["destination"]["host"].endswith(f".{routing.PEER_DOMAIN}")
     }
     if not hosts:  # everything goes to the other cluster: the peer route names what is here
-        route = _get(kubeconfig, namespace, "virtualservices.networking.istio.io", f"{name}{routing.PEER_SUFFIX}")
+        route = _get(kubeconfig, namespace, "virtualservices.networking.istio.io", routing.peer_of(name))
         rules = route["spec"]["http"]
         hosts = {each["destination"]["host"].split(".")[0] for rule in rules for each in rule.get("route") or []}
     changes = [f"{PREFIX}{key}-" if value is None else f"{PREFIX}{key}={value}" for key, value in annotations.items()]

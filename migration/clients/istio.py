@@ -106,10 +106,10 @@ class IstioRouter:
         listed, record = await asyncio.gather(
             routes.listed(self.kubernetes, kinds, timeout_seconds=READ_SECONDS), self._read_record()
         )
-        by_name = {(item["kind"], routing.service_of(item)): item for item in listed}
+        by_name = {routing.identity_of(item): item for item in listed}
         live = {}
         for service, original in self.originals.items():
-            kind = original.get("kind")
+            kind = original["kind"]
             if (item := by_name.get((kind, service))) is not None:
                 probe = routing.probe_split(by_name.get((kind, routing.peer_of(service))) or {})
                 live[service] = replace(self._live(service, item), probe_bp=probe)
@@ -276,7 +276,9 @@ class IstioRouter:
             if known is None and not call.force:
                 known = await self._sent(self._reread(service), call)
             version = None if call.force or known is None else known.resource_version
-            self._unanswered[service].add(split)
+            unanswered = self._unanswered[service]
+            new = split not in unanswered
+            unanswered.add(split)
             try:
                 written = await self._sent(
                     self.kubernetes.apply(
@@ -290,9 +292,8 @@ class IstioRouter:
                     call,
                 )
                 break
-            except Permanent as refused:
-                self._unanswered[service].discard(split)
-                if last_try or not isinstance(refused, Conflict):
+            except Conflict:
+                if last_try:
                     raise
                 now = await self._sent(self._reread(service), call)
                 if now.fence > call.fence:
@@ -301,19 +302,24 @@ class IstioRouter:
                         remedy="`bluegreen status` shows where things are",
                     )
                     raise call.lost from None
-                if now.split_bp == split and now.manager == MANAGER:
-                    self._unanswered[service].clear()
+                ours = now.manager == MANAGER and now.split_bp in unanswered
+                unanswered.clear()  # what was sent before this answer is refused by now
+                if ours and now.split_bp == split:
                     return  # sent again after a lost answer: it was our own first try
-                ours = now.manager == MANAGER and now.split_bp in self._unanswered[service]
                 if known is not None and now.digest != known.digest and not ours:
+                    who = f"{now.manager} (`pulumi up`, or another bluegreen)" if now.manager == MANAGER else now.manager
                     raise ForeignWrite(
-                        f"{service}: its {resource.kind} on {self.cluster} was changed by {now.manager} at {now.changed_at}",
+                        f"{service}: its {resource.kind} on {self.cluster} was changed by {who} at {now.changed_at}",
                         target=service,
                         who=now.manager,
                         when=now.changed_at,
                         remedy="look at it (kubectl get --show-managed-fields), put it right, then `bluegreen shift`",
                     ) from None
-        self._unanswered[service].clear()
+            except Permanent:
+                if new:
+                    unanswered.discard(split)
+                raise
+        unanswered.clear()
         self._known[service] = self._live(service, written, split)
 
     async def _sent(self, asking: Coroutine[Any, Any, T], call: _Call) -> T:

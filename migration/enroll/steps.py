@@ -196,7 +196,7 @@ Live = Mapping[tuple[str, str], Object]  # by kind and `namespace/name`
 
 async def _live(cluster: Kubernetes, resources: Iterable[routing.Resource]) -> Live:
     listings = await asyncio.gather(*(cluster.list(resource) for resource in dict.fromkeys(resources)))
-    return {(item["kind"], routing.service_of(item)): item for listing in listings for item in listing.items}
+    return {routing.identity_of(item): item for listing in listings for item in listing.items}
 
 
 def lacks(live: Live, original: Object, side: Side) -> bool:
@@ -205,12 +205,12 @@ def lacks(live: Live, original: Object, side: Side) -> bool:
     A public route that the edge has written and somebody changed is not missing: overwriting it would be fighting.
     """
     needed = [*routing.edge_objects([original]), *routing.hop_objects(original)]
-    public = live.get((original["kind"], routing.service_of(original)))
+    public = live.get(routing.identity_of(original))
     if public is None or MANAGER not in managers_of(public):
         return True
     if side == "green" and routing.live_split(public, original, side) == routing.WHOLE_BP:
         return True  # let go once and enrolled anew: it is the original still, and does not forward to blue
-    return any((obj["kind"], routing.service_of(obj)) not in live for obj in needed)
+    return any(routing.identity_of(obj) not in live for obj in needed)
 
 
 async def hop_lacks(
@@ -225,7 +225,7 @@ async def hop_lacks(
         live = await _live(clusters[side], supporting)
         edge = routing.edge_objects(originals.values())
         needed = chain(edge, *(routing.destinations(each, peers[side]) for each in originals.values()))
-        return [obj for obj in needed if not _serves(live.get((obj["kind"], routing.service_of(obj))), obj)]
+        return [obj for obj in needed if not _serves(live.get(routing.identity_of(obj)), obj)]
 
     return dict(zip(clusters, await asyncio.gather(*map(one, clusters)), strict=True))
 
@@ -302,6 +302,7 @@ async def unenroll(
     if not force:
         refuse_between(edge, services)
     originals = {service: read_route(file.routes_folder, service) for service in services}
+    of_the_hop = [obj for original in originals.values() for obj in routing.hop_objects(original)]
     ids = journal.promise(Op.UNENROLL, [Change(service, split, None) for service, split in there.items()])
 
     async def one(cluster: Kubernetes, service: str) -> None:
@@ -315,9 +316,8 @@ async def unenroll(
     await asyncio.gather(*(one(cluster, service) for cluster in clusters.values() for service in services))
     edge = file.write(remove=tuple(services))
     for cluster in clusters.values():
-        for service in services:
-            for obj in routing.hop_objects(originals[service]):
-                await cluster.delete(routing.resource_of(obj), obj["metadata"]["namespace"], obj["metadata"]["name"])
+        for obj in of_the_hop:
+            await cluster.delete(routing.resource_of(obj), obj["metadata"]["namespace"], obj["metadata"]["name"])
         intent = routing.Intent({"blue": edge.blue, "green": edge.green or ""}, edge.entry, edge.services, edge.generation)
         await cluster.apply(CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True)
         await returned.write(cluster, dict.fromkeys(services))

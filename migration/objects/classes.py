@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from migration.objects.annotations import ORIGINAL_REPLICAS, ORIGINAL_SUSPEND
+
 
 class Class(StrEnum):
     """Why an object is treated as it is. The first three come along as they are, unless their sign says more."""
@@ -108,8 +110,8 @@ WRITTEN = frozenset({Action.COPY, Action.STOP, Action.SUSPEND, Action.IMPORT})
 ACTIONS: Mapping[Action, str] = MappingProxyType(
     {
         Action.COPY: "copied as it is",
-        Action.STOP: "copied with 0 replicas; the wanted number is kept in the annotation bluegreen.io/replicas",
-        Action.SUSPEND: "copied suspended; what it was before is kept in the annotation bluegreen.io/suspend",
+        Action.STOP: f"copied with 0 replicas; the wanted number is kept in the annotation {ORIGINAL_REPLICAS}",
+        Action.SUSPEND: f"copied suspended; what it was before is kept in the annotation {ORIGINAL_SUSPEND}",
         Action.IMPORT: "the same disk, with reclaim policy Retain",
         Action.HOLD: "not written; waits for a person",
         Action.LEAVE: "not written",

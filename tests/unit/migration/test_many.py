@@ -331,6 +331,38 @@ def test_a_write_after_one_whose_answer_was_lost_is_no_write_over_somebody_else(
     run(act())
 
 
+def test_what_the_server_took_is_ours_though_nothing_of_it_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken with its answer lost; sent again, and a conflict; the look that follows is lost, too. Then all goes back."""
+
+    async def act() -> None:
+        pair = Pair(1)
+        server, router = pair.servers["blue"], pair.routers["blue"]
+        (service,) = pair.originals
+        await router.read()
+        apply, get = server.apply, server.get
+
+        async def taken_and_unanswered(resource: Resource, obj: Object, **how: Any) -> Object:
+            await apply(resource, obj, **how)
+            raise Unreachable("plum did not answer")
+
+        async def unanswered(*_: Any, **__: Any) -> Object:
+            raise Unreachable("plum did not answer")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(server, "apply", taken_and_unanswered)
+            await router.write({service: 5000}, changed=[service], generation=2, fence=1)
+            patch.setattr(server, "apply", apply)
+            patch.setattr(server, "get", unanswered)
+            again = await router.write({service: 5000}, changed=[service], generation=2, fence=1)
+            assert set(map(type, again.problems.values())) == {Unreachable}
+            patch.setattr(server, "get", get)
+        written = await router.write({service: 0}, changed=[service], generation=3, fence=1)
+        assert written.problems == {}
+        assert set(pair.splits("blue").values()) == {0}
+
+    run(act())
+
+
 def test_a_step_that_was_refused_is_not_taken_for_ours_when_somebody_else_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both write as the edge does: a `pulumi up` has the same field manager."""
 
