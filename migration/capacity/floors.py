@@ -42,8 +42,7 @@ Progress = Callable[[int, int, str], None]  # done, of how many, what is waited 
 @dataclass(frozen=True)
 class FloorChange:
     """One minimum on one cluster. `before` None: nothing was said (Kubernetes' own default). `problem`: cannot be done,
-    and why; `cause`: the kind of that, where a cluster refused. `kept`: of a release, stays a floor for now. Without a name:
-    all of a cluster, which cannot be read.
+    and why. `kept`: of a release, stays a floor for now. Without a name: all of a cluster, which cannot be read.
     """
 
     side: Side
@@ -57,7 +56,6 @@ class FloorChange:
     workload: str = ""  # `kind/name` of what must be ready for it
     reason: str = ""
     problem: str = ""
-    cause: str = ""
     kept: bool = False
 
     @property

@@ -116,7 +116,7 @@ async def release(
             try:
                 return await _release(change, blue if change.side == "blue" else green)
             except BluegreenError as problem:
-                return replace(change, problem=f"still a floor: {problem}", cause=problem.kind)
+                return replace(change, problem=f"still a floor: {problem}")
 
     return list(await asyncio.gather(*(one(change) for change in changes)))
 

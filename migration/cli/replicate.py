@@ -13,6 +13,7 @@ from migration.errors import Held
 
 if TYPE_CHECKING:
     from migration.cli.session import Opened
+    from migration.settings.choices import Choices
     from migration.settings.migration_file import Migration
 
 
@@ -135,6 +136,7 @@ async def copy(
     `changed` where green is not as it was.
     """
     from migration.cli import progress
+    from migration.replicate import brake
     from migration.replicate.apply import apply, begun
     from migration.replicate.export import export
     from migration.replicate.plan import plan
@@ -148,13 +150,12 @@ async def copy(
         bundle = await export(
             blue, green, choices=migration.replicate, enrolled=there.edge.services, singletons=migration.singletons
         )
-        planned = await plan(transform(bundle), green, limit=migration.replicate.rewrites)
+        planned = await plan(transform(bundle), green, limit=migration.replicate.rewrites, force=force)
     before, _ = begun(planned)
     try:
         if yes:
             refuse_unread(planned.unread, despite_unread, planned.asked)
-        if planned.excess is not None and not force:
-            raise planned.excess.refusal()
+        brake.refuse(planned.excess, force=force, command=_command(migration.replicate))
     except Held:
         for line in plan_lines(planned, full=full):
             click.echo(line, err=context.as_json)
@@ -177,3 +178,9 @@ async def copy(
     show(context, replicated(planned, applied))
     if problem := applied.verdict():
         raise problem
+
+
+def _command(choices: Choices) -> str:
+    """The command as it was given, with what it was asked to copy."""
+    words = ("bluegreen replicate", *choices.only, *(f"--kind {kind}" for kind in choices.kinds))
+    return " ".join(words)

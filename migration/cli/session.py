@@ -122,7 +122,7 @@ class Opened:
 
     def release(self) -> Callable[[frozenset[str]], Awaitable[Mapping[str, str]]]:
         """Puts the floors of all that has baked back, also what an earlier run left; gives what could not be done yet, by
-        cluster or object and the kind of its problem.
+        cluster or object.
         """
 
         async def act(baked: frozenset[str]) -> Mapping[str, str]:
@@ -139,7 +139,7 @@ class Opened:
             for change in came:
                 if not change.problem and not change.kept:
                     log.info("floor put back: %s", change)
-            return {f"{change.where} {change.cause}": str(change) for change in came if change.problem}
+            return {change.where: str(change) for change in came if change.problem}
 
         return act
 

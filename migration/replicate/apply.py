@@ -18,7 +18,7 @@ from migration.objects import kinds
 from migration.objects.health import condition
 from migration.objects.kinds import Object, Resource
 from migration.ports import Kubernetes
-from migration.replicate import refusal
+from migration.replicate import brake, refusal
 from migration.replicate.compare import Change, Wait, after_writing, key_of
 from migration.replicate.outcome import Applied, Failure
 from migration.replicate.plan import Plan, names_refused, not_kept
@@ -49,8 +49,8 @@ def begun(plan: Plan, *, force: bool = False) -> tuple[Applied, list[Change]]:
         if change.action in ("create", "update") or (change.action == "conflict" and force):
             todo.append(change)
         elif change.action == "conflict":
-            remedy = "make the two alike on green, or run `bluegreen replicate --force` to take the fields over"
-            applied.conflicts.append(Failure(change.name, f"{change.reason}: {', '.join(change.paths[:6])}", remedy))
+            reason = f"{change.reason}: {', '.join(change.paths[:6])}"
+            applied.conflicts.append(Failure(change.name, reason, refusal.TAKE_OVER))
         elif change.action == "held":
             applied.lacking += change.wait not in (Wait.ANSWER, Wait.EDGE)
             if change.wait is not Wait.ANSWER:  # told with the line to add
@@ -78,8 +78,7 @@ async def apply(
         Held: before anything is written, for a kind that was not read, or for a plan that would rewrite too much.
     """
     refuse_unread(plan.unread, despite_unread, plan.asked)
-    if plan.excess is not None and not force:
-        raise plan.excess.refusal()
+    brake.refuse(plan.excess, force=force)
     started = time.monotonic()
     applied, todo = begun(plan, force=force)
     run = _Run(green, applied, len(todo), force=force, progress=progress)
@@ -334,8 +333,8 @@ def _dropped(change: Change) -> Failure:
 def _failure(change: Change, problem: BluegreenError) -> Failure:
     meta = change.obj["metadata"]
     if isinstance(problem, Conflict) and problem.managers:
-        remedy = "make the two alike on green, or run `bluegreen replicate --force` to take the fields over"
-        return Failure(change.name, f"owned by {', '.join(problem.managers)}: {', '.join(problem.fields[:6])}", remedy)
+        reason = f"owned by {', '.join(problem.managers)}: {', '.join(problem.fields[:6])}"
+        return Failure(change.name, reason, refusal.TAKE_OVER)
     silent = isinstance(problem, Unreachable)
     # of a refusal the object and its kind tell more than the client knows
     remedy = refusal.remedy(problem, change.resource, meta.get("namespace"), meta["name"])

@@ -50,7 +50,7 @@ class Applied:
                 f"{counted(len(self.failures), 'object')} could not be written",
                 remedy="fix each as its line above says, then `bluegreen replicate` again",
             )
-        take_over = "resolve the conflicts (`bluegreen replicate --force` takes the fields over)"
+        take_over = "resolve the conflicts (`bluegreen replicate --force` takes the fields over; no limit on rewrites then)"
         lacks = [
             (len(self.conflicts), "object", "in conflict", take_over),
             (self.lacking, "object", "held", "resolve what holds each of them"),

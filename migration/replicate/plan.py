@@ -105,8 +105,10 @@ def not_kept(lost: Iterable[str]) -> str:
     return f"green does not keep {', '.join(lost)}"
 
 
-async def plan(bundle: Bundle, green: Reader, *, limit: Rewrites = USUAL) -> Plan:
-    """What `apply` would do to green. `limit`: how much of what green has it may rewrite."""
+async def plan(bundle: Bundle, green: Reader, *, limit: Rewrites = USUAL, force: bool = False) -> Plan:
+    """What `apply` would do to green. `limit`: how much of what green has it may rewrite; `force`: what is in conflict is
+    written, too.
+    """
     discovery = await green.discover(fresh=True)
     served, unserved = _by_service(bundle.items, discovery)
     theirs: dict[Resource | None, list[Item]] = defaultdict(list)  # what another tool brings; None: green does not serve it
@@ -140,7 +142,7 @@ async def plan(bundle: Bundle, green: Reader, *, limit: Rewrites = USUAL) -> Pla
         unread,
         (*bundle.asked, *discovery.resources),
         _awaited(theirs, lives),
-        excess(green.name, changes, limit),
+        excess(green.name, changes, limit, force=force),
     )
 
 

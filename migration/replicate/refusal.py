@@ -15,6 +15,10 @@ from migration.objects.kinds import Resource
 from migration.replicate.compare import Blocker, Change, Wait
 
 AGAIN = "run `bluegreen replicate` again"
+TAKE_OVER = (
+    "make the two alike on green, or run `bluegreen replicate --force` to take the fields over (it lifts the limit on "
+    "rewrites, too)"
+)
 
 
 @dataclass(frozen=True, slots=True)

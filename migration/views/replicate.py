@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from migration.objects.classes import CLASSES, Class, Verdict
 from migration.objects.kinds import Resource
 from migration.replicate import values
+from migration.replicate.brake import Excess
 from migration.replicate.compare import Change, Wait
 from migration.replicate.explain import Explanation
 from migration.replicate.outcome import Applied, Failure
@@ -35,6 +36,14 @@ class Field:
     old: Any = described("green's value; null: none, or hidden")
     new: Any = described("the value that it is to have; null: none, or hidden")
     hidden: bool = described("true: a value that may be secret; neither is shown")
+
+
+@dataclass(frozen=True)
+class Limit:
+    what: str = described("which objects are counted: `objects`, or `workloads` alone")
+    rewritten: int = described("how many objects would be rewritten")
+    existing: int = described("of how many objects that green has and that may be written")
+    allowed: int = described("how many objects may be")
 
 
 @dataclass(frozen=True)
@@ -72,8 +81,8 @@ class Note:
 
 @dataclass(frozen=True)
 class Replicated(Document):
-    """The plan, and with `--yes` what came of it. Where nothing was written (no `--yes`, or kinds that could not be read)
-    the numbers of what was written are 0 and the lists say what stands in the way.
+    """The plan, and with `--yes` what came of it. Where nothing was written (no `--yes`, kinds that could not be read, or more
+    rewrites than are allowed) the numbers of what was written are 0 and the lists say what stands in the way.
     """
 
     command: ClassVar[str] = "replicate"
@@ -86,6 +95,7 @@ class Replicated(Document):
     )
     unread: Mapping[str, str] = described("kinds that could not be read (`secrets`, `secrets on fern`), each with the reason")
     unanswered: tuple[answers.Unanswered, ...] = described("what needs a line in migration.yaml")
+    limit: Limit | None = described("more is to be rewritten than is allowed, which needs `--force`; null: it is within")
     created: int = described("objects created")
     updated: int = described("objects updated")
     unchanged: int = described("objects that were as they should be")
@@ -116,6 +126,10 @@ class Replicated(Document):
         return [*lines, *awaited_lines(self.awaited), *unread_lines(self.unread)]
 
 
+def _limit(excess: Excess | None) -> Limit | None:
+    return Limit(excess.what, excess.rewritten, excess.existing, excess.allowed) if excess else None
+
+
 def replicated(plan: Plan, applied: Applied) -> Replicated:
     """`applied`: what came of it, or with which it begins (`apply.begun`)."""
     failures, conflicts, held, dropped = (
@@ -129,6 +143,7 @@ def replicated(plan: Plan, applied: Applied) -> Replicated:
         awaited=applied.awaited,
         unread=applied.unread,
         unanswered=answers.unanswered(applied.unanswered),
+        limit=_limit(plan.excess),
         created=applied.created,
         updated=applied.updated,
         unchanged=applied.unchanged,

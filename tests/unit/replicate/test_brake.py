@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from migration.errors import Held
 from migration.objects import kinds
 from migration.ownership.judge import Item
+from migration.replicate import brake
 from migration.replicate.apply import Applied, apply
 from migration.replicate.export import Bundle
 from migration.replicate.plan import Plan, plan
@@ -32,9 +34,9 @@ def configs(count: int, changed: int = 0) -> list[dict[str, Any]]:
     return [config(number, "new" if number < changed else "old") for number in range(count)]
 
 
-def planned(green: FakeApiServer, objects: list[dict[str, Any]], limit: Rewrites) -> Plan:
+def planned(green: FakeApiServer, objects: list[dict[str, Any]], limit: Rewrites, *, force: bool = False) -> Plan:
     items = [Item(kinds.WELL_KNOWN[each["apiVersion"].rpartition("/")[0], each["kind"]], each) for each in objects]
-    return asyncio.run(plan(Bundle("plum", items), green, limit=limit))
+    return asyncio.run(plan(Bundle("plum", items), green, limit=limit, force=force))
 
 
 def run(green: FakeApiServer, objects: list[dict[str, Any]], *, force: bool = False, limit: Rewrites | None = None) -> Applied:
@@ -99,11 +101,7 @@ def test_workloads_that_are_all_replaced_do_not_hide_among_objects_that_stay() -
 
 def test_what_others_changed_is_in_conflict_and_no_reason_to_refuse_the_rest() -> None:
     green = holding(*configs(20))
-    for number in range(15):
-        live = green.objects["", "ConfigMap", "n", f"c{number}"]
-        live["data"]["a"] = "theirs"
-        fields: dict[str, Any] = {"f:data": {"f:a": {}}}
-        live["metadata"]["managedFields"].append({"manager": "kubectl-edit", "fieldsV1": fields, "time": "t999999"})
+    in_conflict(green, range(15))
     done = run(green, [*configs(19), config(19, "new")])
     assert (len(done.conflicts), done.updated) == (15, 1)
 
@@ -114,3 +112,46 @@ def test_what_is_held_on_green_is_not_counted() -> None:
         green.objects["", "ConfigMap", "n", f"c{number + 10}"]["metadata"]["deletionTimestamp"] = "2026-08-24T03:04:05Z"
     with pytest.raises(Held, match="4 of the 10 objects"):
         run(green, configs(20, changed=4))
+
+
+def in_conflict(green: FakeApiServer, numbers: Iterable[int]) -> None:
+    """Another client owns what these objects of green say now."""
+    for number in numbers:
+        live = green.objects["", "ConfigMap", "n", f"c{number}"]
+        live["data"]["a"] = "theirs"
+        fields: dict[str, Any] = {"f:data": {"f:a": {}}}
+        live["metadata"]["managedFields"].append({"manager": "kubectl-edit", "fieldsV1": fields, "time": "t999999"})
+
+
+def test_conflicts_do_not_make_room_for_rewriting_all_that_may_be_written() -> None:
+    green = holding(*configs(100))
+    in_conflict(green, range(70))
+    with pytest.raises(Held, match="30 of the 30 objects"):
+        run(green, configs(100, changed=100))
+    assert green.writes() == []
+
+
+def test_with_force_conflicts_are_rewrites_too_and_the_plan_says_so() -> None:
+    green = holding(*configs(20))
+    in_conflict(green, range(19))
+    assert planned(green, configs(20), Rewrites()).excess is None
+    said = planned(green, configs(20), Rewrites(), force=True).excess
+    assert said is not None
+    assert (said.rewritten, said.existing) == (19, 20)
+
+
+def test_few_workloads_that_are_all_replaced_do_not_hide_either() -> None:
+    old, new = ([deployment(number, image) for number in range(3)] for image in ("old", "new"))
+    with pytest.raises(Held, match="3 of the 3 workloads that fern has"):
+        run(holding(*old, *configs(90)), [*new, *configs(90)])
+
+
+def test_a_share_in_hundredths_is_what_it_says() -> None:
+    assert run(holding(*configs(100)), configs(100, changed=29), limit=Rewrites(share=0.29)).updated == 29
+
+
+def test_what_to_run_next_is_about_what_was_asked_for() -> None:
+    beyond = planned(holding(*configs(20)), configs(20, changed=20), Rewrites()).excess
+    with pytest.raises(Held) as refused:
+        brake.refuse(beyond, force=False, command="bluegreen replicate shop --kind ConfigMap")
+    assert "`bluegreen replicate shop --kind ConfigMap --force`" in str(refused.value.remedy)
