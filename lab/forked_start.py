@@ -25,7 +25,7 @@ def run(module: str) -> None:
     one ends with its exit code.
     """
     exit_on_signal()
-    parent = _hand_over(module, os.environ.get(SOCKET_VARIABLE))
+    parent = _hand_over(module, os.environ.get(SOCKET_VARIABLE), at_once=True)
     if parent is None:
         importlib.import_module(module).main()
         return
@@ -33,22 +33,22 @@ def run(module: str) -> None:
 
 
 def run_and_pass_on(module: str, path: str) -> None:
-    """The same by the prefork parent at this socket alone; the child hears of SIGINT and SIGTERM, and ends as it likes."""
-    parent = _hand_over(module, path)
+    """The same by the prefork parent at this socket alone; the child hears of signals, and ends as it would without."""
+    parent = _hand_over(module, path, at_once=False)
     if parent is None:
         sys.exit(f"no prefork parent answers at {path}")
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: parent.send(str(number).encode()))
     _wait(parent)
 
 
-def _hand_over(module: str, path: str | None) -> socket.socket | None:
+def _hand_over(module: str, path: str | None, *, at_once: bool) -> socket.socket | None:
     if not path:
         return None
     parent = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         parent.connect(path)
-        request = marshal.dumps((module, sys.argv, os.getcwd(), dict(os.environ)))  # noqa: PTH109 - pathlib is slow to come
+        request = marshal.dumps((module, sys.argv, os.getcwd(), dict(os.environ), at_once))  # noqa: PTH109 - pathlib is slow to come
         socket.send_fds(parent, [request], [0, 1, 2])
     except OSError:
         parent.close()

@@ -51,7 +51,8 @@ AHEAD = (
 )
 LARGEST_REQUEST = 1 << 20
 
-Request = tuple[str, list[str], str, dict[str, str]]  # module, arguments, folder, environment
+# module, arguments, folder, environment, and whether it leaves at once when it is done, or as any program does
+Request = tuple[str, list[str], str, dict[str, str], bool]
 
 
 class Parent:
@@ -85,14 +86,23 @@ class Parent:
         alive, held_by_child = os.pipe()  # nobody else has the child's end: it closes when the child is gone
         child = os.fork()
         if child == 0:
-            for number in (alive, caller.fileno(), *(key.fd for key in self._selector.get_map().values())):
-                os.close(number)
+            os.close(alive)
+            caller.close()
+            self._close_all()
             become(marshal.loads(request), streams)
         for number in (held_by_child, *streams):
             os.close(number)
         self._callers[child] = caller
         self._selector.register(caller, selectors.EVENT_READ, lambda: self._caller_said(child))
         self._selector.register(alive, selectors.EVENT_READ, lambda: self._child_left(child, alive))
+
+    def _close_all(self) -> None:
+        for key in self._selector.get_map().values():
+            if isinstance(key.fileobj, int):
+                os.close(key.fileobj)
+            else:
+                key.fileobj.close()  # type: ignore[attr-defined]
+        self._selector.close()
 
     def _caller_said(self, child: int) -> None:
         """A signal's number that the child is to hear of; or nothing any more: the caller is gone."""
@@ -127,18 +137,21 @@ def import_ahead(modules: Sequence[str]) -> None:
 
 def become(request: Request, streams: list[int]) -> NoReturn:
     """The child: takes its caller's place, and never returns into the parent's loop."""
-    module, arguments, folder, environment = request
+    module, arguments, folder, environment, at_once = request
+    die_with_parent()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv[:] = arguments
+    sys.path[1:1] = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    if not at_once:
+        importlib.import_module(module).main()
+        sys.exit()
     code = 1
     try:
-        die_with_parent()
-        for number, stream in enumerate(streams):
-            os.dup2(stream, number)
-            os.close(stream)
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(environment)
-        sys.argv[:] = arguments
-        sys.path[1:1] = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
         importlib.import_module(module).main()
         code = 0
     except SystemExit as left:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,9 +33,25 @@ def main():
 """
 
 
+PASSING_ON = "import sys; from lab.forked_start import run_and_pass_on; run_and_pass_on('command', sys.argv.pop(1))"
+COMMAND = """
+import atexit, signal, sys, threading
+
+def main():
+    heard = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: (print("heard", number, flush=True), heard.set()))
+    atexit.register(lambda: print("left", flush=True))
+    print("ready", flush=True)
+    heard.wait()
+    sys.exit("a word")
+"""
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "helper.py").write_text(HELPER)
+    (tmp_path / "command.py").write_text(COMMAND)
     return {**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{tmp_path}", "MINE": "caller's"}
 
 
@@ -98,6 +115,21 @@ def test_a_helper_is_gone_when_its_caller_is(
         assert parent.poll() is None
         other.communicate("go\n", timeout=60)
         assert other.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_hears_of_signals_and_ends_as_any_program(
+    environment: dict[str, str], tmp_path: Path, parent: subprocess.Popen[bytes], number: signal.Signals
+) -> None:
+    words = [sys.executable, "-c", PASSING_ON, environment[SOCKET_VARIABLE]]
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, env=environment, cwd=tmp_path, text=True, **streams) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "ready\n"
+        caller.send_signal(number)
+        output, log = caller.communicate(timeout=60)
+    assert (caller.returncode, output, log) == (1, f"heard {number.value}\nleft\n", "a word\n")
+    assert parent.poll() is None
 
 
 def test_nothing_outlives_the_parent(environment: dict[str, str], tmp_path: Path, parent: subprocess.Popen[bytes]) -> None:

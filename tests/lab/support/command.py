@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import itertools
 import os
 import pkgutil
 import subprocess
@@ -32,9 +33,12 @@ run_and_pass_on("migration.cli.main", sys.argv.pop(1))
 CHECKOUT = Path(migration.__file__).parents[1]
 
 
+_turns = itertools.cycle(range(2))  # two runs in a row do not have sets in one order
+
+
 @functools.cache
-def _prefork() -> Path:
-    """The socket of the process that forks; it ends with this one."""
+def _prefork(number: int) -> Path:
+    """The socket of a process that forks; it ends with this one."""
     folder = tempfile.TemporaryDirectory(prefix="bluegreen-")
     path = Path(folder.name) / "prefork.sock"
     modules = (each.name for each in pkgutil.walk_packages(migration.__path__, "migration.") if "__main__" not in each.name)
@@ -58,7 +62,7 @@ def _prefork() -> Path:
 
 def start(*words: str, **options: Any) -> subprocess.Popen[str]:
     """Starts `bluegreen WORDS`."""
-    command = [sys.executable, "-S", "-c", CALLER, str(CHECKOUT), str(_prefork()), *words]
+    command = [sys.executable, "-S", "-c", CALLER, str(CHECKOUT), str(_prefork(next(_turns))), *words]
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, text=True, **streams, **options)
 
