@@ -160,7 +160,7 @@ class Gateways:
             if live.fence > self.fence:
                 service = next(name for name, route in live.routes.items() if route.fence == live.fence)
                 self.lost = LostFence(
-                    f"{service} on {side} carries fence {live.fence}, ours is {self.fence}: somebody took over from elsewhere",
+                    f"{service} on {side} carries fence {live.fence}, ours is {self.fence}: another bluegreen took over",
                     remedy="`bluegreen status` shows where things are",
                 )
                 return

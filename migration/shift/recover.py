@@ -117,7 +117,7 @@ def _what(route: RouteLive | None) -> str:
     if route is None:
         return "is gone"
     what = "is not one that bluegreen wrote" if route.split_bp is None else f"is at {route.split_bp / 100:g} %"
-    return f"{what}, written by {route.manager or 'somebody'} at {route.changed_at or 'an unknown time'}"
+    return f"{what}, written by {route.manager or 'another client'} at {route.changed_at or 'an unknown time'}"
 
 
 def _at_zero(traces: Traces, wish: Wish, *, was_on_green: bool, write: bool) -> Start:

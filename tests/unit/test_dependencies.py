@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.sources import modules
+
 ROOT = Path(__file__).parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES: list[str] = SETTINGS["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
@@ -38,14 +40,14 @@ def distributions() -> dict[str, set[str]]:
     """By distribution that the wheel's modules import: the files that do."""
     owners = importlib.metadata.packages_distributions()
     found: dict[str, set[str]] = {}
-    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
-        for module in imported(ast.parse(path.read_text())):
+    for file, tree in modules(*PACKAGES).items():
+        for module in imported(tree):
             top = module.partition(".")[0]
             if top not in sys.stdlib_module_names and top not in PACKAGES:
                 owned = set(owners.get(top, [top]))
                 # of a namespace such as ruamel: the one whose name it is
                 name = owned.pop() if len(owned) == 1 else max(each for each in owned if module.startswith(each))
-                found.setdefault(name.lower(), set()).add(str(path.relative_to(ROOT)))
+                found.setdefault(name.lower(), set()).add(file)
     return found
 
 

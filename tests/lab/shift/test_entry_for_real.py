@@ -168,7 +168,7 @@ def test_what_goes_bad_while_green_cannot_be_told_takes_the_entry_back_by_itself
             eventually(lambda: project.probe(plum, project.bad) == 0, "blue's way back")
             eventually(lambda: zone.answers() == {plum.gateway}, "the entry at blue", 120)
             moved = eventually(lambda: project.events("entry", "fern", kind="outcome", after=0), "the journal's word")
-            assert f"{project.bad} was rolled back" in moved[-1]["reason"]
+            assert project.bad in moved[-1]["reason"]  # rolled back, or about to be and green cannot be told
             assert project.probe(fern, project.bad) == STEPS[0]
         eventually(lambda: project.split(project.bad) == (0, 0), "green's way back, when it answers again", 120)
         running.send_signal(signal.SIGINT)

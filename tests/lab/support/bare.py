@@ -119,14 +119,16 @@ SINGLETONS = frozenset({"tricky/leader"})
 WRITES = ("PATCH", "POST", "PUT", "DELETE")
 
 
-def replicate(pair: tuple[Bare, Bare], **options: Any) -> tuple[plan.Plan, applying.Applied, dict[str, int]]:
+def replicate(
+    pair: tuple[Bare, Bare], *, limit: Rewrites = NO_LIMIT, **options: Any
+) -> tuple[plan.Plan, applying.Applied, dict[str, int]]:
     async def run() -> tuple[plan.Plan, applying.Applied, dict[str, int]]:
         async with (
             Kubernetes.from_kubeconfig(pair[0].kubeconfig, name="plum") as blue,
             Kubernetes.from_kubeconfig(pair[1].kubeconfig, name="fern") as green,
         ):
             bundle = await export.export(blue, green, singletons=SINGLETONS, **options)
-            made = await plan.plan(transform.transform(bundle), green, limit=NO_LIMIT)
+            made = await plan.plan(transform.transform(bundle), green, limit=limit)
             done = await applying.apply(made, green)
             return made, done, {verb: green.requests.get(verb, 0) for verb in WRITES}
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from migration.cli import session
+from migration.shift import side_back
+
 HERE = Path(__file__).parent
 LAST = "test_every_golden_file_is_compared"
 
@@ -29,6 +32,14 @@ class Deselected:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Deselected(), "golden-deselected")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every server here answers or refuses; on a machine that is busy for seconds, none of them is given up."""
+    monkeypatch.setattr(session, "SALVAGE_SECONDS", 60.0)
+    monkeypatch.setattr(session, "ASKED_SECONDS", 60.0)
+    monkeypatch.setattr(side_back, "LOOK_SECONDS", 60.0)
 
 
 @pytest.fixture

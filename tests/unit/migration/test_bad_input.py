@@ -15,7 +15,6 @@ import click
 import pytest
 from click.testing import CliRunner
 
-import migration
 from migration.cli.entry import entry_shift
 from migration.cli.main import cli, run, take_json
 from migration.cli.session import Opened, opened, salvaged
@@ -23,6 +22,7 @@ from migration.errors import BluegreenError, ConfigError, StoreError
 from migration.settings.migration_file import load
 from migration.settings.stack_file import Edge, StackFile
 from tests.fakes.disk import refusing
+from tests.fakes.sources import modules
 
 GOOD = """\
 version: 1
@@ -227,9 +227,9 @@ def test_a_share_of_the_entry_is_taken_as_it_is_written(share: str, basis_points
 
 def test_every_mistake_in_a_file_or_an_option_has_a_next_command():
     bare = [
-        f"{path.name}:{node.lineno}"
-        for path in sorted(Path(str(migration.__file__)).parent.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        f"{name}:{node.lineno}"
+        for name, tree in modules("migration").items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ConfigError"
         if not any(keyword.arg == "remedy" for keyword in node.keywords)
     ]

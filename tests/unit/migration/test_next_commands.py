@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-import migration
 from migration import errors
 from migration.cli.console import Context, finish
 from migration.errors import BluegreenError
+from tests.fakes.sources import modules
 
-ROOT = Path(str(migration.__file__)).parent
 KINDS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, BluegreenError)}
 # Where the error is always caught, and what is done with its words.
 CAUGHT = {
@@ -39,8 +37,7 @@ CAUGHT = {
 
 
 def raised() -> Iterator[tuple[str, ast.Call]]:
-    for path in sorted(ROOT.rglob("*.py")):
-        tree = ast.parse(path.read_text())
+    for name, tree in modules("migration").items():
         ours = {
             alias.asname or alias.name
             for node in ast.walk(tree)
@@ -50,7 +47,7 @@ def raised() -> Iterator[tuple[str, ast.Call]]:
         }
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ours:
-                yield str(path.relative_to(ROOT)), node
+                yield name.removeprefix("migration/"), node
 
 
 def remedy_of(call: ast.Call) -> ast.expr | None:
