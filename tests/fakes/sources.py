@@ -19,17 +19,24 @@ def modules(*packages: str) -> dict[str, ast.Module]:
     return {file.relative_to(CHECKOUT).as_posix(): ast.parse(file.read_text()) for file in files}
 
 
+@cache
+def product_texts(*, help_too: bool = False) -> list[tuple[str, int, str]]:
+    """(path, line, text) of `texts` in the whole product."""
+    return [(name, line, text) for name, tree in modules().items() for line, text in texts(tree, help_too=help_too)]
+
+
 def texts(tree: ast.Module, *, help_too: bool = False) -> Iterator[tuple[int, str]]:
     """(line, text) of each string that is no docstring. `help_too`: with those of commands, which people read."""
+    nodes = list(ast.walk(tree))
     documents = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
         and not (help_too and _is_command(node))
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
             yield node.lineno, node.value
 

@@ -65,8 +65,8 @@ def pair_with_objects(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
 
 def test_changes_conflicts_and_floors_are_told_apart(pair_with_objects: tuple[Bare, Bare]) -> None:
     pair = blue, green = pair_with_objects
-    namespace, only = ("-n", NAMESPACE), {"choices": in_namespaces([NAMESPACE])}
-    replicate(pair, **only)
+    namespace, only = ("-n", NAMESPACE), in_namespaces([NAMESPACE])
+    replicate(pair, choices=only)
     blue.kubectl("set", "image", "deployment/web", "web=example/web:2", *namespace)
     blue.kubectl("label", "configmap", "settings", "changed=yes", *namespace)
     blue.kubectl("patch", "configmap", "shrinking", "--type=merge", "-p", '{"data":{"goes":null}}', *namespace)
@@ -88,7 +88,7 @@ def test_changes_conflicts_and_floors_are_told_apart(pair_with_objects: tuple[Ba
     assert [change.side for change in floors.done] == ["blue"]
     assert "0 of 3 ready" in floors.failed[0][1]
 
-    made, done, _ = replicate(pair, **only)
+    made, done, _ = replicate(pair, choices=only)
     told = {change.name: change for change in made.changes if change.action != "unchanged"}
     assert {name: change.action for name, change in told.items()} == {
         "Deployment changes/web": "update",
@@ -105,7 +105,7 @@ def test_changes_conflicts_and_floors_are_told_apart(pair_with_objects: tuple[Ba
     web = on(green, "deployment", "web", *namespace)["spec"]
     assert (web["replicas"], web["template"]["spec"]["containers"][0]["image"]) == (7, "example/web:2")
     assert on(green, "hpa", "web", *namespace)["spec"]["minReplicas"] == 3
-    _, _, writes = replicate(pair, **only)
+    _, _, writes = replicate(pair, choices=only)
     assert writes == dict.fromkeys(WRITES, 0)
 
     async def release() -> None:
@@ -117,5 +117,5 @@ def test_changes_conflicts_and_floors_are_told_apart(pair_with_objects: tuple[Ba
 
     asyncio.run(release())
     assert [on(plane, "hpa", "web", *namespace)["spec"]["minReplicas"] for plane in pair] == [2, 2]
-    _, _, writes = replicate(pair, **only)
+    _, _, writes = replicate(pair, choices=only)
     assert writes == dict.fromkeys(WRITES, 0)

@@ -10,9 +10,7 @@ import routing
 from lab.layout import CHECKOUT
 from migration import model
 from migration.objects import kinds
-from tests.fakes.sources import modules, texts
-
-TEXTS = [(name, line, text) for name, tree in modules().items() for line, text in texts(tree)]
+from tests.fakes.sources import modules, product_texts
 
 
 @pytest.mark.parametrize(
@@ -26,7 +24,7 @@ TEXTS = [(name, line, text) for name, tree in modules().items() for line, text i
     ],
 )
 def test_it_is_named_in_one_module(words: str, home: str) -> None:
-    named = [f"{name}:{line}" for name, line, text in TEXTS if re.search(words, text, re.I)]
+    named = [f"{name}:{line}" for name, line, text in product_texts() if re.search(words, text, re.I)]
     assert [each for each in named if not each.startswith(f"{home}:")] == []
 
 
