@@ -63,6 +63,7 @@ def in_readme() -> list[str]:
     return [line for block in blocks for line in commands(block)]
 
 
+@pytest.mark.long  # a whole lab of its own
 def test_they_work_as_printed(root: Path) -> None:
     """With the command as README installs it: a tool of its own, not the lab's."""
     tool, *told = in_readme()

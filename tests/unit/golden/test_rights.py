@@ -151,6 +151,7 @@ CASES: dict[str, tuple[Callable[[Project], object], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.wide(24)
 @pytest.mark.parametrize("case", CASES)
 def test_a_command_asks_for_no_more_than_the_page_gives_it(project: Project, case: str) -> None:
     given, words = CASES[case]
