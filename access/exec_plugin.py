@@ -83,8 +83,8 @@ async def ask(access: Access, plugin: Exec, timeout_seconds: float = SECONDS) ->
         raise
     if process.returncode != 0:
         said = last_words(complaint)
-        told = f": {said}" if said else " and said nothing"
-        raise NotGiven(f"{shown} failed with {process.returncode}{told}", remedy=remedy)
+        reason = f": {said}" if said else " and said nothing"
+        raise NotGiven(f"{shown} failed with {process.returncode}{reason}", remedy=remedy)
     try:
         return read(output)
     except ValueError as problem:

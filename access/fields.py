@@ -34,35 +34,35 @@ class Fields:
         return value
 
     def text(self, key: str) -> str:
-        found: str = self._of(key, str, "")
-        if any("\ud800" <= letter <= "\udfff" for letter in found):  # JSON can write halves of letters
+        value: str = self._of(key, str, "")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):  # JSON can write halves of letters
             raise self.wrong(key, "has characters in it that are no text")
-        return found
+        return value
 
     def flag(self, key: str) -> bool:
-        found: bool = self._of(key, bool, False)
-        return found
+        value: bool = self._of(key, bool, False)
+        return value
 
     def inner(self, key: str) -> Fields:
         place = f"{self.where}.{key}" if self.where else key
         return replace(self, values=self._of(key, dict, {}), where=place)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        found = self._of(key, list, [])
-        for at, value in enumerate(found):
+        values = self._of(key, list, [])
+        for at, value in enumerate(values):
             if not isinstance(value, str):
                 raise self.wrong(f"{key}[{at}]", f"is {word(value)}; allowed: a text")
             replace(self, values={f"{key}[{at}]": value}).text(f"{key}[{at}]")
-        return tuple(found)
+        return tuple(values)
 
     def items(self, key: str) -> list[Fields]:
         """Of a list of mappings."""
-        found = self._of(key, list, [])
+        values = self._of(key, list, [])
         place = f"{self.where}.{key}" if self.where else key
-        for at, value in enumerate(found):
+        for at, value in enumerate(values):
             if not isinstance(value, dict):
                 raise self.wrong(f"{key}[{at}]", f"is {word(value)}; allowed: a mapping")
-        return [replace(self, values=value, where=f"{place}[{at}]") for at, value in enumerate(found)]
+        return [replace(self, values=value, where=f"{place}[{at}]") for at, value in enumerate(values)]
 
 
 def word(value: Any) -> str:

@@ -32,7 +32,7 @@ class Source:
     values: Mapping[str, str]
     file: str
     region: str = ""
-    _seen: set[str] = field(default_factory=set, compare=False, repr=False)
+    _keys_read: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @classmethod
     def of_this_stack(cls) -> Source:
@@ -49,7 +49,7 @@ class Source:
         return ConfigError(f"{self.file}: {NAMESPACE}:{key} {shown}; allowed: {allowed}. Remedy: {remedy}")
 
     def _raw(self, key: str, default: T, allowed: str) -> str | T:
-        self._seen.add(key)
+        self._keys_read.add(key)
         if key in self.values:
             return self.values[key]
         if default is _REQUIRED:
@@ -102,7 +102,7 @@ class Source:
 
     def finish(self, *more: str) -> None:
         """After all keys are read: what is left over is a mistake."""
-        known = self._seen | {"kind", *more}
+        known = self._keys_read | {"kind", *more}
         for key in sorted(self.values):
             if key not in known:
                 remedy = f"correct or remove it in {self.file}"

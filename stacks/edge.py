@@ -222,14 +222,14 @@ def endpoint(name: str, cluster: str | Described) -> Endpoint:
         text = text_of(cluster.kubeconfig)
         secret = pulumi.Output.secret(text)
         return Endpoint(secret, cluster.context, name, cluster.gateway, cluster.peer, cluster.peer_port)
-    made = stack(cluster)
+    reference = stack(cluster)
     return Endpoint(
-        made.require_output("kubeconfig"),
+        reference.require_output("kubeconfig"),
         None,
-        made.require_output("clusterArn"),
-        made.require_output("gatewayAddress"),
-        made.require_output("peerAddress"),
-        made.require_output("peerPort").apply(int),
+        reference.require_output("clusterArn"),
+        reference.require_output("gatewayAddress"),
+        reference.require_output("peerAddress"),
+        reference.require_output("peerPort").apply(int),
     )
 
 
@@ -353,4 +353,4 @@ def _gateways(config: EdgeConfig, endpoints: Mapping[str, Endpoint], admitted: p
         args = EdgeClusterArgs(side, config.intent, admitted, config.routes, other.peer, other.peer_port)
         edges[name] = EdgeCluster(name, args, pulumi.ResourceOptions(providers=[kubernetes]))
     for name, edge in edges.items():
-        edge.finish([made for other, peer in edges.items() if other != name for made in peer.reachable])
+        edge.finish([resource for other, peer in edges.items() if other != name for resource in peer.reachable])

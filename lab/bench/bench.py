@@ -101,9 +101,9 @@ class Bench:
     began: float
     rows: list[Row]
 
-    def add(self, made: Row) -> None:
-        self.rows.append(made)
-        self.say(table([made]).splitlines()[1].strip())
+    def add(self, measurement: Row) -> None:
+        self.rows.append(measurement)
+        self.say(table([measurement]).splitlines()[1].strip())
 
     def few(self, done: int) -> None:
         if done < PAIRS:
@@ -142,13 +142,13 @@ def bench() -> None:
                 lab.client.wait_ready(name)
             up = time.monotonic() - began
             story = _story(lab, folder, Console(file=log))
-            made = Bench(lab, story, lambda text: console.print(text, soft_wrap=True), began, rows)
-            made.add(row(UP, [up]))
-            start_up(made)
-            taken_back(made)
-            copies(made)
-            apply_stage(made)
-            preflight(made)
+            session = Bench(lab, story, lambda text: console.print(text, soft_wrap=True), began, rows)
+            session.add(row(UP, [up]))
+            start_up(session)
+            taken_back(session)
+            copies(session)
+            apply_stage(session)
+            preflight(session)
     except (BluegreenError, FaultError, subprocess.TimeoutExpired) as problem:
         raise LabError(f"the bench stopped: {problem}") from problem
     finally:
@@ -235,10 +235,10 @@ def _one_fault(story: Story, retry: Sequence[str]) -> float:
     story.until(lambda: time.time() > ended + 1 and story.all_served_by(BLUE, ended), f"everything served by {BLUE}")
     until = time.time()
     story.fault(SERVICE, errors=None)
-    found, _ = measure.taken_back(measure.read(story.records), [HOST], green=GREEN, since=since, until=until)
-    if found is None:
+    seconds_to_zero, _ = measure.taken_back(measure.read(story.records), [HOST], green=GREEN, since=since, until=until)
+    if seconds_to_zero is None:
         raise LabError("the fault made no bad answer")
-    return found
+    return seconds_to_zero
 
 
 def _public() -> Object:
@@ -302,15 +302,15 @@ def copies(bench: Bench) -> None:
 
     first = pairs(PAIRS, ours, peer, before=lambda: _emptied(bench), until=bench.began + COPIES_UNTIL_SECONDS)
     bench.few(len(first[0]))
-    told = "bluegreen replicate / kubectl get -o yaml | kubectl apply --server-side"
-    bench.add(row(f"{OBJECTS:,} objects, first copy: {told}", first[0], first[1]))
-    bench.add(row(f"{OBJECTS:,} objects, again unchanged, clusters at rest: {told}", again[0], again[1]))
+    compared = "bluegreen replicate / kubectl get -o yaml | kubectl apply --server-side"
+    bench.add(row(f"{OBJECTS:,} objects, first copy: {compared}", first[0], first[1]))
+    bench.add(row(f"{OBJECTS:,} objects, again unchanged, clusters at rest: {compared}", again[0], again[1]))
 
 
 def _replicate(bench: Bench, created: int) -> None:
-    told = json.loads(bench.run(str(BIN / "bluegreen"), "--json", "replicate", "--yes"))
-    if told["failures"] or told["created"] < created or (not created and told["writes"]):
-        raise LabError(f"replicate made {told['created']} objects with {told['writes']} writes: {told['failures'][:1]}")
+    result = json.loads(bench.run(str(BIN / "bluegreen"), "--json", "replicate", "--yes"))
+    if result["failures"] or result["created"] < created or (not created and result["writes"]):
+        raise LabError(f"replicate made {result['created']} objects with {result['writes']} writes: {result['failures'][:1]}")
 
 
 def _kubectl(bench: Bench) -> None:
@@ -329,9 +329,9 @@ def _kubectl(bench: Bench) -> None:
         for each in (read, strip):
             assert each.stdout is not None
             each.stdout.close()  # the next one has it
-        output, told = write.communicate(timeout=PROGRAM_SECONDS)
+        output, errors = write.communicate(timeout=PROGRAM_SECONDS)
     if write.returncode or read.returncode or len(output.splitlines()) != OBJECTS:
-        raise LabError(f"kubectl wrote {len(output.splitlines())} of {OBJECTS} objects: {told.strip()[-500:]}")
+        raise LabError(f"kubectl wrote {len(output.splitlines())} of {OBJECTS} objects: {errors.strip()[-500:]}")
 
 
 @asynccontextmanager
@@ -380,14 +380,14 @@ async def _rested(bench: Bench) -> None:
     """Waits until nobody writes to either cluster any more: what is measured next is not measured beside controllers."""
     deadline = time.monotonic() + PROGRAM_SECONDS
     async with _client(bench, BLUE) as blue, _client(bench, GREEN) as green:
-        seen: list[list[tuple[float, int]]] = [[], []]
+        histories: list[list[tuple[float, int]]] = [[], []]
         while True:
             pages = await asyncio.gather(
                 *(each.request("GET", "/api/v1/namespaces", query={"limit": "1"}) for each in (blue, green))
             )
-            for revisions, page in zip(seen, pages, strict=True):
+            for revisions, page in zip(histories, pages, strict=True):
                 revisions.append((time.monotonic(), int(page["metadata"]["resourceVersion"])))
-            if all(map(at_rest, seen)):
+            if all(map(at_rest, histories)):
                 return
             if time.monotonic() > deadline:
                 raise LabError(f"{BLUE} and {GREEN} are still written to after {PROGRAM_SECONDS:.0f} s")
@@ -397,8 +397,8 @@ async def _rested(bench: Bench) -> None:
 async def _left(green: Kubernetes) -> bool:
     for template in (*PLURALS.values(), *MADE_FROM_THEM):
         query = {"limit": "1"} | ({"labelSelector": MARK} if template not in MADE_FROM_THEM else {})
-        found = await asyncio.gather(*(green.request("GET", template.format(n), query=query) for n in namespaces()))
-        if any(each.get("items") for each in found):
+        pages = await asyncio.gather(*(green.request("GET", template.format(n), query=query) for n in namespaces()))
+        if any(each.get("items") for each in pages):
             return True
     return False
 
@@ -411,8 +411,8 @@ def apply_stage(bench: Bench) -> None:
     from migration.replicate.apply import apply
 
     _emptied(bench)
-    made = asyncio.run(_plan(bench))
-    changes = list(made.of("create"))
+    plan = asyncio.run(_plan(bench))
+    changes = list(plan.of("create"))
     random.Random(20).shuffle(changes)
     part = len(changes) // len(CONCURRENCIES)
     rates = {
@@ -425,22 +425,26 @@ def apply_stage(bench: Bench) -> None:
         async with _client(bench, GREEN) as green:
             await green.minor()  # connected, as in a command that has read before
             began = time.perf_counter()
-            done = await apply(made, green)
+            done = await apply(plan, green)
             seconds = time.perf_counter() - began
         if done.failures or done.created != len(changes):
             raise LabError(f"the apply stage made {done.created} of {len(changes)} objects: {done.failures[:1]}")
         return seconds
 
-    found = pairs(
+    times = pairs(
         PAIRS,
         lambda: asyncio.run(ours()),
-        lambda: asyncio.run(_raw(bench, made.of("create"), best)),
+        lambda: asyncio.run(_raw(bench, plan.of("create"), best)),
         before=lambda: _emptied(bench),
         until=bench.began + APPLY_UNTIL_SECONDS,
     )
-    bench.few(len(found[0]))
+    bench.few(len(times[0]))
     bench.add(
-        row(f"{len(changes):,} objects, apply stage / the same writes by a bare client, {best} at a time", found[0], found[1])
+        row(
+            f"{len(changes):,} objects, apply stage / the same writes by a bare client, {best} at a time",
+            times[0],
+            times[1],
+        )
     )
 
 
@@ -494,15 +498,15 @@ def preflight(bench: Bench) -> None:
     asyncio.run(_estate(bench))
     kubectl, kinds = str(BIN / "kubectl"), ",".join(path.rpartition("/")[2] for path in estate.PATHS.values())
     get = [kubectl, f"--kubeconfig={bench.story.kubeconfig(BLUE)}", "get", kinds, "--all-namespaces", "-o", "json"]
-    told: list[str] = []
+    texts: list[str] = []
     ours, peer = pairs(
         PAIRS,
-        lambda: processor_seconds(lambda: told.append(bench.run(str(BIN / "bluegreen"), "--json", "preflight", expect=(3,)))),
+        lambda: processor_seconds(lambda: texts.append(bench.run(str(BIN / "bluegreen"), "--json", "preflight", expect=(3,)))),
         lambda: processor_seconds(lambda: bench.run(*get)),
         until=bench.began + LIMIT_SECONDS,
     )
     bench.few(len(ours))
-    findings = json.loads(told[-1])["findings"]
+    findings = json.loads(texts[-1])["findings"]
     if unknown := [each for each in findings if each["status"] == "unknown"]:
         raise LabError(f"preflight could not read everything: {unknown[0]}")
     if not any(each["code"] == "BG303" for each in findings):
@@ -527,6 +531,6 @@ async def _estate(bench: Bench) -> None:
     async with _client(bench, BLUE) as blue:
         for name in estate.namespaces(MANY - OBJECTS):
             await blue.request("POST", "/api/v1/namespaces", body={"metadata": {"name": name}})
-        made = [estate.gateway(), *estate.objects(MANY - OBJECTS)]
-        await asyncio.gather(*(_write(blue, each, estate.PATHS) for each in made))
+        additions = [estate.gateway(), *estate.objects(MANY - OBJECTS)]
+        await asyncio.gather(*(_write(blue, each, estate.PATHS) for each in additions))
     await _rested(bench)

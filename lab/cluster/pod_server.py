@@ -205,8 +205,8 @@ class PodProtocol(asyncio.Protocol):
             self.buffer, self.body_left = self.buffer[taken:], self.body_left - taken
             return self.body_left == 0
         while True:
-            line, found, rest = self.buffer.partition(b"\r\n")
-            if not found:
+            line, newline, rest = self.buffer.partition(b"\r\n")
+            if not newline:
                 return False
             try:
                 size = int(line.split(b";")[0], 16)

@@ -14,12 +14,12 @@ def _settled(what: str, status: Callable[[], dict[str, Any] | None]) -> None:
     """Wait until AWS says ACTIVE; what AWS gives as reason of a failure is what the user reads."""
 
     def done() -> bool:
-        found = status()
-        if found is None:
+        current = status()
+        if current is None:
             raise PluginError(f"{what} went away while it was made")
-        if found["status"] in ("FAILED", "CREATE_FAILED", "DEGRADED"):
-            raise PluginError(f"{what} is {found['status']}: {found.get('health', {}).get('issues') or 'no reason given'}")
-        return bool(found["status"] == "ACTIVE")
+        if current["status"] in ("FAILED", "CREATE_FAILED", "DEGRADED"):
+            raise PluginError(f"{what} is {current['status']}: {current.get('health', {}).get('issues') or 'no reason given'}")
+        return bool(current["status"] == "ACTIVE")
 
     wait(f"{what} ACTIVE", done)
 
@@ -36,8 +36,8 @@ def _tag(aws: Aws, id: str, outputs: Properties, added: Mapping[str, str], remov
 
 def _cluster(aws: Aws, name: str) -> dict[str, Any] | None:
     answer = missing_ok(aws("eks").describe_cluster, name=name)
-    found: dict[str, Any] | None = answer and answer["cluster"]
-    return found
+    cluster: dict[str, Any] | None = answer and answer["cluster"]
+    return cluster
 
 
 def _logging(types: Iterable[str]) -> dict[str, Any]:
@@ -70,11 +70,11 @@ def _create_cluster(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_cluster(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = _cluster(aws, id)
-    if found is None or found["status"] == "DELETING":
+    cluster = _cluster(aws, id)
+    if cluster is None or cluster["status"] == "DELETING":
         return None
     live = pick(
-        found,
+        cluster,
         "name",
         "arn",
         "version",
@@ -85,22 +85,22 @@ def _read_cluster(aws: Aws, id: str, inputs: Properties) -> Properties | None:
         "tags",
         "deletionProtection",
     )
-    live |= pick(found, "accessConfig", "kubernetesNetworkConfig", "upgradePolicy", "identity")
-    live["createdAt"] = found["createdAt"].isoformat() if found.get("createdAt") else ""
-    live["vpcConfig"] = found.get("resourcesVpcConfig", {})
-    live["certificateAuthority"] = {"data": found.get("certificateAuthority", {}).get("data", "")}
+    live |= pick(cluster, "accessConfig", "kubernetesNetworkConfig", "upgradePolicy", "identity")
+    live["createdAt"] = cluster["createdAt"].isoformat() if cluster.get("createdAt") else ""
+    live["vpcConfig"] = cluster.get("resourcesVpcConfig", {})
+    live["certificateAuthority"] = {"data": cluster.get("certificateAuthority", {}).get("data", "")}
     live["certificateAuthorities"] = [live["certificateAuthority"]]
-    identity = found.get("identity", {}).get("oidc", {})
+    identity = cluster.get("identity", {}).get("oidc", {})
     live["identities"] = [{"oidcs": [{"issuer": identity.get("issuer", "")}]}]
     live.pop("identity", None)
     if "enabledClusterLogTypes" in inputs:
-        on = [t for group in found.get("logging", {}).get("clusterLogging", []) if group["enabled"] for t in group["types"]]
+        on = [t for group in cluster.get("logging", {}).get("clusterLogging", []) if group["enabled"] for t in group["types"]]
         wanted = inputs["enabledClusterLogTypes"]
         live["enabledClusterLogTypes"] = wanted if sorted(on) == sorted(wanted) else on
     for name in ("accessConfig", "kubernetesNetworkConfig", "upgradePolicy", "deletionProtection"):
         if name in inputs and name in live and not live[name]:
             live.pop(name)  # moto kept nothing of it: the input stands
-    live["clusterId"] = found.get("id", "")
+    live["clusterId"] = cluster.get("id", "")
     return live
 
 
@@ -134,8 +134,8 @@ def _delete_cluster(aws: Aws, id: str, outputs: Properties) -> None:
 def _group(aws: Aws, id: str) -> dict[str, Any] | None:
     cluster, _, name = id.partition(":")
     answer = missing_ok(aws("eks").describe_nodegroup, clusterName=cluster, nodegroupName=name)
-    found: dict[str, Any] | None = answer and answer["nodegroup"]
-    return found
+    node_group: dict[str, Any] | None = answer and answer["nodegroup"]
+    return node_group
 
 
 def _create_node_group(aws: Aws, inputs: Properties) -> str:
@@ -169,8 +169,8 @@ def _create_node_group(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_node_group(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = _group(aws, id)
-    if found is None or found["status"] == "DELETING":
+    node_group = _group(aws, id)
+    if node_group is None or node_group["status"] == "DELETING":
         return None
     names = (
         "clusterName",
@@ -185,13 +185,13 @@ def _read_node_group(aws: Aws, id: str, inputs: Properties) -> Properties | None
         "tags",
         "status",
     )
-    live = pick(found, *names) | {
-        "nodeGroupName": found["nodegroupName"],
-        "nodeRoleArn": found["nodeRole"],
-        "subnetIds": found["subnets"],
+    live = pick(node_group, *names) | {
+        "nodeGroupName": node_group["nodegroupName"],
+        "nodeRoleArn": node_group["nodeRole"],
+        "subnetIds": node_group["subnets"],
     }
-    live["arn"] = found["nodegroupArn"]
-    groups = found.get("resources", {}).get("autoScalingGroups", [])
+    live["arn"] = node_group["nodegroupArn"]
+    groups = node_group.get("resources", {}).get("autoScalingGroups", [])
     live["resources"] = [{"autoscalingGroups": [{"name": group.get("name", "")} for group in groups]}]
     return {name: value for name, value in live.items() if value not in ({}, None) or name in inputs}
 
@@ -230,8 +230,8 @@ def _delete_node_group(aws: Aws, id: str, outputs: Properties) -> None:
 def _addon(aws: Aws, id: str) -> dict[str, Any] | None:
     cluster, _, name = id.partition(":")
     answer = missing_ok(aws("eks").describe_addon, clusterName=cluster, addonName=name)
-    found: dict[str, Any] | None = answer and answer["addon"]
-    return found
+    addon: dict[str, Any] | None = answer and answer["addon"]
+    return addon
 
 
 def _addon_arguments(inputs: Properties) -> dict[str, Any]:
@@ -250,11 +250,11 @@ def _create_addon(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_addon(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = _addon(aws, id)
-    if found is None or found["status"] == "DELETING":
+    addon = _addon(aws, id)
+    if addon is None or addon["status"] == "DELETING":
         return None
-    return pick(found, "clusterName", "addonName", "addonVersion", "serviceAccountRoleArn", "configurationValues", "tags") | {
-        "arn": found["addonArn"]
+    return pick(addon, "clusterName", "addonName", "addonVersion", "serviceAccountRoleArn", "configurationValues", "tags") | {
+        "arn": addon["addonArn"]
     }
 
 
@@ -289,9 +289,9 @@ def _read_access_entry(aws: Aws, id: str, inputs: Properties) -> Properties | No
     answer = missing_ok(aws("eks").describe_access_entry, **_entry(id))
     if answer is None:
         return None
-    found = answer["accessEntry"]
-    live = pick(found, "clusterName", "principalArn", "kubernetesGroups", "type", "tags")
-    return live | {"accessEntryArn": found.get("accessEntryArn", ""), "userName": found.get("username", "")}
+    entry = answer["accessEntry"]
+    live = pick(entry, "clusterName", "principalArn", "kubernetesGroups", "type", "tags")
+    return live | {"accessEntryArn": entry.get("accessEntryArn", ""), "userName": entry.get("username", "")}
 
 
 def _update_access_entry(aws: Aws, change: Change) -> None:
@@ -308,9 +308,9 @@ def _associate(aws: Aws, inputs: Properties) -> str:
 def _read_association(aws: Aws, id: str, inputs: Properties) -> Properties | None:
     cluster, principal, policy = id.split("#")
     answer = missing_ok(aws("eks").list_associated_access_policies, clusterName=cluster, principalArn=principal)
-    for found in (answer or {}).get("associatedAccessPolicies", []):
-        if found["policyArn"] == policy:
-            scope = {key: value for key, value in found.get("accessScope", {}).items() if value}
+    for association in (answer or {}).get("associatedAccessPolicies", []):
+        if association["policyArn"] == policy:
+            scope = {key: value for key, value in association.get("accessScope", {}).items() if value}
             known = {"clusterName": cluster, "principalArn": principal, "policyArn": policy}
             return known | ({"accessScope": like(scope, inputs.get("accessScope") or scope)} if scope else {})
     return None

@@ -99,13 +99,13 @@ def wait(what: str, done: Callable[[], bool], seconds: float = WAIT_SECONDS) -> 
 
 
 def first(answer: Mapping[str, Any] | None, key: str) -> Any:
-    found = (answer or {}).get(key) or []
-    return found[0] if found else None
+    items = (answer or {}).get(key) or []
+    return items[0] if items else None
 
 
-def camel(found: Mapping[str, Any]) -> dict[str, Any]:
+def camel(answer: Mapping[str, Any]) -> dict[str, Any]:
     """boto3's VpcId to the SDK's vpcId, all the way down."""
-    return {key[:1].lower() + key[1:]: _camel(item) for key, item in found.items()}
+    return {key[:1].lower() + key[1:]: _camel(item) for key, item in answer.items()}
 
 
 def _camel(value: Any) -> Any:

@@ -131,8 +131,8 @@ def _find_record(aws: Aws, inputs: Properties) -> dict[str, Any] | None:
     for record in (record for page in listed for record in page["ResourceRecordSets"]):
         written = record["Name"].removesuffix(".").replace("\\052", "*")
         if (written, record["Type"], record.get("SetIdentifier")) == (name, type, inputs.get("setIdentifier") or None):
-            found: dict[str, Any] = record
-            return found
+            match: dict[str, Any] = record
+            return match
     return None
 
 
@@ -208,22 +208,22 @@ def _create_lb(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_lb(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = first(missing_ok(aws("elbv2").describe_load_balancers, LoadBalancerArns=[id]), "LoadBalancers")
-    if found is None:
+    balancer = first(missing_ok(aws("elbv2").describe_load_balancers, LoadBalancerArns=[id]), "LoadBalancers")
+    if balancer is None:
         return None
-    subnets = [zone["SubnetId"] for zone in found.get("AvailabilityZones", [])]
+    subnets = [zone["SubnetId"] for zone in balancer.get("AvailabilityZones", [])]
     wanted = inputs.get("subnets") or []
     return {
         "arn": id,
-        "name": found["LoadBalancerName"],
-        "dnsName": found["DNSName"],
-        "zoneId": found.get("CanonicalHostedZoneId") or "Z32O12XQLNTSW2",
-        "loadBalancerType": found["Type"],
-        "internal": found["Scheme"] == "internal",
-        "vpcId": found.get("VpcId", ""),
-        "securityGroups": found.get("SecurityGroups", []),
+        "name": balancer["LoadBalancerName"],
+        "dnsName": balancer["DNSName"],
+        "zoneId": balancer.get("CanonicalHostedZoneId") or "Z32O12XQLNTSW2",
+        "loadBalancerType": balancer["Type"],
+        "internal": balancer["Scheme"] == "internal",
+        "vpcId": balancer.get("VpcId", ""),
+        "securityGroups": balancer.get("SecurityGroups", []),
         "subnets": wanted if sorted(wanted) == sorted(subnets) else subnets,
-        "ipAddressType": found.get("IpAddressType", "ipv4"),
+        "ipAddressType": balancer.get("IpAddressType", "ipv4"),
         "arnSuffix": _suffix(id).removeprefix("loadbalancer/"),
         "tags": _lb_tags(aws, id),
     }
@@ -259,36 +259,36 @@ def _create_target_group(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_target_group(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = first(missing_ok(aws("elbv2").describe_target_groups, TargetGroupArns=[id]), "TargetGroups")
-    if found is None:
+    group = first(missing_ok(aws("elbv2").describe_target_groups, TargetGroupArns=[id]), "TargetGroups")
+    if group is None:
         return None
-    live = pick(found, "Port", "Protocol", "ProtocolVersion", "TargetType", "VpcId")
+    live = pick(group, "Port", "Protocol", "ProtocolVersion", "TargetType", "VpcId")
     return camel(live) | {
         "arn": id,
-        "name": found["TargetGroupName"],
+        "name": group["TargetGroupName"],
         "arnSuffix": _suffix(id),
         "tags": _lb_tags(aws, id),
-        "loadBalancerArns": found.get("LoadBalancerArns", []),
+        "loadBalancerArns": group.get("LoadBalancerArns", []),
     }
 
 
 def _actions(inputs: Properties) -> list[dict[str, Any]]:
     actions = []
     for action in inputs["defaultActions"]:
-        made: dict[str, Any] = {"Type": action["type"], **pascal(action, "targetGroupArn", "order")}
+        wanted: dict[str, Any] = {"Type": action["type"], **pascal(action, "targetGroupArn", "order")}
         if forward := action.get("forward"):
             groups = [{"TargetGroupArn": group["arn"], "Weight": group.get("weight", 1)} for group in forward["targetGroups"]]
-            made["ForwardConfig"] = {"TargetGroups": groups}
+            wanted["ForwardConfig"] = {"TargetGroups": groups}
             if sticky := forward.get("stickiness"):
-                made["ForwardConfig"]["TargetGroupStickinessConfig"] = {
+                wanted["ForwardConfig"]["TargetGroupStickinessConfig"] = {
                     "Enabled": sticky.get("enabled", False),
                     "DurationSeconds": sticky["duration"],
                 }
         if redirect := action.get("redirect"):
-            made["RedirectConfig"] = pascal(redirect, "host", "path", "port", "protocol", "query", "statusCode")
+            wanted["RedirectConfig"] = pascal(redirect, "host", "path", "port", "protocol", "query", "statusCode")
         if fixed := action.get("fixedResponse"):
-            made["FixedResponseConfig"] = pascal(fixed, "contentType", "messageBody", "statusCode")
-        actions.append(made)
+            wanted["FixedResponseConfig"] = pascal(fixed, "contentType", "messageBody", "statusCode")
+        actions.append(wanted)
     return actions
 
 
@@ -301,13 +301,13 @@ def _create_listener(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_listener(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = first(missing_ok(aws("elbv2").describe_listeners, ListenerArns=[id]), "Listeners")
-    if found is None:
+    listener = first(missing_ok(aws("elbv2").describe_listeners, ListenerArns=[id]), "Listeners")
+    if listener is None:
         return None
-    live = camel(pick(found, "LoadBalancerArn", "Port", "Protocol")) | {"arn": id, "tags": _lb_tags(aws, id)}
+    live = camel(pick(listener, "LoadBalancerArn", "Port", "Protocol")) | {"arn": id, "tags": _lb_tags(aws, id)}
     if actions := inputs.get("defaultActions"):
         live["defaultActions"] = [
-            _live_action(one, wanted) for one, wanted in zip(found["DefaultActions"], actions, strict=False)
+            _live_action(one, wanted) for one, wanted in zip(listener["DefaultActions"], actions, strict=False)
         ]
     return live
 
@@ -319,12 +319,12 @@ def _live_action(live: Mapping[str, Any], wanted: Properties) -> Properties:
         action["targetGroupArn"] = live["TargetGroupArn"]
     groups = live.get("ForwardConfig", {}).get("TargetGroups", [])
     if "forward" in wanted and groups:
-        seen = {group["TargetGroupArn"]: group.get("Weight", 1) for group in groups}
-        asked = [group for group in wanted["forward"]["targetGroups"] if group["arn"] in seen]
-        kept = [group | ({"weight": seen[group["arn"]]} if "weight" in group else {}) for group in asked]
+        weights = {group["TargetGroupArn"]: group.get("Weight", 1) for group in groups}
+        asked = [group for group in wanted["forward"]["targetGroups"] if group["arn"] in weights]
+        kept = [group | ({"weight": weights[group["arn"]]} if "weight" in group else {}) for group in asked]
         known = {group["arn"] for group in asked}
         action["forward"] = wanted["forward"] | {
-            "targetGroups": kept + [{"arn": arn, "weight": weight} for arn, weight in seen.items() if arn not in known]
+            "targetGroups": kept + [{"arn": arn, "weight": weight} for arn, weight in weights.items() if arn not in known]
         }
     return action
 
@@ -383,14 +383,14 @@ def _create_log_group(aws: Aws, inputs: Properties) -> str:
 
 def _read_log_group(aws: Aws, id: str, inputs: Properties) -> Properties | None:
     listed = aws("logs").describe_log_groups(logGroupNamePrefix=id)["logGroups"]
-    found = next((group for group in listed if group["logGroupName"] == id), None)
-    if found is None:
+    log_group = next((group for group in listed if group["logGroupName"] == id), None)
+    if log_group is None:
         return None
     tags = aws("logs").list_tags_log_group(logGroupName=id)["tags"]
     return {
         "name": id,
-        "arn": found["arn"].removesuffix(":*"),
-        "retentionInDays": found.get("retentionInDays", 0),
+        "arn": log_group["arn"].removesuffix(":*"),
+        "retentionInDays": log_group.get("retentionInDays", 0),
         "tags": tags,
     }
 
