@@ -28,13 +28,21 @@ _TAGGED = "tags"
 
 
 def load_kinds() -> dict[str, Kind]:
-    from lab.pulumi import aws_ec2, aws_eks, aws_iam, aws_security_groups, aws_services
+    from lab.pulumi import (
+        aws_ec2,
+        aws_eks,
+        aws_eks_access,
+        aws_iam,
+        aws_keys_logs,
+        aws_load_balancers,
+        aws_route53,
+        aws_security_groups,
+    )
 
-    return {
-        token: kind
-        for module in (aws_ec2, aws_eks, aws_iam, aws_security_groups, aws_services)
-        for token, kind in module.KINDS.items()
-    }
+    modules = (
+        aws_ec2, aws_eks, aws_eks_access, aws_iam, aws_keys_logs, aws_load_balancers, aws_route53, aws_security_groups,
+    )  # fmt: skip
+    return {token: kind for module in modules for token, kind in module.KINDS.items()}
 
 
 class AwsPlugin(Plugin):

@@ -90,6 +90,11 @@ def missing_ok(call: Callable[..., Any], **arguments: Any) -> Any:
         raise
 
 
+def delete_by(service: str, call: str, key: str, **more: Any) -> Delete:
+    """A Kind's `delete`: one call that names the resource by its id under `key`; what is gone already is deleted."""
+    return lambda aws, id, outputs: missing_ok(getattr(aws(service), call), **{key: id}, **more)
+
+
 def wait(what: str, done: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
     end = time.monotonic() + seconds
     while not done():
