@@ -94,6 +94,7 @@ def parse(command: Sequence[str], environment: Mapping[str, str]) -> Asked | Non
 
 
 def understands(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether `command` asks for a token of EKS, by options that are known here."""
     return parse(command, environment) is not None
 
 

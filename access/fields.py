@@ -13,7 +13,11 @@ WORDS = {str: "a text", bool: "true or false", int: "a number", float: "a number
 
 @dataclass(frozen=True)
 class Fields:
-    """A mapping of a kubeconfig. A key that is missing, null or empty is as one that was never written."""
+    """A mapping of a kubeconfig. A key that is missing, null or empty is as one that was never written.
+
+    Raises:
+        BadKubeconfig: `error`, by each method that reads a value of another type.
+    """
 
     values: Mapping[str, Any]
     where: str  # `users.plum`; empty for the whole document
@@ -34,20 +38,24 @@ class Fields:
         return value
 
     def text(self, key: str) -> str:
+        """A text, empty unless given."""
         value: str = self._of(key, str, "")
         if any("\ud800" <= letter <= "\udfff" for letter in value):  # JSON can write halves of letters
             raise self.wrong(key, "has characters in it that are no text")
         return value
 
     def flag(self, key: str) -> bool:
+        """True or false, false unless given."""
         value: bool = self._of(key, bool, False)
         return value
 
     def inner(self, key: str) -> Fields:
+        """A mapping, empty unless given."""
         place = f"{self.where}.{key}" if self.where else key
         return replace(self, values=self._of(key, dict, {}), where=place)
 
     def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts, empty unless given."""
         values = self._of(key, list, [])
         for at, value in enumerate(values):
             if not isinstance(value, str):
@@ -66,4 +74,5 @@ class Fields:
 
 
 def word(value: Any) -> str:
+    """What a value is, in words that a message may have: its type and nothing of the value."""
     return "null" if value is None else WORDS.get(type(value), "something else")

@@ -75,6 +75,7 @@ class Access:
 
 
 def port_of(url: SplitResult) -> int:
+    """The port that a URL leads to: 443 for https and 80 for anything else, unless given."""
     return url.port or (443 if url.scheme == "https" else 80)
 
 

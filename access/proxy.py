@@ -62,6 +62,7 @@ def _proxy(value: str, where: str, place: str) -> Proxy:
 
 
 def on_this_machine(host: str) -> bool:
+    """Whether a host is `localhost` or a loopback address; no name is looked up."""
     address = _address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 

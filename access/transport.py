@@ -55,6 +55,7 @@ class Session:
         )
 
     async def close(self) -> None:
+        """Closes all its connections; nothing can be asked by it afterwards."""
         await self._session.close()
 
     async def request(

@@ -192,8 +192,10 @@ def _build_programs(go: Path, bin: Path, say: Say) -> None:
 
 
 def build_beside(source: Path, say: Say = print) -> Path:
-    """A small program of one Go file, made of the module's packages and kept in the cache folder. Compiled like the lab's
-    programs: what they have in common is not compiled again."""
+    """A small program of one Go file, made of the module's packages and kept in the cache folder.
+
+    Compiled like the lab's programs: what they have in common is not compiled again.
+    """
     cache = cache_folder()
     program = cache / f"{source.stem}-{hashlib.sha256(source.read_bytes() + key().encode()).hexdigest()[:16]}"
     if not program.exists():

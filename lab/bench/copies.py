@@ -22,8 +22,9 @@ UNTIL_SECONDS = 450.0  # since the bench began
 
 
 def copies(bench: Bench) -> None:
-    """All of blue's objects to green: first, and again unchanged when the controllers have done what the first one made
-    them do.
+    """All of blue's objects to green: first, and again unchanged.
+
+    The second time is when the controllers have done what the first one made them do.
     """
     asyncio.run(fill(bench))
     again: list[list[float]] = [[], []]

@@ -1,8 +1,8 @@
-"""A cluster as people have it, made up: applications of ten objects each, most of them healthy, some with what preflight
-looks for. Pure.
+"""A cluster as people have it, made up. Pure.
 
-Every seed-free choice goes by the application's number, so the same size is the same cluster, and twice the size has
-twice as much of everything: routes, workloads, findings.
+Applications have ten objects each, most of them healthy, some with what preflight looks for. Every seed-free choice goes by
+the application's number, so the same size is the same cluster, and twice the size has twice as much of everything: routes,
+workloads, findings.
 """
 
 from __future__ import annotations

@@ -51,8 +51,9 @@ POLICY = {
 def migration_file(
     client: LabClient, blue: str, green: str, policy: dict[str, Any], objects: Iterable[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
-    """What migration.yaml says of two clusters of the lab. What has claims among `objects` begins empty on green: nothing in
-    the lab reads what it keeps.
+    """What migration.yaml says of two clusters of the lab.
+
+    What has claims among `objects` begins empty on green: nothing in the lab reads what it keeps.
     """
     answers = {
         f"{each['kind']} {each['metadata'].get('namespace', 'default')}/{each['metadata']['name']}": "empty"

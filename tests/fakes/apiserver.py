@@ -33,8 +33,10 @@ def served(*resources: Resource) -> Discovery:
 
 
 class FakeApiServer:
-    """`trouble(verb, resource, name)` may raise in place of an answer. `seconds` is how long one takes, of which the
-    server works on `at_once` at a time; a `timeout_seconds` counts from when it begins with it, as in the client.
+    """An API server in memory, asked by the methods of a client.
+
+    `trouble(verb, resource, name)` may raise in place of an answer. `seconds` is how long one takes, of which the server
+    works on `at_once` at a time; a `timeout_seconds` counts from when it begins with it, as in the client.
     """
 
     def __init__(

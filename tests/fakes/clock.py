@@ -55,8 +55,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return task
 
     def dropped(self) -> list[BaseException]:
-        """What tasks ended with and nobody looked at: asyncio says so when the garbage collector finds them, which is in
-        another test, in the middle of whatever that does."""
+        """What tasks ended with and nobody looked at.
+
+        asyncio says so when the garbage collector finds them, which is in another test, in the middle of whatever that does.
+        """
         ended = [task for task in self.tasks if task.done() and not task.cancelled()]
         return [problem for task in ended if task._log_traceback and (problem := task.exception())]
 

@@ -42,9 +42,11 @@ LOOKBACK_SECONDS = 300.0
 
 @dataclass
 class Store:
-    """Answers instant queries as Prometheus does, of selectors (with a range or without) and of a count by labels alone:
-    anything else it cannot parse. A range is open on its left, nothing before it is told. `rounds`: to the whole second
-    before, as VictoriaMetrics does."""
+    """Answers instant queries as Prometheus does, of selectors (with a range or without) and of a count by labels alone.
+
+    Anything else it cannot parse. A range is open on its left, nothing before it is told. `rounds`: to the whole second
+    before, as VictoriaMetrics does.
+    """
 
     now: float
     series: Sequence[tuple[Mapping[str, str], Mapping[float, float]]]  # labels with __name__, samples by time

@@ -144,8 +144,9 @@ VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DEL
 def _rights(
     server: FakeApiServer, request: web.Request, resource: Resource, namespace: str | None, rest: list[str]
 ) -> list[Asked]:
-    """What it takes: an apply of what is not there creates it, which Kubernetes asks `create` for, too. `rest`: name and
-    subresource.
+    """What it takes: an apply of what is not there creates it, which Kubernetes asks `create` for, too.
+
+    `rest`: name and subresource.
     """
     name, *sub = rest or [""]
     plural = "/".join((resource.plural, *sub))
