@@ -39,23 +39,23 @@ class Tls:
 
 def of_tls(problem: BaseException) -> ssl.SSLError | None:
     """The failure of TLS in what a library raised; of several the innermost."""
-    found = None
-    seen: set[int] = set()
+    innermost = None
+    visited: set[int] = set()
     left: list[BaseException | None] = [problem]
     while left:
         each = left.pop()
-        if each is None or id(each) in seen:
+        if each is None or id(each) in visited:
             continue
-        seen.add(id(each))
+        visited.add(id(each))
         if isinstance(each, ssl.SSLError):
-            found = each
+            innermost = each
         # the library's own attributes, by which it wraps what it caught
         inner = (getattr(each, "certificate_error", None), getattr(each, "os_error", None), each.__cause__)
         left += [one for one in inner if isinstance(one, BaseException)]
-    return found
+    return innermost
 
 
-def told_of_tls(problem: BaseException, source: str, context: str) -> Tls | None:
+def tls_failure(problem: BaseException, source: str, context: str) -> Tls | None:
     """What a failure of TLS means, by its cause, and which key of the kubeconfig it is about. None: it is none of TLS."""
     error = of_tls(problem)
     if error is None:

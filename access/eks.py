@@ -66,7 +66,7 @@ def parse(command: Sequence[str], environment: Mapping[str, str]) -> Asked | Non
         options, words = AUTHENTICATOR, ["token"]
     else:
         return None
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     left = list(rest)
     while left:
         part = left.pop(0)
@@ -81,19 +81,20 @@ def parse(command: Sequence[str], environment: Mapping[str, str]) -> Asked | Non
             if not left:
                 return None
             value = left.pop(0)
-        if field in found:
+        if field in values:
             return None
-        found[field] = value
-    if words or found.get("output", "json") != "json":
+        values[field] = value
+    if words or values.get("output", "json") != "json":
         return None
     if name != "aws":
-        found.setdefault("role", environment.get("DEFAULT_ROLE", ""))
-        found.setdefault("cluster", environment.get("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID", ""))
-    asked = Asked(**found)
+        values.setdefault("role", environment.get("DEFAULT_ROLE", ""))
+        values.setdefault("cluster", environment.get("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID", ""))
+    asked = Asked(**values)
     return asked if asked.cluster else None
 
 
 def understands(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether `command` asks for a token of EKS, by options that are known here."""
     return parse(command, environment) is not None
 
 
@@ -156,13 +157,13 @@ def main(command: Sequence[str]) -> int:
         sys.stderr.write(f"not understood: {' '.join(command)}\n")
         return 2
     try:
-        made = token(asked, os.environ)
+        bearer_token = token(asked, os.environ)
     except NoToken as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + TOKEN_SECONDS))
     version = "client.authentication.k8s.io/v1"
-    status = {"expirationTimestamp": expires, "token": made}
+    status = {"expirationTimestamp": expires, "token": bearer_token}
     sys.stdout.write(json.dumps({"kind": "ExecCredential", "apiVersion": version, "spec": {}, "status": status}) + "\n")
     return 0
 

@@ -83,8 +83,8 @@ async def ask(access: Access, plugin: Exec, timeout_seconds: float = SECONDS) ->
         raise
     if process.returncode != 0:
         said = last_words(complaint)
-        told = f": {said}" if said else " and said nothing"
-        raise NotGiven(f"{shown} failed with {process.returncode}{told}", remedy=remedy)
+        reason = f": {said}" if said else " and said nothing"
+        raise NotGiven(f"{shown} failed with {process.returncode}{reason}", remedy=remedy)
     try:
         return read(output)
     except ValueError as problem:
@@ -92,8 +92,9 @@ async def ask(access: Access, plugin: Exec, timeout_seconds: float = SECONDS) ->
 
 
 def last_words(complaint: bytes) -> str:
-    """Of what a program wrote to stderr the last line that says something: above it stand progress, tracebacks, addresses
-    to log in by. Without the queries of URLs, which carry codes and signatures; at most MOST_WORDS characters.
+    """The last line that says something of what a program wrote to stderr, at most MOST_WORDS characters.
+
+    Above it stand progress, tracebacks, addresses to log in by. Queries of URLs are left out: they carry codes and signatures.
     """
     text = complaint[-MOST_BYTES:].decode(errors="replace")
     lines = ["".join(each if each.isprintable() else " " for each in ESCAPE.sub("", line)) for line in text.splitlines()]

@@ -75,6 +75,7 @@ class Access:
 
 
 def port_of(url: SplitResult) -> int:
+    """The port that a URL leads to: 443 for https and 80 for anything else, unless given."""
     return url.port or (443 if url.scheme == "https" else 80)
 
 
@@ -163,13 +164,13 @@ def _parse(text: str, source: str) -> Fields:
 
 
 def _named(document: Fields, section: str) -> dict[str, Fields]:
-    found: dict[str, Fields] = {}
+    entries: dict[str, Fields] = {}
     for entry in document.items(section):
         name = entry.text("name")
-        if name in found:
+        if name in entries:
             raise document.wrong(section, f"has {name!r} twice", f"keep one {name} in {section} of {document.source}")
-        found[name] = entry
-    return found
+        entries[name] = entry
+    return entries
 
 
 def _access(document: Fields, folder: Path, context: str | None, cluster: str | None, server_of: str | None) -> Access:
@@ -184,14 +185,14 @@ def _access(document: Fields, folder: Path, context: str | None, cluster: str | 
     where = contexts[chosen].inner("context")
     clusters, users = _named(document, "clusters"), _named(document, "users")
     named = server_of or where.text("cluster")
-    there = clusters[named].inner("cluster") if named in clusters else None
-    if there is None or not there.text("server"):
+    cluster_entry = clusters[named].inner("cluster") if named in clusters else None
+    if cluster_entry is None or not cluster_entry.text("server"):
         raise BadKubeconfig(
             f"{source}: context {chosen!r} names cluster {named!r}, which has no server; clusters there: {_list(clusters)}",
             remedy=f"kubectl --kubeconfig {source} config view",
         )
-    server = _server(there)
-    there = Fields(there.values, f"cluster {named}", source, Unusable)
+    server = _server(cluster_entry)
+    cluster_entry = Fields(cluster_entry.values, f"cluster {named}", source, Unusable)
     whose = where.text("user")
     if whose and whose not in users:
         raise Unusable(
@@ -208,10 +209,10 @@ def _access(document: Fields, folder: Path, context: str | None, cluster: str | 
         source=source,
         context=chosen,
         namespace=where.text("namespace") or "default",
-        proxy=there.text("proxy-url") or None,
-        tls_server_name=there.text("tls-server-name") or None,
-        **_trust(there, folder),
-        **_user(user, folder, _told(there, server)),
+        proxy=cluster_entry.text("proxy-url") or None,
+        tls_server_name=cluster_entry.text("tls-server-name") or None,
+        **_trust(cluster_entry, folder),
+        **_user(user, folder, _cluster_info(cluster_entry, server)),
     )
 
 
@@ -219,26 +220,26 @@ def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _server(there: Fields) -> str:
-    server = there.text("server")
+def _server(cluster: Fields) -> str:
+    server = cluster.text("server")
     try:
         url = urlsplit(server)
         right = url.scheme in ("http", "https") and url.hostname and url.username is None and port_of(url)
     except ValueError:
         right = None
     if not right or not server.isascii() or not server.isprintable() or " " in server:
-        raise there.wrong("server", f"is {server!r}; allowed: https://HOST[:PORT][/PATH]")
+        raise cluster.wrong("server", f"is {server!r}; allowed: https://HOST[:PORT][/PATH]")
     return url._replace(query="", fragment="").geturl().rstrip("/")
 
 
-def _trust(there: Fields, folder: Path) -> dict[str, Any]:
-    authority = _content(there, "certificate-authority", folder)
-    insecure = there.flag("insecure-skip-tls-verify")
+def _trust(cluster: Fields, folder: Path) -> dict[str, Any]:
+    authority = _content(cluster, "certificate-authority", folder)
+    insecure = cluster.flag("insecure-skip-tls-verify")
     if insecure and authority:  # client-go refuses this too, so that nobody believes in a CA that is not asked
-        raise there.wrong(
+        raise cluster.wrong(
             "insecure-skip-tls-verify",
             "is true beside certificate-authority, which would not be asked; allowed: one of them",
-            f"remove insecure-skip-tls-verify of {there.where} in {there.source}",
+            f"remove insecure-skip-tls-verify of {cluster.where} in {cluster.source}",
         )
     return {"ca": authority, "insecure": insecure}
 
@@ -290,7 +291,7 @@ def _exec(user: Fields, folder: Path, cluster: Mapping[str, Any]) -> Exec:
         if not name or "=" in name:
             raise entry.wrong("name", "is no name of a variable")
         env[name] = entry.text("value")
-    made = Exec(
+    program = Exec(
         str(_path(folder, command)) if "/" in command else command,
         plugin.texts("args"),
         env,
@@ -298,20 +299,20 @@ def _exec(user: Fields, folder: Path, cluster: Mapping[str, Any]) -> Exec:
         plugin.text("installHint"),
         cluster if plugin.flag("provideClusterInfo") else None,
     )
-    if any("\0" in part for part in (made.command, *made.args, *env, *env.values())):
+    if any("\0" in part for part in (program.command, *program.args, *env, *env.values())):
         raise plugin.wrong("command", "has a null byte in it, in args or in env")
-    return made
+    return program
 
 
-def _told(there: Fields, server: str) -> dict[str, Any]:
-    """What a credential program may be told: ExecCredential.spec.cluster."""
+def _cluster_info(cluster: Fields, server: str) -> dict[str, Any]:
+    """What a credential program may know: ExecCredential.spec.cluster."""
     keys = ("tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url", "disable-compression")
-    told = {"server": server, **{key: there.values[key] for key in keys if there.values.get(key)}}
-    extensions = there.values.get("extensions")
+    info = {"server": server, **{key: cluster.values[key] for key in keys if cluster.values.get(key)}}
+    extensions = cluster.values.get("extensions")
     for each in extensions if isinstance(extensions, list) else ():
         if isinstance(each, dict) and each.get("name") == EXEC_EXTENSION:
-            told["config"] = each.get("extension")
-    return told
+            info["config"] = each.get("extension")
+    return info
 
 
 def _impersonate(user: Fields) -> tuple[tuple[str, str], ...]:

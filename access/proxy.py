@@ -52,8 +52,8 @@ def _proxy(value: str, where: str, place: str) -> Proxy:
             f"{where} is no URL of a proxy ({problem}); allowed: http://[USER:PASSWORD@]HOST:PORT", remedy=remedy
         ) from problem
     if url.scheme != "http" or not host or not host.isascii():
-        told = f"is a proxy by {url.scheme}" if url.scheme in ("https", "socks5", "socks5h") else "is no URL of a proxy"
-        raise Unusable(f"{where} {told}; allowed: http://[USER:PASSWORD@]HOST:PORT", remedy=remedy)
+        reason = f"is a proxy by {url.scheme}" if url.scheme in ("https", "socks5", "socks5h") else "is no URL of a proxy"
+        raise Unusable(f"{where} {reason}; allowed: http://[USER:PASSWORD@]HOST:PORT", remedy=remedy)
     authorization = None
     if url.username is not None:
         pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
@@ -62,6 +62,7 @@ def _proxy(value: str, where: str, place: str) -> Proxy:
 
 
 def on_this_machine(host: str) -> bool:
+    """Whether a host is `localhost` or a loopback address; no name is looked up."""
     address = _address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 

@@ -18,13 +18,13 @@ def context(access: Access, pair: tuple[bytes, bytes] | None = None) -> ssl.SSLC
     """
     if not access.server.startswith("https:"):
         return None
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if access.insecure:
-        made.check_hostname = False
-        made.verify_mode = ssl.CERT_NONE
+        tls_context.check_hostname = False
+        tls_context.verify_mode = ssl.CERT_NONE
     elif access.ca is not None:
         try:
-            made.load_verify_locations(cadata=access.ca.decode("ascii", errors="ignore"))  # text between is for people
+            tls_context.load_verify_locations(cadata=access.ca.decode("ascii", errors="ignore"))  # text between is for people
         except (ssl.SSLError, ValueError) as problem:
             raise Unusable(
                 f"{access.source}: the certificate authority of {access.server} cannot be read ({_reason(problem)}): "
@@ -32,22 +32,22 @@ def context(access: Access, pair: tuple[bytes, bytes] | None = None) -> ssl.SSLC
                 remedy=f"correct certificate-authority-data of context {access.context} in {access.source}",
             ) from problem
     else:
-        made.load_default_certs()
+        tls_context.load_default_certs()
     if pair is None and access.certificate is not None and access.key is not None:
         pair = access.certificate, access.key
     if pair is not None:
-        _show(made, pair, access)
-    return made
+        _show(tls_context, pair, access)
+    return tls_context
 
 
-def _show(made: ssl.SSLContext, pair: tuple[bytes, bytes], access: Access) -> None:
+def _show(tls_context: ssl.SSLContext, pair: tuple[bytes, bytes], access: Access) -> None:
     # OpenSSL through Python takes a key from a file only; the folder is readable by us alone and gone at once
     try:
         with tempfile.TemporaryDirectory(prefix="bluegreen-") as folder:
             path = Path(folder) / "pair.pem"
             path.touch(mode=0o600)
             path.write_bytes(pair[0] + b"\n" + pair[1])
-            made.load_cert_chain(path, password="")  # else OpenSSL would ask a person for it
+            tls_context.load_cert_chain(path, password="")  # else OpenSSL would ask a person for it
     except (OSError, ValueError) as problem:  # ssl.SSLError is an OSError
         raise Unusable(
             f"{access.source}: the client certificate and key cannot be used ({_reason(problem)}); allowed: a pair in PEM, "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from access import exec_plugin, proxy, tls
-from access.causes import told_of_tls, why
+from access.causes import tls_failure, why
 from access.credentials import Credentials, obtain
 from access.errors import AccessError, Broken, Late, Unanswered
 from access.kubeconfig import Access
@@ -55,6 +55,7 @@ class Session:
         )
 
     async def close(self) -> None:
+        """Closes all its connections; nothing can be asked by it afterwards."""
         await self._session.close()
 
     async def request(
@@ -104,9 +105,9 @@ class Session:
                     content = await _beginning(response, most_bytes)
                 return Answer(response.status, response.headers, content)
         except (aiohttp.ClientError, OSError, ValueError) as problem:
-            raise self._told(problem, f"{method} {path}", seconds) from problem
+            raise self._access_error(problem, f"{method} {path}", seconds) from problem
 
-    def _told(self, problem: Exception, where: str, seconds: float) -> AccessError:
+    def _access_error(self, problem: Exception, where: str, seconds: float) -> AccessError:
         import aiohttp
 
         access = self.access
@@ -122,7 +123,7 @@ class Session:
                 f"cluster {access.cluster}: {access.server} is behind the proxy {self.proxy.url}, which answers {said}",
                 remedy=f"check the proxy: it was taken from {access.source if access.proxy else 'the environment'}",
             )
-        if (broken := told_of_tls(problem, access.source, access.context)) is not None:
+        if (broken := tls_failure(problem, access.source, access.context)) is not None:
             # a certificate does not mend itself, a connection that breaks in the middle may
             kind = Broken if not isinstance(problem, aiohttp.ClientConnectorError | ssl.CertificateError) else Unanswered
             return kind(f"cluster {access.cluster}: {access.server} {broken.said}", remedy=broken.remedy)

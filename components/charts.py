@@ -1,5 +1,6 @@
-"""Helm releases, all made the same way: from which repository each chart comes, which version is pinned, and what waits
-for what.
+"""Helm releases, all made the same way.
+
+From which repository each chart comes, which version is pinned, and what waits for what.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def release(
 
 
 def namespace(name: str, parent: pulumi.Resource, deleted_with: pulumi.Resource | None = None) -> k8s.core.v1.Namespace:
+    """A namespace for releases, which create none themselves."""
     return k8s.core.v1.Namespace(
         name, metadata={"name": name}, opts=pulumi.ResourceOptions(parent=parent, deleted_with=deleted_with)
     )

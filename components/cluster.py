@@ -68,8 +68,9 @@ class ClusterArgs:
 
 
 class Cluster(pulumi.ComponentResource):
-    """`name` is the cluster's own name. The side it plays in a migration is no part of it: the next migration swaps the
-    sides.
+    """One EKS cluster; `name` is its own name.
+
+    The side it plays in a migration is no part of the name: the next migration swaps the sides.
     """
 
     cluster_name: pulumi.Output[str]

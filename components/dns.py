@@ -76,6 +76,7 @@ class Dns(pulumi.ComponentResource):
 
 
 def address_kind(address: str) -> str | None:
+    """The type of an address's record, A or AAAA; None: it is a name."""
     try:
         return {4: "A", 6: "AAAA"}[ipaddress.ip_address(address).version]
     except ValueError:
@@ -83,8 +84,10 @@ def address_kind(address: str) -> str | None:
 
 
 def alias(name: str, zone_id: str) -> dict[str, Any]:
-    """An alias and not a CNAME: it works at the zone's apex too. Health is the migration's business, not Route 53's:
-    with it on, a sick blue would push users to green whatever the weights say.
+    """What an alias record to a load balancer has in place of values: not a CNAME, so that it works at the zone's apex too.
+
+    Health is the migration's business, not Route 53's: with it on, a sick blue would push users to green whatever the
+    weights say.
     """
     target = {"name": name, "zone_id": zone_id, "evaluate_target_health": False}
     return {"type": "A", "ttl": None, "records": None, "aliases": [target]}

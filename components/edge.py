@@ -31,13 +31,15 @@ class EdgeClusterArgs:
 
 
 def key_of(item: Object) -> Key:
+    """Its kind, namespace (empty where it has none) and name."""
     meta = item["metadata"]
     return item["kind"], meta.get("namespace", ""), meta["name"]
 
 
 def stages(objects: routing.Objects) -> Iterator[tuple[str, list[Object]]]:
-    """In order of writing: what a route names is in effect before the route names it; the record comes last, as the
-    word that it is done.
+    """(stage, its objects) in order of writing.
+
+    What a route names is in effect before the route names it; the record comes last, as the word that it is done.
     """
     yield "destination", [*objects.destinations]
     yield "peer-route", [*objects.peer_routes]
@@ -46,8 +48,7 @@ def stages(objects: routing.Objects) -> Iterator[tuple[str, list[Object]]]:
 
 
 class EdgeCluster(pulumi.ComponentResource):
-    """`after` of the routes: destinations and peer listeners of both clusters, so that no gateway forwards into
-    nothing.
+    """One cluster's objects: what the other's routes need (`reachable`) at once, routes and record by `finish`.
 
     Objects are sent as `routing/` makes them, without a word more: annotations too are the same from the command.
     """
@@ -71,7 +72,10 @@ class EdgeCluster(pulumi.ComponentResource):
             self.reachable += self._write(stage, list(self.reachable))
 
     def finish(self, after: Sequence[pulumi.Resource]) -> None:
-        """Routes and the record."""
+        """Writes routes and the record, once `after` is in effect: what the other cluster has `reachable`.
+
+        So no gateway forwards into nothing.
+        """
         routes = self._write("route", [*self.reachable, *after])
         self._write("record", [*self.reachable, *after, *routes])
         self.register_outputs({})

@@ -41,6 +41,7 @@ class ExternalDns(pulumi.ComponentResource):
 
 
 def external_dns_values(cluster_name: str) -> dict[str, Any]:
+    """Values of the chart for one cluster: its own owner and prefix of TXT records, and no deletions."""
     return {
         "provider": {"name": "aws"},
         "policy": "upsert-only",

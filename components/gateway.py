@@ -107,14 +107,14 @@ def load_balancer_address(status: Any) -> str:
     """A load balancer has a name in AWS and may have an address elsewhere."""
     balancer = _get(status, "load_balancer", "loadBalancer")
     for ingress in _get(balancer, "ingress") or []:
-        if found := _get(ingress, "ip") or _get(ingress, "hostname"):
-            return str(found)
+        if address := _get(ingress, "ip") or _get(ingress, "hostname"):
+            return str(address)
     return ""
 
 
 def _get(value: Any, *names: str) -> Any:
     for name in names:
-        found = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-        if found:
-            return found
+        attribute = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+        if attribute:
+            return attribute
     return None

@@ -58,8 +58,9 @@ class Identity(pulumi.ComponentResource):
 
 
 def policy_of(name: str) -> dict[str, Any]:
-    """A policy of components/policies, as the documentation of the program it is for asks for it: that of the load balancer
-    controller lets it read, create what it tags, and change what carries its own tag.
+    """A policy of components/policies, as the documentation of the program it is for asks for it.
+
+    That of the load balancer controller lets it read, create what it tags, and change what carries its own tag.
     """
     document: dict[str, Any] = json.loads((POLICIES / f"{name}.json").read_text())
     return document

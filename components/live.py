@@ -114,5 +114,5 @@ def _says_there_is_none(body: bytes) -> bool:
 
 def newest(records: Mapping[str, Live | None]) -> Live:
     """Both gateways hold the same record; where a write reached one of them only, the later one counts."""
-    found = [live for live in records.values() if live is not None and live.generation is not None]
-    return max(found, key=lambda live: live.generation or 0, default=NOTHING)
+    present = [live for live in records.values() if live is not None and live.generation is not None]
+    return max(present, key=lambda live: live.generation or 0, default=NOTHING)

@@ -1,5 +1,7 @@
-"""The AWS load balancer controller. It comes before every Service of type LoadBalancer: its webhook fails closed, and
-it is what removes their load balancers when they go.
+"""The AWS load balancer controller.
+
+It comes before every Service of type LoadBalancer: its webhook fails closed, and it is what removes their load balancers
+when they go.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ class Monitoring(pulumi.ComponentResource):
 
 
 def prometheus_values(cluster_name: str) -> dict[str, Any]:
+    """Values of kube-prometheus-stack for one cluster of EKS: two replicas, 15 days, series marked with the cluster's name."""
     # EKS does not let anyone scrape these three: their alerts would fire for ever.
     hidden = {part: {"enabled": False} for part in ("kubeEtcd", "kubeScheduler", "kubeControllerManager")}
     return hidden | {

@@ -84,17 +84,17 @@ class Network(pulumi.ComponentResource):
     ) -> dict[str, aws.ec2.NatGateway]:
         """One per zone keeps a zone's failure in that zone; a single one is cheaper and is for trying things."""
         zones = {"one": args.zones[:1], "per-zone": args.zones, "none": ()}[args.nat]
-        made = {}
+        nats = {}
         for zone in zones:
             address = aws.ec2.Eip(f"{self._name}-nat-{zone}", domain="vpc", tags={"Name": self._name}, opts=self._opts)
-            made[zone] = aws.ec2.NatGateway(
+            nats[zone] = aws.ec2.NatGateway(
                 f"{self._name}-nat-{zone}",
                 allocation_id=address.id,
                 subnet_id=public[zone].id,
                 tags={"Name": f"{self._name}-{zone}"},
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[gateway]),
             )
-        return made
+        return nats
 
     def _routes(self, vpc: aws.ec2.Vpc, kind: str, default: dict[str, pulumi.Output[str]] | None) -> aws.ec2.RouteTable:
         table = aws.ec2.RouteTable(

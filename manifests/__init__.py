@@ -74,14 +74,14 @@ def read(text: str | bytes) -> list[Document]:
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
             return [Document(1, line, problem=f"line {line}: is not UTF-8 text")]
-    found: list[Document] = []
+    documents: list[Document] = []
     for line, part, problem in _parts(text.removeprefix("\ufeff")):
         if problem:
-            found.append(Document(len(found) + 1, line, problem=problem))
+            documents.append(Document(len(documents) + 1, line, problem=problem))
             continue
         for value, doubled, wrong in _values(part, line):
-            found.append(Document(len(found) + 1, line, value, wrong, doubled))
-    return found
+            documents.append(Document(len(documents) + 1, line, value, wrong, doubled))
+    return documents
 
 
 def read_all(text: str | bytes) -> list[Any]:
@@ -159,8 +159,8 @@ def _values(text: str, line: int) -> Iterator[tuple[Any, tuple[str, ...], str]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {line + mark.line}: " if mark else ""
-        told = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        yield None, (), f"{where}not YAML: {told}{hint}"
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        yield None, (), f"{where}not YAML: {reason}{hint}"
     except ManifestError as error:
         yield None, (), f"{error}{hint}"
     except ValueError as error:  # a number of thousands of digits
@@ -174,25 +174,25 @@ def _json(text: str) -> list[tuple[Any, tuple[str, ...], str]] | None:
     doubled: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(items)
-        if len(made) < len(items):
+        mapping = dict(items)
+        if len(mapping) < len(items):
             names = [name for name, _ in items]
             doubled.extend(sorted({name for name in names if names.count(name) > 1}))
-        return made
+        return mapping
 
     def refuse(name: str) -> Any:
         raise ValueError(f"{name} is no JSON")
 
     decoder = json.JSONDecoder(object_pairs_hook=pairs, parse_int=_whole_in_json, parse_constant=refuse)
-    found, at, end = [], 0, len(text.rstrip())
+    objects, at, end = [], 0, len(text.rstrip())
     try:
         while at < end:
             value, at = decoder.raw_decode(text, BLANK.match(text, at).end())  # type: ignore[union-attr]  # matches always
-            found.append((value, tuple(doubled), ""))
+            objects.append((value, tuple(doubled), ""))
             doubled.clear()
     except (ValueError, RecursionError):
         return None
-    return found
+    return objects
 
 
 def _whole_in_json(text: str) -> int | float:
@@ -206,17 +206,17 @@ class _Values:
     def __init__(self, line: int, doubled: list[str]) -> None:
         self.line = line
         self.doubled = doubled
-        self.made = 0
+        self.count = 0
         self.within: set[int] = set()
 
     def of(self, node: Any, path: str) -> Any:
-        self.made += 1
-        if self.made > MOST_VALUES:
+        self.count += 1
+        if self.count > MOST_VALUES:
             raise self.wrong(node, f"more than {MOST_VALUES:,} values by aliases of aliases")
         if id(node) in self.within:
             raise self.wrong(node, "an anchor that contains itself")
         if node.id == "scalar":
-            return _in_json(self.scalar(node), lambda told: self.wrong(node, told))
+            return _in_json(self.scalar(node), lambda message: self.wrong(node, message))
         self.within.add(id(node))
         try:
             if node.id == "sequence":
@@ -226,28 +226,28 @@ class _Values:
             self.within.discard(id(node))
 
     def mapping(self, node: Any, path: str) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         given: set[str] = set()
         for name, value in node.value:
             if name.id == "scalar" and name.value == "<<" and name.tag in (PLAIN, f"{TAG}merge"):
-                made.update(self.merged(value, path))
+                result.update(self.merged(value, path))
                 continue
             key = self.key(name)
             inner = f"{path}.{key}" if path else key
             if key in given:
                 self.doubled.append(inner)
             given.add(key)
-            made[key] = self.of(value, inner)
-        return made
+            result[key] = self.of(value, inner)
+        return result
 
     def merged(self, node: Any, path: str) -> dict[str, Any]:
         """What `<<` brings: of several mappings the first that has a key."""
-        made: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         for each in reversed(node.value) if node.id == "sequence" else (node,):
             if each.id != "mapping":
                 raise self.wrong(each, "<< takes a mapping or a list of them")
-            made.update(self.of(each, path))
-        return made
+            result.update(self.of(each, path))
+        return result
 
     def key(self, node: Any) -> str:
         value = self.scalar(node) if node.id == "scalar" else None
@@ -277,8 +277,8 @@ class _Values:
             raise self.wrong(node, f"{text[:40]!r} is no {tag.removeprefix(TAG)}")
         return value
 
-    def wrong(self, node: Any, told: str) -> ManifestError:
-        return ManifestError(f"line {self.line + node.start_mark.line}: {told}")
+    def wrong(self, node: Any, message: str) -> ManifestError:
+        return ManifestError(f"line {self.line + node.start_mark.line}: {message}")
 
 
 def _resolve(text: str) -> Any:

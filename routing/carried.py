@@ -1,5 +1,7 @@
-"""Headers of the hop, in Istio's form of header operations: the rule's name and what the first gateway knows of the client go
-over in headers of ours, and are taken off before any workload.
+"""Headers of the hop, in Istio's form of header operations.
+
+The rule's name and what the first gateway knows of the client go over in headers of ours, and are taken off before any
+workload.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ def after_the_hop(rule: Mapping[str, Any]) -> Object:
 
 
 def _put_back(destination: Mapping[str, Any], rule_sets: Container[str]) -> Object:
-    """Where the rule sets a carried header, its word is the last, as it is between several destinations; else the
+    """The destination with the carried headers set again from their carriers.
+
+    Where the rule sets a carried header, its word is the last, as it is between several destinations; else the
     destination's own is.
     """
     kept = copy.deepcopy(dict(destination))

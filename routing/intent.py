@@ -39,6 +39,7 @@ class Objects:
     record: Object = field(default_factory=dict)
 
     def in_order(self) -> list[Object]:
+        """All objects, the first to write first; the record is the last."""
         return [*self.destinations, *self.peer_routes, *self.routes, self.record]
 
 

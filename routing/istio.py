@@ -1,5 +1,7 @@
-"""The hop as Istio's gateways make it, for every kind of route that they serve: the peer listener, connections to the other
-one, the other gateway under a service's own name. And what a Gateway says of those who come in by it.
+"""The hop as Istio's gateways make it, for every kind of route that they serve.
+
+The peer listener, connections to the other one, the other gateway under a service's own name; and what a Gateway says of
+the traffic that enters by it.
 """
 
 from __future__ import annotations
@@ -104,8 +106,9 @@ def serves_https(server: Mapping[str, Any]) -> bool:
 
 
 def concrete_host(hosts: Iterable[str], served: Iterable[Mapping[str, Any]]) -> str:
-    """The first of a route's hosts that is a name; a wildcard is given one, where even the gateway (`served`: its servers)
-    takes every host any will do.
+    """The first of a route's hosts that is a name, else one that a wildcard of them takes.
+
+    Where the route takes every host, one of the gateway (`served`: its servers); where that does too, any.
     """
     wanted = [str(host) for host in hosts]
     for host in wanted:

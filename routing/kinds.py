@@ -22,8 +22,9 @@ class UnknownKind(ValueError):
 
 
 class RouteKind(Protocol):
-    """All pure. `route`: any object of the kind; `original`: as its owner wrote it; `live`: a public route as a gateway has
-    it. Shares are basis points.
+    """What code asks of a kind of route. All pure; shares are basis points.
+
+    `route`: any object of the kind; `original`: as its owner wrote it; `live`: a public route as a gateway has it.
 
     What `public_spec` and `peer_spec` raise of an original that is none: ValueError, KeyError, TypeError, AttributeError,
     IndexError.
@@ -83,8 +84,10 @@ class RouteKind(Protocol):
         ...
 
     def destinations(self, original: Mapping[str, Any], peer: Peer) -> list[Object]:
-        """What must be in effect before the route forwards: the other gateway's listener under the service's own name
-        (`peer_host`), by which counters tell services apart. Their names do not depend on `peer`.
+        """What must be in effect before the route forwards. The objects' names do not depend on `peer`.
+
+        They are the other gateway's listener under the service's own name (`peer_host`), by which counters tell services
+        apart.
         """
         ...
 
@@ -93,8 +96,9 @@ class RouteKind(Protocol):
         ...
 
     def peer_spec(self, original: Mapping[str, Any], green_bp: int) -> Object:
-        """Of what the peer listener serves: local destinations by rule id, and a probe (PROBE_HEADER) that answers with the
-        split.
+        """Of what the peer listener serves: local destinations by rule id, and a probe.
+
+        The probe (PROBE_HEADER) answers with the split.
         """
         ...
 
@@ -113,8 +117,9 @@ class RouteKind(Protocol):
         ...
 
     def spec_of_split(self, live: Mapping[str, Any]) -> Object | None:
-        """The original's spec, weights up to a common factor, of a live route that serves a part here; None where some rule
-        has no local destination any more.
+        """The original's spec, weights up to a common factor, of a live route that serves a part here.
+
+        None where some rule has no local destination any more.
         """
         ...
 
@@ -129,8 +134,9 @@ class RouteKind(Protocol):
         ...
 
     def sent_on(self, original: Mapping[str, Any], request: Request, *, https: bool = False) -> Request | None:
-        """What it sends to the other gateway's peer listener of this request; None: no rule takes it. `https`: how the
-        request came.
+        """What it sends to the other gateway's peer listener of this request; None: no rule takes it.
+
+        `https`: whether the request came by https.
         """
         ...
 
@@ -139,6 +145,7 @@ KINDS: dict[str, RouteKind] = {kind.resource.name: kind for kind in (VirtualServ
 
 
 def registered() -> tuple[RouteKind, ...]:
+    """Every kind of route, in the order in which listings go through them."""
     return tuple(KINDS.values())
 
 
@@ -152,7 +159,8 @@ def known_kind(obj: Mapping[str, Any]) -> RouteKind | None:
 
 
 def kind_of(route: Mapping[str, Any]) -> RouteKind:
-    """
+    """The kind of a route.
+
     Raises:
         UnknownKind: it is no route.
     """

@@ -35,9 +35,11 @@ class Resource:
 
     @property
     def api_version(self) -> str:
+        """`apps/v1`, `v1`: as manifests have it."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """Of the API: one object, or all; of all namespaces unless `namespace` is given."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         middle = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         return f"{root}{middle}/{self.plural}{'/' + name if name else ''}"
@@ -85,6 +87,7 @@ ANY_PEER = Peer("192.0.2.1")  # for who asks which objects there are: their name
 
 
 def namespace_of(obj: Mapping[str, Any]) -> str:
+    """An object's namespace, `default` where it names none."""
     return obj["metadata"].get("namespace") or "default"
 
 

@@ -1,5 +1,6 @@
-"""One service's route on both gateways, made from its original and one number, and read back from them. Of any kind: what
-only a kind knows, its module says (`kinds`); here is what all have in common.
+"""One service's route on both gateways, made from its original and one number, and read back from them.
+
+Of any kind: what only a kind knows, its module says (`kinds`); here is what all have in common.
 """
 
 from __future__ import annotations
@@ -103,8 +104,9 @@ def destinations(original: Mapping[str, Any], peer: Peer) -> list[Object]:
 
 
 def edge_objects(originals: Iterable[Mapping[str, Any]] = ()) -> list[Object]:
-    """The peer listener as the kinds of these routes need it. That of the kind registered first is there before any
-    route, and stays after the last.
+    """The peer listener as the kinds of these routes need it.
+
+    That of the kind registered first is there before any route, and stays after the last.
     """
     objects = (each for kind in used(originals) for each in kind.listener())
     return list({identity_of(each): each for each in objects}.values())

@@ -56,6 +56,7 @@ class VirtualServices:
     # -- how a route is read
 
     def refusals(self, original: Mapping[str, Any]) -> list[Refusal]:
+        """Why it cannot be shifted: the mesh, other protocols, no destination, delegates, weights; empty where it can."""
         spec = _spec(original)
         gateways = spec.get("gateways") or [MESH]
         if gateways == [MESH]:
@@ -81,10 +82,12 @@ class VirtualServices:
         return reasons
 
     def gateways(self, route: Mapping[str, Any]) -> list[str]:
+        """`namespace/name` of `spec.gateways`, without the mesh."""
         namespace = route["metadata"].get("namespace", "")
         return [istio.whole_name(name, namespace) for name in _spec(route).get("gateways") or () if name != MESH]
 
     def gateways_named(self, route: Mapping[str, Any]) -> list[str]:
+        """`namespace/name` of the gateways in `spec.gateways` and in each rule's matches, without the mesh; may repeat."""
         namespace = route["metadata"].get("namespace", "")
         matches = [
             match for protocol in ("http", "tcp") for rule in _each(_spec(route), protocol) for match in _each(rule, "match")
@@ -94,6 +97,7 @@ class VirtualServices:
         return [istio.whole_name(name, namespace) for name in names]
 
     def backends(self, route: Mapping[str, Any]) -> list[Backend]:
+        """Destinations of its http, tls and tcp rules."""
         return [
             Backend(host, _part(_part(sent, "destination"), "port").get("number"), protocol)
             for protocol in PROTOCOLS
@@ -103,6 +107,7 @@ class VirtualServices:
         ]
 
     def mirrors(self, route: Mapping[str, Any]) -> list[str]:
+        """Hosts of `mirror` and `mirrors` of its http rules."""
         rules = _each(_spec(route), "http")
         single = [_part(rule, "mirror") for rule in rules]
         several = [_part(each, "destination") for rule in rules for each in _each(rule, "mirrors")]
@@ -111,15 +116,19 @@ class VirtualServices:
     # -- what the gateways get
 
     def listener(self) -> list[Object]:
+        """The peer Gateway, and the DestinationRule of all peer hosts."""
         return istio.peer_listener()
 
     def destinations(self, original: Mapping[str, Any], peer: Peer) -> list[Object]:
+        """A ServiceEntry of the service's peer host."""
         return istio.peer_destinations(original, peer)
 
     def public_spec(self, original: Mapping[str, Any], green_bp: int, side: Side) -> Object:
+        """The original's, whose rules with destinations forward what is not served on that side."""
         return _public_spec(original, green_bp, side, CARRIED)
 
     def peer_spec(self, original: Mapping[str, Any], green_bp: int) -> Object:
+        """A rule that answers the probe with `green_bp`, and one for each rule of the original that has destinations."""
         service = service_of(original)
         probe: Object = {
             "name": PROBE_RULE,
@@ -145,6 +154,7 @@ class VirtualServices:
     # -- what is read back
 
     def live_split(self, live: Mapping[str, Any], original: Mapping[str, Any], side: Side) -> int | None:
+        """Basis points at green for which `public_spec` makes the live spec, or made it before headers were carried."""
         spec = canonical(live.get("spec"))
         for green_bp in _candidates(live, original, side):
             for carried in (CARRIED, {}):  # {}: as it was written before headers were carried; still ours
@@ -153,6 +163,7 @@ class VirtualServices:
         return None
 
     def probe_split(self, peer: Mapping[str, Any]) -> int | None:
+        """Basis points in the answer of the probe's rule; None where the first rule is another one."""
         try:
             first = peer["spec"]["http"][0]
             return int(first["directResponse"]["body"]["string"]) if first["name"] == PROBE_RULE else None
@@ -160,10 +171,12 @@ class VirtualServices:
             return None
 
     def forwards(self, route: Mapping[str, Any]) -> bool:
+        """Whether one of its rules has the service's peer host as a destination."""
         peer = peer_host(service_of(route))
         return any(_host(sent) == peer for rule in _rules(route) for sent in rule.get("route") or ())
 
     def spec_of_split(self, live: Mapping[str, Any]) -> Object | None:
+        """The live spec without its forwards; None where a rule has nothing else."""
         forward = peer_host(service_of(live))
         spec = copy.deepcopy(live.get("spec"))
         if not isinstance(spec, dict):
@@ -204,6 +217,7 @@ class VirtualServices:
         return Request(host, path if path.startswith("/") else f"/{path}", method, headers)
 
     def by_https(self, route: Mapping[str, Any], gateways: Mapping[str, Object]) -> bool:
+        """Whether a server of its gateways has TLS, or redirects to it."""
         return any(map(istio.serves_https, _servers(route, gateways)))
 
     def sent_on(self, original: Mapping[str, Any], request: Request, *, https: bool = False) -> Request | None:

@@ -53,6 +53,11 @@ class ClusterConfig:
 
 
 def parse(source: Source, stack_name: str) -> ClusterConfig:
+    """A cluster stack's file; `stack_name` is the cluster's name unless the file has one.
+
+    Raises:
+        ConfigError: a value that is not allowed, one that is missing, or an unknown key.
+    """
     name = source.text("name", stack_name, r"[a-z][a-z0-9-]{0,62}", "lower-case letters, digits and -, at most 63")
     if any(part in SIDES for part in name.split("-")):
         remedy = f"choose a name without a side and keep it for the cluster's life, in {source.file}"
@@ -199,6 +204,7 @@ def _texts(source: Source, key: str, value: Any) -> dict[str, str]:
 
 
 def build(source: Source) -> None:
+    """The cluster with its baseline, and what other stacks and the command read of it as outputs."""
     config = parse(source, pulumi.get_stack())
     if supports(config.baseline["istio"].version, config.version) is None:
         pulumi.log.warn(

@@ -68,6 +68,11 @@ class EdgeConfig:
 
 
 def parse(source: Source, root: Path, stack_name: str) -> EdgeConfig:
+    """An edge stack's file, with the originals of its services in `root`/stacks/`stack_name`.routes.
+
+    Raises:
+        ConfigError: a value that is not allowed, one that is missing, an unknown key, or a route that cannot be read.
+    """
     blue, green = _sides(source)
     members = [name for name in (blue, green) if name]
     clusters, zone_ids = _clusters(source, members, root)
@@ -218,18 +223,19 @@ def text_of(kubeconfig: Path) -> str:
 
 
 def endpoint(name: str, cluster: str | Described) -> Endpoint:
+    """By the outputs of a cluster stack of ours, or as the edge's file describes the cluster."""
     if isinstance(cluster, Described):
         text = text_of(cluster.kubeconfig)
         secret = pulumi.Output.secret(text)
         return Endpoint(secret, cluster.context, name, cluster.gateway, cluster.peer, cluster.peer_port)
-    made = stack(cluster)
+    reference = stack(cluster)
     return Endpoint(
-        made.require_output("kubeconfig"),
+        reference.require_output("kubeconfig"),
         None,
-        made.require_output("clusterArn"),
-        made.require_output("gatewayAddress"),
-        made.require_output("peerAddress"),
-        made.require_output("peerPort").apply(int),
+        reference.require_output("clusterArn"),
+        reference.require_output("gatewayAddress"),
+        reference.require_output("peerAddress"),
+        reference.require_output("peerPort").apply(int),
     )
 
 
@@ -271,8 +277,9 @@ async def admit(file: routing.Intent, kubeconfigs: Mapping[str, tuple[str, str |
 
 
 def _refuse_unproven(file: routing.Intent, live: Live, unread: Mapping[str, str]) -> None:
-    """With no word at all of what is live, every share at green may be a raise. Writing 0 instead would take users off a
-    green that may serve them well, which nobody asked for: so nothing is written.
+    """Refuses a file with shares at green where no record shows what is live: each may be a raise.
+
+    Writing 0 instead would take users off a green that may serve them well, which nobody asked for: so nothing is written.
     """
     known = live.generation is not None and set(live.entry) <= set(file.sides.values())  # of these two clusters
     if known or not (asked := routing.at_green(file)):
@@ -293,6 +300,7 @@ def project_root() -> Path:
 
 
 def build(source: Source, root: Path | None = None) -> None:
+    """The entry's DNS, and the objects on both gateways. `root`: where stacks/ lies, the project's folder unless given."""
     config = parse(source, root or project_root(), pulumi.get_stack())
     provider = aws_provider(config.region)
     endpoints = {name: endpoint(name, config.clusters[name]) for name in config.sides.values()}
@@ -353,4 +361,4 @@ def _gateways(config: EdgeConfig, endpoints: Mapping[str, Endpoint], admitted: p
         args = EdgeClusterArgs(side, config.intent, admitted, config.routes, other.peer, other.peer_port)
         edges[name] = EdgeCluster(name, args, pulumi.ResourceOptions(providers=[kubernetes]))
     for name, edge in edges.items():
-        edge.finish([made for other, peer in edges.items() if other != name for made in peer.reachable])
+        edge.finish([resource for other, peer in edges.items() if other != name for resource in peer.reachable])

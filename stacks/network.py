@@ -26,6 +26,11 @@ class NetworkConfig:
 
 
 def parse(source: Source) -> NetworkConfig:
+    """A network stack's file; /16 and a NAT gateway per zone unless given.
+
+    Raises:
+        ConfigError: a value that is not allowed, one that is missing, or an unknown key.
+    """
     cidr = source.text("cidr", "10.0.0.0/16")
     try:
         network = ipaddress.IPv4Network(cidr)
@@ -47,6 +52,7 @@ def parse(source: Source) -> NetworkConfig:
 
 
 def build(source: Source) -> None:
+    """The VPC, and its id and subnets as outputs for cluster stacks."""
     config = parse(source)
     provider = aws_provider(config.region)
     network = Network(

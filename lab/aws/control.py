@@ -61,8 +61,8 @@ class LabControl:
         )
         try:
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-                found: dict[str, Any] = json.load(answer)
-                return found
+                reply: dict[str, Any] = json.load(answer)
+                return reply
         except urllib.error.HTTPError as error:
             with error:
                 raise Rejected(error.code, _reason(error.read())) from error

@@ -75,8 +75,8 @@ class Resolver(BaseResolver):  # type: ignore[misc]
         answers: list[tuple[str, str, int, str]] = []
         owner, now = name, name
         for _ in range(LONGEST_CHAIN):
-            found = [each for each in _sets_of(zones, now) if each["Type"] in (kind, "CNAME")]
-            chosen = choose(found, self.draw)
+            candidates = [each for each in _sets_of(zones, now) if each["Type"] in (kind, "CNAME")]
+            chosen = choose(candidates, self.draw)
             if chosen is None:
                 break
             if "AliasTarget" in chosen:

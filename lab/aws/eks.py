@@ -31,10 +31,10 @@ class Eks(Account):
     def call(self, method: str, path: str, query: Mapping[str, list[str]], body: Body) -> Answer:
         """One request of the REST API; EksError where AWS would refuse."""
         for verb, pattern, act in ROUTES:
-            found = pattern.fullmatch(path) if verb == method else None
-            if found:
+            match = pattern.fullmatch(path) if verb == method else None
+            if match:
                 with self.lock:
-                    named = {key: unquote(value) for key, value in found.groupdict().items()}
+                    named = {key: unquote(value) for key, value in match.groupdict().items()}
                     return act(self, {**named, "query": query}, body)
         raise EksError(501, "NotImplemented", f"the lab's EKS has no {method} {path}: see lab/aws/eks.py for what it has")
 
@@ -61,8 +61,8 @@ class Eks(Account):
         try:
             self.control.create(name, version)
         except Rejected as error:
-            made = in_use if error.status == 409 else invalid
-            raise made(f"the lab did not start {name}: {error}", clusterName=name) from error
+            refusal = in_use if error.status == 409 else invalid
+            raise refusal(f"the lab did not start {name}: {error}", clusterName=name) from error
         group = self.network.make_group(self.account, self.region, name, vpc_id)
         shown = self._described(name, version, body, vpc | {"vpcId": vpc_id, "clusterSecurityGroupId": group})
         self.clusters[name] = Kept(shown)
@@ -154,8 +154,8 @@ class Eks(Account):
     def versions(self, at: At, body: Body) -> Answer:
         query = at["query"]
         default = query.get("defaultOnly", ["false"])[0] == "true"
-        found = catalogue.describe_versions(query.get("clusterVersions", []), time.strftime("%Y-%m-%d"), default)
-        return {"clusterVersions": found}
+        offered = catalogue.describe_versions(query.get("clusterVersions", []), time.strftime("%Y-%m-%d"), default)
+        return {"clusterVersions": offered}
 
     def addon_versions(self, at: At, body: Body) -> Answer:
         query = at["query"]

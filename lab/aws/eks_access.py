@@ -28,7 +28,7 @@ def _put_entry(eks: Account, at: At, body: Body) -> Answer:
     cluster, principal = eks.cluster(at["name"]), str(body["principalArn"])
     if principal in cluster.access:
         raise in_use("The specified access entry resource is already in use on this cluster.", clusterName=at["name"])
-    made: Body = {
+    entry: Body = {
         "clusterName": at["name"],
         "principalArn": principal,
         "kubernetesGroups": body.get("kubernetesGroups") or [],
@@ -39,9 +39,9 @@ def _put_entry(eks: Account, at: At, body: Body) -> Answer:
         "username": body.get("username") or principal,
         "type": body.get("type") or "STANDARD",
     }
-    cluster.access[principal] = made
+    cluster.access[principal] = entry
     cluster.policies[principal] = {}
-    return {"accessEntry": made}
+    return {"accessEntry": entry}
 
 
 def create_entry(eks: Account, at: At, body: Body) -> Answer:
@@ -55,10 +55,10 @@ def create_entry(eks: Account, at: At, body: Body) -> Answer:
 
 
 def _entry(eks: Account, at: At) -> Body:
-    found = eks.cluster(at["name"]).access.get(at["principal"])
-    if found is None:
+    entry = eks.cluster(at["name"]).access.get(at["principal"])
+    if entry is None:
         raise gone(f"The specified principalArn could not be found: {at['principal']}", clusterName=at["name"])
-    return found
+    return entry
 
 
 def describe_entry(eks: Account, at: At, body: Body) -> Answer:
@@ -70,10 +70,10 @@ def list_entries(eks: Account, at: At, body: Body) -> Answer:
 
 
 def update_entry(eks: Account, at: At, body: Body) -> Answer:
-    found = _entry(eks, at)
-    found |= {key: body[key] for key in ("kubernetesGroups", "username") if body.get(key) is not None}
-    found["modifiedAt"] = time.time()
-    return {"accessEntry": found}
+    entry = _entry(eks, at)
+    entry |= {key: body[key] for key in ("kubernetesGroups", "username") if body.get(key) is not None}
+    entry["modifiedAt"] = time.time()
+    return {"accessEntry": entry}
 
 
 def delete_entry(eks: Account, at: At, body: Body) -> Answer:
@@ -88,14 +88,14 @@ def associate(eks: Account, at: At, body: Body) -> Answer:
     policy = str(body["policyArn"])
     if policy.removeprefix(catalogue.ACCESS_POLICY_ARN) not in catalogue.ACCESS_POLICIES:
         raise invalid(f"The policyArn parameter format is not valid: {policy}", clusterName=at["name"])
-    made = {
+    association = {
         "policyArn": policy,
         "accessScope": {"namespaces": [], **body["accessScope"]},
         "associatedAt": time.time(),
         "modifiedAt": time.time(),
     }
-    eks.clusters[at["name"]].policies[at["principal"]][policy] = made
-    return {"clusterName": at["name"], "principalArn": at["principal"], "associatedAccessPolicy": made}
+    eks.clusters[at["name"]].policies[at["principal"]][policy] = association
+    return {"clusterName": at["name"], "principalArn": at["principal"], "associatedAccessPolicy": association}
 
 
 def list_associated(eks: Account, at: At, body: Body) -> Answer:
@@ -120,7 +120,7 @@ def create_identity(eks: Account, at: At, body: Body) -> Answer:
     if any((each["namespace"], each["serviceAccount"]) == same for each in cluster.identities.values()):
         raise in_use(f"Association already exists: {'/'.join(same)}", clusterName=at["name"])
     id = f"a-{uuid.uuid4().hex[:17]}"
-    made: Body = {
+    association: Body = {
         "clusterName": at["name"],
         "namespace": body["namespace"],
         "serviceAccount": body["serviceAccount"],
@@ -133,16 +133,16 @@ def create_identity(eks: Account, at: At, body: Body) -> Answer:
         "disableSessionTags": bool(body.get("disableSessionTags")),
     }
     if body.get("targetRoleArn"):
-        made["targetRoleArn"] = body["targetRoleArn"]
-    cluster.identities[id] = made
-    return {"association": made}
+        association["targetRoleArn"] = body["targetRoleArn"]
+    cluster.identities[id] = association
+    return {"association": association}
 
 
 def _identity(eks: Account, at: At) -> Body:
-    found = eks.cluster(at["name"]).identities.get(at["id"])
-    if found is None:
+    association = eks.cluster(at["name"]).identities.get(at["id"])
+    if association is None:
         raise gone(f"No association found with id {at['id']}", clusterName=at["name"])
-    return found
+    return association
 
 
 def describe_identity(eks: Account, at: At, body: Body) -> Answer:
@@ -162,16 +162,16 @@ def list_identities(eks: Account, at: At, body: Body) -> Answer:
 
 
 def update_identity(eks: Account, at: At, body: Body) -> Answer:
-    found = _identity(eks, at)
+    association = _identity(eks, at)
     names = ("roleArn", "targetRoleArn", "disableSessionTags")
-    found |= {key: body[key] for key in names if body.get(key) is not None} | {"modifiedAt": time.time()}
-    return {"association": found}
+    association |= {key: body[key] for key in names if body.get(key) is not None} | {"modifiedAt": time.time()}
+    return {"association": association}
 
 
 def delete_identity(eks: Account, at: At, body: Body) -> Answer:
-    found = _identity(eks, at)
+    association = _identity(eks, at)
     del eks.clusters[at["name"]].identities[at["id"]]
-    return {"association": found}
+    return {"association": association}
 
 
 ENTRY, IDENTITY = "/clusters/{name}/access-entries", "/clusters/{name}/pod-identity-associations"

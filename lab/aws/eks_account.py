@@ -50,23 +50,23 @@ class Account:
     def look(self, kept: Kept) -> None:
         shown, name = kept.shown, kept.shown["name"]
         try:
-            there = self.control.get(name)
+            live = self.control.get(name)
         except Rejected:
             return  # the control API is down: what was known stands
-        if there is None:
+        if live is None:
             if shown["status"] == "DELETING":
                 self.network.drop_group(self.account, self.region, shown["resourcesVpcConfig"]["clusterSecurityGroupId"])
                 del self.clusters[name]
             elif shown["status"] == "ACTIVE":
                 _fail(shown, "InternalFailure", "the lab has no control plane of this name any longer")
             return
-        if shown["status"] == "CREATING" and there["status"] == "ready":
+        if shown["status"] == "CREATING" and live["status"] == "ready":
             shown["status"] = "ACTIVE"
-            shown["endpoint"] = there["endpoint"]
-            shown["certificateAuthority"] = {"data": there["ca"]}
-        elif shown["status"] == "CREATING" and there["status"] == "failed":
+            shown["endpoint"] = live["endpoint"]
+            shown["certificateAuthority"] = {"data": live["ca"]}
+        elif shown["status"] == "CREATING" and live["status"] == "failed":
             shown["status"] = "FAILED"
-            _fail(shown, "InternalFailure", str(there.get("reason") or "the control plane failed"))
+            _fail(shown, "InternalFailure", str(live.get("reason") or "the control plane failed"))
 
 
 def _fail(shown: Body, code: str, message: str) -> None:

@@ -79,7 +79,7 @@ def default_addon_version(addon: str, kubernetes: str) -> str | None:
 
 def describe_addons(name: str | None, kubernetes: str | None) -> list[dict[str, Any]]:
     """DescribeAddonVersions: newest version first, the newest that fits is the default one of its minor."""
-    found = []
+    addons = []
     for addon, (kind, versions) in ADDONS.items():
         if name not in (None, addon):
             continue
@@ -105,8 +105,8 @@ def describe_addons(name: str | None, kubernetes: str | None) -> list[dict[str, 
                     }
                 )
         if offered:
-            found.append({"addonName": addon, "type": kind, "publisher": "eks", "owner": "aws", "addonVersions": offered})
-    return found
+            addons.append({"addonName": addon, "type": kind, "publisher": "eks", "owner": "aws", "addonVersions": offered})
+    return addons
 
 
 def describe_versions(wanted: list[str], today: str, only_default: bool = False) -> list[dict[str, Any]]:
@@ -116,14 +116,14 @@ def describe_versions(wanted: list[str], today: str, only_default: bool = False)
     def moment(day: str) -> float:
         return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
 
-    found = []
+    versions = []
     for minor, (released, standard, extended) in reversed(CALENDAR.items()):
         status = "STANDARD_SUPPORT" if today < standard else "EXTENDED_SUPPORT" if today < extended else "UNSUPPORTED"
         if (wanted and minor not in wanted) or (only_default and minor != DEFAULT_VERSION):
             continue
         if status == "UNSUPPORTED" and not wanted:
             continue
-        found.append(
+        versions.append(
             {
                 "clusterVersion": minor,
                 "clusterType": "eks",
@@ -137,4 +137,4 @@ def describe_versions(wanted: list[str], today: str, only_default: bool = False)
                 "kubernetesPatchVersion": f"{minor}.0",
             }
         )
-    return found
+    return versions

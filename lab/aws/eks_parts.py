@@ -26,7 +26,7 @@ def create_node_group(eks: Account, at: At, body: Body) -> Answer:
     if version not in catalogue.CALENDAR or float(version[2:]) > float(cluster.shown["version"][2:]):
         raise invalid(f"Requested Nodegroup version {version} is invalid: the cluster has {cluster.shown['version']}")
     template = body.get("launchTemplate")
-    made: Body = {
+    group: Body = {
         "nodegroupName": name,
         "nodegroupArn": eks.arn("nodegroup", at["name"], name, str(uuid.uuid4())),
         "clusterName": at["name"],
@@ -48,21 +48,21 @@ def create_node_group(eks: Account, at: At, body: Body) -> Answer:
         "tags": body.get("tags") or {},
     }
     if template:
-        made["launchTemplate"] = template
+        group["launchTemplate"] = template
     else:
-        made |= {"instanceTypes": body.get("instanceTypes") or ["t3.medium"], "diskSize": body.get("diskSize") or 20}
+        group |= {"instanceTypes": body.get("instanceTypes") or ["t3.medium"], "diskSize": body.get("diskSize") or 20}
     for key in ("instanceTypes", "diskSize", "remoteAccess", "nodeRepairConfig"):
         if body.get(key):
-            made[key] = body[key]
-    cluster.node_groups[name] = made
-    return {"nodegroup": made}
+            group[key] = body[key]
+    cluster.node_groups[name] = group
+    return {"nodegroup": group}
 
 
 def _node_group(eks: Account, at: At) -> Body:
-    found = eks.cluster(at["name"]).node_groups.get(at["group"])
-    if found is None:
+    group = eks.cluster(at["name"]).node_groups.get(at["group"])
+    if group is None:
         raise gone(f"No node group found for name: {at['group']}.", clusterName=at["name"], nodegroupName=at["group"])
-    return found
+    return group
 
 
 def describe_node_group(eks: Account, at: At, body: Body) -> Answer:
@@ -74,39 +74,39 @@ def list_node_groups(eks: Account, at: At, body: Body) -> Answer:
 
 
 def delete_node_group(eks: Account, at: At, body: Body) -> Answer:
-    found = _node_group(eks, at)
+    group = _node_group(eks, at)
     del eks.clusters[at["name"]].node_groups[at["group"]]
-    return {"nodegroup": found | {"status": "DELETING"}}
+    return {"nodegroup": group | {"status": "DELETING"}}
 
 
 def update_node_group(eks: Account, at: At, body: Body) -> Answer:
-    found = _node_group(eks, at)
+    group = _node_group(eks, at)
     labels, taints = body.get("labels") or {}, body.get("taints") or {}
     dropped = labels.get("removeLabels") or []
-    found["labels"] = {k: v for k, v in found["labels"].items() if k not in dropped}
-    found["labels"] |= labels.get("addOrUpdateLabels") or {}
+    group["labels"] = {k: v for k, v in group["labels"].items() if k not in dropped}
+    group["labels"] |= labels.get("addOrUpdateLabels") or {}
     changed = [*(taints.get("removeTaints") or []), *(taints.get("addOrUpdateTaints") or [])]
     keys = {(taint.get("key"), taint.get("effect")) for taint in changed}
-    found["taints"] = [taint for taint in found["taints"] if (taint.get("key"), taint.get("effect")) not in keys]
-    found["taints"] += taints.get("addOrUpdateTaints") or []
-    scaling = found["scalingConfig"] | (body.get("scalingConfig") or {})
+    group["taints"] = [taint for taint in group["taints"] if (taint.get("key"), taint.get("effect")) not in keys]
+    group["taints"] += taints.get("addOrUpdateTaints") or []
+    scaling = group["scalingConfig"] | (body.get("scalingConfig") or {})
     if not scaling["minSize"] <= scaling["desiredSize"] <= scaling["maxSize"]:
         raise invalid("desiredSize must lie between minSize and maxSize", clusterName=at["name"])
-    found["scalingConfig"] = scaling
+    group["scalingConfig"] = scaling
     for key in ("updateConfig", "nodeRepairConfig"):
         if body.get(key):
-            found[key] = body[key]
-    found["modifiedAt"] = time.time()
+            group[key] = body[key]
+    group["modifiedAt"] = time.time()
     return eks.cluster(at["name"]).update("ConfigUpdate", {k: v for k, v in body.items() if k != "clientRequestToken"})
 
 
 def update_node_group_version(eks: Account, at: At, body: Body) -> Answer:
-    found, cluster = _node_group(eks, at), eks.cluster(at["name"])
-    found["version"] = body.get("version") or cluster.shown["version"]
-    found["releaseVersion"] = body.get("releaseVersion") or f"{found['version']}.0-20260801"
+    group, cluster = _node_group(eks, at), eks.cluster(at["name"])
+    group["version"] = body.get("version") or cluster.shown["version"]
+    group["releaseVersion"] = body.get("releaseVersion") or f"{group['version']}.0-20260801"
     if body.get("launchTemplate"):
-        found["launchTemplate"] = body["launchTemplate"]
-    return cluster.update("VersionUpdate", {"version": found["version"], "releaseVersion": found["releaseVersion"]})
+        group["launchTemplate"] = body["launchTemplate"]
+    return cluster.update("VersionUpdate", {"version": group["version"], "releaseVersion": group["releaseVersion"]})
 
 
 # --- add-ons ---
@@ -131,7 +131,7 @@ def create_addon(eks: Account, at: At, body: Body) -> Answer:
     if name in cluster.addons:
         raise in_use(f"Addon already exists: {name}", clusterName=at["name"], addonName=name)
     version = _known_addon(name, body.get("addonVersion"), cluster.shown["version"])
-    made: Body = {
+    addon: Body = {
         "addonName": name,
         "clusterName": at["name"],
         "status": "ACTIVE",
@@ -144,21 +144,21 @@ def create_addon(eks: Account, at: At, body: Body) -> Answer:
         "publisher": "eks",
         "owner": "aws",
     }
-    made |= {key: body[key] for key in ("serviceAccountRoleArn", "configurationValues") if body.get(key)}
+    addon |= {key: body[key] for key in ("serviceAccountRoleArn", "configurationValues") if body.get(key)}
     wanted = body.get("podIdentityAssociations") or []
-    made["podIdentityAssociations"] = [
+    addon["podIdentityAssociations"] = [
         eks_access.create_identity(eks, at, {"namespace": "kube-system", **each})["association"]["associationArn"]
         for each in wanted
     ]
-    cluster.addons[name] = made
-    return {"addon": made}
+    cluster.addons[name] = addon
+    return {"addon": addon}
 
 
 def _addon(eks: Account, at: At) -> Body:
-    found = eks.cluster(at["name"]).addons.get(at["addon"])
-    if found is None:
+    addon = eks.cluster(at["name"]).addons.get(at["addon"])
+    if addon is None:
         raise gone(f"No addon: {at['addon']} found in cluster: {at['name']}", clusterName=at["name"], addonName=at["addon"])
-    return found
+    return addon
 
 
 def describe_addon(eks: Account, at: At, body: Body) -> Answer:
@@ -170,21 +170,21 @@ def list_addons(eks: Account, at: At, body: Body) -> Answer:
 
 
 def delete_addon(eks: Account, at: At, body: Body) -> Answer:
-    found, cluster = _addon(eks, at), eks.clusters[at["name"]]
+    addon, cluster = _addon(eks, at), eks.clusters[at["name"]]
     del cluster.addons[at["addon"]]
-    for arn in found["podIdentityAssociations"]:
+    for arn in addon["podIdentityAssociations"]:
         cluster.identities.pop(arn.rsplit("/", 1)[1], None)
-    return {"addon": found | {"status": "DELETING"}}
+    return {"addon": addon | {"status": "DELETING"}}
 
 
 def update_addon(eks: Account, at: At, body: Body) -> Answer:
-    found, cluster = _addon(eks, at), eks.cluster(at["name"])
+    addon, cluster = _addon(eks, at), eks.cluster(at["name"])
     if body.get("addonVersion"):
-        found["addonVersion"] = _known_addon(at["addon"], body["addonVersion"], cluster.shown["version"])
+        addon["addonVersion"] = _known_addon(at["addon"], body["addonVersion"], cluster.shown["version"])
     for key in ("serviceAccountRoleArn", "configurationValues"):
         if body.get(key) is not None:
-            found[key] = body[key]
-    found["modifiedAt"] = time.time()
+            addon[key] = body[key]
+    addon["modifiedAt"] = time.time()
     return cluster.update("AddonUpdate", {k: v for k, v in body.items() if k != "clientRequestToken"})
 
 
@@ -193,13 +193,13 @@ def update_addon(eks: Account, at: At, body: Body) -> Answer:
 
 def list_insights(eks: Account, at: At, body: Body) -> Answer:
     wanted = body.get("filter") or {}
-    found = [
+    insights = [
         {key: each[key] for key in each if key not in eks_insights.DETAILS}
         for each in eks_insights.of(eks.cluster(at["name"]))
         if each["category"] in (wanted.get("categories") or [each["category"]])
         and each["insightStatus"]["status"] in (wanted.get("statuses") or [each["insightStatus"]["status"]])
     ]
-    return {"insights": found}
+    return {"insights": insights}
 
 
 def describe_insight(eks: Account, at: At, body: Body) -> Answer:
@@ -214,10 +214,10 @@ def list_updates(eks: Account, at: At, body: Body) -> Answer:
 
 
 def describe_update(eks: Account, at: At, body: Body) -> Answer:
-    found = eks.cluster(at["name"]).updates.get(at["id"])
-    if found is None:
+    update = eks.cluster(at["name"]).updates.get(at["id"])
+    if update is None:
         raise gone(f"No update found for ID: {at['id']}", clusterName=at["name"])
-    return {"update": found}
+    return {"update": update}
 
 
 def _tags(eks: Account, arn: str) -> dict[str, str]:

@@ -53,7 +53,7 @@ class Kept:
     def update(self, kind: str, changes: Mapping[str, Any]) -> Answer:
         """Keeps and answers an update that is done."""
         params = [{"type": key[0].upper() + key[1:], "value": str(value)} for key, value in changes.items()]
-        made: Body = {
+        update: Body = {
             "id": str(uuid.uuid4()),
             "status": "Successful",
             "type": kind,
@@ -61,8 +61,8 @@ class Kept:
             "createdAt": time.time(),
             "errors": [],
         }
-        self.updates[made["id"]] = made
-        return {"update": made}
+        self.updates[update["id"]] = update
+        return {"update": update}
 
 
 def paged(names: list[Any], key: str, at: At) -> Answer:

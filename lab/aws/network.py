@@ -17,13 +17,13 @@ class MotoNetwork(Network):
     def vpc_of(self, account: str, region: str, subnets: list[str]) -> str:
         """As EKS: subnets that exist, of one VPC, in at least two zones."""
         ec2 = _ec2(account, region)
-        found = {id: subnet for zone in ec2.subnets.values() for id, subnet in zone.items()}
-        missing = [id for id in subnets if id not in found]
+        known = {id: subnet for zone in ec2.subnets.values() for id, subnet in zone.items()}
+        missing = [id for id in subnets if id not in known]
         if missing:
             raise ValueError(f"The subnet ID '{missing[0]}' does not exist")
-        if len({found[id].availability_zone for id in subnets}) < 2:
+        if len({known[id].availability_zone for id in subnets}) < 2:
             raise ValueError("Subnets specified must be in at least two different AZs")
-        vpcs = {found[id].vpc_id for id in subnets}
+        vpcs = {known[id].vpc_id for id in subnets}
         if len(vpcs) > 1:
             raise ValueError(f"Subnets specified must belong to the same VPC: {', '.join(sorted(vpcs))}")
         return str(vpcs.pop())
@@ -32,8 +32,8 @@ class MotoNetwork(Network):
         tags = {"Name": f"eks-cluster-sg-{cluster}", f"kubernetes.io/cluster/{cluster}": "owned"}
         ec2 = _ec2(account, region)
         name = f"eks-cluster-sg-{cluster}-{random.randrange(10**9)}"
-        made = ec2.create_security_group(name, "EKS created security group", vpc_id=vpc, tags=tags)
-        return str(made.id)
+        group = ec2.create_security_group(name, "EKS created security group", vpc_id=vpc, tags=tags)
+        return str(group.id)
 
     def drop_group(self, account: str, region: str, group: str) -> None:
         ec2 = _ec2(account, region)

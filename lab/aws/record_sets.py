@@ -57,20 +57,20 @@ def changed(sets: Iterable[RecordSet], changes: Sequence[Mapping[str, Any]], zon
 
 def normal(given: Mapping[str, Any]) -> RecordSet:
     """The record set with an absolute lower-case name, whole numbers, and plain values."""
-    made: RecordSet = {key: value for key, value in given.items() if value not in (None, [], {})}
-    made["Name"] = _absolute(str(given["Name"]).replace("\\052", "*"))
+    record_set: RecordSet = {key: value for key, value in given.items() if value not in (None, [], {})}
+    record_set["Name"] = _absolute(str(given["Name"]).replace("\\052", "*"))
     for key in ("TTL", "Weight"):
-        if key in made:
-            made[key] = int(made[key])
-    if "ResourceRecords" in made:
-        values = (each["Value"] if isinstance(each, Mapping) else each for each in made["ResourceRecords"])
-        made["ResourceRecords"] = sorted(str(value) for value in values)
-    if "AliasTarget" in made:
-        target = dict(made["AliasTarget"])
+        if key in record_set:
+            record_set[key] = int(record_set[key])
+    if "ResourceRecords" in record_set:
+        values = (each["Value"] if isinstance(each, Mapping) else each for each in record_set["ResourceRecords"])
+        record_set["ResourceRecords"] = sorted(str(value) for value in values)
+    if "AliasTarget" in record_set:
+        target = dict(record_set["AliasTarget"])
         target["DNSName"] = _absolute(target["DNSName"])
         target["EvaluateTargetHealth"] = str(target.get("EvaluateTargetHealth", "false")).lower() == "true"
-        made["AliasTarget"] = target
-    return made
+        record_set["AliasTarget"] = target
+    return record_set
 
 
 def _check(wanted: RecordSet) -> None:

@@ -57,12 +57,12 @@ class App:
         path, _, query = target.partition("?")
         headers = [("Content-Type", "application/json")]
         try:
-            found = eks.call(environ["REQUEST_METHOD"], path, parse_qs(query), json.loads(raw) if raw else {})
+            reply = eks.call(environ["REQUEST_METHOD"], path, parse_qs(query), json.loads(raw) if raw else {})
             status = "200 OK"
         except EksError as error:
-            found, status = error.body, f"{error.status} {error.kind}"
+            reply, status = error.body, f"{error.status} {error.kind}"
             headers.append(("x-amzn-ErrorType", error.kind))
-        body = json.dumps(found).encode()
+        body = json.dumps(reply).encode()
         start_response(status, [*headers, ("Content-Length", str(len(body)))])
         return [body]
 

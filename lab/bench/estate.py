@@ -1,8 +1,8 @@
-"""A cluster as people have it, made up: applications of ten objects each, most of them healthy, some with what preflight
-looks for. Pure.
+"""A cluster as people have it, made up. Pure.
 
-Every seed-free choice goes by the application's number, so the same size is the same cluster, and twice the size has
-twice as much of everything: routes, workloads, findings.
+Applications have ten objects each, most of them healthy, some with what preflight looks for. Every seed-free choice goes by
+the application's number, so the same size is the same cluster, and twice the size has twice as much of everything: routes,
+workloads, findings.
 """
 
 from __future__ import annotations
@@ -82,37 +82,37 @@ def _part(application: int, part: int) -> Object:
     name, namespace = f"app-{application}", f"estate-{application // APPLICATIONS_PER_NAMESPACE}"
     kind = WORKLOADS[application % len(WORKLOADS)]
 
-    def made(api_version: str, kind: str, suffix: str = "", **rest: Any) -> Object:
+    def build(api_version: str, kind: str, suffix: str = "", **rest: Any) -> Object:
         return _object(api_version, kind, name + suffix, namespace, **rest)
 
     if part == 0:
-        return made("apps/v1", kind, spec=_workload(kind, name, application))
+        return build("apps/v1", kind, spec=_workload(kind, name, application))
     if part == 1:
         ports = [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "admin", "port": 81, "targetPort": 8081}]
-        return made("v1", "Service", spec={"selector": {"app": name}, "ports": ports})
+        return build("v1", "Service", spec={"selector": {"app": name}, "ports": ports})
     if part == 2:
-        return made("networking.istio.io/v1", "VirtualService", spec=_route(name, namespace, application))
+        return build("networking.istio.io/v1", "VirtualService", spec=_route(name, namespace, application))
     if part == 3:
         text = "".join(f"key-{line}=value {line}\n" for line in range(20))
-        return made("v1", "ConfigMap", data={"mode": "fast", "app.properties": text})
+        return build("v1", "ConfigMap", data={"mode": "fast", "app.properties": text})
     if part == 4:
-        return made("v1", "Secret", type="Opaque", data={"password": "c2VjcmV0" * 4})
+        return build("v1", "Secret", type="Opaque", data={"password": "c2VjcmV0" * 4})
     if part == 5:
-        return made("v1", "ServiceAccount")
+        return build("v1", "ServiceAccount")
     if part == 6:
         rules = [{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["get", "list", "watch"]}]
-        return made("rbac.authorization.k8s.io/v1", "Role", rules=rules)
+        return build("rbac.authorization.k8s.io/v1", "Role", rules=rules)
     if part == 7:
         budget = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": name}}}
-        return made("policy/v1", "PodDisruptionBudget", spec=budget)
+        return build("policy/v1", "PodDisruptionBudget", spec=budget)
     if part == 8 and application % 5 == 0:
         asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
         asked["storageClassName"] = "gone" if application % 25 == 0 else "gp3"
-        return made("v1", "PersistentVolumeClaim", spec=asked)
+        return build("v1", "PersistentVolumeClaim", spec=asked)
     if part == 8:
-        return made("v1", "ConfigMap", "-assets", data={"logo": "x" * 400})
+        return build("v1", "ConfigMap", "-assets", data={"logo": "x" * 400})
     spec = {"podSelector": {"matchLabels": {"app": name}}, "policyTypes": ["Ingress"], "ingress": [{}]}
-    return made("networking.k8s.io/v1", "NetworkPolicy", spec=spec)
+    return build("networking.k8s.io/v1", "NetworkPolicy", spec=spec)
 
 
 def _route(name: str, namespace: str, application: int) -> Object:

@@ -50,14 +50,14 @@ def over(rows: Iterable[Row]) -> list[str]:
     ]
 
 
-def at_rest(seen: Sequence[tuple[float, int]], seconds: float = REST_SECONDS, writes: int = REST_WRITES) -> bool:
+def at_rest(history: Sequence[tuple[float, int]], seconds: float = REST_SECONDS, writes: int = REST_WRITES) -> bool:
     """Whether an API server took at most so many writes within the last seconds.
 
     Args:
-        seen: (time in seconds, revision of its store), oldest first; the revision rises by one with every write.
+        history: (time in seconds, revision of its store), oldest first; the revision rises by one with every write.
     """
-    before = [revision for when, revision in seen if when <= seen[-1][0] - seconds]
-    return bool(before) and seen[-1][1] - before[-1] <= writes
+    before = [revision for when, revision in history if when <= history[-1][0] - seconds]
+    return bool(before) and history[-1][1] - before[-1] <= writes
 
 
 def pairs(
@@ -71,17 +71,17 @@ def pairs(
 
     Once at least; a round that would not end by `until`, going by the longest so far, is not begun.
     """
-    found: list[list[float]] = [[] for _ in sides]
+    measured: list[list[float]] = [[] for _ in sides]
     longest = 0.0
     for number in range(count):
         began = now()
         if number and began + longest > until:
             break
-        for values, side in zip(found, sides, strict=True):
+        for values, side in zip(measured, sides, strict=True):
             before()
             values.append(side())
         longest = max(longest, now() - began)
-    return found
+    return measured
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -97,8 +97,8 @@ def table(rows: Iterable[Row]) -> str:
         for each in rows
     ]
     widths = [max(len(line[column]) for line in (head, *lines)) for column in range(3)]
-    told = ["  ".join([*(line[c].rjust(widths[c]) for c in range(3)), line[3]]).rstrip() for line in (head, *lines)]
-    return "\n".join(told)
+    printed = ["  ".join([*(line[c].rjust(widths[c]) for c in range(3)), line[3]]).rstrip() for line in (head, *lines)]
+    return "\n".join(printed)
 
 
 def namespaces() -> list[str]:
@@ -113,20 +113,20 @@ def objects(count: int = OBJECTS) -> Iterator[Object]:
         namespace = namespaces()[number // len(KINDS) % NAMESPACES]
         labels = {"app": name, MARK: "yes"}
         meta = {"name": name, "namespace": namespace, "labels": labels, "annotations": {"example.com/owner": "storefront"}}
-        made: Object = {"apiVersion": "v1", "kind": kind, "metadata": meta}
+        obj: Object = {"apiVersion": "v1", "kind": kind, "metadata": meta}
         if kind == "ConfigMap":
-            made["data"] = {"mode": "fast", "app.properties": "".join(f"key-{line}=value {line}\n" for line in range(20))}
+            obj["data"] = {"mode": "fast", "app.properties": "".join(f"key-{line}=value {line}\n" for line in range(20))}
         elif kind == "Secret":
-            made |= {"type": "Opaque", "data": {"password": "c2VjcmV0" * 4}}
+            obj |= {"type": "Opaque", "data": {"password": "c2VjcmV0" * 4}}
         elif kind == "Service":
             ports = [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "admin", "port": 81, "targetPort": 8081}]
-            made["spec"] = {"selector": {"app": name}, "ports": ports}
+            obj["spec"] = {"selector": {"app": name}, "ports": ports}
         elif kind == "Deployment":
-            made |= {"apiVersion": "apps/v1", "spec": _deployment(name)}
+            obj |= {"apiVersion": "apps/v1", "spec": _deployment(name)}
         elif kind == "Role":
             rules = [{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["get", "list", "watch"]}]
-            made |= {"apiVersion": "rbac.authorization.k8s.io/v1", "rules": rules}
-        yield made
+            obj |= {"apiVersion": "rbac.authorization.k8s.io/v1", "rules": rules}
+        yield obj
 
 
 def _deployment(name: str) -> Object:

@@ -52,15 +52,15 @@ class Balancer:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there = await asyncio.open_connection(*self.target)
+            upstream = await asyncio.open_connection(*self.target)
         except OSError:
             _reset(writer)
             return
-        flow = _Flow(writer, there[1])
+        flow = _Flow(writer, upstream[1])
         self.opened += 1
         self._flows.add(flow)
         try:
-            await asyncio.gather(self._pump(flow, reader, writer, there[1]), self._pump(flow, *there, writer))
+            await asyncio.gather(self._pump(flow, reader, writer, upstream[1]), self._pump(flow, *upstream, writer))
         finally:
             flow.end()
             self._flows.discard(flow)
@@ -83,21 +83,21 @@ class _Flow:
     def __init__(self, client: asyncio.StreamWriter, target: asyncio.StreamWriter) -> None:
         self.ends = (client, target)
         self.forgotten = False
-        self._seen, self._at = self._segments(), time.monotonic()
+        self._last_segments, self._at = self._segments(), time.monotonic()
 
     def idle_seconds(self) -> float:
         now = self._segments()
-        if now != self._seen:
-            self._seen, self._at = now, time.monotonic()
+        if now != self._last_segments:
+            self._last_segments, self._at = now, time.monotonic()
         return time.monotonic() - self._at
 
     def _segments(self) -> list[int]:
-        found = []
+        segments = []
         for end in self.ends:
             with contextlib.suppress(OSError):  # closed meanwhile
-                told = end.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SEGMENTS_IN + 4)
-                found.append(struct.unpack_from("I", told, SEGMENTS_IN)[0])
-        return found
+                info = end.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SEGMENTS_IN + 4)
+                segments.append(struct.unpack_from("I", info, SEGMENTS_IN)[0])
+        return segments
 
     def end(self) -> None:
         for each in self.ends:
@@ -115,13 +115,13 @@ def balancing(target: tuple[str, int], address: str, memory_seconds: float) -> I
     """A balancer at `address` and a port of its own (`port`) for the length of the block."""
     if not address.startswith("127."):
         raise ValueError(f"balancer at {address}: the lab is on loopback addresses only")
-    made, ready = Balancer(target, memory_seconds), threading.Event()
+    balancer, ready = Balancer(target, memory_seconds), threading.Event()
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 
     def run() -> None:
         asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(made.serve(address, ready, stop))
+            loop.run_until_complete(balancer.serve(address, ready, stop))
             loop.run_until_complete(_end_tasks())
         finally:
             ready.set()
@@ -130,10 +130,10 @@ def balancing(target: tuple[str, int], address: str, memory_seconds: float) -> I
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     ready.wait()
-    if not made.port:
+    if not balancer.port:
         raise OSError(f"nothing can listen at {address}")
     try:
-        yield made
+        yield balancer
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join()

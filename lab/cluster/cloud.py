@@ -90,7 +90,7 @@ def volume_for(claim: Object, name: str, kind: Object | None, node: str | None) 
         "name": meta["name"],
         "uid": meta["uid"],
     }
-    made: dict[str, Any] = {
+    volume_spec: dict[str, Any] = {
         "accessModes": spec.get("accessModes", ["ReadWriteOnce"]),
         "capacity": {"storage": spec.get("resources", {}).get("requests", {}).get("storage", "1Gi")},
         "claimRef": claim_ref,
@@ -102,10 +102,10 @@ def volume_for(claim: Object, name: str, kind: Object | None, node: str | None) 
     zone = "-".join(node.split("-")[-3:]) if node else ""
     if zone:
         term = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": [zone]}
-        made["nodeAffinity"] = {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}}
+        volume_spec["nodeAffinity"] = {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
         "metadata": {"name": name, "annotations": {PROVISIONED_BY: PROVISIONER}},
-        "spec": made,
+        "spec": volume_spec,
     }

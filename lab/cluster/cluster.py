@@ -65,7 +65,7 @@ class Cluster:
 
     def describe(self) -> dict[str, Any]:
         """As the control API tells it."""
-        told = {
+        description = {
             "name": self.name,
             "version": self.version,
             "index": self.addresses.index,
@@ -79,8 +79,8 @@ class Cluster:
             "started_in": {"seconds": round(self.seconds, 1), **{k: round(v, 1) for k, v in self.steps.items()}},
         }
         if self.access is not None:
-            told |= {"token": self.access.token, "ca": self.access.ca}
-        return told
+            description |= {"token": self.access.token, "ca": self.access.ca}
+        return description
 
     async def start(self) -> None:
         """Ends with status ready or failed; never raises."""

@@ -185,11 +185,11 @@ def kwok(programs: Path, access: Access, module_stages: Path) -> Sequence[str]:
 
 def nodes(name: str) -> list[dict[str, Any]]:
     """Three nodes, one per zone, large enough for whatever is tried."""
-    made = []
+    objects = []
     for index, zone in enumerate(ZONES):
         node = f"{name}-{zone}"
         capacity = {"cpu": "400", "memory": "1600Gi", "pods": "5000", "ephemeral-storage": "10Ti"}
-        made.append(
+        objects.append(
             {
                 "apiVersion": "v1",
                 "kind": "Node",
@@ -211,7 +211,7 @@ def nodes(name: str) -> list[dict[str, Any]]:
                 "status": {"allocatable": capacity, "capacity": capacity},
             }
         )
-    return made
+    return objects
 
 
 def storage_class() -> Mapping[str, Any]:

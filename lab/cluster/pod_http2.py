@@ -83,9 +83,9 @@ class Http2:
     def _take(self, event: Event) -> None:
         match event:
             case RequestReceived(stream_id=int(stream), headers=received):
-                found = {bytes(name): bytes(value) for name, value in received if name.startswith(b":")}
+                pseudo = {bytes(name): bytes(value) for name, value in received if name.startswith(b":")}
                 plain = [(bytes(name), bytes(value)) for name, value in received if not name.startswith(b":")]
-                self.calls[stream] = Call(found[b":method"], found[b":path"], found.get(b":authority", b""), plain)
+                self.calls[stream] = Call(pseudo[b":method"], pseudo[b":path"], pseudo.get(b":authority", b""), plain)
             case DataReceived(stream_id=int(stream), flow_controlled_length=length):
                 self.connection.acknowledge_received_data(length or 0, stream)
             case StreamEnded(stream_id=int(stream)):

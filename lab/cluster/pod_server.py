@@ -1,5 +1,6 @@
-"""What a lab pod answers: a lean HTTP/1.1 server, one protocol object per connection. A connection that begins as HTTP/2
-does is handed to pod_http2.py, so every port of a pod answers both, and gRPC.
+"""What a lab pod answers: a lean HTTP/1.1 server, one protocol object per connection.
+
+A connection that begins as HTTP/2 does is handed to pod_http2.py, so every port of a pod answers both, and gRPC.
 
 Every path is answered with 200 and a JSON echo, unless an annotation of the pod says otherwise (read anew for every
 request, so faults begin and end at once):
@@ -205,8 +206,8 @@ class PodProtocol(asyncio.Protocol):
             self.buffer, self.body_left = self.buffer[taken:], self.body_left - taken
             return self.body_left == 0
         while True:
-            line, found, rest = self.buffer.partition(b"\r\n")
-            if not found:
+            line, newline, rest = self.buffer.partition(b"\r\n")
+            if not newline:
                 return False
             try:
                 size = int(line.split(b";")[0], 16)

@@ -136,10 +136,10 @@ def pod_usage(pod: Object) -> list[tuple[str, dict[str, float]]]:
     for container in containers:
         used = {}
         for name, fallback in DEFAULT_REQUEST.items():
-            told = annotations.get(f"{DOMAIN}/{name}")
+            annotated = annotations.get(f"{DOMAIN}/{name}")
             requested = (container.get("resources") or {}).get("requests", {}).get(name)
-            if told:
-                used[name] = parse_quantity(told) / len(containers)
+            if annotated:
+                used[name] = parse_quantity(annotated) / len(containers)
             else:
                 used[name] = DEFAULT_SHARE * (parse_quantity(str(requested)) if requested else fallback)
         usage.append((str(container["name"]), used))

@@ -12,8 +12,11 @@ LATER_HOOKS = {"test", "test-success", "test-failure", "pre-delete", "post-delet
 
 
 def why_held(each: Object) -> str | None:
-    """Why this object is not brought up, with what would help: what no API server takes, what Helm would not install now,
-    and what would wait for a program inside a pod, since pods of the lab are not machines."""
+    """Why this object is not brought up, with what would help; None: it is.
+
+    What no API server takes, what Helm would not install now, and what would wait for a program inside a pod, since pods of
+    the lab are not machines.
+    """
     if gone := why_gone(each["apiVersion"], each["kind"]):
         return gone
     owners = [owner for owner in each["metadata"].get("ownerReferences") or [] if isinstance(owner, dict)]

@@ -71,15 +71,15 @@ class Backends:
 
 def http_port(service: Object) -> int | None:
     """The port to ask: one whose name says HTTP before one that may speak it."""
-    found = sorted(
+    candidates = sorted(
         (rank, index, each["port"]) for index, each in enumerate(ports(service)) if (rank := _rank(each)) is not None
     )
-    return int(found[0][2]) if found else None
+    return int(candidates[0][2]) if candidates else None
 
 
 def why_no_http(service: Object) -> str:
-    told = ", ".join(f"{each.get('name') or 'unnamed'} {each['port']}" for each in ports(service))
-    return f"none of its ports speaks plain HTTP ({told or 'it has none'}): one whose name begins with http would be asked"
+    listed = ", ".join(f"{each.get('name') or 'unnamed'} {each['port']}" for each in ports(service))
+    return f"none of its ports speaks plain HTTP ({listed or 'it has none'}): one whose name begins with http would be asked"
 
 
 def _rank(port: Mapping[str, Any]) -> int | None:

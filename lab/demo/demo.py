@@ -15,9 +15,9 @@ from rich.console import Console
 
 from lab import programs
 from lab.client import Lab, LabError
-from lab.demo import faults, manifests, measure, story, workloads
+from lab.demo import faults, manifests, measure, workloads
 from lab.demo.faults import FaultError
-from lab.demo.story import BLUE, GREEN, Story
+from lab.demo.story import BLUE, GREEN, STEPS, Story, build_blue, nothing_left, settle
 from lab.demo.usage import SHOP
 from lab.demo.view import Tail, View
 from lab.layout import default_root
@@ -30,11 +30,11 @@ MOST_SECONDS = 900.0
 
 def demo(source: Path | None = None) -> int:
     """Runs the story on the shop or on the manifests of `source`. Exit code 0 when it ended as it should."""
-    found = manifests.read(source or SHOP)
-    work = workloads.prepare(found.objects, ZONE)
-    work = replace(work, held=(*found.left_out, *work.held), notes=(*found.notes, *work.notes))
+    given = manifests.read(source or SHOP)
+    work = workloads.prepare(given.objects, ZONE)
+    work = replace(work, held=(*given.left_out, *work.held), notes=(*given.notes, *work.notes))
     if not work.fronts:
-        raise manifests.WorkloadsError(f"WORKLOADS={source}: {story.nothing_left(work)}")
+        raise manifests.WorkloadsError(f"WORKLOADS={source}: {nothing_left(work)}")
     console = Console(highlight=False)
     programs.ensure(console.print)
     root = default_root()
@@ -47,18 +47,18 @@ def demo(source: Path | None = None) -> int:
         lab = stack.enter_context(Lab.start(root))
         project = Project.create(folder / "work", lab.client.environment())
         view = View(f"{BLUE} → {GREEN}", GREEN, Tail(folder / "requests.jsonl"), rows, dict, console)
-        told = Story(lab, project, work, view, folder, RATE, whole=source is None)
-        view.splits = told.live_splits
+        story = Story(lab, project, work, view, folder, RATE, whole=source is None)
+        view.splits = story.live_splits
         stack.enter_context(view)
         for note in work.notes:
             view.say(note)
         problem: Exception | None = None
         try:
-            _run(told)
+            _run(story)
         except (LabError, ProjectError, FaultError) as error:
             problem = error
             view.say(f"stopped: {error}", "red")
-        summary = _finish(told, folder)
+        summary = _finish(story, folder)
     _print(console, summary, folder)
     if problem is not None:
         console.print(f"\nthe story did not end: {problem}\nsee {folder}/commands.log", markup=False, soft_wrap=True)
@@ -66,42 +66,42 @@ def demo(source: Path | None = None) -> int:
     return 0 if summary["requests"]["failed_by_moving"] == 0 and summary["drift"] == 0 else 1
 
 
-def _run(told: Story) -> None:
+def _run(story: Story) -> None:
     stop = threading.Event()
-    watcher = threading.Thread(target=told.watch, args=(stop,), daemon=True)
+    watcher = threading.Thread(target=story.watch, args=(stop,), daemon=True)
     watcher.start()
     try:
-        story.build_blue(told)
-        story.settle(told)
-        with told.load(MOST_SECONDS):
-            for step in story.STEPS:
-                step(told)
+        build_blue(story)
+        settle(story)
+        with story.load(MOST_SECONDS):
+            for step in STEPS:
+                step(story)
     finally:
         stop.set()
         watcher.join()
 
 
-def _finish(told: Story, folder: Path) -> dict[str, Any]:
+def _finish(story: Story, folder: Path) -> dict[str, Any]:
     """Writes summary.json and report.html from what was recorded."""
-    records = measure.read(told.records) if told.records.exists() else []
-    seconds = time.time() - told.began
+    records = measure.read(story.records) if story.records.exists() else []
+    seconds = time.time() - story.began
     rollbacks = []
-    for fault in told.faults:
+    for fault in story.faults:
         took, bad = measure.taken_back(
-            records, told.hosts(*fault["services"]), green=GREEN, since=fault["since"], until=fault["until"]
+            records, story.hosts(*fault["services"]), green=GREEN, since=fault["since"], until=fault["until"]
         )
         in_time = took is not None and took <= measure.ZERO_SECONDS
-        told_of = {"reason": fault["reason"], "seconds_to_zero": took, "bad_responses": bad, "in_time": in_time}
-        rollbacks += [{"service": service, **told_of} for service in fault["services"]]
+        outcome = {"reason": fault["reason"], "seconds_to_zero": took, "bad_responses": bad, "in_time": in_time}
+        rollbacks += [{"service": service, **outcome} for service in fault["services"]]
     summary: dict[str, Any] = {
-        "kubernetes": {"blue": _minor(told, BLUE), "green": _minor(told, GREEN)},
-        "operations": told.operations,
-        "replicated": told.replicated,
+        "kubernetes": {"blue": _minor(story, BLUE), "green": _minor(story, GREEN)},
+        "operations": story.operations,
+        "replicated": story.replicated,
         "requests": measure.requests(records),
         "rollbacks": rollbacks,
-        "splits": told.live_splits(),
-        "entry": told.project.settings("edge").get("entry") or {},
-        "drift": told.drift,
+        "splits": story.live_splits(),
+        "entry": story.project.settings("edge").get("entry") or {},
+        "drift": story.drift,
         "seconds": round(seconds, 1),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -112,33 +112,33 @@ def _finish(told: Story, folder: Path) -> dict[str, Any]:
         seconds=seconds,
         services=[
             measure.series(
-                records, service, told.hosts(service)[0], blue=BLUE, green=GREEN, start=told.began, seconds=span,
-                splits=told.splits.get(service, ()),
+                records, service, story.hosts(service)[0], blue=BLUE, green=GREEN, start=story.began, seconds=span,
+                splits=story.splits.get(service, ()),
             )
-            for service in told.services
+            for service in story.services
         ],
-        events=told.events,
+        events=story.events,
         summary=summary,
-        entry=[(0.0, 0), *told.entry],
-        entered_at_green=measure.entered(records, _gateway(told, GREEN), start=told.began, seconds=span),
-        notes=[*told.work.notes, *(f"{what}: {why}" for what, why in (*told.work.held, *told.work.unasked))],
+        entry=[(0.0, 0), *story.entry],
+        entered_at_green=measure.entered(records, _gateway(story, GREEN), start=story.began, seconds=span),
+        notes=[*story.work.notes, *(f"{what}: {why}" for what, why in (*story.work.held, *story.work.unasked))],
     )  # fmt: skip
     (folder / "report.html").write_text(render(page))
     return summary
 
 
-def _minor(told: Story, cluster: str) -> str:
+def _minor(story: Story, cluster: str) -> str:
     """The minor that the API server itself says it speaks: 1.34, also where a newer program emulates it."""
     try:
-        version = json.loads(faults.kubectl(told.kubeconfig(cluster), "get", "--raw", "/version"))
+        version = json.loads(faults.kubectl(story.kubeconfig(cluster), "get", "--raw", "/version"))
     except (LabError, FaultError):
         return "unknown"
     return f"{version.get('emulationMajor') or version['major']}.{version.get('emulationMinor') or version['minor']}"
 
 
-def _gateway(told: Story, cluster: str) -> str:
+def _gateway(story: Story, cluster: str) -> str:
     try:
-        return str(told.lab.client.cluster(cluster)["gateway"]["address"])
+        return str(story.lab.client.cluster(cluster)["gateway"]["address"])
     except LabError:
         return ""
 

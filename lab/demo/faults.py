@@ -42,8 +42,10 @@ def annotate(kubeconfig: Path, service: str, annotations: Mapping[str, str | Non
         selector = _get(kubeconfig, namespace, "services", host)["spec"].get("selector") or {}
         if selector:
             labels = ",".join(f"{key}={value}" for key, value in selector.items())
-            told = kubectl(kubeconfig, "-n", namespace, "annotate", "pods", "-l", labels, "--overwrite", "-o", "name", *changes)
-            pods += told.split()
+            names = kubectl(
+                kubeconfig, "-n", namespace, "annotate", "pods", "-l", labels, "--overwrite", "-o", "name", *changes
+            )
+            pods += names.split()
     if not pods:
         raise FaultError(f"no pod behind {service}: its route goes to {', '.join(sorted(hosts)) or 'nothing'}")
     return pods

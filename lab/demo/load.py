@@ -109,11 +109,11 @@ class Names:
         answer = await dns.asyncquery.udp(question, self.server, timeout=DNS_SECONDS, port=self.port)
         for records in answer.answer:
             if records.rdtype == dns.rdatatype.A:
-                found = str(records[0])
-                if not ipaddress.ip_address(found).is_loopback:
-                    raise OSError(f"{name} is {found}, which is no loopback address")
-                self._kept[name] = (time.monotonic() + records.ttl, found)
-                return found
+                address = str(records[0])
+                if not ipaddress.ip_address(address).is_loopback:
+                    raise OSError(f"{name} is {address}, which is no loopback address")
+                self._kept[name] = (time.monotonic() + records.ttl, address)
+                return address
         raise OSError(f"{name} has no address")
 
 

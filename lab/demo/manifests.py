@@ -58,9 +58,9 @@ def read(source: Path) -> Source:
                 notes.append(f"{each['kind']} {full_name(each)} is there more than once: that of {file.name} counts")
             objects[key] = each
     if not objects:
-        told = "".join(f"\n  {where}: {why}" for where, why in left_out[:MOST_TOLD])
+        reasons = "".join(f"\n  {where}: {why}" for where, why in left_out[:MOST_TOLD])
         more = f"\n  and {len(left_out) - MOST_TOLD} more" if len(left_out) > MOST_TOLD else ""
-        raise WorkloadsError(f"WORKLOADS={source}: no Kubernetes object in {len(files)} file(s){told}{more}")
+        raise WorkloadsError(f"WORKLOADS={source}: no Kubernetes object in {len(files)} file(s){reasons}{more}")
     return Source(tuple(objects.values()), tuple(left_out), tuple(notes))
 
 
@@ -118,8 +118,8 @@ def _why_no_object(document: Any) -> str | None:
 
 
 def _no_text(key: str, value: Any) -> str:
-    told = json.dumps(value) if isinstance(value, str | bool | int | float | None) else f"a {WORDS[type(value)]}"
-    return f"{key} is {told}, not a text: put it in quotes"
+    shown = json.dumps(value) if isinstance(value, str | bool | int | float | None) else f"a {WORDS[type(value)]}"
+    return f"{key} is {shown}, not a text: put it in quotes"
 
 
 def name_of(each: Object) -> str:
@@ -149,7 +149,7 @@ def bring_up(kubeconfig: Path, objects: Iterable[Object]) -> list[tuple[str, str
     definitions = [each for each in objects if each["kind"] == "CustomResourceDefinition"]
     first = [each for each in objects if each["kind"] == "Namespace"] + definitions
     refused = _apply(kubeconfig, first)
-    names = [f"crd/{name_of(each)}" for each in definitions if all(what != _told(each) for what, _ in refused)]
+    names = [f"crd/{name_of(each)}" for each in definitions if all(what != _display_name(each) for what, _ in refused)]
     if names:
         _kubectl(kubeconfig, ["wait", "--for=condition=Established", "--timeout=60s", *names], "")
     known = {id(each) for each in first}
@@ -173,11 +173,11 @@ def _apply(kubeconfig: Path, objects: list[Object]) -> list[tuple[str, str]]:
     refused = []
     for number, each in enumerate(missing):
         if number >= MOST_TOLD:
-            refused.append((_told(each), f"not applied, as the {MOST_TOLD} before it"))
+            refused.append((_display_name(each), f"not applied, as the {MOST_TOLD} before it"))
             continue
         done, said = _applied(kubeconfig, [each])
         if not done and not _created(kubeconfig, each):
-            refused.append((_told(each), why_refused(said)))
+            refused.append((_display_name(each), why_refused(said)))
     return refused
 
 
@@ -199,7 +199,7 @@ def _by_kubectl(each: Object) -> str:
     return f"{each['kind'].lower()}{f'.{group}' if group else ''}/{name_of(each)}"
 
 
-def _told(each: Object) -> str:
+def _display_name(each: Object) -> str:
     return f"{each['kind']} {full_name(each) if each['metadata'].get('namespace') else name_of(each)}"
 
 
@@ -208,8 +208,8 @@ def why_refused(text: str) -> str:
     if unknown := re.search(r'no matches for kind "([^"]*)" in version "([^"]*)"', text):
         return f"no API {unknown[2]} {unknown[1]} here: add the CustomResourceDefinition that brings it"
     lines = [line.strip() for line in text.splitlines()]
-    told = [line for line in lines if line and not line.startswith("Warning:")]
-    return " ".join(told)[:MOST_CHARACTERS] or "kubectl gave no reason"
+    reasons = [line for line in lines if line and not line.startswith("Warning:")]
+    return " ".join(reasons)[:MOST_CHARACTERS] or "kubectl gave no reason"
 
 
 def _kubectl(kubeconfig: Path, arguments: list[str], text: str) -> subprocess.CompletedProcess[str]:

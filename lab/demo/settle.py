@@ -141,9 +141,9 @@ def explain(looked: Look, name: str) -> tuple[str, float] | None:
     for workload in workloads:
         if (refused := _condition(workload, "ReplicaFailure")).get("status") == "True":
             return f"pods of {workload['kind']} {full_name(workload)} are refused: {refused.get('message')}", STILL_SECONDS
-        told = [each for each in looked.of("Event") if _is_about(each, workload) and each.get("type") == "Warning"]
-        if told:
-            last = max(told, key=lambda each: str(each.get("lastTimestamp") or each.get("eventTime") or ""))
+        warnings = [each for each in looked.of("Event") if _is_about(each, workload) and each.get("type") == "Warning"]
+        if warnings:
+            last = max(warnings, key=lambda each: str(each.get("lastTimestamp") or each.get("eventTime") or ""))
             return f"pods of {workload['kind']} {full_name(workload)} are refused: {last.get('message')}", STILL_SECONDS
     asked = sum(backends.replicas(workload) for workload in workloads)
     first = workloads[0]

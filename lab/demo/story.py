@@ -51,8 +51,9 @@ POLICY = {
 def migration_file(
     client: LabClient, blue: str, green: str, policy: dict[str, Any], objects: Iterable[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
-    """What migration.yaml says of two clusters of the lab. What has claims among `objects` begins empty on green: nothing in
-    the lab reads what it keeps.
+    """What migration.yaml says of two clusters of the lab.
+
+    What has claims among `objects` begins empty on green: nothing in the lab reads what it keeps.
     """
     answers = {
         f"{each['kind']} {each['metadata'].get('namespace', 'default')}/{each['metadata']['name']}": "empty"
@@ -61,15 +62,15 @@ def migration_file(
     }
     clusters = {}
     for name in (blue, green):
-        told = client.cluster(name)
+        described = client.cluster(name)
         clusters[name] = {
-            "kubeconfig": told["kubeconfig"],
-            "gateway": told["gateway"],
-            "counters": {"url": f"{told['admin']}/stats/prometheus", "dialect": "envoy"},
+            "kubeconfig": described["kubeconfig"],
+            "gateway": described["gateway"],
+            "counters": {"url": f"{described['admin']}/stats/prometheus", "dialect": "envoy"},
         }
     metrics = {"url": client.lab()["services"]["metrics"], "dialect": "envoy"}
-    told = {"version": 1, "clusters": clusters, "edge": f"stacks/Pulumi.{EDGE}.yaml", "metrics": metrics, "policy": policy}
-    return told | ({"replicate": {"answers": answers}} if answers else {})
+    document = {"version": 1, "clusters": clusters, "edge": f"stacks/Pulumi.{EDGE}.yaml", "metrics": metrics, "policy": policy}
+    return document | ({"replicate": {"answers": answers}} if answers else {})
 
 
 def _has_claims(spec: Mapping[str, Any]) -> bool:
@@ -148,8 +149,8 @@ class Story:
         counts = {key: getattr(done, key) for key in ("create", "update", "delete", "same")}
         counts["update"] += done.replace
         self.operations.append({"stack": done.stack, "step": step, **counts})
-        told = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing to do"
-        self.view.say(f"pulumi {action} {done.stack}: {told} ({done.seconds:.0f} s)")
+        summary = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing to do"
+        self.view.say(f"pulumi {action} {done.stack}: {summary} ({done.seconds:.0f} s)")
         for change in done.changed if action == "preview" else ():
             self.view.say(f"  {change}")
         return done
@@ -172,8 +173,8 @@ class Story:
             log.write(f"$ bluegreen {' '.join(arguments)}\n{done.stderr}{done.stdout}[exit {done.returncode}]\n\n")
         broken = done.returncode == 1 and not done.stdout.strip()  # no document: it did not come to its end
         if done.returncode not in expect or broken:
-            told = done.stderr.strip() or done.stdout.strip()
-            raise LabError(f"`bluegreen {' '.join(arguments)}` ended with {done.returncode}: {told}")
+            reason = done.stderr.strip() or done.stdout.strip()
+            raise LabError(f"`bluegreen {' '.join(arguments)}` ended with {done.returncode}: {reason}")
         self.view.say(f"bluegreen {' '.join(arguments)} -> {done.returncode}")
         return json.loads(done.stdout) if done.stdout.strip() else None
 
@@ -279,11 +280,11 @@ def settle(story: Story) -> None:
 def nothing_left(work: workloads.Workloads) -> str:
     """That there is no story, and why: each thing that could have been one, with its remedy."""
     reasons = [f"{what}: {why}" for what, why in (*work.unasked, *work.held)]
-    told = "".join(f"\n  {reason}" for reason in reasons[: manifests.MOST_TOLD])
+    shown = "".join(f"\n  {reason}" for reason in reasons[: manifests.MOST_TOLD])
     more = len(reasons) - manifests.MOST_TOLD
     return (
         "nothing is left that users could ask by HTTP: name manifests with a VirtualService on a gateway, or with a Service "
-        f"with pods and an HTTP port{told}" + (f"\n  and {more} more" if more > 0 else "")
+        f"with pods and an HTTP port{shown}" + (f"\n  and {more} more" if more > 0 else "")
     )
 
 

@@ -28,13 +28,21 @@ _TAGGED = "tags"
 
 
 def load_kinds() -> dict[str, Kind]:
-    from lab.pulumi import aws_ec2, aws_eks, aws_iam, aws_security_groups, aws_services
+    from lab.pulumi import (
+        aws_ec2,
+        aws_eks,
+        aws_eks_access,
+        aws_iam,
+        aws_keys_logs,
+        aws_load_balancers,
+        aws_route53,
+        aws_security_groups,
+    )
 
-    return {
-        token: kind
-        for module in (aws_ec2, aws_eks, aws_iam, aws_security_groups, aws_services)
-        for token, kind in module.KINDS.items()
-    }
+    modules = (
+        aws_ec2, aws_eks, aws_eks_access, aws_iam, aws_keys_logs, aws_load_balancers, aws_route53, aws_security_groups,
+    )  # fmt: skip
+    return {token: kind for module in modules for token, kind in module.KINDS.items()}
 
 
 class AwsPlugin(Plugin):
@@ -61,7 +69,7 @@ class AwsPlugin(Plugin):
         if known is None:
             raise PluginError(f"pulumi_aws {self.version} has no resource type {type_token}")
         kind = self._kinds.get(type_token)
-        return Made(self._aws, known, kind) if kind else Kept(self._aws, known)
+        return MotoType(self._aws, known, kind) if kind else Kept(self._aws, known)
 
     def invoke(self, token: str, args: Properties) -> Properties:
         from lab.pulumi.aws_invokes import INVOKES
@@ -131,7 +139,7 @@ class Kept:
         return self._aws.default_tags | (inputs.get(_TAGGED) or {})
 
 
-class Made(Kept):
+class MotoType(Kept):
     """A type that is made in moto, by its row of the table."""
 
     def __init__(self, aws: Aws, known: SdkType, kind: Kind) -> None:
@@ -145,11 +153,11 @@ class Made(Kept):
         return top(path) in self._kind.force_new or plain in self._kind.force_new
 
     def diff(self, request: Request) -> Difference:
-        found = super().diff(request)
+        base = super().diff(request)
         name = self._kind.name
         # Two of one given name cannot stand side by side; names made up differ.
-        kept_name = name is not None and name not in found.changes and not is_autoname(request, request.inputs.get(name))
-        return Difference(found.changes, found.replaces, delete_first=bool(found.replaces) and (self._kind.unique or kept_name))
+        kept_name = name is not None and name not in base.changes and not is_autoname(request, request.inputs.get(name))
+        return Difference(base.changes, base.replaces, delete_first=bool(base.replaces) and (self._kind.unique or kept_name))
 
     def create(self, request: Request) -> tuple[str, Properties]:
         if request.preview:
@@ -196,7 +204,7 @@ class Made(Kept):
         if not wanted:  # an import or a get: what AWS has is what is wanted
             inputs = {name: value for name, value in live.items() if name in self._known.inputs}
         else:
-            inputs = {name: _seen(name, live.get(name, value), value) for name, value in wanted.items()}
+            inputs = {name: _as_wanted(name, live.get(name, value), value) for name, value in wanted.items()}
             if live.get(_TAGGED) and _TAGGED not in wanted:
                 inputs[_TAGGED] = live[_TAGGED]
         return request.id, self._outputs(request.id, inputs), inputs
@@ -220,7 +228,7 @@ class Made(Kept):
         self._kind.delete(self._aws, request.id, request.outputs)
 
 
-def _seen(name: str, live: Any, wanted: Any) -> Any:
+def _as_wanted(name: str, live: Any, wanted: Any) -> Any:
     """A live value as the inputs would say it: maps cut to what was asked for, but tags and labels whole."""
     return live if name in (_TAGGED, "labels") else like(live, wanted)
 

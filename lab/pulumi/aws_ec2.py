@@ -17,10 +17,10 @@ def _tag(aws: Aws, id: str, outputs: Properties, added: Mapping[str, str], remov
         aws("ec2").delete_tags(Resources=[id], Tags=[{"Key": key} for key in removed])
 
 
-def _tagged(found: Mapping[str, Any]) -> Properties:
+def _tagged(answer: Mapping[str, Any]) -> Properties:
     """The SDK's names for what EC2 answered, tags as a map."""
-    live: Properties = camel({key: value for key, value in found.items() if key != "Tags"})
-    return live | {"tags": tag_map(found.get("Tags"))}
+    live: Properties = camel({key: value for key, value in answer.items() if key != "Tags"})
+    return live | {"tags": tag_map(answer.get("Tags"))}
 
 
 # --- VPC -------------------------------------------------------------------------------------------
@@ -43,15 +43,15 @@ def _vpc_attributes(aws: Aws, id: str, inputs: Properties) -> None:
 
 def _read_vpc(aws: Aws, id: str, inputs: Properties) -> Properties | None:
     ec2 = aws("ec2")
-    found = first(missing_ok(ec2.describe_vpcs, VpcIds=[id]), "Vpcs")
-    if found is None:
+    vpc = first(missing_ok(ec2.describe_vpcs, VpcIds=[id]), "Vpcs")
+    if vpc is None:
         return None
     here = [{"Name": "vpc-id", "Values": [id]}]
     tables = ec2.describe_route_tables(Filters=[*here, {"Name": "association.main", "Values": ["true"]}])["RouteTables"]
     groups = ec2.describe_security_groups(Filters=[*here, {"Name": "group-name", "Values": ["default"]}])["SecurityGroups"]
     acls = ec2.describe_network_acls(Filters=[*here, {"Name": "default", "Values": ["true"]}])["NetworkAcls"]
     table = tables[0]["RouteTableId"] if tables else ""
-    return _tagged(found) | {
+    return _tagged(vpc) | {
         "enableDnsSupport": ec2.describe_vpc_attribute(VpcId=id, Attribute="enableDnsSupport")["EnableDnsSupport"]["Value"],
         "enableDnsHostnames": ec2.describe_vpc_attribute(VpcId=id, Attribute="enableDnsHostnames")["EnableDnsHostnames"][
             "Value"
@@ -81,8 +81,8 @@ def _subnet_attributes(aws: Aws, id: str, inputs: Properties) -> None:
 
 
 def _read_subnet(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = first(missing_ok(aws("ec2").describe_subnets, SubnetIds=[id]), "Subnets")
-    return None if found is None else _tagged(found) | {"arn": aws.arn("ec2", f"subnet/{id}")}
+    subnet = first(missing_ok(aws("ec2").describe_subnets, SubnetIds=[id]), "Subnets")
+    return None if subnet is None else _tagged(subnet) | {"arn": aws.arn("ec2", f"subnet/{id}")}
 
 
 # --- gateways --------------------------------------------------------------------------------------
@@ -96,17 +96,17 @@ def _create_internet_gateway(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_internet_gateway(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = first(missing_ok(aws("ec2").describe_internet_gateways, InternetGatewayIds=[id]), "InternetGateways")
-    if found is None:
+    gateway = first(missing_ok(aws("ec2").describe_internet_gateways, InternetGatewayIds=[id]), "InternetGateways")
+    if gateway is None:
         return None
-    attached = first(found, "Attachments") or {}
-    return {"tags": tag_map(found.get("Tags")), "arn": aws.arn("ec2", f"internet-gateway/{id}")} | pascal_less(
+    attached = first(gateway, "Attachments") or {}
+    return {"tags": tag_map(gateway.get("Tags")), "arn": aws.arn("ec2", f"internet-gateway/{id}")} | pascal_less(
         attached, "VpcId"
     )
 
 
-def pascal_less(found: Mapping[str, Any], *names: str) -> Properties:
-    return {name[:1].lower() + name[1:]: found[name] for name in names if name in found}
+def pascal_less(answer: Mapping[str, Any], *names: str) -> Properties:
+    return {name[:1].lower() + name[1:]: answer[name] for name in names if name in answer}
 
 
 def _update_internet_gateway(aws: Aws, change: Change) -> None:
@@ -125,10 +125,10 @@ def _delete_internet_gateway(aws: Aws, id: str, outputs: Properties) -> None:
 
 
 def _read_eip(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = first(missing_ok(aws("ec2").describe_addresses, AllocationIds=[id]), "Addresses")
-    if found is None:
+    address = first(missing_ok(aws("ec2").describe_addresses, AllocationIds=[id]), "Addresses")
+    if address is None:
         return None
-    live = _tagged(found)
+    live = _tagged(address)
     return live | {
         "arn": aws.arn("ec2", f"elastic-ip/{id}"),
         "publicDns": f"ec2-{live['publicIp'].replace('.', '-')}.test",
@@ -144,16 +144,16 @@ def _create_nat_gateway(aws: Aws, inputs: Properties) -> str:
 
 
 def _nat(aws: Aws, id: str) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = first(missing_ok(aws("ec2").describe_nat_gateways, NatGatewayIds=[id]), "NatGateways")
-    return None if found is None or found.get("State") in ("deleted", "deleting") else found
+    gateway: dict[str, Any] | None = first(missing_ok(aws("ec2").describe_nat_gateways, NatGatewayIds=[id]), "NatGateways")
+    return None if gateway is None or gateway.get("State") in ("deleted", "deleting") else gateway
 
 
 def _read_nat_gateway(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = _nat(aws, id)
-    if found is None:
+    gateway = _nat(aws, id)
+    if gateway is None:
         return None
-    address = first(found, "NatGatewayAddresses") or {}
-    return _tagged(found) | pascal_less(address, "AllocationId", "PublicIp", "NetworkInterfaceId")
+    address = first(gateway, "NatGatewayAddresses") or {}
+    return _tagged(gateway) | pascal_less(address, "AllocationId", "PublicIp", "NetworkInterfaceId")
 
 
 # --- routes ----------------------------------------------------------------------------------------
@@ -208,20 +208,20 @@ def _create_route_table(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_route_table(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = first(missing_ok(aws("ec2").describe_route_tables, RouteTableIds=[id]), "RouteTables")
-    if found is None:
+    table = first(missing_ok(aws("ec2").describe_route_tables, RouteTableIds=[id]), "RouteTables")
+    if table is None:
         return None
-    live = _tagged(found)
+    live = _tagged(table)
     live.pop("routes", None)
     live.pop("associations", None)
     if inputs.get("routes"):  # inline routes are owned; without them, routes are objects of their own
-        made = [route for route in found["Routes"] if route.get("Origin") != "CreateRouteTable"]
+        entries = [route for route in table["Routes"] if route.get("Origin") != "CreateRouteTable"]
         # The table's own local route and those that gateway endpoints put there are nobody's inline routes.
-        made = [route for route in made if not str(route.get("GatewayId", "")).startswith(("local", "vpce-"))]
+        entries = [route for route in entries if not str(route.get("GatewayId", "")).startswith(("local", "vpce-"))]
         short = {"cidrBlock": "DestinationCidrBlock", "ipv6CidrBlock": "DestinationIpv6CidrBlock"} | _TARGETS
-        routes = [{ours: route[theirs] for ours, theirs in short.items() if route.get(theirs)} for route in made]
+        routes = [{ours: route[theirs] for ours, theirs in short.items() if route.get(theirs)} for route in entries]
         live["routes"] = in_order_of(routes, inputs["routes"])
-    return live | {"arn": aws.arn("ec2", f"route-table/{id}"), "ownerId": found.get("OwnerId", "")}
+    return live | {"arn": aws.arn("ec2", f"route-table/{id}"), "ownerId": table.get("OwnerId", "")}
 
 
 def in_order_of(live: list[Any], wanted: list[Any]) -> list[Any]:
@@ -274,10 +274,10 @@ def _create_endpoint(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_endpoint(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = first(missing_ok(aws("ec2").describe_vpc_endpoints, VpcEndpointIds=[id]), "VpcEndpoints")
-    if found is None or found.get("State") == "deleted":
+    endpoint = first(missing_ok(aws("ec2").describe_vpc_endpoints, VpcEndpointIds=[id]), "VpcEndpoints")
+    if endpoint is None or endpoint.get("State") == "deleted":
         return None
-    live = _tagged(found) | {"arn": aws.arn("ec2", f"vpc-endpoint/{id}")}
+    live = _tagged(endpoint) | {"arn": aws.arn("ec2", f"vpc-endpoint/{id}")}
     for name in ("routeTableIds", "subnetIds", "securityGroupIds"):
         if name in live and name in inputs:
             live[name] = in_order_of(live[name], inputs[name])

@@ -1,4 +1,4 @@
-"""EKS: clusters (each a real control plane of the lab), node groups, add-ons, access entries, Pod Identity."""
+"""EKS: clusters (each a real control plane of the lab), node groups, add-ons."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 from lab.pulumi.aws_kind import Aws, Change, Kind, missing_ok, pick, wait
 from lab.pulumi.plugin import PluginError
-from lab.pulumi.values import Properties, like
+from lab.pulumi.values import Properties
 
 
 def _settled(what: str, status: Callable[[], dict[str, Any] | None]) -> None:
     """Wait until AWS says ACTIVE; what AWS gives as reason of a failure is what the user reads."""
 
     def done() -> bool:
-        found = status()
-        if found is None:
+        current = status()
+        if current is None:
             raise PluginError(f"{what} went away while it was made")
-        if found["status"] in ("FAILED", "CREATE_FAILED", "DEGRADED"):
-            raise PluginError(f"{what} is {found['status']}: {found.get('health', {}).get('issues') or 'no reason given'}")
-        return bool(found["status"] == "ACTIVE")
+        if current["status"] in ("FAILED", "CREATE_FAILED", "DEGRADED"):
+            raise PluginError(f"{what} is {current['status']}: {current.get('health', {}).get('issues') or 'no reason given'}")
+        return bool(current["status"] == "ACTIVE")
 
     wait(f"{what} ACTIVE", done)
 
@@ -36,8 +36,8 @@ def _tag(aws: Aws, id: str, outputs: Properties, added: Mapping[str, str], remov
 
 def _cluster(aws: Aws, name: str) -> dict[str, Any] | None:
     answer = missing_ok(aws("eks").describe_cluster, name=name)
-    found: dict[str, Any] | None = answer and answer["cluster"]
-    return found
+    cluster: dict[str, Any] | None = answer and answer["cluster"]
+    return cluster
 
 
 def _logging(types: Iterable[str]) -> dict[str, Any]:
@@ -70,11 +70,11 @@ def _create_cluster(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_cluster(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = _cluster(aws, id)
-    if found is None or found["status"] == "DELETING":
+    cluster = _cluster(aws, id)
+    if cluster is None or cluster["status"] == "DELETING":
         return None
     live = pick(
-        found,
+        cluster,
         "name",
         "arn",
         "version",
@@ -85,22 +85,22 @@ def _read_cluster(aws: Aws, id: str, inputs: Properties) -> Properties | None:
         "tags",
         "deletionProtection",
     )
-    live |= pick(found, "accessConfig", "kubernetesNetworkConfig", "upgradePolicy", "identity")
-    live["createdAt"] = found["createdAt"].isoformat() if found.get("createdAt") else ""
-    live["vpcConfig"] = found.get("resourcesVpcConfig", {})
-    live["certificateAuthority"] = {"data": found.get("certificateAuthority", {}).get("data", "")}
+    live |= pick(cluster, "accessConfig", "kubernetesNetworkConfig", "upgradePolicy", "identity")
+    live["createdAt"] = cluster["createdAt"].isoformat() if cluster.get("createdAt") else ""
+    live["vpcConfig"] = cluster.get("resourcesVpcConfig", {})
+    live["certificateAuthority"] = {"data": cluster.get("certificateAuthority", {}).get("data", "")}
     live["certificateAuthorities"] = [live["certificateAuthority"]]
-    identity = found.get("identity", {}).get("oidc", {})
+    identity = cluster.get("identity", {}).get("oidc", {})
     live["identities"] = [{"oidcs": [{"issuer": identity.get("issuer", "")}]}]
     live.pop("identity", None)
     if "enabledClusterLogTypes" in inputs:
-        on = [t for group in found.get("logging", {}).get("clusterLogging", []) if group["enabled"] for t in group["types"]]
+        on = [t for group in cluster.get("logging", {}).get("clusterLogging", []) if group["enabled"] for t in group["types"]]
         wanted = inputs["enabledClusterLogTypes"]
         live["enabledClusterLogTypes"] = wanted if sorted(on) == sorted(wanted) else on
     for name in ("accessConfig", "kubernetesNetworkConfig", "upgradePolicy", "deletionProtection"):
         if name in inputs and name in live and not live[name]:
             live.pop(name)  # moto kept nothing of it: the input stands
-    live["clusterId"] = found.get("id", "")
+    live["clusterId"] = cluster.get("id", "")
     return live
 
 
@@ -134,8 +134,8 @@ def _delete_cluster(aws: Aws, id: str, outputs: Properties) -> None:
 def _group(aws: Aws, id: str) -> dict[str, Any] | None:
     cluster, _, name = id.partition(":")
     answer = missing_ok(aws("eks").describe_nodegroup, clusterName=cluster, nodegroupName=name)
-    found: dict[str, Any] | None = answer and answer["nodegroup"]
-    return found
+    node_group: dict[str, Any] | None = answer and answer["nodegroup"]
+    return node_group
 
 
 def _create_node_group(aws: Aws, inputs: Properties) -> str:
@@ -169,8 +169,8 @@ def _create_node_group(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_node_group(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = _group(aws, id)
-    if found is None or found["status"] == "DELETING":
+    node_group = _group(aws, id)
+    if node_group is None or node_group["status"] == "DELETING":
         return None
     names = (
         "clusterName",
@@ -185,13 +185,13 @@ def _read_node_group(aws: Aws, id: str, inputs: Properties) -> Properties | None
         "tags",
         "status",
     )
-    live = pick(found, *names) | {
-        "nodeGroupName": found["nodegroupName"],
-        "nodeRoleArn": found["nodeRole"],
-        "subnetIds": found["subnets"],
+    live = pick(node_group, *names) | {
+        "nodeGroupName": node_group["nodegroupName"],
+        "nodeRoleArn": node_group["nodeRole"],
+        "subnetIds": node_group["subnets"],
     }
-    live["arn"] = found["nodegroupArn"]
-    groups = found.get("resources", {}).get("autoScalingGroups", [])
+    live["arn"] = node_group["nodegroupArn"]
+    groups = node_group.get("resources", {}).get("autoScalingGroups", [])
     live["resources"] = [{"autoscalingGroups": [{"name": group.get("name", "")} for group in groups]}]
     return {name: value for name, value in live.items() if value not in ({}, None) or name in inputs}
 
@@ -230,8 +230,8 @@ def _delete_node_group(aws: Aws, id: str, outputs: Properties) -> None:
 def _addon(aws: Aws, id: str) -> dict[str, Any] | None:
     cluster, _, name = id.partition(":")
     answer = missing_ok(aws("eks").describe_addon, clusterName=cluster, addonName=name)
-    found: dict[str, Any] | None = answer and answer["addon"]
-    return found
+    addon: dict[str, Any] | None = answer and answer["addon"]
+    return addon
 
 
 def _addon_arguments(inputs: Properties) -> dict[str, Any]:
@@ -250,11 +250,11 @@ def _create_addon(aws: Aws, inputs: Properties) -> str:
 
 
 def _read_addon(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = _addon(aws, id)
-    if found is None or found["status"] == "DELETING":
+    addon = _addon(aws, id)
+    if addon is None or addon["status"] == "DELETING":
         return None
-    return pick(found, "clusterName", "addonName", "addonVersion", "serviceAccountRoleArn", "configurationValues", "tags") | {
-        "arn": found["addonArn"]
+    return pick(addon, "clusterName", "addonName", "addonVersion", "serviceAccountRoleArn", "configurationValues", "tags") | {
+        "arn": addon["addonArn"]
     }
 
 
@@ -269,86 +269,6 @@ def _delete_addon(aws: Aws, id: str, outputs: Properties) -> None:
     cluster, _, name = id.partition(":")
     if missing_ok(aws("eks").delete_addon, clusterName=cluster, addonName=name) is not None:
         wait(f"add-on {id} gone", lambda: _addon(aws, id) is None)
-
-
-# --- who may enter ---------------------------------------------------------------------------------
-
-
-def _create_access_entry(aws: Aws, inputs: Properties) -> str:
-    wanted = pick(inputs, "clusterName", "principalArn", "kubernetesGroups", "type", "tags")
-    aws("eks").create_access_entry(**wanted, **({"username": inputs["userName"]} if inputs.get("userName") else {}))
-    return f"{inputs['clusterName']}:{inputs['principalArn']}"
-
-
-def _entry(id: str) -> dict[str, str]:
-    cluster, _, principal = id.partition(":")
-    return {"clusterName": cluster, "principalArn": principal}
-
-
-def _read_access_entry(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    answer = missing_ok(aws("eks").describe_access_entry, **_entry(id))
-    if answer is None:
-        return None
-    found = answer["accessEntry"]
-    live = pick(found, "clusterName", "principalArn", "kubernetesGroups", "type", "tags")
-    return live | {"accessEntryArn": found.get("accessEntryArn", ""), "userName": found.get("username", "")}
-
-
-def _update_access_entry(aws: Aws, change: Change) -> None:
-    if change.changed & {"kubernetesGroups", "userName"}:
-        name = {"username": change.new["userName"]} if change.new.get("userName") else {}
-        aws("eks").update_access_entry(**_entry(change.id), kubernetesGroups=change.new.get("kubernetesGroups") or [], **name)
-
-
-def _associate(aws: Aws, inputs: Properties) -> str:
-    aws("eks").associate_access_policy(**pick(inputs, "clusterName", "principalArn", "policyArn", "accessScope"))
-    return "#".join((inputs["clusterName"], inputs["principalArn"], inputs["policyArn"]))
-
-
-def _read_association(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    cluster, principal, policy = id.split("#")
-    answer = missing_ok(aws("eks").list_associated_access_policies, clusterName=cluster, principalArn=principal)
-    for found in (answer or {}).get("associatedAccessPolicies", []):
-        if found["policyArn"] == policy:
-            scope = {key: value for key, value in found.get("accessScope", {}).items() if value}
-            known = {"clusterName": cluster, "principalArn": principal, "policyArn": policy}
-            return known | ({"accessScope": like(scope, inputs.get("accessScope") or scope)} if scope else {})
-    return None
-
-
-def _disassociate(aws: Aws, id: str, outputs: Properties) -> None:
-    cluster, principal, policy = id.split("#")
-    missing_ok(aws("eks").disassociate_access_policy, clusterName=cluster, principalArn=principal, policyArn=policy)
-
-
-def _create_pod_identity(aws: Aws, inputs: Properties) -> str:
-    wanted = pick(
-        inputs, "clusterName", "namespace", "serviceAccount", "roleArn", "tags", "targetRoleArn", "disableSessionTags"
-    )
-    id: str = aws("eks").create_pod_identity_association(**wanted)["association"]["associationId"]
-    return id
-
-
-def _read_pod_identity(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    answer = missing_ok(aws("eks").describe_pod_identity_association, clusterName=inputs["clusterName"], associationId=id)
-    if answer is None:
-        return None
-    return pick(
-        answer["association"],
-        "clusterName",
-        "namespace",
-        "serviceAccount",
-        "roleArn",
-        "associationArn",
-        "associationId",
-        "tags",
-    )
-
-
-def _update_pod_identity(aws: Aws, change: Change) -> None:
-    if change.changed & {"roleArn", "targetRoleArn", "disableSessionTags"}:
-        wanted = pick(change.new, "roleArn", "targetRoleArn", "disableSessionTags")
-        aws("eks").update_pod_identity_association(clusterName=change.new["clusterName"], associationId=change.id, **wanted)
 
 
 KINDS: dict[str, Kind] = {
@@ -403,30 +323,5 @@ KINDS: dict[str, Kind] = {
         tag=_tag,
         unique=True,
         force_new=frozenset({"clusterName", "addonName"}),
-    ),
-    "aws:eks/accessEntry:AccessEntry": Kind(
-        create=_create_access_entry,
-        read=_read_access_entry,
-        update=_update_access_entry,
-        unique=True,
-        delete=lambda aws, id, outputs: missing_ok(aws("eks").delete_access_entry, **_entry(id)),
-        force_new=frozenset({"clusterName", "principalArn", "type"}),
-    ),
-    "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": Kind(
-        create=_associate,
-        read=_read_association,
-        delete=_disassociate,
-        unique=True,
-        force_new=frozenset({"clusterName", "principalArn", "policyArn", "accessScope"}),
-    ),
-    "aws:eks/podIdentityAssociation:PodIdentityAssociation": Kind(
-        create=_create_pod_identity,
-        read=_read_pod_identity,
-        update=_update_pod_identity,
-        unique=True,
-        delete=lambda aws, id, outputs: missing_ok(
-            aws("eks").delete_pod_identity_association, clusterName=outputs["clusterName"], associationId=id
-        ),
-        force_new=frozenset({"clusterName", "namespace", "serviceAccount"}),
     ),
 }

@@ -25,8 +25,8 @@ def _zones(aws: Aws, args: Properties) -> Properties:
 
 
 def _identity(aws: Aws, args: Properties) -> Properties:
-    found = aws("sts").get_caller_identity()
-    return {"id": found["Account"], "accountId": found["Account"], "arn": found["Arn"], "userId": found["UserId"]}
+    caller = aws("sts").get_caller_identity()
+    return {"id": caller["Account"], "accountId": caller["Account"], "arn": caller["Arn"], "userId": caller["UserId"]}
 
 
 def _region(aws: Aws, args: Properties) -> Properties:
@@ -76,8 +76,8 @@ def _statement(given: Properties) -> Properties:
 def _policy_document(aws: Aws, args: Properties) -> Properties:
     statements: list[Properties] = []
     for source in args.get("sourcePolicyDocuments") or []:
-        found = json.loads(source).get("Statement", [])
-        statements += found if isinstance(found, list) else [found]
+        inherited = json.loads(source).get("Statement", [])
+        statements += inherited if isinstance(inherited, list) else [inherited]
     statements += [_statement(given) for given in args.get("statements") or []]
     for override in args.get("overridePolicyDocuments") or []:
         for statement in json.loads(override).get("Statement", []):
@@ -94,10 +94,10 @@ def _policy_document(aws: Aws, args: Properties) -> Properties:
 
 
 def _addon_version(aws: Aws, args: Properties) -> Properties:
-    found = aws("eks").describe_addon_versions(addonName=args["addonName"], kubernetesVersion=args["kubernetesVersion"])[
+    addons = aws("eks").describe_addon_versions(addonName=args["addonName"], kubernetesVersion=args["kubernetesVersion"])[
         "addons"
     ]
-    versions = [version["addonVersion"] for addon in found for version in addon["addonVersions"]]
+    versions = [version["addonVersion"] for addon in addons for version in addon["addonVersions"]]
     return args | {
         "id": args["addonName"],
         "version": versions[0] if versions else "",

@@ -90,6 +90,11 @@ def missing_ok(call: Callable[..., Any], **arguments: Any) -> Any:
         raise
 
 
+def delete_by(service: str, call: str, key: str, **more: Any) -> Delete:
+    """A Kind's `delete`: one call that names the resource by its id under `key`; what is gone already is deleted."""
+    return lambda aws, id, outputs: missing_ok(getattr(aws(service), call), **{key: id}, **more)
+
+
 def wait(what: str, done: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
     end = time.monotonic() + seconds
     while not done():
@@ -99,13 +104,13 @@ def wait(what: str, done: Callable[[], bool], seconds: float = WAIT_SECONDS) -> 
 
 
 def first(answer: Mapping[str, Any] | None, key: str) -> Any:
-    found = (answer or {}).get(key) or []
-    return found[0] if found else None
+    items = (answer or {}).get(key) or []
+    return items[0] if items else None
 
 
-def camel(found: Mapping[str, Any]) -> dict[str, Any]:
+def camel(answer: Mapping[str, Any]) -> dict[str, Any]:
     """boto3's VpcId to the SDK's vpcId, all the way down."""
-    return {key[:1].lower() + key[1:]: _camel(item) for key, item in found.items()}
+    return {key[:1].lower() + key[1:]: _camel(item) for key, item in answer.items()}
 
 
 def _camel(value: Any) -> Any:

@@ -42,8 +42,8 @@ def _authorize(aws: Aws, direction: str, group: str, permissions: list[dict[str,
     if not permissions:
         return []
     call = getattr(aws("ec2"), f"authorize_security_group_{direction}")
-    found: list[dict[str, Any]] = call(GroupId=group, IpPermissions=permissions).get("SecurityGroupRules", [])
-    return found
+    rules: list[dict[str, Any]] = call(GroupId=group, IpPermissions=permissions).get("SecurityGroupRules", [])
+    return rules
 
 
 def _revoke(aws: Aws, direction: str, group: str, permissions: list[dict[str, Any]]) -> None:
@@ -57,9 +57,9 @@ def _create_group(aws: Aws, inputs: Properties) -> str:
     if inputs.get("vpcId"):
         wanted["VpcId"] = inputs["vpcId"]
     id: str = ec2.create_security_group(**wanted)["GroupId"]
-    found = first(ec2.describe_security_groups(GroupIds=[id]), "SecurityGroups")
+    group = first(ec2.describe_security_groups(GroupIds=[id]), "SecurityGroups")
     # The provider takes AWS's allow-all away; programs ask for what they want.
-    _revoke(aws, "egress", id, found.get("IpPermissionsEgress", []))
+    _revoke(aws, "egress", id, group.get("IpPermissionsEgress", []))
     for direction in _DIRECTIONS:
         _authorize(aws, direction, id, [_permission(rule, id) for rule in inputs.get(direction) or []])
     return id
@@ -102,28 +102,28 @@ def _inline(permissions: list[dict[str, Any]], wanted: list[Properties], group: 
 
 
 def _read_group(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = first(missing_ok(aws("ec2").describe_security_groups, GroupIds=[id]), "SecurityGroups")
-    if found is None:
+    group = first(missing_ok(aws("ec2").describe_security_groups, GroupIds=[id]), "SecurityGroups")
+    if group is None:
         return None
     live = {
-        "name": found["GroupName"],
-        "description": found["Description"],
-        "vpcId": found.get("VpcId", ""),
-        "ownerId": found.get("OwnerId", ""),
+        "name": group["GroupName"],
+        "description": group["Description"],
+        "vpcId": group.get("VpcId", ""),
+        "ownerId": group.get("OwnerId", ""),
         "arn": aws.arn("ec2", f"security-group/{id}"),
-        "tags": tag_map(found.get("Tags")),
+        "tags": tag_map(group.get("Tags")),
     }
     for direction, name in (("ingress", "IpPermissions"), ("egress", "IpPermissionsEgress")):
         if inputs.get(direction) is not None:  # not given inline: rules are objects of their own
-            live[direction] = _inline(found.get(name, []), inputs[direction], id)
+            live[direction] = _inline(group.get(name, []), inputs[direction], id)
     return live
 
 
 def _update_group(aws: Aws, change: Change) -> None:
-    found = first(aws("ec2").describe_security_groups(GroupIds=[change.id]), "SecurityGroups")
+    group = first(aws("ec2").describe_security_groups(GroupIds=[change.id]), "SecurityGroups")
     for direction, name in (("ingress", "IpPermissions"), ("egress", "IpPermissionsEgress")):
         if direction in change.changed:
-            _revoke(aws, direction, change.id, found.get(name, []))
+            _revoke(aws, direction, change.id, group.get(name, []))
             _authorize(aws, direction, change.id, [_permission(rule, change.id) for rule in change.new.get(direction) or []])
 
 
@@ -132,16 +132,16 @@ def _update_group(aws: Aws, change: Change) -> None:
 
 def _create_rule(aws: Aws, inputs: Properties) -> str:
     group = inputs["securityGroupId"]
-    made = _authorize(aws, inputs["type"], group, [_permission(inputs, group)])
-    rule: str = made[0]["SecurityGroupRuleId"] if made else group
+    rules = _authorize(aws, inputs["type"], group, [_permission(inputs, group)])
+    rule: str = rules[0]["SecurityGroupRuleId"] if rules else group
     return f"sgrule-{rule.rsplit('-', 1)[-1]}"
 
 
 def _read_rule(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-    found = first(missing_ok(aws("ec2").describe_security_groups, GroupIds=[inputs["securityGroupId"]]), "SecurityGroups")
-    if found is None:
+    group = first(missing_ok(aws("ec2").describe_security_groups, GroupIds=[inputs["securityGroupId"]]), "SecurityGroups")
+    if group is None:
         return None
-    live = _flat(found["IpPermissions" if inputs["type"] == "ingress" else "IpPermissionsEgress"])
+    live = _flat(group["IpPermissions" if inputs["type"] == "ingress" else "IpPermissionsEgress"])
     wanted = _flat([_permission(inputs, inputs["securityGroupId"])])
     return {} if wanted and wanted <= live else None
 
@@ -170,26 +170,26 @@ def _single(inputs: Properties) -> dict[str, Any]:
 
 def _single_kind(direction: str) -> Kind:
     def create(aws: Aws, inputs: Properties) -> str:
-        made = _authorize(aws, direction, inputs["securityGroupId"], [_single(inputs)])
-        if not made:
+        rules = _authorize(aws, direction, inputs["securityGroupId"], [_single(inputs)])
+        if not rules:
             raise PluginError(f"security group {inputs['securityGroupId']}: no {direction} rule was made; give one source")
-        id: str = made[0]["SecurityGroupRuleId"]
+        id: str = rules[0]["SecurityGroupRuleId"]
         return id
 
     def read(aws: Aws, id: str, inputs: Properties) -> Properties | None:
-        found = first(missing_ok(aws("ec2").describe_security_group_rules, SecurityGroupRuleIds=[id]), "SecurityGroupRules")
-        if found is None:
+        rule = first(missing_ok(aws("ec2").describe_security_group_rules, SecurityGroupRuleIds=[id]), "SecurityGroupRules")
+        if rule is None:
             return None
         live = {
-            "securityGroupId": found.get("GroupId"),
-            "ipProtocol": found.get("IpProtocol"),
+            "securityGroupId": rule.get("GroupId"),
+            "ipProtocol": rule.get("IpProtocol"),
             "securityGroupRuleId": id,
-            "cidrIpv4": found.get("CidrIpv4"),
-            "cidrIpv6": found.get("CidrIpv6"),
+            "cidrIpv4": rule.get("CidrIpv4"),
+            "cidrIpv6": rule.get("CidrIpv6"),
             "arn": aws.arn("ec2", f"security-group-rule/{id}"),
         }
-        if found.get("IpProtocol") != "-1":
-            live |= {"fromPort": found.get("FromPort"), "toPort": found.get("ToPort")}
+        if rule.get("IpProtocol") != "-1":
+            live |= {"fromPort": rule.get("FromPort"), "toPort": rule.get("ToPort")}
         return {name: value for name, value in live.items() if value is not None}
 
     def delete(aws: Aws, id: str, outputs: Properties) -> None:

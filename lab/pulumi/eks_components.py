@@ -38,23 +38,23 @@ def lab_cluster(name: str) -> dict[str, Any]:
         raise Exception("BLUEGREEN_LAB is not set: start the lab, and run pulumi in its environment")
     try:
         with urlopen(f"{lab}/clusters/{name}", timeout=30) as answer:
-            found: dict[str, Any] = json.load(answer)
+            cluster: dict[str, Any] = json.load(answer)
     except HTTPError as error:
         raise Exception(f"the lab at {lab} has no cluster {name!r}: {error}") from error
-    return found
+    return cluster
 
 
 def kubeconfig(name: str, arn: str) -> dict[str, Any]:
     """One context, called as in the lab, for the cluster's own control plane."""
-    found = lab_cluster(name)
-    cluster = {"server": found["endpoint"], "certificate-authority-data": found["ca"]}
+    live = lab_cluster(name)
+    cluster = {"server": live["endpoint"], "certificate-authority-data": live["ca"]}
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": name,
         "clusters": [{"name": name, "cluster": cluster}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-        "users": [{"name": name, "user": {"token": found["token"]}}],
+        "users": [{"name": name, "user": {"token": live["token"]}}],
     }
 
 
@@ -82,7 +82,7 @@ class Cluster(Component):
         config: pulumi.Output[dict[str, Any]] = pulumi.Output.secret(
             pulumi.Output.all(self._cluster.name, self._cluster.arn).apply(lambda a: kubeconfig(*a))
         )
-        issuer = self._cluster.identities.apply(lambda found: found[0]["oidcs"][0]["issuer"] if found else "")
+        issuer = self._cluster.identities.apply(lambda identities: identities[0]["oidcs"][0]["issuer"] if identities else "")
         self.state = {
             "eksCluster": self._cluster,
             "kubeconfig": config,
@@ -188,7 +188,7 @@ class Cluster(Component):
         return aws.iam.OpenIdConnectProvider(
             f"{self._name}-oidcProvider",
             client_id_lists=["sts.amazonaws.com"],
-            url=self._cluster.identities.apply(lambda found: found[0]["oidcs"][0]["issuer"]),
+            url=self._cluster.identities.apply(lambda identities: identities[0]["oidcs"][0]["issuer"]),
             thumbprint_lists=["0" * 40],
             opts=self._child,
         )
@@ -196,7 +196,7 @@ class Cluster(Component):
     def _create_access_entries(self) -> None:
         entries = _plain(self._inputs.get("accessEntries")) or {}
         for key, entry in entries.items():
-            made = aws.eks.AccessEntry(
+            access_entry = aws.eks.AccessEntry(
                 f"{self._name}-{key}",
                 cluster_name=self._cluster.name,
                 principal_arn=entry["principalArn"],
@@ -213,7 +213,7 @@ class Cluster(Component):
                     principal_arn=entry["principalArn"],
                     policy_arn=policy["policyArn"],
                     access_scope=policy["accessScope"],
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=[made]),
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=[access_entry]),
                 )
 
     def _create_addons(self) -> list[pulumi.Resource]:
@@ -271,13 +271,13 @@ class ManagedNodeGroup(Component):
         super().__init__("eks:index:ManagedNodeGroup", name, {}, opts)
         core = pulumi.Output.from_input(inputs["cluster"])
         cluster_name = inputs.get("clusterName") or core.apply(_cluster_name)
-        role = inputs.get("nodeRoleArn") or pulumi.Output.from_input(inputs.get("nodeRole")).apply(lambda found: found.arn)
+        role = inputs.get("nodeRoleArn") or pulumi.Output.from_input(inputs.get("nodeRole")).apply(lambda given: given.arn)
         group = aws.eks.NodeGroup(
             name,
             cluster_name=cluster_name,
             node_role_arn=role,
             node_group_name=inputs.get("nodeGroupName"),
-            subnet_ids=inputs.get("subnetIds") or core.apply(lambda found: _get(found, "subnet_ids", "subnetIds")),
+            subnet_ids=inputs.get("subnetIds") or core.apply(lambda given: _get(given, "subnet_ids", "subnetIds")),
             scaling_config=inputs.get("scalingConfig") or {"desired_size": 2, "min_size": 1, "max_size": 2},
             ami_type=inputs.get("amiType"),
             capacity_type=inputs.get("capacityType"),
@@ -326,20 +326,20 @@ def _plain(value: Any) -> Any:
 
 
 def _enabled(options: Any, default: bool) -> bool:
-    found = options.get("enabled") if isinstance(options, Mapping) else None
-    return default if found is None else bool(found)
+    enabled = options.get("enabled") if isinstance(options, Mapping) else None
+    return default if enabled is None else bool(enabled)
 
 
 def _get(value: Any, *names: str) -> Any:
     for name in names:
-        found = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-        if found is not None:
-            return found
+        attribute = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+        if attribute is not None:
+            return attribute
     return None
 
 
-def _cluster_name(found: Any) -> Any:
+def _cluster_name(source: Any) -> Any:
     """The name of an eks.Cluster or of its `core`."""
-    core = _get(found, "core") or found
+    core = _get(source, "core") or source
     cluster = _get(core, "cluster", "eks_cluster", "eksCluster")
     return cluster.name if cluster is not None else None

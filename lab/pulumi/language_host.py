@@ -48,9 +48,9 @@ class LanguageHost(LanguageServer):
     def GetProgramDependencies(self, request: Any, context: Any) -> Any:
         from importlib.metadata import distributions
 
-        found = sorted((d.metadata["Name"], d.version) for d in distributions() if d.metadata["Name"].startswith("pulumi"))
+        packages = sorted((d.metadata["Name"], d.version) for d in distributions() if d.metadata["Name"].startswith("pulumi"))
         return language_pb2.GetProgramDependenciesResponse(
-            dependencies=[language_pb2.DependencyInfo(name=name, version=version) for name, version in found]
+            dependencies=[language_pb2.DependencyInfo(name=name, version=version) for name, version in packages]
         )
 
     def Cancel(self, request: Any, context: Any) -> Any:

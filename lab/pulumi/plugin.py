@@ -150,10 +150,10 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         asked = self._request(
             request, id=request.id, inputs=from_struct(request.inputs), outputs=from_struct(request.properties)
         )
-        found = self._guard(context, lambda: self.resource(asked.type).read(asked))
-        if found is None:
+        live = self._guard(context, lambda: self.resource(asked.type).read(asked))
+        if live is None:
             return provider_pb2.ReadResponse()
-        id, outputs, inputs = found
+        id, outputs, inputs = live
         return provider_pb2.ReadResponse(id=id, properties=to_struct(outputs), inputs=to_struct(inputs))
 
     def Update(self, request: Any, context: Any) -> Any:

@@ -33,8 +33,8 @@ class Property:
     @property
     def nested(self) -> str | None:
         """The class of nested arguments, when this property holds one, a list or a map of them."""
-        found = re.search(r"'(\w+Args)'", self.annotation)
-        return found[1] if found else None
+        match = re.search(r"'(\w+Args)'", self.annotation)
+        return match[1] if match else None
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def _class_body(text: str, declaration: str) -> str | None:
 
 
 def _properties(body: str) -> dict[str, Property]:
-    found = (Property(match["name"] or match["python"], match["type"]) for match in _GETTER.finditer(body))
-    return {known.name: known for known in found}
+    properties = (Property(match["name"] or match["python"], match["type"]) for match in _GETTER.finditer(body))
+    return {known.name: known for known in properties}
 
 
 @cache

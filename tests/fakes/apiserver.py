@@ -29,12 +29,14 @@ def served(*resources: Resource) -> Discovery:
     for r in resources:
         versions.setdefault((r.group, r.kind), []).append(r.version)
     first = {(r.group, r.kind): r for r in reversed(resources)}
-    return Discovery(tuple(first.values()), {key: tuple(found) for key, found in versions.items()})
+    return Discovery(tuple(first.values()), {key: tuple(names) for key, names in versions.items()})
 
 
 class FakeApiServer:
-    """`trouble(verb, resource, name)` may raise in place of an answer. `seconds` is how long one takes, of which the
-    server works on `at_once` at a time; a `timeout_seconds` counts from when it begins with it, as in the client.
+    """An API server in memory, asked by the methods of a client.
+
+    `trouble(verb, resource, name)` may raise in place of an answer. `seconds` is how long one takes, of which the server
+    works on `at_once` at a time; a `timeout_seconds` counts from when it begins with it, as in the client.
     """
 
     def __init__(
@@ -67,13 +69,13 @@ class FakeApiServer:
     def put(self, obj: Mapping[str, Any]) -> None:
         group = obj["apiVersion"].rpartition("/")[0]
         key = (group, obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-        made = _copied(dict(obj))
-        made["metadata"].setdefault("uid", f"uid-{'-'.join(key)}")
+        stored = _copied(dict(obj))
+        stored["metadata"].setdefault("uid", f"uid-{'-'.join(key)}")
         self._version += 1
-        made["metadata"].setdefault("resourceVersion", str(self._version))
-        self.objects[key] = made
+        stored["metadata"].setdefault("resourceVersion", str(self._version))
+        self.objects[key] = stored
 
-    def _seen(self, verb: str, resource: Resource, name: str) -> None:
+    def _note_request(self, verb: str, resource: Resource, name: str) -> None:
         self.requests.append((verb, f"{resource.kind} {name}".strip()))
         self.trouble(verb, resource, name)
 
@@ -112,12 +114,12 @@ class FakeApiServer:
     async def get(
         self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None
     ) -> Object:
-        self._seen("get", resource, name)
+        self._note_request("get", resource, name)
         await self._work("get", resource, name, timeout_seconds)
-        found = self.objects.get((resource.group, resource.kind, namespace or "", name))
-        if found is None:
+        stored = self.objects.get((resource.group, resource.kind, namespace or "", name))
+        if stored is None:
             raise NotFound(f"{resource.kind} {name}")
-        return _copied(found)
+        return _copied(stored)
 
     async def find(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
         try:
@@ -134,10 +136,10 @@ class FakeApiServer:
         metadata_only: bool = False,
         timeout_seconds: float | None = None,
     ) -> Listing:
-        self._seen("list", resource, "")
+        self._note_request("list", resource, "")
         await self._work("list", resource, "", timeout_seconds)
         wanted = [each.split("=", 1) for each in labels.split(",")] if labels else []
-        found = [
+        matching = [
             _copied(obj)
             for (group, kind, ns, _), obj in self.objects.items()
             if (group, kind) == (resource.group, resource.kind)
@@ -145,8 +147,8 @@ class FakeApiServer:
             and all((obj["metadata"].get("labels") or {}).get(k) == v for k, v in wanted)
         ]
         if metadata_only:
-            found = [{key: obj[key] for key in ("apiVersion", "kind", "metadata")} for obj in found]
-        return Listing(found, str(self._version))
+            matching = [{key: obj[key] for key in ("apiVersion", "kind", "metadata")} for obj in matching]
+        return Listing(matching, str(self._version))
 
     async def apply(
         self,
@@ -161,14 +163,14 @@ class FakeApiServer:
     ) -> Object:
         """What the manager owned and no longer sends goes, unless another owns it too. Lists are one value."""
         meta = obj["metadata"]
-        self._seen("apply", resource, meta["name"])
+        self._note_request("apply", resource, meta["name"])
         await self._work("apply", resource, meta["name"], timeout_seconds)
         live = self.objects.get((resource.group, resource.kind, meta.get("namespace", ""), meta["name"]), {})
-        there = (live.get("metadata") or {}).get("managedFields") or ()
+        entries = (live.get("metadata") or {}).get("managedFields") or ()
         if resource_version is not None and (live.get("metadata") or {}).get("resourceVersion") != resource_version:
             raise Conflict(f"{resource.kind} {meta['name']}: the object has been modified")
-        mine = [e for e in there if e["manager"] == manager and e.get("operation") == "Apply"]
-        others = [e for e in there if e not in mine]
+        mine = [e for e in entries if e["manager"] == manager and e.get("operation") == "Apply"]
+        others = [e for e in entries if e not in mine]
         kept = [fields_v1(obj), *(e["fieldsV1"] for e in others)]
         base = _copied(live)
         for entry in mine:
@@ -191,7 +193,7 @@ class FakeApiServer:
 
     async def create(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, repeatable: bool = False) -> Object:
         meta = obj["metadata"]
-        self._seen("create", resource, meta["name"])
+        self._note_request("create", resource, meta["name"])
         if (resource.group, resource.kind, meta.get("namespace", ""), meta["name"]) in self.objects:
             raise Conflict("there already", exists=True)
         entry = {"manager": manager, "operation": "Update", "fieldsV1": fields_v1(obj), "time": f"t{self._version:06}"}
@@ -199,7 +201,7 @@ class FakeApiServer:
         return dict(obj)
 
     async def replace(self, resource: Resource, obj: Mapping[str, Any], *, manager: str) -> Object:
-        self._seen("replace", resource, obj["metadata"]["name"])
+        self._note_request("replace", resource, obj["metadata"]["name"])
         self.put(obj)
         return dict(obj)
 
@@ -212,7 +214,7 @@ class FakeApiServer:
         *,
         manager: str,
     ) -> Object:
-        self._seen("patch", resource, name)
+        self._note_request("patch", resource, name)
         live = await self.get(resource, namespace, name)
         assert isinstance(body, Mapping)
         merged = _merge_patch(live, body)
@@ -220,26 +222,26 @@ class FakeApiServer:
         return merged
 
     async def delete(self, resource: Resource, namespace: str | None, name: str) -> None:
-        self._seen("delete", resource, name)
+        self._note_request("delete", resource, name)
         self.objects.pop((resource.group, resource.kind, namespace or "", name), None)
 
 
 def fields_v1(value: Mapping[str, Any], top: bool = True) -> Object:
     """The fieldsV1 of an object whose lists are all one value."""
-    found: Object = {}
+    fields: Object = {}
     for key, inner in value.items():
         if top and key in ("apiVersion", "kind"):
             continue
         if top and key == "metadata":
             inner = {k: v for k, v in inner.items() if k in ("labels", "annotations")}
-        found[f"f:{key}"] = fields_v1(inner, False) if isinstance(inner, Mapping) and inner else {}
-    return found
+        fields[f"f:{key}"] = fields_v1(inner, False) if isinstance(inner, Mapping) and inner else {}
+    return fields
 
 
 def _without(obj: Object, owned: Mapping[str, Any], kept: Sequence[Mapping[str, Any]]) -> None:
     """Takes leaves of `owned` out that none of `kept` has."""
     for key, inner in owned.items():
-        name, others = key.removeprefix("f:"), [there[key] for there in kept if key in there]
+        name, others = key.removeprefix("f:"), [fields[key] for fields in kept if key in fields]
         if inner and isinstance(obj.get(name), dict):
             _without(obj[name], inner, others)
             if not obj[name] and not others:

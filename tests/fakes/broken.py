@@ -33,15 +33,15 @@ _KEY = ConnectionKey("127.0.0.1", 1, False, True, None, None, None)
 
 def family(top: type[BaseException], *modules: str) -> list[type[BaseException]]:
     """A class and all that come from it, of these modules (empty: of any), public ones."""
-    found = {top}
+    classes = {top}
     waiting = [top]
     while waiting:
         for each in waiting.pop().__subclasses__():
-            if each not in found:
-                found.add(each)
+            if each not in classes:
+                classes.add(each)
                 waiting.append(each)
     return sorted(
-        (each for each in found if not each.__name__.startswith("_") and (not modules or each.__module__ in modules)),
+        (each for each in classes if not each.__name__.startswith("_") and (not modules or each.__module__ in modules)),
         key=lambda each: (each.__module__, each.__qualname__),
     )
 
@@ -69,9 +69,9 @@ def of_aiohttp() -> list[BaseException]:
 def of_the_system() -> list[BaseException]:
     """Of sockets, files, TLS, names and time."""
     modules = (builtins.__name__, "socket", "ssl")
-    made: list[BaseException] = [each(errno.EIO, "broken") for each in family(OSError, *modules)]
-    made += [OSError(number, "broken") for number in (errno.EMFILE, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET)]
-    return [*made, socket.gaierror(socket.EAI_NONAME, "Name or service not known"), TimeoutError()]
+    errors: list[BaseException] = [each(errno.EIO, "broken") for each in family(OSError, *modules)]
+    errors += [OSError(number, "broken") for number in (errno.EMFILE, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET)]
+    return [*errors, socket.gaierror(socket.EAI_NONAME, "Name or service not known"), TimeoutError()]
 
 
 def of_text() -> list[BaseException]:
@@ -105,11 +105,11 @@ def of_boto() -> list[BaseException]:
         *family(boto3.exceptions.Boto3Error, "boto3.exceptions"),
         *family(botocore.parsers.ResponseParserError),
     ]
-    made = [_botocore(each) for each in classes]
-    made += [http.client.HTTPException("x"), http.client.IncompleteRead(b""), http.client.BadStatusLine("x")]
-    made += [urllib3.exceptions.HTTPError("x"), urllib3.exceptions.LocationParseError("x")]
-    made += [subprocess.SubprocessError("x"), subprocess.TimeoutExpired("aws", 1), subprocess.CalledProcessError(1, "aws")]
-    return [*made, KeyError("Arn"), TypeError("None"), ValueError("Invalid endpoint: x")]
+    errors = [_botocore(each) for each in classes]
+    errors += [http.client.HTTPException("x"), http.client.IncompleteRead(b""), http.client.BadStatusLine("x")]
+    errors += [urllib3.exceptions.HTTPError("x"), urllib3.exceptions.LocationParseError("x")]
+    errors += [subprocess.SubprocessError("x"), subprocess.TimeoutExpired("aws", 1), subprocess.CalledProcessError(1, "aws")]
+    return [*errors, KeyError("Arn"), TypeError("None"), ValueError("Invalid endpoint: x")]
 
 
 def refusal(code: str, status: int = 400) -> botocore.exceptions.ClientError:
@@ -160,21 +160,21 @@ def garbage() -> Iterator[Garbage]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    made = Garbage()
+    listener = Garbage()
 
     async def start() -> asyncio.Server:
-        server = await asyncio.start_server(made.handle, "127.0.0.1", 0)
-        made.port = server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(listener.handle, "127.0.0.1", 0)
+        listener.port = server.sockets[0].getsockname()[1]
         return server
 
     async def stop(server: asyncio.Server) -> None:
         server.close()
-        await made.end()
+        await listener.end()
         await server.wait_closed()
 
     server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
     try:
-        yield made
+        yield listener
     finally:
         asyncio.run_coroutine_threadsafe(stop(server), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

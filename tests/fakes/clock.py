@@ -34,9 +34,9 @@ class _Selector(selectors.DefaultSelector):
         self.rounds = 0 if timeout > 0 else self.rounds + 1
         self.now += max(0.0, timeout)
         if self.now > self.most or self.rounds > MOST_ROUNDS_AT_ONCE:
-            told = f"at {self.now:.0f} s of virtual time, after {self.rounds} rounds without any: it would never end"
+            reason = f"at {self.now:.0f} s of virtual time, after {self.rounds} rounds without any: it would never end"
             self.most, self.rounds = self.now + MOST_SECONDS, 0  # the loop still has to end its tasks
-            raise Spinning(told)
+            raise Spinning(reason)
         return super().select(0)
 
 
@@ -55,8 +55,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return task
 
     def dropped(self) -> list[BaseException]:
-        """What tasks ended with and nobody looked at: asyncio says so when the garbage collector finds them, which is in
-        another test, in the middle of whatever that does."""
+        """What tasks ended with and nobody looked at.
+
+        asyncio says so when the garbage collector finds them, which is in another test, in the middle of whatever that does.
+        """
         ended = [task for task in self.tasks if task.done() and not task.cancelled()]
         return [problem for task in ended if task._log_traceback and (problem := task.exception())]
 

@@ -38,9 +38,9 @@ def refusing(folder: Path, call: str, number: int, only: Callable[[Path], bool] 
     def check(kind: str, path: Any) -> None:
         if kind != call or not isinstance(path, str | os.PathLike):
             return
-        there = Path(os.path.abspath(path))  # noqa: PTH100 - a link is not followed: it is the name that counts
-        if there.is_relative_to(folder) and only(there):
-            refused.append(there.name)
+        target = Path(os.path.abspath(path))  # noqa: PTH100 - a link is not followed: it is the name that counts
+        if target.is_relative_to(folder) and only(target):
+            refused.append(target.name)
             raise OSError(number, os.strerror(number), str(path))
 
     def name_of(handle: Any) -> str:

@@ -38,11 +38,11 @@ CLUSTER_WIDE = frozenset(
 
 def objects(text: str) -> list[Object]:
     """Manifests, each with a uid as an API server gives it."""
-    found = [each for each in yaml.safe_load_all(text) if each]
-    for each in found:
+    manifests = [each for each in yaml.safe_load_all(text) if each]
+    for each in manifests:
         name = each["metadata"]["name"]
         each["metadata"].setdefault("uid", f"uid-{each['kind']}-{name}")
-    return found
+    return manifests
 
 
 def one(api_version: str, kind: str, name: str = "x", namespace: str | None = "shop", **rest: Any) -> Object:
@@ -63,10 +63,10 @@ def choices(answers: Mapping[str, str] | None) -> Choices:
     return Choices(answers=MappingProxyType({name: Answer(word) for name, word in (answers or {}).items()}))
 
 
-def knowing(found: Iterable[Object], answers: Mapping[str, str] | None = None, singletons: Iterable[str] = ()) -> Known:
+def knowing(manifests: Iterable[Object], answers: Mapping[str, str] | None = None, singletons: Iterable[str] = ()) -> Known:
     by_name: dict[str, list[Object]] = {}
     resources: dict[str, Resource] = {}
-    for obj in found:
+    for obj in manifests:
         resource = resource_of(obj)
         resources[resource.name] = resource
         by_name.setdefault(resource.name, []).append(obj)
@@ -74,23 +74,23 @@ def knowing(found: Iterable[Object], answers: Mapping[str, str] | None = None, s
     return Known(blue, choices=choices(answers), singletons=frozenset(singletons))
 
 
-def verdicts(found: Iterable[Object], answers: Mapping[str, str] | None = None, **more: Any) -> dict[str, Verdict]:
+def verdicts(manifests: Iterable[Object], answers: Mapping[str, str] | None = None, **more: Any) -> dict[str, Verdict]:
     """Each object's verdict by its name; a wrong answer is refused."""
-    known = knowing(found, answers, **more)
+    known = knowing(manifests, answers, **more)
     items = list(judge.everything(known))
     judge.refuse_wrong_answers(known, items)
     return {item.name: item.verdict for item in items}
 
 
-def findings(found: Iterable[Object], answers: Mapping[str, str] | None = None) -> list[Finding]:
-    return list(of_the_judge(knowing(found, answers)))
+def findings(manifests: Iterable[Object], answers: Mapping[str, str] | None = None) -> list[Finding]:
+    return list(of_the_judge(knowing(manifests, answers)))
 
 
 class Green:
     """What a `replicate` from these objects to an empty green did: `of(name)` is the object there, None: it is not."""
 
-    def __init__(self, found: Iterable[Object], answers: Mapping[str, str] | None = None, **more: Any) -> None:
-        blue = list(found)
+    def __init__(self, manifests: Iterable[Object], answers: Mapping[str, str] | None = None, **more: Any) -> None:
+        blue = list(manifests)
         resources = {resource_of(obj) for obj in blue} | set(kinds.WELL_KNOWN.values())
         self.server = FakeApiServer("fern", resources=tuple(resources))
         self.blue = FakeApiServer("plum", blue, resources=tuple(resources))

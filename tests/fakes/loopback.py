@@ -42,9 +42,11 @@ LOOKBACK_SECONDS = 300.0
 
 @dataclass
 class Store:
-    """Answers instant queries as Prometheus does, of selectors (with a range or without) and of a count by labels alone:
-    anything else it cannot parse. A range is open on its left, nothing before it is told. `rounds`: to the whole second
-    before, as VictoriaMetrics does."""
+    """Answers instant queries as Prometheus does, of selectors (with a range or without) and of a count by labels alone.
+
+    Anything else it cannot parse. A range is open on its left, nothing before it is told. `rounds`: to the whole second
+    before, as VictoriaMetrics does.
+    """
 
     now: float
     series: Sequence[tuple[Mapping[str, str], Mapping[float, float]]]  # labels with __name__, samples by time
@@ -65,19 +67,19 @@ class Store:
 
     def _answer(self, query: str) -> tuple[str, list[dict[str, Any]]]:
         if counting := re.fullmatch(r"count by \((\w+)\) \((.*)\)", query):
-            label, inner = counting[1], self._found(counting[2])[0]
+            label, inner = counting[1], self._select(counting[2])[0]
             counts = Counter(labels.get(label, "") for labels, samples in inner if samples)
             return "vector", [
                 {"metric": {label: value} if value else {}, "value": [self.now, str(count)]} for value, count in counts.items()
             ]
-        found, ranged = self._found(query)
+        series, ranged = self._select(query)
         if ranged:
             return "matrix", [
-                {"metric": dict(labels), "values": [[at, _text(value)] for at, value in samples]} for labels, samples in found
+                {"metric": dict(labels), "values": [[at, _text(value)] for at, value in samples]} for labels, samples in series
             ]
-        return "vector", [{"metric": dict(labels), "value": [self.now, _text(samples[-1][1])]} for labels, samples in found]
+        return "vector", [{"metric": dict(labels), "value": [self.now, _text(samples[-1][1])]} for labels, samples in series]
 
-    def _found(self, query: str) -> tuple[list[tuple[Mapping[str, str], list[tuple[float, float]]]], bool]:
+    def _select(self, query: str) -> tuple[list[tuple[Mapping[str, str], list[tuple[float, float]]]], bool]:
         if not (parsed := SELECTOR.fullmatch(query)):
             raise ValueError(query)
         name, matchers, number, unit, offset = parsed.groups()
@@ -89,18 +91,18 @@ class Store:
             raise ValueError("vector selector must contain at least one non-empty matcher")
         until = (float(int(self.now)) if self.rounds else self.now) - float(offset or 0)
         since = until - (float(number) * UNIT_SECONDS[unit] if number else LOOKBACK_SECONDS)
-        found = [
+        series = [
             (labels, [(at, value) for at, value in sorted(samples.items()) if since < at <= min(until, self.now)])
             for labels, samples in self.series
             if all(_fits(labels.get(label, ""), op, value) for label, op, value in wanted)
         ]
-        return [(labels, samples) for labels, samples in found if samples], number is not None
+        return [(labels, samples) for labels, samples in series if samples], number is not None
 
 
-def _fits(there: str, op: str, value: str) -> bool:
+def _fits(actual: str, op: str, value: str) -> bool:
     if op in ("=", "!="):
-        return (there == value) == (op == "=")
-    return (re.fullmatch(value, there) is not None) == (op == "=~")
+        return (actual == value) == (op == "=")
+    return (re.fullmatch(value, actual) is not None) == (op == "=~")
 
 
 def _text(value: float) -> str:

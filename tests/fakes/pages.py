@@ -33,14 +33,14 @@ class Pod:
     def page(self, at: float) -> str:
         seconds = at - self.started
         labels = 'istio_requests_total{{reporter="source",destination_service="{}",response_code="{}"}} {:g}'
-        told = [
+        lines = [
             labels.format("catalog.shop.svc.cluster.local", 200, self.local + 80 * seconds),
             labels.format(peer_host(SERVICE), 200, self.forwarded + 20 * seconds),
             labels.format(peer_host(SERVICE), 503, self.errors),
         ]
-        told += [f"envoy_server_uptime{{}} {seconds:g}"] if self.uptime else []
-        told += [f"istio_agent_process_start_time_seconds {self.born}"] if self.born is not None else []
-        return "\n".join(told)
+        lines += [f"envoy_server_uptime{{}} {seconds:g}"] if self.uptime else []
+        lines += [f"istio_agent_process_start_time_seconds {self.born}"] if self.born is not None else []
+        return "\n".join(lines)
 
 
 class Pages(PageCounters):

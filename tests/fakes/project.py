@@ -196,10 +196,10 @@ class Project:
 
     def live(self, cluster: str, service: str) -> int | None:
         namespace, name = service.split("/")
-        found = self.servers[cluster].objects["networking.istio.io", "VirtualService", namespace, name]
+        live = self.servers[cluster].objects["networking.istio.io", "VirtualService", namespace, name]
         side: routing.Side = "blue" if cluster == "plum" else "green"
         for route in (self.originals[service], reduced(self.originals[service])):
-            if (split := routing.live_split(found, route, side)) is not None:
+            if (split := routing.live_split(live, route, side)) is not None:
                 return split
         return None
 
@@ -213,8 +213,12 @@ def reduced(route: Object) -> Object:
 
 @contextmanager
 def running(folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[Project]:
-    made = Project(folder, capsys, caplog)
-    with served(*made.servers.values(), page=made.traffic.page) as ports, refusing_port() as plum, refusing_port() as fern:
-        made.ports, made.refusing = ports, {"plum": plum, "fern": fern}
-        made.configure()
-        yield made
+    project = Project(folder, capsys, caplog)
+    with (
+        served(*project.servers.values(), page=project.traffic.page) as ports,
+        refusing_port() as plum,
+        refusing_port() as fern,
+    ):
+        project.ports, project.refusing = ports, {"plum": plum, "fern": fern}
+        project.configure()
+        yield project

@@ -120,8 +120,8 @@ async def _answer(server: FakeApiServer, request: web.Request) -> Any:
     if len(parts) == 1 and request.method == "GET":
         metadata = "PartialObjectMetadataList" in request.headers.get("Accept", "")
         labels = request.query.get("labelSelector")
-        found = await server.list(resource, namespace, labels=labels, metadata_only=metadata)
-        return {"kind": f"{resource.kind}List", "metadata": {"resourceVersion": found.resource_version}, "items": found.items}
+        page = await server.list(resource, namespace, labels=labels, metadata_only=metadata)
+        return {"kind": f"{resource.kind}List", "metadata": {"resourceVersion": page.resource_version}, "items": page.items}
     if request.method == "GET":
         return await server.get(resource, namespace, parts[1])
     if request.method == "DELETE":
@@ -144,14 +144,15 @@ VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DEL
 def _rights(
     server: FakeApiServer, request: web.Request, resource: Resource, namespace: str | None, rest: list[str]
 ) -> list[Asked]:
-    """What it takes: an apply of what is not there creates it, which Kubernetes asks `create` for, too. `rest`: name and
-    subresource.
+    """What it takes: an apply of what is not there creates it, which Kubernetes asks `create` for, too.
+
+    `rest`: name and subresource.
     """
     name, *sub = rest or [""]
     plural = "/".join((resource.plural, *sub))
     verbs = ["list" if request.method == "GET" and not name else VERBS[request.method]]
-    there = (resource.group, resource.kind, namespace or "", name) in server.objects
-    if request.method == "PATCH" and "apply-patch" in request.content_type and not there:
+    exists = (resource.group, resource.kind, namespace or "", name) in server.objects
+    if request.method == "PATCH" and "apply-patch" in request.content_type and not exists:
         verbs.append("create")
     return [Asked(verb, resource.group, plural, namespace or "", name) for verb in verbs]
 
@@ -178,7 +179,7 @@ def _discovery(server: FakeApiServer, *, core: bool) -> list[dict[str, Any]]:
                 }
                 groups.setdefault(resource.group, {}).setdefault(version, []).append(entry)
     return [
-        {"metadata": {"name": group}, "versions": [{"version": v, "resources": found} for v, found in versions.items()]}
+        {"metadata": {"name": group}, "versions": [{"version": v, "resources": entries} for v, entries in versions.items()]}
         for group, versions in groups.items()
     ]
 

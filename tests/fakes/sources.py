@@ -45,5 +45,17 @@ def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionD
     return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
+def bindings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """(line, name) of each variable, parameter, loop variable, `as` name and field that a module gives a value to."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.alias(asname=str(name)) | ast.ExceptHandler(name=str(name)) | ast.MatchMapping(rest=str(name)):
+                yield node.lineno, name
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield node.lineno, name
+
+
 def _is_command(node: ast.AST) -> bool:
     return any(re.search(r"\b(command|group)\(", ast.unparse(each)) for each in getattr(node, "decorator_list", ()))

@@ -228,8 +228,8 @@ class FakeRouter:
 
     async def keep_returned(self, changes: Mapping[str, str | None]) -> None:
         await self._reach()
-        there = {**self.universe.returned[self.side], **changes}
-        self.universe.returned[self.side] = {service: why for service, why in there.items() if why is not None}
+        returned = {**self.universe.returned[self.side], **changes}
+        self.universe.returned[self.side] = {service: why for service, why in returned.items() if why is not None}
 
     async def in_effect(self, service: str, split_bp: int) -> bool:
         await asyncio.sleep(0.005)
@@ -354,11 +354,11 @@ def command(
 
 def shift(universe, *, during=None, retry=frozenset(), limit=600.0, **options):  # type: ignore[no-untyped-def]
     """Runs one command to its end; `during(shift, universe)` runs beside it, and what it asserted fails the test."""
-    made = command(universe, **options)
+    prepared = command(universe, **options)
 
     async def both() -> Result:
-        task = asyncio.ensure_future(made.shift.run(retry))
-        side = asyncio.ensure_future(during(made.shift, universe)) if during else None
+        task = asyncio.ensure_future(prepared.shift.run(retry))
+        side = asyncio.ensure_future(during(prepared.shift, universe)) if during else None
         try:
             return await asyncio.wait_for(task, limit)
         finally:
@@ -372,7 +372,7 @@ def shift(universe, *, during=None, retry=frozenset(), limit=600.0, **options): 
         universe.upto = 0.0
         return run(both())
     finally:
-        made.close()
+        prepared.close()
 
 
 async def until(condition: Callable[..., object]) -> None:

@@ -19,7 +19,7 @@ import routing
 from lab.demo import faults
 from lab.layout import CHECKOUT
 from migration import model
-from tests.fakes.sources import PRODUCT, functions, modules
+from tests.fakes.sources import PRODUCT, bindings, functions, modules
 
 TESTS = CHECKOUT / "tests"
 FILES = sorted(TESTS.rglob("*.py"))
@@ -293,3 +293,56 @@ def test_a_function_fits_on_a_screen(package: str) -> None:
         if (each.end_lineno or 0) - each.lineno >= 60
     ]
     assert long == []
+
+
+@pytest.mark.parametrize("package", [*PRODUCT, "lab"])
+def test_a_module_has_at_most_400_lines(package: str) -> None:
+    lines = {name: len((CHECKOUT / name).read_text().splitlines()) for name in modules(package)}
+    assert {name: count for name, count in lines.items() if count > 400} == {}
+
+
+SAYS_NOTHING = ("there", "told", "found", "made", "seen")
+
+
+def names_that_say_nothing(tree: ast.Module) -> list[tuple[int, str]]:
+    return [(line, name) for line, name in bindings(tree) if name in SAYS_NOTHING]
+
+
+@pytest.mark.parametrize("package", [*PRODUCT, "lab"])
+def test_a_name_says_what_the_thing_is(package: str) -> None:
+    names = [
+        f"{module}:{line}: {name}" for module, tree in modules(package).items() for line, name in names_that_say_nothing(tree)
+    ]
+    assert names == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "found = 1",
+        "found: int = 1",
+        "first, (*found, last) = things",
+        "if found := look(): ...",
+        "for found in things: ...",
+        "[found for found in things]",
+        "def look(found): ...",
+        "def look(*found, **more): ...",
+        "lambda *, found: 1",
+        "with lock as found: ...",
+        "try: ...\nexcept ValueError as found: ...",
+        "import json as found",
+        "from json import loads as found",
+        "class Look:\n    found: int",
+        "self.found = 1",
+        "match thing:\n    case [1, *found]: ...",
+        "match thing:\n    case {**found}: ...",
+        "match thing:\n    case int() as found: ...",
+        "match thing:\n    case found: ...",
+    ],
+)
+def test_whatever_binds_a_name_is_looked_at(code: str) -> None:
+    assert [name for _, name in names_that_say_nothing(ast.parse(code))] == ["found"]
+
+
+def test_names_that_are_only_read_are_not_looked_at() -> None:
+    assert names_that_say_nothing(ast.parse('look(found=1)\nprint(found, line.found, {"found": 1})')) == []

@@ -20,7 +20,7 @@ PATTERNS = {"search", "match", "fullmatch", "sub", "findall", "finditer"}
 SERVERS = "an API server tells the cause of a refusal in English alone"
 LIBRARIES = "TLS and aiohttp tell a cause in words alone"
 EXCEPTIONS = {
-    "access/causes.py:told_of_tls": LIBRARIES,
+    "access/causes.py:tls_failure": LIBRARIES,
     "access/causes.py:why": LIBRARIES,
     "migration/clients/discreet.py:told": "picks out of a server's words what may be passed on",
     "migration/replicate/apply.py:refused_by_typing": SERVERS,

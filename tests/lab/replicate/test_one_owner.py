@@ -13,7 +13,7 @@ from migration.objects.kinds import name_of
 from migration.settings.choices import Choices, Selection
 from migration.views.replicate import objects as planned_objects
 from tests.lab.support.bare import Bare, on, replicate
-from tests.lab.support.definitions import Made, definition
+from tests.lab.support.definitions import ScratchObjects, definition
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -154,7 +154,7 @@ def custom(
 @pytest.fixture
 def owners(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
     """Objects of each kind of the tables on blue; nothing of them stays."""
-    made = Made(pair, SPACE)
+    made = ScratchObjects(pair, SPACE)
     made.define(
         *(
             definition(group, version, kind, plural, categories=("managed",) if group == "platform.example.org" else ())

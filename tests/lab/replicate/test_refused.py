@@ -121,7 +121,7 @@ def test_definitions_and_webhooks_of_old_arrive_and_keep_what_they_kept(pair: tu
     legacy = [crd("mirrors", "legacy.example.com", SIMPLE, preserveUnknownFields=True), hooks("legacy-checks")]
     try:
         first = run(pair, legacy=legacy)
-        assert (first.code, first.told("failures")) == (0, {})
+        assert (first.code, first.by_name("failures")) == (0, {})
         second = run(pair, legacy=legacy)
         assert (second.code, second.writes) == (0, 0)
         for ended in (first, second):
@@ -148,7 +148,7 @@ def test_a_webhook_with_side_effects_is_held_with_what_to_change(pair: tuple[Bar
     for _ in range(2):
         ended = run(pair, legacy=legacy)
         assert ended.code == 3
-        assert "NoneOnDryRun" in ended.told("held")[f"{HOOK.kind} acting"]["reason"]
+        assert "NoneOnDryRun" in ended.by_name("held")[f"{HOOK.kind} acting"]["reason"]
     assert ("BG004", f"{HOOK.kind} acting") in {(f.code, f.object) for f in look(pair, legacy=legacy)}
 
 
@@ -168,7 +168,7 @@ def test_a_namespace_that_hangs_in_terminating_on_green_holds_all_that_is_in_it(
             for _ in range(2):
                 ended = run(pair)
                 assert ended.code == 3
-                held = {name: told for name, told in ended.told("held").items() if "halfgone" in name}
+                held = {name: told for name, told in ended.by_name("held").items() if "halfgone" in name}
                 assert held.keys() == {"Namespace halfgone", "ConfigMap halfgone/one", "Service halfgone/two"}
                 for told in held.values():
                     assert told["reason"].startswith(
@@ -176,7 +176,7 @@ def test_a_namespace_that_hangs_in_terminating_on_green_holds_all_that_is_in_it(
                     )
                     assert "example.com/gone-controller" in told["reason"]
                     assert "kubectl get namespace halfgone" in told["remedy"]
-                assert ended.told("failures") == {}
+                assert ended.by_name("failures") == {}
             assert ended.writes == 0
         finally:
             green.kubectl(
@@ -218,7 +218,7 @@ def test_policies_whose_definition_is_left_out_block_and_hold(pair: tuple[Bare, 
         for writes in (1, 0):
             ended = run(pair)
             assert (ended.code, min(ended.writes, 1)) == (3, writes)
-            assert "does not come along" in ended.told("held")["CiliumNetworkPolicy payments/front"]["reason"]
+            assert "does not come along" in ended.by_name("held")["CiliumNetworkPolicy payments/front"]["reason"]
 
 
 def test_status_of_a_kind_without_a_status_subresource_arrives_like_any_other_field(pair: tuple[Bare, Bare]) -> None:
@@ -236,7 +236,7 @@ def test_status_of_a_kind_without_a_status_subresource_arrives_like_any_other_fi
         green.kubectl(*by_hand, '{"status":{"address":"10.0.0.1"}}')
         seen = run(pair)
         assert (seen.code, seen.writes) == (3, 0)
-        assert "status.address" in seen.told("conflicts")[name]["reason"]
+        assert "status.address" in seen.by_name("conflicts")[name]["reason"]
         green.kubectl(*by_hand, '{"status":{"address":"10.44.0.17"}}')
         blue.kubectl(*by_hand, '{"status":{"until":"2027"}}')
         assert run(pair).code == 0
@@ -252,8 +252,8 @@ def test_a_field_that_greens_definition_drops_is_told_each_time(pair: tuple[Bare
         for number in range(2):
             ended = run(pair)
             assert ended.code == 3
-            assert "spec.depth" in ended.told("dropped")["Boxe narrow/b"]["reason"]
-            assert "CustomResourceDefinition boxes.narrow.example.com" in ended.told("conflicts")
+            assert "spec.depth" in ended.by_name("dropped")["Boxe narrow/b"]["reason"]
+            assert "CustomResourceDefinition boxes.narrow.example.com" in ended.by_name("conflicts")
             assert number == 0 or ended.writes == 0
         assert on(green, "boxes", "b", "-n", "narrow")["spec"] == {"source": "x"}
 
@@ -267,11 +267,14 @@ def test_a_definition_whose_names_another_has_on_green_is_a_failure_and_then_hol
         first = run(pair)
         assert first.code == 1
         assert (
-            "does not accept its names" in first.told("failures")["CustomResourceDefinition gizmos.clash.example.com"]["reason"]
+            "does not accept its names"
+            in first.by_name("failures")["CustomResourceDefinition gizmos.clash.example.com"]["reason"]
         )
         second = run(pair)
         assert (second.code, second.writes) == (3, 0)
-        assert "does not accept its names" in second.told("held")["CustomResourceDefinition gizmos.clash.example.com"]["reason"]
+        assert (
+            "does not accept its names" in second.by_name("held")["CustomResourceDefinition gizmos.clash.example.com"]["reason"]
+        )
         assert green.kubectl("get", "gizmoes", "-A", "-o", "name") in ("", "gizmo.clash.example.com/g\n")
 
 
@@ -341,10 +344,10 @@ def test_each_refusal_of_a_real_server_gets_the_remedy_of_its_cause(pair: tuple[
         try:
             ended = _ended_on_obstacles(pair)
             assert ended.code == 1
-            remedies = {name: told["remedy"] for name, told in ended.told("failures").items()}
+            remedies = {name: told["remedy"] for name, told in ended.by_name("failures").items()}
             assert remedies.keys() == {f"{kind} {RULES}/{name}" for kind, name in REFUSED}
             for (kind, name), words in REFUSED.items():
-                assert words in remedies[f"{kind} {RULES}/{name}"], ended.told("failures")[f"{kind} {RULES}/{name}"]
+                assert words in remedies[f"{kind} {RULES}/{name}"], ended.by_name("failures")[f"{kind} {RULES}/{name}"]
         finally:
             kinds = f"{HOOK.name},validatingadmissionpolicy,validatingadmissionpolicybinding"
             green.kubectl("delete", kinds, "refused", "--ignore-not-found")

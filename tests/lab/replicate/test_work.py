@@ -17,7 +17,7 @@ from migration.ownership.work import RUNS, SWITCHES, UNSTOPPABLE, Switch, value_
 from migration.settings.choices import Choices, Selection
 from migration.views.replicate import objects as planned_objects
 from tests.lab.support.bare import Bare, on, replicate
-from tests.lab.support.definitions import Made, definition
+from tests.lab.support.definitions import ScratchObjects, definition
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 
@@ -76,7 +76,7 @@ def with_status(plane: Bare, what: str, status: dict[str, Any]) -> None:
 @pytest.fixture
 def clockwork(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
     """An object of each kind of the tables on blue; nothing of them stays."""
-    made = Made(pair, SPACE)
+    made = ScratchObjects(pair, SPACE)
     made.define(*(definition(group, "v1", kind, plural(kind)) for group, kind in CUSTOM))
     held = [custom(group, kind, "one") for group, kind in sorted(UNSTOPPABLE)]
     on_blue = [custom(group, kind, "suspended", SWITCHES[group, kind].on) for group, kind in SWITCHED]

@@ -32,11 +32,11 @@ def remove_namespaces(planes: Iterable[Bare], *names: str) -> None:
 def _remove(plane: Bare, names: tuple[str, ...]) -> None:
     api = plane.api()
     try:
-        there = [name for name in names if api.get(f"/api/v1/namespaces/{name}")]
-        for name in there:
+        present = [name for name in names if api.get(f"/api/v1/namespaces/{name}")]
+        for name in present:
             api.delete(f"/api/v1/namespaces/{name}")  # from now on nobody can make anything in it
-        collections = _collections(api) if there else []
-        for name in there:
+        collections = _collections(api) if present else []
+        for name in present:
             left = [path.format(name=name) for path in collections]
             eventually(partial(_emptied, api, left), f"the end of all that is in {plane.name}'s namespace {name}")
             _finalize(api, name)
@@ -47,7 +47,7 @@ def _remove(plane: Bare, names: tuple[str, ...]) -> None:
 
 def _collections(api: Api) -> list[str]:
     """Paths of all namespaced kinds that can be listed and deleted together, one version of each, with a place for the name."""
-    found: dict[tuple[str, str], str] = {}
+    paths: dict[tuple[str, str], str] = {}
     for root in ("/api", "/apis"):
         for group in api.request("GET", root, accept=DISCOVERY)["items"]:
             name = group["metadata"].get("name", "")
@@ -55,8 +55,8 @@ def _collections(api: Api) -> list[str]:
                 base = f"/apis/{name}/{version['version']}" if name else f"/api/{version['version']}"
                 for resource in version.get("resources", ()):
                     if resource["scope"] == "Namespaced" and {"list", "deletecollection"} <= set(resource["verbs"]):
-                        found.setdefault((name, resource["resource"]), f"{base}/namespaces/{{name}}/{resource['resource']}")
-    return list(found.values())
+                        paths.setdefault((name, resource["resource"]), f"{base}/namespaces/{{name}}/{resource['resource']}")
+    return list(paths.values())
 
 
 def _emptied(api: Api, left: list[str]) -> bool:

@@ -20,9 +20,9 @@ LIMIT = 120.0  # seconds; conditions are awaited, so a busy machine only makes i
 def until(met: Callable[[], Any], what: str) -> Any:
     deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
-        found = met()
-        if found:
-            return found
+        result = met()
+        if result:
+            return result
         time.sleep(0.02)
     raise AssertionError(f"not within {LIMIT:.0f} s: {what}")
 
@@ -44,18 +44,18 @@ class FakeControl:
 
             def _go(self) -> None:
                 name = self.path.rsplit("/", 1)[1]
-                there = outer.clusters.get(name)
+                cluster = outer.clusters.get(name)
                 if self.command == "PUT":
                     body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                     if body["version"] == "1.31":
                         return self._answer(400, {"error": "Kubernetes version '1.31' is not one the lab can run"})
                     outer.clusters[name] = {"name": name, "status": "starting", "version": body["version"]}
                     return self._answer(202, outer.clusters[name])
-                if there is None:
+                if cluster is None:
                     return self._answer(404, {"error": f"no cluster {name!r}"})
                 if self.command == "DELETE":
-                    there["status"] = "deleting"
-                return self._answer(200, there)
+                    cluster["status"] = "deleting"
+                return self._answer(200, cluster)
 
             do_GET = do_PUT = do_DELETE = _go
 

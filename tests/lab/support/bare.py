@@ -54,8 +54,8 @@ def established(plane: Bare, *which: str) -> None:
     """Waits for definitions (names, or none: all); `kubectl wait` gives up at once on one that has no conditions yet."""
     deadline = time.monotonic() + 120
     while True:
-        found = json.loads(plane.kubectl("get", "crd", *which, "-o", "json"))
-        states = [each.get("status", {}).get("conditions", ()) for each in found.get("items", [found])]
+        definitions = json.loads(plane.kubectl("get", "crd", *which, "-o", "json"))
+        states = [each.get("status", {}).get("conditions", ()) for each in definitions.get("items", [definitions])]
         if all(any(c["type"] == "Established" and c["status"] == "True" for c in conditions) for conditions in states):
             return
         assert time.monotonic() < deadline, which
@@ -128,9 +128,9 @@ def replicate(
             Kubernetes.from_kubeconfig(pair[1].kubeconfig, name="fern") as green,
         ):
             bundle = await export.export(blue, green, singletons=SINGLETONS, **options)
-            made = await plan.plan(transform.transform(bundle), green, limit=limit)
-            done = await applying.apply(made, green)
-            return made, done, {verb: green.requests.get(verb, 0) for verb in WRITES}
+            planned = await plan.plan(transform.transform(bundle), green, limit=limit)
+            done = await applying.apply(planned, green)
+            return planned, done, {verb: green.requests.get(verb, 0) for verb in WRITES}
 
     return asyncio.run(run())
 
@@ -154,8 +154,8 @@ def write_migration(folder: Path, pair: tuple[Bare, Bare], namespace: str) -> No
 
 
 def on(plane: Bare, *what: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(plane.kubectl("get", *what, "-o", "json", "--show-managed-fields"))
-    return found
+    live: dict[str, Any] = json.loads(plane.kubectl("get", *what, "-o", "json", "--show-managed-fields"))
+    return live
 
 
 def await_object(plane: Bare, *what: str) -> None:

@@ -82,8 +82,8 @@ def served(root: Path) -> Iterator[Server]:
             time.sleep(0.2)
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": routing.EDGE_NAMESPACE}}
         for each in (namespace, routing.record(INTENT)):
-            made = kubectl(access.kubeconfig, "apply", "--server-side", "-f", "-", given=json.dumps(each))
-            assert made.returncode == 0, made.stderr
+            applied = kubectl(access.kubeconfig, "apply", "--server-side", "-f", "-", given=json.dumps(each))
+            assert applied.returncode == 0, applied.stderr
         (folder / "token").write_text(access.token + "\n")
         program(folder / "give-token", {"token": access.token})
         program(
@@ -130,7 +130,7 @@ def write_client(folder: Path) -> None:
         ("clients.crt", root_name, root_key.public_key(), x509.BasicConstraints(ca=True, path_length=None)),
         ("me.crt", me, key.public_key(), x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])),
     ):
-        made = (
+        certificate = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(root_name)
@@ -141,6 +141,6 @@ def write_client(folder: Path) -> None:
             .add_extension(extension, critical=True)
             .sign(root_key, hashes.SHA256())
         )
-        (folder / file).write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        (folder / file).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     pem, kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     (folder / "me.key").write_bytes(key.private_bytes(pem, kind, serialization.NoEncryption()))

@@ -50,7 +50,7 @@ class Ended:
     document: Mapping[str, Any]
     writes: int
 
-    def told(self, *names: str) -> dict[str, Mapping[str, str]]:
+    def by_name(self, *names: str) -> dict[str, Mapping[str, str]]:
         """Failures, conflicts, held or dropped objects by their name."""
         return {each["object"]: each for name in names for each in self.document.get(name, ())}
 
@@ -64,9 +64,9 @@ class Kept(Kubernetes):
     legacy: Sequence[Object] = ()
 
     async def list(self, resource: Resource, namespace: str | None = None, **options: Any) -> Listing:
-        found = await super().list(resource, namespace, **options)
-        found.items.extend(json.loads(json.dumps([o for o in self.legacy if o["kind"] == resource.kind])))
-        return found
+        listing = await super().list(resource, namespace, **options)
+        listing.items.extend(json.loads(json.dumps([o for o in self.legacy if o["kind"] == resource.kind])))
+        return listing
 
 
 @contextlib.asynccontextmanager
@@ -83,10 +83,10 @@ async def behind(access: kubeconfig.Access, answer: Answer | None) -> AsyncItera
 
         async def handle(request: web.Request) -> web.Response:
             assert answer is not None
-            made = answer(request)
-            if isinstance(made, web.Response):
-                return made
-            instead = made or Instead()
+            reaction = answer(request)
+            if isinstance(reaction, web.Response):
+                return reaction
+            instead = reaction or Instead()
             body = await request.read()
             copied = ("Accept", "Content-Type") if body else ("Accept",)
             sent = {k: v for k, v in request.headers.items() if k in copied} | headers
@@ -140,12 +140,12 @@ def run(
     async def act() -> Ended:
         printed, problem = io.StringIO(), None
         async with both(pair, **between) as (blue, green):
-            there: Any = SimpleNamespace(clusters={"blue": blue, "green": green}, edge=SimpleNamespace(services={}))
+            session: Any = SimpleNamespace(clusters={"blue": blue, "green": green}, edge=SimpleNamespace(services={}))
             migration: Any = SimpleNamespace(singletons=frozenset({"tricky/leader"}), replicate=choices)
             context = Context(Path("migration.yaml"), True)
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
                 try:
-                    await copy(context, migration, there, yes=yes, despite_unread=despite)
+                    await copy(context, migration, session, yes=yes, despite_unread=despite)
                 except BluegreenError as raised:
                     problem = raised
                 finish(context, problem)

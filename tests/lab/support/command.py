@@ -75,14 +75,14 @@ def begin(config: Path, *words: str, environment: Mapping[str, str] | None = Non
 def ended(process: subprocess.Popen[str], codes: Collection[int] = (0,)) -> tuple[str, str]:
     """What it printed on stdout and on stderr, when it has ended with one of these codes and without a traceback."""
     try:
-        output, told = process.communicate(timeout=PATIENCE_SECONDS)
+        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
     finally:
         if process.poll() is None:
             process.kill()
             process.communicate()
-    assert process.returncode in codes, f"exit {process.returncode}, expected {codes}\n{output}\n{told}"
-    assert "Traceback" not in told, told
-    return output, told
+    assert process.returncode in codes, f"exit {process.returncode}, expected {codes}\n{output}\n{errors}"
+    assert "Traceback" not in errors, errors
+    return output, errors
 
 
 def run(config: Path, *words: str, codes: Collection[int] = (0,)) -> tuple[str, str]:

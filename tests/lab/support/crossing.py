@@ -39,8 +39,8 @@ class Crossing:
         self.generation = 0
         self.splits = dict.fromkeys(self.originals, 0)
         for side, cluster in self.clusters.items():
-            made = routing.objects(self._intent(), self.originals, side, self._peer(side))
-            cluster.api.apply(*made.in_order(), manager=routing.FIELD_MANAGER)
+            objects = routing.objects(self._intent(), self.originals, side, self._peer(side))
+            cluster.api.apply(*objects.in_order(), manager=routing.FIELD_MANAGER)
         self.await_effect()
 
     def _peer(self, side: routing.Side) -> Peer:
@@ -75,9 +75,9 @@ class Crossing:
 
     def live_spec(self, side: routing.Side, service: str) -> Any:
         cluster = self.clusters[side]
-        found = cluster.api.get(cluster.api.path(self.originals[service]))
-        assert found is not None
-        return found["spec"]
+        live = cluster.api.get(cluster.api.path(self.originals[service]))
+        assert live is not None
+        return live["spec"]
 
 
 def probe(cluster: LabCluster, service: str) -> str:
@@ -86,7 +86,7 @@ def probe(cluster: LabCluster, service: str) -> str:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReceivedRequest:
     """One request as a workload got it; header names in small letters, repeated ones kept."""
 
     cluster: str
@@ -102,10 +102,10 @@ class Seen:
 class Recorder:
     """A workload of both clusters that keeps every request as it came, so that one served twice is seen twice."""
 
-    seen: list[Seen] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
 
-    def of(self, number: str) -> list[Seen]:
-        return [each for each in self.seen if each.all("x-number") == [number]]
+    def of(self, number: str) -> list[ReceivedRequest]:
+        return [each for each in self.requests if each.all("x-number") == [number]]
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def _handler(cluster: str, recorder: Recorder) -> type[http.server.BaseHTTPReque
 
         def do_GET(self) -> None:
             headers = tuple((name.lower(), value) for name, value in self.headers.items())
-            recorder.seen.append(Seen(cluster, self.command, self.path, headers))
+            recorder.requests.append(ReceivedRequest(cluster, self.command, self.path, headers))
             body = json.dumps({"cluster": cluster}).encode()
             self.send_response(200)
             self.send_header("x-lab-cluster", cluster)
@@ -190,8 +190,8 @@ class Line:
         except (OSError, http.client.HTTPException):
             self.connection.close()
             return Got(0, "", "")
-        found = {name.lower(): value for name, value in answer.getheaders()}
-        return Got(answer.status, found.get("x-lab-cluster", ""), found.get("x-lab-workload", ""))
+        answer_headers = {name.lower(): value for name, value in answer.getheaders()}
+        return Got(answer.status, answer_headers.get("x-lab-cluster", ""), answer_headers.get("x-lab-workload", ""))
 
 
 def answers(cluster: LabCluster, host: str, count: int, path: str = "/") -> Counter[Got]:
@@ -212,7 +212,7 @@ def within(count: int, total: int, share: float) -> bool:
 @contextmanager
 def load(lines: Sequence[tuple[LabCluster, str]], per_second: float, workers: int = 12) -> Iterator[Counter[Got]]:
     """So many requests a second for the length of the block; one that is late is sent all the same."""
-    seen: Counter[Got] = Counter()
+    counts: Counter[Got] = Counter()
     stop, guard, began = threading.Event(), threading.Lock(), time.monotonic()
 
     def work(number: int) -> None:
@@ -225,7 +225,7 @@ def load(lines: Sequence[tuple[LabCluster, str]], per_second: float, workers: in
             got = line.get()
             sent += 1
             with guard:
-                seen[got] += 1
+                counts[got] += 1
         line.connection.close()
 
     ended = [float("inf")]
@@ -233,7 +233,7 @@ def load(lines: Sequence[tuple[LabCluster, str]], per_second: float, workers: in
     for thread in threads:
         thread.start()
     try:
-        yield seen
+        yield counts
     finally:
         ended[0] = time.monotonic()
         stop.set()

@@ -33,7 +33,7 @@ def definition(
     }
 
 
-class Made:
+class ScratchObjects:
     """What one test makes on blue, in a namespace of its own, and takes away from both clusters."""
 
     def __init__(self, pair: tuple[Bare, Bare], space: str) -> None:

@@ -27,7 +27,7 @@ def _certificate() -> tuple[str, str]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab.test")])
     now = datetime.datetime.now(datetime.UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -38,7 +38,7 @@ def _certificate() -> tuple[str, str]:
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return made.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
 
 
 def _objects() -> list[dict[str, Any]]:
@@ -76,14 +76,14 @@ def _objects() -> list[dict[str, Any]]:
 @contextmanager
 def encrypted(clusters: Sequence[LabCluster]) -> Iterator[None]:
     """Both gateways take TLS on port 10443, for routes bound to istio-system/encrypted, in the block."""
-    made = _objects()
+    objects = _objects()
     for cluster in clusters:
-        cluster.api.apply(*made)
+        cluster.api.apply(*objects)
     try:
         yield
     finally:
         for cluster in clusters:
-            for each in reversed(made):
+            for each in reversed(objects):
                 cluster.api.delete(each)
 
 

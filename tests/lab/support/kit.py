@@ -211,28 +211,28 @@ class LabCluster:
             connection.request(method, path, body, {"Host": host, **(headers or {})})
             answer = connection.getresponse()
             text = answer.read().decode(errors="replace")
-            found = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, found, text, time.monotonic() - began)
+            answer_headers = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, answer_headers, text, time.monotonic() - began)
         finally:
             connection.close()
 
     @contextmanager
     def traffic(self, host: str, path: str = "/", workers: int = 2, pause: float = 0.01) -> Iterator[Traffic]:
         """Steady requests in the background for the length of the block."""
-        seen, stop = Traffic(), threading.Event()
+        traffic, stop = Traffic(), threading.Event()
 
         def work() -> None:
             while not stop.wait(pause):
                 try:
-                    seen.answers.append(self.send(host, path))
+                    traffic.answers.append(self.send(host, path))
                 except (OSError, http.client.HTTPException) as error:
-                    seen.errors.append(repr(error))
+                    traffic.errors.append(repr(error))
 
         threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
         for thread in threads:
             thread.start()
         try:
-            yield seen
+            yield traffic
         finally:
             stop.set()
             for thread in threads:

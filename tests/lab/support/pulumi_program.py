@@ -66,5 +66,5 @@ class Program:
 
     def outputs(self) -> dict[str, Any]:
         done = self.pulumi("stack", "output", "--json", "--show-secrets")
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        outputs: dict[str, Any] = json.loads(done.stdout)
+        return outputs

@@ -41,8 +41,8 @@ class Reading:
         """5xx answers to what this gateway forwarded of the service."""
         namespace, name = service.split("/")
         counted = re.compile(rf"envoy_cluster_upstream_rq(_xx)?{{.*[|]{name}[.]{namespace}[.]peer[.].*}} (\d+)")
-        found = [counted.fullmatch(line) for line in self.page.splitlines() if 'response_code_class="5' in line]
-        return sum(int(match[2]) for match in found if match)
+        matches = [counted.fullmatch(line) for line in self.page.splitlines() if 'response_code_class="5' in line]
+        return sum(int(match[2]) for match in matches if match)
 
 
 class Page:
@@ -219,8 +219,8 @@ class Project:
 
     def ended(self, process: subprocess.Popen[str], code: int = 0) -> tuple[Any, str]:
         """Its document and what it told, when it has ended with this code."""
-        output, told = command.ended(process, (code,))
-        return (json.loads(output) if output else None), told
+        output, errors = command.ended(process, (code,))
+        return (json.loads(output) if output else None), errors
 
     def run(self, *words: str, code: int = 0) -> Any:
         return self.ended(self.begin(*words), code)[0]
@@ -235,9 +235,9 @@ class Project:
         """Lines of the journal. What a crash tore is not one."""
         path = self.folder / ".bluegreen/journal.jsonl"
         lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        found = [json.loads(line) for line in lines]
+        events = [json.loads(line) for line in lines]
         wanted = {**({"op": op} if op else {}), **({"target": target} if target else {}), **more}
-        return [event for event in found if all(event[key] == value for key, value in wanted.items())]
+        return [event for event in events if all(event[key] == value for key, value in wanted.items())]
 
     def split(self, service: str) -> tuple[int, int]:
         """What both gateways' data planes say."""
@@ -257,23 +257,23 @@ class Project:
         return f"/apis/networking.istio.io/v1/namespaces/{namespace}/virtualservices/{name}"
 
     def spec(self, cluster: LabCluster, service: str) -> Any:
-        found = cluster.api.get(self.path(service))
-        return found and found["spec"]
+        live = cluster.api.get(self.path(service))
+        return live and live["spec"]
 
     def snapshot(self) -> dict[str, Any]:
         """All that a command could change: files of the project but dwell notes, and the versions of live objects."""
-        seen: dict[str, Any] = {
+        state: dict[str, Any] = {
             str(path.relative_to(self.folder)): path.read_text()
             for path in sorted(self.folder.rglob("*"))
             if path.is_file() and path.name not in ("journal.jsonl", "migration.yaml")
         }
-        seen["journal"] = [event for event in self.events() if event["op"] not in ("progress", "hold")]
+        state["journal"] = [event for event in self.events() if event["op"] not in ("progress", "hold")]
         for cluster in (self.plum, self.fern):
             items = cluster.api.items(f"/apis/networking.istio.io/v1/namespaces/{self.namespace}/virtualservices")
-            seen |= {f"{cluster.name}/{item['metadata']['name']}": item["metadata"]["resourceVersion"] for item in items}
+            state |= {f"{cluster.name}/{item['metadata']['name']}": item["metadata"]["resourceVersion"] for item in items}
             record = cluster.api.get("/api/v1/namespaces/istio-system/configmaps/bluegreen-edge")
-            seen[f"{cluster.name} record"] = record and record["metadata"]["resourceVersion"]
-        return seen
+            state[f"{cluster.name} record"] = record and record["metadata"]["resourceVersion"]
+        return state
 
     def host(self, service: str) -> str:
         return f"{service.split('/')[1]}.{self.namespace}.test"

@@ -14,12 +14,12 @@ from tests.lab.support.aws import Aws, until
 
 
 def a(name: str, address: str, weight: int | None = None, identifier: str | None = None, ttl: int = 5) -> dict[str, Any]:
-    made: dict[str, Any] = {"Name": name, "Type": "A", "TTL": ttl, "ResourceRecords": [{"Value": address}]}
+    record: dict[str, Any] = {"Name": name, "Type": "A", "TTL": ttl, "ResourceRecords": [{"Value": address}]}
     if weight is not None:
-        made["Weight"] = weight
+        record["Weight"] = weight
     if identifier is not None:
-        made["SetIdentifier"] = identifier
-    return made
+        record["SetIdentifier"] = identifier
+    return record
 
 
 class Zone:
@@ -52,8 +52,8 @@ class Zone:
         raise AssertionError(f"not refused: {changes}")
 
     def sets(self) -> list[dict[str, Any]]:
-        found = self.client.list_resource_record_sets(HostedZoneId=self.id)["ResourceRecordSets"]
-        return [each for each in found if each["Type"] not in ("NS", "SOA")]
+        records = self.client.list_resource_record_sets(HostedZoneId=self.id)["ResourceRecordSets"]
+        return [each for each in records if each["Type"] not in ("NS", "SOA")]
 
     def ask(self, name: str, kind: str = "A", tcp: bool = False) -> dns.message.Message:
         send = dns.query.tcp if tcp else dns.query.udp

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 import yaml
 
-from lab.bench import bench, estate, ratios
+from lab.bench import clusters, copies, estate, preflight, ratios
 
 
 def test_sides_take_turns_and_each_starts_from_the_same_state() -> None:
@@ -65,7 +65,7 @@ def test_objects_are_mixed_unique_and_run_no_pod() -> None:
     assert len(made) == 2000
     assert len({(o["kind"], o["metadata"]["namespace"], o["metadata"]["name"]) for o in made}) == 2000
     kinds = Counter(o["kind"] for o in made)
-    assert set(kinds) == set(bench.PLURALS)
+    assert set(kinds) == set(clusters.PLURALS)
     assert min(kinds.values()) >= 333
     assert {o["metadata"]["namespace"] for o in made} == set(ratios.namespaces())
     assert {o["spec"]["replicas"] for o in made if o["kind"] == "Deployment"} == {0}
@@ -80,7 +80,7 @@ def test_the_pipeline_strips_what_another_cluster_refuses_and_nothing_else() -> 
     }
     text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [service]}, sort_keys=False)
     text = "\n".join(line for line in text.splitlines())
-    done = subprocess.run(["sed", *bench.SED], input=text, capture_output=True, text=True, check=True)
+    done = subprocess.run(["sed", *copies.SED], input=text, capture_output=True, text=True, check=True)
     left = yaml.safe_load(done.stdout)["items"][0]
     expected = json.loads(json.dumps(service))
     for key in ("uid", "resourceVersion", "generation"):
@@ -117,7 +117,7 @@ def test_an_estate_is_mixed_unique_and_runs_no_pod() -> None:
 
 def test_processor_time_is_that_of_the_program_and_not_of_its_waiting() -> None:
     def seconds(code: str) -> float:
-        return bench.processor_seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+        return preflight.processor_seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True))
 
     busy = "import time\nwhile time.process_time() < 0.5: pass"
     assert seconds("import time; time.sleep(0.6)") < 0.5 <= seconds(busy)

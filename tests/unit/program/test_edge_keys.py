@@ -25,7 +25,7 @@ EVERY = {
 def test_the_command_accepts_the_keys_that_the_program_knows(tmp_path: Path) -> None:
     asked = source({key: value for key, value in EVERY.items() if key != "zoneId"})
     edge.parse(asked, tmp_path, "edge")
-    assert {*asked._seen, "kind", "zoneId"} == set(KEYS)
+    assert {*asked._keys_read, "kind", "zoneId"} == set(KEYS)
 
 
 def test_both_read_a_file_with_every_key(tmp_path: Path) -> None:
