@@ -229,8 +229,8 @@ async def apply_floors(
                 late.append((change, ready))
         waiting = [change for change, _ in late]
         if progress is not None:
-            told = f"{late[0][0].where}: {late[0][1]} of {late[0][0].after} ready" if late else ""
-            progress(len(changes) - len(waiting), len(changes), told)
+            awaited = f"{late[0][0].where}: {late[0][1]} of {late[0][0].after} ready" if late else ""
+            progress(len(changes) - len(waiting), len(changes), awaited)
         if waiting and time.monotonic() > deadline:
             for change, ready in late:
                 text = f"{ready} of {change.after} ready after {ready_seconds:g} s; look at its pods on {change.cluster}"

@@ -34,10 +34,10 @@ class Discovery:
         return self._by_kind.get((group, kind))
 
     def in_version(self, group: str, kind: str, version: str) -> Resource:
-        found = self._by_kind[group, kind]
-        if found.version == version:
-            return found
-        return Resource(group, version, kind, found.plural, found.namespaced, found.verbs)
+        resource = self._by_kind[group, kind]
+        if resource.version == version:
+            return resource
+        return Resource(group, version, kind, resource.plural, resource.namespaced, resource.verbs)
 
 
 @dataclass(frozen=True)

@@ -77,16 +77,16 @@ def admits(policy: Mapping[str, Any], role: Role, caller: Caller) -> bool | None
         if not isinstance(each, Mapping):
             return None
         deny = str(each.get("Effect")) == "Deny"
-        found = _applies(each, role, caller, deny=deny)
-        if found is False:
+        applies = _applies(each, role, caller, deny=deny)
+        if applies is False:
             continue
         if deny:
-            if found:
+            if applies:
                 return False
             allowed = None
             break
-        if found or allowed is False:
-            allowed = found
+        if applies or allowed is False:
+            allowed = applies
     return allowed
 
 

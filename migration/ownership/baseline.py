@@ -70,13 +70,13 @@ def sign(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | Non
     if not _questioned(obj, resource, known) or _wanted(obj, known):
         return None
     namespace = str(obj["metadata"]["namespace"])
-    if found := gitops.sign(dict(obj), resource, known):
-        return found
+    if by_gitops := gitops.sign(dict(obj), resource, known):
+        return by_gitops
     names = known.once(_asked_about).get(namespace, ())
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    told = f": {', '.join(names[:MOST_NAMED])}{more}" if names else ""
+    listed = f": {', '.join(names[:MOST_NAMED])}{more}" if names else ""
     reason = (
-        f"somebody put into {namespace} what no other cluster has by itself{told}; skip where green needs none of it, start "
+        f"somebody put into {namespace} what no other cluster has by itself{listed}; skip where green needs none of it, start "
         f"where it is to be copied; one of them may have an answer by its own name"
     )
     asked = question(namespace)
@@ -143,22 +143,22 @@ def _wanted(obj: Mapping[str, Any], known: Known) -> bool:
 
 def _asked_about(known: Known) -> dict[str, tuple[str, ...]]:
     """By namespace: kind and name of what has no answer of its own."""
-    found: dict[str, list[str]] = {}
+    by_namespace: dict[str, list[str]] = {}
     for name, objects in known.blue.objects.items():
         resource = known.blue.resources.get(name)
         for obj in objects if resource is not None and kinds.skipped_kind(resource) is None else ():
             if resource is None or kinds.name_of(obj) in known.choices.answers:
                 continue
             if _questioned(obj, resource, known) and gitops.sign(obj, resource, known) is None:
-                told = f"{obj['kind']} {obj['metadata']['name']} ({tool_of(obj)})"
-                found.setdefault(obj["metadata"]["namespace"], []).append(told)
-    return {namespace: tuple(sorted(names)) for namespace, names in found.items()}
+                text = f"{obj['kind']} {obj['metadata']['name']} ({tool_of(obj)})"
+                by_namespace.setdefault(obj["metadata"]["namespace"], []).append(text)
+    return {namespace: tuple(sorted(names)) for namespace, names in by_namespace.items()}
 
 
 def _greens_own(known: Known, resource_name: str) -> frozenset[str]:
     """`namespace/name` of what green has and we did not bring."""
-    there = known.green.of(resource_name) if known.green is not None else ()
-    return frozenset(kinds.full_name(obj) for obj in there if not _replicated(obj))
+    objects = known.green.of(resource_name) if known.green is not None else ()
+    return frozenset(kinds.full_name(obj) for obj in objects if not _replicated(obj))
 
 
 def came(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | None:
@@ -207,17 +207,17 @@ def _asked(obj: Mapping[str, Any], resource: Resource, known: Known) -> Sign | N
     if resource.name != SECRETS:
         return None
     if meta["name"] == "cacerts":
-        if (there := known.once(_greens_secrets).get(kinds.full_name(obj))) and there.get("data") == obj.get("data"):
+        if (greens := known.once(_greens_secrets).get(kinds.full_name(obj))) and greens.get("data") == obj.get("data"):
             return None  # green has it: nothing to decide
-        told = (
+        reason = (
             "the CA that signs every certificate of the mesh: with it on green, workloads of both clusters trust each other "
             "(istiod has to be restarted, and whoever reads green's Secrets can sign for both); without it each cluster has "
             "a CA of its own, and mutual TLS between them fails"
         )
-        return Sign(Class.BASELINE_PEOPLES, told, Action.HOLD, COPIED, required=True)
+        return Sign(Class.BASELINE_PEOPLES, reason, Action.HOLD, COPIED, required=True)
     if (meta.get("labels") or {}).get("istio/multiCluster") == "true":
-        told = "lets istiod read the services of another cluster: on green, calls would go to that cluster's pods too"
-        return Sign(Class.BASELINE_PEOPLES, told, Action.HOLD, COPIED, required=True)
+        reason = "lets istiod read the services of another cluster: on green, calls would go to that cluster's pods too"
+        return Sign(Class.BASELINE_PEOPLES, reason, Action.HOLD, COPIED, required=True)
     return None
 
 
@@ -269,9 +269,9 @@ def tool_of(obj: Mapping[str, Any]) -> str | None:
     """By which of people's tools an object was written: `kubectl-client-side-apply`, `Helm release x`."""
     if release := release_of(obj):
         return f"Helm release {release[1]}"
-    found = sorted(manager for manager in managers_of(obj) if manager.startswith(PEOPLES_TOOLS))
-    if found:
-        return found[0]
+    tools = sorted(manager for manager in managers_of(obj) if manager.startswith(PEOPLES_TOOLS))
+    if tools:
+        return tools[0]
     applied = "kubectl.kubernetes.io/last-applied-configuration" in (obj["metadata"].get("annotations") or {})
     return "kubectl" if applied else None
 
@@ -325,10 +325,10 @@ def _proxies(view: View) -> tuple[Object, ...]:
 
 def _releases_of_the_baseline(known: Known) -> frozenset[Release]:
     """Releases with something of Istio's in them, and those that green's baseline has too."""
-    found = {release_of(workload) for workload in known.blue.once(_proxies)}
+    members = {release_of(workload) for workload in known.blue.once(_proxies)}
     for objects in known.blue.objects.values():
-        found |= {release for obj in objects if (release := release_of(obj)) and of_istio(obj)}
-    return frozenset(each for each in found if each is not None) | known.once(_greens_releases)
+        members |= {release for obj in objects if (release := release_of(obj)) and of_istio(obj)}
+    return frozenset(each for each in members if each is not None) | known.once(_greens_releases)
 
 
 def of_the_baseline(release: Release, known: Known) -> bool:
@@ -357,34 +357,34 @@ def _of_the_proxies(view: View) -> dict[str, frozenset[str]]:
         f"{w['metadata'].get('namespace', '')}/{(template_of(w).get('spec') or {}).get('serviceAccountName', '')}"
         for w in proxies
     }
-    found: dict[str, set[str]] = {name: {kinds.full_name(w) for w in proxies} for name in WORKLOADS}
-    found["serviceaccounts"] = accounts - {f"{each.partition('/')[0]}/default" for each in accounts}
-    found["services"] = {
+    serving: dict[str, set[str]] = {name: {kinds.full_name(w) for w in proxies} for name in WORKLOADS}
+    serving["serviceaccounts"] = accounts - {f"{each.partition('/')[0]}/default" for each in accounts}
+    serving["services"] = {
         kinds.full_name(s)
         for s in _in_mesh_namespace(view, ("services",))
         if _selects_one(s, (s.get("spec") or {}).get("selector"), proxies)
     }
     budgets = _in_mesh_namespace(view, ("poddisruptionbudgets.policy",))
-    found["poddisruptionbudgets.policy"] = {
+    serving["poddisruptionbudgets.policy"] = {
         kinds.full_name(b)
         for b in budgets
         if _selects_one(b, ((b.get("spec") or {}).get("selector") or {}).get("matchLabels"), proxies)
     }
     hpa = "horizontalpodautoscalers.autoscaling"
-    found[hpa] = set()
+    serving[hpa] = set()
     for scaler in _in_mesh_namespace(view, (hpa,)):
         target = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
         if (target.get("kind"), f"{scaler['metadata'].get('namespace', '')}/{target.get('name')}") in targets:
-            found[hpa].add(kinds.full_name(scaler))
+            serving[hpa].add(kinds.full_name(scaler))
     bindings, roles = "rolebindings.rbac.authorization.k8s.io", "roles.rbac.authorization.k8s.io"
-    found[bindings], found[roles] = set(), set()
+    serving[bindings], serving[roles] = set(), set()
     for binding in _in_mesh_namespace(view, (bindings,)):
         namespace = binding["metadata"].get("namespace", "")
         subjects = [f"{s.get('namespace') or namespace}/{s.get('name')}" for s in binding.get("subjects") or ()]
-        if subjects and all(subject in found["serviceaccounts"] for subject in subjects):
-            found[bindings].add(kinds.full_name(binding))
-            found[roles].add(f"{namespace}/{(binding.get('roleRef') or {}).get('name')}")
-    return {name: frozenset(names) for name, names in found.items()}
+        if subjects and all(subject in serving["serviceaccounts"] for subject in subjects):
+            serving[bindings].add(kinds.full_name(binding))
+            serving[roles].add(f"{namespace}/{(binding.get('roleRef') or {}).get('name')}")
+    return {name: frozenset(names) for name, names in serving.items()}
 
 
 def _selects_one(obj: Mapping[str, Any], selector: Any, proxies: tuple[Object, ...]) -> bool:
@@ -403,9 +403,9 @@ AS_WRITTEN = frozenset({SECRETS, CONFIG_MAPS})
 NOT_COMPARED = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
-def apart(resource: Resource, wanted: Mapping[str, Any], live: Mapping[str, Any], found: Iterable[Path]) -> list[Path]:
-    """In what two objects of different makers say something else. `found`: where green's does not hold what is wanted."""
-    paths = [path for path in found if path[0] != "f:metadata"]
+def apart(resource: Resource, wanted: Mapping[str, Any], live: Mapping[str, Any], differing: Iterable[Path]) -> list[Path]:
+    """In what two objects of different makers say something else. `differing`: where green's does not hold what is wanted."""
+    paths = [path for path in differing if path[0] != "f:metadata"]
     for name in ("labels", "annotations"):
         mine, theirs = wanted["metadata"].get(name) or {}, live["metadata"].get(name) or {}
         keys = sorted(key for key in mine.keys() | theirs.keys() if _says_something(key) and mine.get(key) != theirs.get(key))

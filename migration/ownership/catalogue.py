@@ -66,7 +66,7 @@ def _compacts_a_bucket(run: Running, known: Known) -> bool:
     """Of a program whose parts are one by default: whether it is not told to be another part, and keeps its data in a
     bucket by a file that it mounts.
     """
-    targets = [found for container in run.containers for found in _TARGET.findall(container.line)]
+    targets = [target for container in run.containers for target in _TARGET.findall(container.line)]
     return all(target == "all" for target in targets) and any(_BUCKET.search(text) for text in mounted_settings(run, known))
 
 

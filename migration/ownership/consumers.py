@@ -279,25 +279,25 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
     run = running(obj, resource, known)
     if run is None:
         return None
-    seen = evidence(run, known)
-    if seen == NONE:
+    facts = evidence(run, known)
+    if facts == NONE:
         return None
     serves = _serves(run, known)
-    consumes = seen.consumes or ("" if serves and _is_web(run) else seen.named)
-    if seen.settings and not consumes and not (serves and _is_web(run)):  # a web process shares them with its workers
-        consumes = seen.settings
-    if not consumes and seen.redis:
+    consumes = facts.consumes or ("" if serves and _is_web(run) else facts.named)
+    if facts.settings and not consumes and not (serves and _is_web(run)):  # a web process shares them with its workers
+        consumes = facts.settings
+    if not consumes and facts.redis:
         if serves:
-            seen = replace(seen, maybe=seen.maybe or seen.redis)
+            facts = replace(facts, maybe=facts.maybe or facts.redis)
         else:
-            consumes = seen.redis
-    if seen.speaks and not consumes and not serves:
-        consumes = f"{seen.speaks}, and no Service leads to it"
+            consumes = facts.redis
+    if facts.speaks and not consumes and not serves:
+        consumes = f"{facts.speaks}, and no Service leads to it"
     if consumes:
         scaled = obj["kind"] in SCALED
         action, answers = (Action.STOP, STOPPED) if scaled else (Action.LEAVE, LEFT_OUT)
-        return Sign(Class.CONSUMER, f"{seen.begins}: {consumes}", action, answers, required=True)
-    said = seen.settings or seen.speaks or seen.maybe or seen.named
+        return Sign(Class.CONSUMER, f"{facts.begins}: {consumes}", action, answers, required=True)
+    said = facts.settings or facts.speaks or facts.maybe or facts.named
     note = f"{said}: {MAY_TAKE}"
     answers = STOPPED if obj["kind"] in SCALED else LEFT_OUT
     return Sign(Class.PLAIN, "", Action.COPY, answers, notes=(note,), doubt=note)
@@ -336,17 +336,17 @@ NONE = Evidence()
 def evidence(run: Running, known: Known) -> Evidence:
     """What is seen of a workload and queues."""
     trigger = _trigger(run, known)
-    seen = Evidence(consumes=f"KEDA scales it by {trigger}" if trigger else "")
+    facts = Evidence(consumes=f"KEDA scales it by {trigger}" if trigger else "")
     for container in run.containers:
-        seen = seen.then(_of_container(container, run, known))
-    if not seen.consumes and not seen.settings and not any(BROKERS.search(c.image) for c in run.containers):
+        facts = facts.then(_of_container(container, run, known))
+    if not facts.consumes and not facts.settings and not any(BROKERS.search(c.image) for c in run.containers):
         ships = [_ships(container, run, known) for container in run.containers]
         for text in mounted_settings(run, known):
             if any(ships) and (kind := next(_queue_inputs(text), "")):
-                return seen.then(Evidence(settings=f"a file that it mounts has an input of {kind}"))
-            if not all(ships) and (found := CONSUMING_TEXT.search(text)):
-                return seen.then(Evidence(settings=f"a file that it mounts says {found[0].strip()[:40]!r}"))
-    return seen
+                return facts.then(Evidence(settings=f"a file that it mounts has an input of {kind}"))
+            if not all(ships) and (match := CONSUMING_TEXT.search(text)):
+                return facts.then(Evidence(settings=f"a file that it mounts says {match[0].strip()[:40]!r}"))
+    return facts
 
 
 def _of_container(container: Container, run: Running, known: Known) -> Evidence:
@@ -359,25 +359,25 @@ def _of_container(container: Container, run: Running, known: Known) -> Evidence:
     if any(BROKERS_OWN.match(variable.name) for variable in settings):
         return NONE
     speaks = next((f"its variable {v.name} is of a queue" for v in settings if _speaks(v)), "")
-    if not speaks and (found := SPEAKS_LINE.search(line) or SPEAKS_VALUE.search(line)):
-        speaks = f"its argument {found[0].strip()} is of a queue"
-    if found := OPTIONS.search(line) or (OPTIONS_BESIDE.search(line) if speaks else None):
-        return Evidence(consumes=f"its option {found[0].strip()} is a consumer's", speaks=speaks)
+    if not speaks and (match := SPEAKS_LINE.search(line) or SPEAKS_VALUE.search(line)):
+        speaks = f"its argument {match[0].strip()} is of a queue"
+    if match := OPTIONS.search(line) or (OPTIONS_BESIDE.search(line) if speaks else None):
+        return Evidence(consumes=f"its option {match[0].strip()} is a consumer's", speaks=speaks)
     of_settings = next((f"its variable {v.name} is a consumer's" for v in settings if _consumers(v, speaks=bool(speaks))), "")
     if _ships(container, run, known):  # its addresses are those of outputs, unless an input says otherwise
         return Evidence(settings=of_settings, maybe=f"it ships records, and {speaks}" if speaks else "")
-    seen = Evidence(settings=of_settings, speaks=speaks)
+    facts = Evidence(settings=of_settings, speaks=speaks)
     if called := _called(container, run, QUEUE_WORKER):
-        return replace(seen, named=f"it is called {called}")
+        return replace(facts, named=f"it is called {called}")
     worker = _called(container, run, WORKER)
     if speaks and (called := worker or _called(container, run, PROCESSOR)):
-        return replace(seen, named=f"it is called {called}, and {speaks}")
+        return replace(facts, named=f"it is called {called}, and {speaks}")
     if worker and any(REDIS.search(v.name.upper()) or REDIS_VALUE.match(v.value) for v in settings):
         if runs := _first(names_run(container), WORKER):
-            return replace(seen, named=f"it runs {runs}, and it speaks to Redis")
-        return replace(seen, redis=f"it is called {worker}, and it speaks to Redis")
+            return replace(facts, named=f"it runs {runs}, and it speaks to Redis")
+        return replace(facts, redis=f"it is called {worker}, and it speaks to Redis")
     database = worker and any(DATABASE.search(v.name.upper()) for v in settings)
-    return replace(seen, maybe=f"it is called {worker} and has a database" if database else "")
+    return replace(facts, maybe=f"it is called {worker} and has a database" if database else "")
 
 
 def _matching(programs: Iterable[Program], text: str) -> Program | None:
@@ -399,8 +399,8 @@ def _ships(container: Container, run: Running, known: Known) -> bool:
 
 def _queue_inputs(text: str) -> Iterator[str]:
     """Inputs of queues that the file of a shipper has."""
-    for found in INPUTS.finditer(text):
-        part = next(each for each in found.groups() if each is not None)
+    for match in INPUTS.finditer(text):
+        part = next(each for each in match.groups() if each is not None)
         yield from (each["name"] for each in QUEUE_INPUT.finditer(part))
     inside: int | None = None
     for line in text.splitlines():
@@ -461,15 +461,15 @@ def _serves(run: Running, known: Known) -> bool:
 
 def _services(view: View) -> dict[tuple[str, str, str], list[frozenset[tuple[str, str]]]]:
     """Selectors of Services that serve, by namespace and the first of their labels."""
-    found: dict[tuple[str, str, str], list[frozenset[tuple[str, str]]]] = defaultdict(list)
+    selectors: dict[tuple[str, str, str], list[frozenset[tuple[str, str]]]] = defaultdict(list)
     for service in view.of(kinds.SERVICE.name):
         spec = service.get("spec") or {}
         selector = frozenset((str(k), str(v)) for k, v in (spec.get("selector") or {}).items())
         ports = [str(port.get("name") or port.get("targetPort") or "") for port in spec.get("ports") or ()]
         watched = bool(ports) and all(ONLY_WATCHED.search(port) for port in ports)
         if selector and not watched:
-            found[service["metadata"].get("namespace", ""), *min(selector)].append(selector)
-    return found
+            selectors[service["metadata"].get("namespace", ""), *min(selector)].append(selector)
+    return selectors
 
 
 def _trigger(run: Running, known: Known) -> str:
@@ -478,7 +478,7 @@ def _trigger(run: Running, known: Known) -> str:
 
 def _triggers(view: View) -> dict[tuple[str, str, str], str]:
     """For each workload that KEDA scales by a queue: the trigger's type."""
-    found = {}
+    by_workload = {}
     for scaler in view.of("scaledobjects.keda.sh"):
         spec = scaler.get("spec") or {}
         target = spec.get("scaleTargetRef") or {}
@@ -489,5 +489,5 @@ def _triggers(view: View) -> dict[tuple[str, str, str], str]:
                     scaler["metadata"].get("namespace", ""),
                     str(target.get("name")),
                 )
-                found[place] = f"{trigger['type']} ({kinds.name_of(scaler)})"
-    return found
+                by_workload[place] = f"{trigger['type']} ({kinds.name_of(scaler)})"
+    return by_workload

@@ -76,32 +76,32 @@ _CHILDREN = ("properties", "additionalProperties", "items")
 
 def _typed(schema: Mapping[str, Any]) -> Object:
     """A copy in which a type that follows from what is said besides is said itself."""
-    made = dict(schema)
-    if "type" not in made and not made.get("x-kubernetes-int-or-string"):
-        if "properties" in made or "additionalProperties" in made:
-            made["type"] = "object"
-        elif "items" in made:
-            made["type"] = "array"
-    if isinstance(made.get("properties"), dict):
-        made["properties"] = {k: _typed(v) if isinstance(v, dict) else v for k, v in made["properties"].items()}
+    typed = dict(schema)
+    if "type" not in typed and not typed.get("x-kubernetes-int-or-string"):
+        if "properties" in typed or "additionalProperties" in typed:
+            typed["type"] = "object"
+        elif "items" in typed:
+            typed["type"] = "array"
+    if isinstance(typed.get("properties"), dict):
+        typed["properties"] = {k: _typed(v) if isinstance(v, dict) else v for k, v in typed["properties"].items()}
     for key in ("additionalProperties", "items"):
-        if isinstance(made.get(key), dict):
-            made[key] = _typed(made[key])
-    return made
+        if isinstance(typed.get(key), dict):
+            typed[key] = _typed(typed[key])
+    return typed
 
 
 def _preserving(schema: Mapping[str, Any], *, root: bool = False) -> Object:
     """With the word at every object: naming any property of an object resumes pruning in it."""
-    made = dict(schema)
-    if made.get("type") == "object" and "additionalProperties" not in made:
-        made[PRESERVE] = True
-    if isinstance(made.get("properties"), dict):
+    preserving = dict(schema)
+    if preserving.get("type") == "object" and "additionalProperties" not in preserving:
+        preserving[PRESERVE] = True
+    if isinstance(preserving.get("properties"), dict):
         implied = ("apiVersion", "kind", "metadata") if root else ()
-        made["properties"] = {k: v if k in implied else _preserving(v) for k, v in made["properties"].items()}
+        preserving["properties"] = {k: v if k in implied else _preserving(v) for k, v in preserving["properties"].items()}
     for key in ("additionalProperties", "items"):
-        if isinstance(made.get(key), dict):
-            made[key] = _preserving(made[key])
-    return made
+        if isinstance(preserving.get(key), dict):
+            preserving[key] = _preserving(preserving[key])
+    return preserving
 
 
 _VALUES = frozenset(
@@ -166,9 +166,9 @@ def _values_only(part: Any, outside: Any) -> bool:
     """Within allOf, anyOf, oneOf, not: only what a value must be, and only of fields that are named outside."""
     if not isinstance(part, dict) or part.keys() - (_VALUES | {"properties", "items", *_JUNCTORS}):
         return False
-    there = outside.get("properties") or {} if isinstance(outside, dict) else {}
+    properties = outside.get("properties") or {} if isinstance(outside, dict) else {}
     for name, inner in (part.get("properties") or {}).items():
-        if name not in there or not _values_only(inner, there[name]):
+        if name not in properties or not _values_only(inner, properties[name]):
             return False
     if "items" in part and not _values_only(part["items"], outside.get("items")):
         return False
@@ -217,14 +217,14 @@ _ZONE = re.compile(r"^\s*(?:CRON_)?TZ=(\S+)\s+(.*)$", re.DOTALL)
 def schedule(obj: Object, _: Verdict) -> None:
     """`CRON_TZ=Europe/Berlin 0 3 * * *`: never documented, worked until 1.29; the field timeZone says the same."""
     spec = obj.get("spec") or {}
-    found = _ZONE.match(str(spec.get("schedule", "")))
-    if found:
-        spec["timeZone"], spec["schedule"] = found[1], found[2]
+    match = _ZONE.match(str(spec.get("schedule", "")))
+    if match:
+        spec["timeZone"], spec["schedule"] = match[1], match[2]
 
 
 def _schedule_said(obj: Mapping[str, Any]) -> Iterator[str]:
-    if found := _ZONE.match(str((obj.get("spec") or {}).get("schedule", ""))):
-        yield f"time zone {found[1]} is written as timeZone: within `schedule` it is no longer taken"
+    if match := _ZONE.match(str((obj.get("spec") or {}).get("schedule", ""))):
+        yield f"time zone {match[1]} is written as timeZone: within `schedule` it is no longer taken"
 
 
 def _ingress_refused(obj: Mapping[str, Any]) -> str | None:
@@ -339,7 +339,7 @@ def version_to_read(resource: Resource, blue: Discovery, green: Discovery | None
     served = blue.served.get(key, (resource.version,))
     if green is None:
         return resource
-    there = green.served.get(key, ())
+    greens = green.served.get(key, ())
 
     def convertible(version: str) -> bool:
         to, _ = EQUAL.get((_api_version(resource.group, version), resource.kind), ("", _same))
@@ -349,7 +349,7 @@ def version_to_read(resource: Resource, blue: Discovery, green: Discovery | None
     poorer = POORER.get(key, frozenset())
     order = [resource.version, *(v for v in served if v != resource.version)]
     order.sort(key=lambda version: version in poorer)  # stable: the preferred one first
-    for good in (lambda v: v in there and v not in poorer, convertible, lambda v: v in there):
+    for good in (lambda v: v in greens and v not in poorer, convertible, lambda v: v in greens):
         for version in order:
             if good(version):
                 return blue.in_version(*key, version)
@@ -365,13 +365,13 @@ def mirrored(resource: Resource, served: Discovery) -> bool:
 def into(resource: Resource, obj: Object, green: Discovery) -> tuple[Resource, Object] | str:
     """An object whose version green does not serve, in one that it serves; or why not, with what to do."""
     to, change = EQUAL.get((resource.api_version, resource.kind), ("", _same))
-    there = green.find(to, resource.kind) if to else None
-    if there is None:
+    target = green.find(to, resource.kind) if to else None
+    if target is None:
         return not_served(resource, green)
-    made = {**obj, "apiVersion": to}
-    if reason := change(made):
+    converted = {**obj, "apiVersion": to}
+    if reason := change(converted):
         return reason
-    return there, made
+    return target, converted
 
 
 def not_served(resource: Resource, green: Discovery) -> str:
@@ -402,11 +402,11 @@ def data_in_status(view: View) -> frozenset[Resource]:
 
     Known by their definitions: the kinds of Kubernetes itself have no definition, and their status is never data.
     """
-    found = set()
+    resources = set()
     for crd in view.of(kinds.CRD.name):
         spec = crd.get("spec") or {}
         resource = view.resources.get(f"{(spec.get('names') or {}).get('plural')}.{spec.get('group')}")
         for version in spec.get("versions") or ():
             if resource and version.get("name") == resource.version and "status" not in (version.get("subresources") or {}):
-                found.add(resource)
-    return frozenset(found)
+                resources.add(resource)
+    return frozenset(resources)

@@ -58,11 +58,11 @@ def _of_a_release(obj: Object, known: Known) -> Sign | None:
     release = releases.release_of(obj) or releases.kept_in(obj)
     if release is None or not releases.has(known.blue, release, obj):
         return None
-    told = "/".join(release)
+    name = "/".join(release)
     if baseline.of_the_baseline(release, known):
-        return Sign(Class.BASELINE, f"belongs to the Helm release {told}, and so to the baseline")
+        return Sign(Class.BASELINE, f"belongs to the Helm release {name}, and so to the baseline")
     if known.green is not None and release in known.green.once(releases.own_releases):
-        return Sign(Class.BASELINE, f"green has a Helm release {told} of its own, which brings it")
+        return Sign(Class.BASELINE, f"green has a Helm release {name} of its own, which brings it")
     return None
 
 
@@ -98,5 +98,5 @@ def made_by(obj: Mapping[str, Any], resource: Resource) -> str | None:
     """Who else brings this object to green, in words: the object that controls it, or a tool that claims it."""
     if owner := controller_of(obj):
         return f"made by its {owner.get('kind')} {owner.get('name', '')}".rstrip()
-    found = gitops.claim(obj, resource)
-    return f"deployed by {found.tool} ({found})" if found is not None else None
+    claim = gitops.claim(obj, resource)
+    return f"deployed by {claim.tool} ({claim})" if claim is not None else None

@@ -86,10 +86,10 @@ def match(run: Running, known: Known, groups: frozenset[str] = frozenset()) -> M
     suspects = [container for container in run.containers if _may_be_one(container, groups)]
     for each in _TABLE if suspects else ():
         for container in suspects:
-            by = _told_by(each, container, run, known, groups)
+            by = _evidence(each, container, run, known, groups)
             if by and (each.row.where is None or each.row.where(run, known)):
-                found = each.which.search(container.image) if each.which else None
-                return Match(each.row, found[1] if found else "", by)
+                version = each.which.search(container.image) if each.which else None
+                return Match(each.row, version[1] if version else "", by)
     return None
 
 
@@ -103,7 +103,7 @@ def _may_be_one(container: Container, groups: frozenset[str]) -> bool:
     )
 
 
-def _told_by(each: _Compiled, container: Container, run: Running, known: Known, groups: frozenset[str]) -> str:
+def _evidence(each: _Compiled, container: Container, run: Running, known: Known, groups: frozenset[str]) -> str:
     labels = run.labels
     called = (labels.get("app.kubernetes.io/name", ""), labels.get("app.kubernetes.io/component", ""))
     about = " ".join((*(word for word in container.words if not word.startswith("-")), container.name, *called))
@@ -120,12 +120,10 @@ def _told_by(each: _Compiled, container: Container, run: Running, known: Known, 
         return f"image {container.image}"
     if each.programs and any(each.programs.match(program) for program in container.programs):
         return "its command"
-    if each.flags and (found := each.flags.search(container.line)):
-        return f"option {found[0].strip()}"
-    if each.together and len(all_found := [e[0] for o in each.together if (e := o.search(container.line))]) == len(
-        each.together
-    ):
-        return f"options {' and '.join(found.strip() for found in all_found)}"
+    if each.flags and (option := each.flags.search(container.line)):
+        return f"option {option[0].strip()}"
+    if each.together and len(options := [e[0] for o in each.together if (e := o.search(container.line))]) == len(each.together):
+        return f"options {' and '.join(option.strip() for option in options)}"
     if each.env:
         for variable in container.spec.get("env") or ():
             if each.env.match(str(variable.get("name", ""))):

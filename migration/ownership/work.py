@@ -312,10 +312,10 @@ def clock_of(obj: Object) -> str | None:
 
 def value_of(obj: Object, path: tuple[str, ...]) -> Any:
     """What an object has at a path; None where it has nothing there."""
-    found: Any = obj
+    value: Any = obj
     for step in path:
-        found = found.get(step) if isinstance(found, dict) else None
-    return found
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
 def suspend(obj: Object) -> Any:
@@ -481,11 +481,11 @@ def end_said(status: Mapping[str, Any]) -> End:
 
 def _words(level: Mapping[str, Any]) -> list[str]:
     """`phase: Succeeded`, `completed: true`."""
-    found = [f"{key}: {level[key]}" for key in STATES if str(level.get(key, "")).lower() in DONE | BROKEN]
-    return found + [f"{key}: true" for key in FLAGS if level.get(key) is True]
+    words = [f"{key}: {level[key]}" for key in STATES if str(level.get(key, "")).lower() in DONE | BROKEN]
+    return words + [f"{key}: true" for key in FLAGS if level.get(key) is True]
 
 
 def _conditions(status: Mapping[str, Any]) -> list[Object]:
-    found = status.get("conditions")
-    found = found if isinstance(found, list) else []
-    return [each for each in found if isinstance(each, dict) and isinstance(each.get("type"), str)]
+    conditions = status.get("conditions")
+    conditions = conditions if isinstance(conditions, list) else []
+    return [each for each in conditions if isinstance(each, dict) and isinstance(each.get("type"), str)]

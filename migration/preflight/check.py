@@ -78,7 +78,7 @@ def behind_routes(view: View, scope: Scope) -> list[tuple[Object, str]]:
     """Each workload that a gateway's route reaches, with `namespace/name` of the first route that does."""
     services = {kinds.full_name(s): spec_of(s).get("selector") or {} for s in view.of("services")}
     selected = Selected(view.once(workloads, scope))
-    found: dict[str, tuple[Object, str]] = {}
+    reached: dict[str, tuple[Object, str]] = {}
     asked = set()  # what a selector means has all been found when it is asked for again
     for route in view.routes():
         if not scope.moves(route) or not routing.gateways_of(route):
@@ -89,5 +89,5 @@ def behind_routes(view: View, scope: Scope) -> list[tuple[Object, str]]:
                 continue
             asked.add((namespace, frozenset(selector.items())))
             for workload in selected.by(namespace, selector):
-                found.setdefault(kinds.name_of(workload), (workload, kinds.full_name(route)))
-    return list(found.values())
+                reached.setdefault(kinds.name_of(workload), (workload, kinds.full_name(route)))
+    return list(reached.values())

@@ -184,12 +184,12 @@ async def _still_there(written: Iterable[Change], green: Kubernetes, applied: Ap
 
     async def look(resource: Resource, changes: list[Change]) -> None:
         try:
-            there = {key_of(obj) for obj in (await green.list(resource, metadata_only=True)).items}
+            present = {key_of(obj) for obj in (await green.list(resource, metadata_only=True)).items}
         except BluegreenError as problem:
             applied.unread[on(resource.name, green.name)] = f"written, and could not be read back: {problem}"
             return
         for change in changes:
-            if key_of(change.obj) not in there:
+            if key_of(change.obj) not in present:
                 applied.created -= 1
                 reason = "created, and gone again: something on green deletes it"
                 remedy = f"see which controller of green does (its audit log, `kubectl get events -A`); then {refusal.AGAIN}"
@@ -286,8 +286,8 @@ def merged(wanted: Object, live: Object) -> Object:
     """A live object with our fields over it: what it was allotted (addresses, volume) stays."""
     result = dict(live)
     for key, value in wanted.items():
-        there = result.get(key)
-        result[key] = merged(value, there) if isinstance(value, dict) and isinstance(there, dict) else value
+        current = result.get(key)
+        result[key] = merged(value, current) if isinstance(value, dict) and isinstance(current, dict) else value
     return result
 
 
@@ -299,19 +299,19 @@ async def _definitions_established(wave: list[Change], green: Kubernetes) -> lis
     why = "green has not established it"
     while waited:
         try:
-            found = (await green.list(kinds.CRD)).items
+            definitions = (await green.list(kinds.CRD)).items
         except BluegreenError as problem:
-            found, why = [], f"whether green has established it could not be read: {problem}"
-        there = {obj["metadata"]["name"] for obj in found}
-        for obj in found:
+            definitions, why = [], f"whether green has established it could not be read: {problem}"
+        present = {obj["metadata"]["name"] for obj in definitions}
+        for obj in definitions:
             name = obj["metadata"]["name"]
             if name in waited and (refused := names_refused(obj)):
                 remedy = f"`kubectl get crd` on green: remove or rename the other definition, then {refusal.AGAIN}"
                 failures.append(Failure(waited.pop(name).name, refused, remedy))
             elif condition(obj, "Established", "True"):
                 waited.pop(name, None)
-        if found:
-            for name in waited.keys() - there:
+        if definitions:
+            for name in waited.keys() - present:
                 del waited[name]  # it was refused, which is told with the object
         if not waited or time.monotonic() > deadline:
             break

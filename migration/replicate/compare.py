@@ -259,8 +259,8 @@ class _Pair:
 def _of_somebody(pair: _Pair, differing: list[Path], others: str, *, strictly: bool) -> Change:
     """An object that green had before, or somebody else made."""
     if strictly and (apart_at := apart(pair.resource, pair.wanted, pair.live, differing)):
-        made_by = ", ".join(sorted({manager for manager, _, _ in pair.entries if manager})) or "another client"
-        return pair.conflict(f"green has another, made by {made_by}", apart_at)
+        makers = ", ".join(sorted({manager for manager, _, _ in pair.entries if manager})) or "another client"
+        return pair.conflict(f"green has another, made by {makers}", apart_at)
     if strictly or not differing:
         return pair.unchanged("already there")
     if others:

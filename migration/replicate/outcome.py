@@ -62,10 +62,10 @@ class Applied:
             ),
             (len(self.unread), "kind", "that could not be read", "let the kubeconfigs' users list these kinds"),
         ]
-        told = [(f"{counted(count, one)} {what}", remedy) for count, one, what, remedy in lacks if count]
-        if not told:
+        shortfalls = [(f"{counted(count, one)} {what}", remedy) for count, one, what, remedy in lacks if count]
+        if not shortfalls:
             return None
         return Held(
-            f"cluster {self.cluster} lacks what blue has: {', '.join(what for what, _ in told)}",
-            remedy=f"{', '.join(remedy for _, remedy in told)}, then `bluegreen replicate` again",
+            f"cluster {self.cluster} lacks what blue has: {', '.join(what for what, _ in shortfalls)}",
+            remedy=f"{', '.join(remedy for _, remedy in shortfalls)}, then `bluegreen replicate` again",
         )

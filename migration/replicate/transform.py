@@ -102,12 +102,12 @@ def _transformed(item: Item, *, status_is_data: bool) -> Item:
     obj, verdict = item.obj, item.verdict
     if notes := conversion.notes(obj):
         verdict = replace(verdict, notes=(*verdict.notes, *notes))
-    made = for_green(obj, verdict)
+    wanted = for_green(obj, verdict)
     writers: frozenset[str] = frozenset()
     if status_is_data and obj.get("status"):
-        made["status"] = orjson.loads(orjson.dumps(obj["status"]))
+        wanted["status"] = orjson.loads(orjson.dumps(obj["status"]))
         writers = frozenset(managers_of(obj, "f:status"))
-    return replace(item, obj=made, verdict=verdict, status_writers=writers)
+    return replace(item, obj=wanted, verdict=verdict, status_writers=writers)
 
 
 def for_green(original: Mapping[str, Any], verdict: Verdict = PLAIN) -> Object:
@@ -127,10 +127,10 @@ def last_applied(obj: Mapping[str, Any]) -> Object:
     """What somebody wrote with `kubectl apply`, or nothing."""
     text = (obj["metadata"].get("annotations") or {}).get(LAST_APPLIED)
     try:
-        found = orjson.loads(text) if text else {}
+        manifest = orjson.loads(text) if text else {}
     except orjson.JSONDecodeError:
-        found = {}
-    return found if isinstance(found, dict) else {}
+        manifest = {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def managers_of(obj: Mapping[str, Any], *path: str) -> set[str]:
@@ -160,8 +160,8 @@ def is_live(obj: Mapping[str, Any]) -> bool:
 
 
 def _spec(obj: Mapping[str, Any]) -> Object:
-    found = obj.get("spec")
-    return found if isinstance(found, dict) else {}
+    spec = obj.get("spec")
+    return spec if isinstance(spec, dict) else {}
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------
@@ -382,9 +382,9 @@ def of_one_cluster(obj: Object, _: Verdict) -> None:
 
 
 def _annotations(obj: Object) -> dict[str, str]:
-    found: dict[str, str] = obj["metadata"].get("annotations") or {}
-    obj["metadata"]["annotations"] = found
-    return found
+    annotations: dict[str, str] = obj["metadata"].get("annotations") or {}
+    obj["metadata"]["annotations"] = annotations
+    return annotations
 
 
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"})

@@ -47,7 +47,7 @@ class Unread:
     cluster: str = ""
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """One kind as its server tells it; of more the first few, and who may not list them."""
         if len(self.kinds) == 1:
             return f"{self.kinds[0]}{f' on {self.cluster}' if self.cluster else ''}: {self.why}"
@@ -60,15 +60,15 @@ class Unread:
 
 def by_cause(unread: Mapping[str, str]) -> list[Unread]:
     """The kinds (`secrets`, `secrets on fern`) whose messages differ in no more than what was asked for."""
-    found: dict[tuple[str, str], list[str]] = {}
+    alike: dict[tuple[str, str], list[str]] = {}
     for name in sorted(unread, key=lambda name: ("." in name, name)):
         kind, _, cluster = name.partition(_ON)
         plural = kind.partition(".")[0].partition("/")[0]
         text = _GROUP.sub("", _REQUEST.sub("", unread[name]))
         text = re.sub(rf"(?<![\w-]){re.escape(plural)}(\.[\w.-]*\w)?(?![\w-])", "KIND", text)
-        found.setdefault((cluster, text), []).append(name)
+        alike.setdefault((cluster, text), []).append(name)
     causes = []
-    for (cluster, _), names in found.items():
+    for (cluster, _), names in alike.items():
         why = unread[names[0]]
         user = _USER.search(why)
         causes.append(Unread(tuple(map(kind_of, names)), why, user["user"] if user else "", cluster))
@@ -79,7 +79,7 @@ def unread_lines(unread: Mapping[str, str]) -> list[str]:
     """For people: a line for each cause."""
     lines = []
     for each in by_cause(unread):
-        lines.append(f"  UNREAD {each.told}")
+        lines.append(f"  UNREAD {each.text}")
         if each.user and len(each.kinds) > 1:
             lines.append(f"      {ROLE}")
     return lines
@@ -118,6 +118,6 @@ def refuse_unread(unread: Mapping[str, str], despite: Iterable[str], asked: Iter
         many = any(each.user and len(each.kinds) > 1 for each in causes)
         how = ROLE if many else "let the kubeconfig's user list them"
         raise Held(
-            f"nothing was written: {counted(len(left), 'kind')} could not be read: {'; '.join(each.told for each in causes)}",
+            f"nothing was written: {counted(len(left), 'kind')} could not be read: {'; '.join(each.text for each in causes)}",
             remedy=f"{how}, or continue without: {despite_words(left)}",
         )

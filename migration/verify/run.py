@@ -244,7 +244,7 @@ def _without(verdict: ServiceVerdict, gone: list[str], *, comes: bool) -> Servic
 
 def _judged(
     name: str,
-    found: tuple[list[str], list[str]],
+    backends: tuple[list[str], list[str]],
     request: Request,
     green: Answer | str,
     blue: Answer | str,
@@ -252,8 +252,8 @@ def _judged(
     *,
     grpc: bool = False,
 ) -> ServiceVerdict:
-    """`found`: evidence and problems of what stands behind the route. `grpc`: it speaks nothing else."""
-    evidence, problems = (first + second for first, second in zip(found, compared(request, green, blue, check), strict=True))
+    """`backends`: evidence and problems of what stands behind the route. `grpc`: it speaks nothing else."""
+    evidence, problems = (first + second for first, second in zip(backends, compared(request, green, blue, check), strict=True))
     outcome: Outcome = "failed" if problems else "ok"
     remedy = "look at its pods and route on green, then run `bluegreen verify` again" if problems else ""
     if not problems and isinstance(green, Answer) and check.status is None and (why := unproven(green, blue, grpc=grpc)):
@@ -357,8 +357,8 @@ def unproven(green: Answer, blue: Answer | str, *, grpc: bool) -> str | None:
             return f"{green.status} came from a policy of the mesh, before any workload was asked"
         return f"{green.status} came from {_whose(green)}: no {UPSTREAM_TIME} says that a workload was asked"
     if (grpc or green.is_grpc) and green.grpc_status != 0:
-        told = f"{green.status}" if green.grpc_status is None else f"gRPC status {green.grpc_status}"
-        return f"{told}: it speaks gRPC, and a plain GET is no call of one of its methods"
+        status = f"{green.status}" if green.grpc_status is None else f"gRPC status {green.grpc_status}"
+        return f"{status}: it speaks gRPC, and a plain GET is no call of one of its methods"
     if 200 <= green.status < 300:
         return None
     if isinstance(blue, str):
