@@ -15,7 +15,7 @@ import routing
 from migration.objects import kinds
 from migration.objects.classes import Class, Sign
 from migration.objects.kinds import Object, Resource
-from migration.ownership import baseline, bootstrap, gitops, releases
+from migration.ownership import baseline, bootstrap, gitops, origin, releases
 from migration.ownership.bootstrap import BASELINE_GROUPS as BASELINE_GROUPS
 from migration.ownership.bootstrap import EKS_MANAGERS, OF_EKS
 from migration.ownership.known import Known
@@ -47,7 +47,7 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
         return OF_EKS
     return (
         bootstrap.sign(obj, resource, known)
-        or baseline.of_the_mesh(obj, known)
+        or origin.of_the_mesh(obj, known)
         or _of_a_release(obj, known)
         or gitops.sign(obj, resource, known)
     )
@@ -59,7 +59,7 @@ def _of_a_release(obj: Object, known: Known) -> Sign | None:
     if release is None or not releases.has(known.blue, release, obj):
         return None
     name = "/".join(release)
-    if baseline.of_the_baseline(release, known):
+    if origin.of_the_baseline(release, known):
         return Sign(Class.BASELINE, f"belongs to the Helm release {name}, and so to the baseline")
     if known.green is not None and release in known.green.once(releases.own_releases):
         return Sign(Class.BASELINE, f"green has a Helm release {name} of its own, which brings it")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from migration.ownership.catalogue import CATALOGUE, Actuator
+from migration.ownership.catalogue import CATALOGUE
+from migration.ownership.catalogue_row import Actuator
 from migration.ownership.known import Known
 from migration.ownership.programs import Container, Running, variables
 

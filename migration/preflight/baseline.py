@@ -13,7 +13,7 @@ from migration.objects.access import spec_of
 from migration.objects.classes import WRITTEN, Class, Verdict
 from migration.objects.kinds import Object, Resource
 from migration.objects.view import View
-from migration.ownership import baseline, conversion, judge, mesh, releases
+from migration.ownership import baseline, conversion, judge, mesh, origin, releases
 from migration.ownership.known import Known
 from migration.ownership.releases import Release
 from migration.preflight.check import JudgedCheck, finding
@@ -52,7 +52,7 @@ def _homes(view: View) -> frozenset[str]:
         str(workload["metadata"].get("namespace"))
         for name in mesh.WORKLOADS
         for workload in view.of(name)
-        if baseline.of_istio(workload) or mesh.runs_istio(workload)
+        if origin.of_istio(workload) or mesh.runs_istio(workload)
     )
 
 
@@ -173,7 +173,7 @@ def left_behind(known: Known) -> Iterator[Finding]:
         namespace = obj["metadata"]["namespace"]
         if namespace == mesh.MESH_NAMESPACE or verdict.cls is not Class.BASELINE or obj["metadata"].get("deletionTimestamp"):
             continue
-        release = baseline.release_of(obj)
+        release = origin.release_of(obj)
         if release is not None and release not in known.green.once(releases.all_releases):
             lacking.add(release)
         theirs = known.once(_greens, resource.name).get(kinds.full_name(obj))
@@ -199,9 +199,9 @@ CLUSTERS_OWN = (
 
 
 def _peoples(obj: Mapping[str, Any], resource: Resource, known: Known) -> bool:
-    if resource.name not in CLUSTERS_OWN or not baseline.by_person(obj, resource, known):
+    if resource.name not in CLUSTERS_OWN or not origin.by_person(obj, resource, known):
         return False
-    return baseline.tool_of(obj) is not None
+    return origin.tool_of(obj) is not None
 
 
 def _differing_fields(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from migration.objects.annotations import ORIGINAL_REPLICAS
 from migration.objects.classes import PLAIN, Action, Verdict
 from migration.objects.difference import Path, differences, dropped, fields_of, gone_within, owners, readable, surplus
 from migration.objects.kinds import Object, Resource
-from migration.ownership import work
+from migration.ownership import switches
 from migration.ownership.baseline import apart
 from migration.ownership.judge import Item
 from migration.ownership.owners import written_by_edge
@@ -245,7 +245,7 @@ class _Pair:
         if not isinstance(spec, dict):
             return obj
         changed = dict(spec)
-        for name in ("replicas", "minReplicas", *work.SPEC_FIELDS):
+        for name in ("replicas", "minReplicas", *switches.SPEC_FIELDS):
             if name in changed and _yielded(("f:spec", f"f:{name}"), self.entries, stopping=stopping):
                 del changed[name]
         if self.autoscaled and "replicas" in changed:

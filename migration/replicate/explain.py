@@ -19,7 +19,7 @@ from migration.ownership.closure import by_key, key_of
 from migration.ownership.judge import Item
 from migration.ownership.known import Known
 from migration.ownership.names import kind_meant, kinds_called
-from migration.replicate.transform import METADATA_OF_ONE_CLUSTER
+from migration.replicate.rules import METADATA_OF_ONE_CLUSTER
 from migration.settings.yaml_reader import did_you_mean
 
 BOOKKEEPING = frozenset(f"metadata.{name}" for name in METADATA_OF_ONE_CLUSTER) | {"status"}
