@@ -60,6 +60,7 @@ class FloorChange:
 
     @property
     def where(self) -> str:
+        """Cluster, kind and name for people; of a problem with the whole cluster its name alone."""
         return f"{self.cluster}: {self.resource.kind} {self.namespace}/{self.name}" if self.name else self.cluster
 
     def __str__(self) -> str:
@@ -79,6 +80,7 @@ class Floors:
 
     @property
     def ok(self) -> bool:
+        """Whether every floor was raised and reached."""
         return not self.failed
 
 

@@ -2,8 +2,7 @@
 
 A live object has more fields than were ever written: defaults, allotted addresses, what other managers added. So the
 comparison is of our fields only. Which lists are keyed and which are one value is not known without the API's schema;
-managedFields tells it for every list that anybody has applied, and two lists of the same length are compared in order
-first.
+managedFields tells it for every list that anybody has applied; two lists of one length are compared in order first.
 """
 
 from __future__ import annotations

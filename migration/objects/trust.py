@@ -22,6 +22,8 @@ _TOKEN_KEYS = ("sub", "aud", "amr", "azp", "oaud")
 
 @dataclass(frozen=True)
 class Role:
+    """An IAM role, in the parts of its ARN."""
+
     arn: str
     partition: str
     account: str
@@ -49,6 +51,7 @@ class Caller:
 
     @property
     def subject(self) -> str:
+        """The `sub` claim of the account's tokens."""
         return f"system:serviceaccount:{self.namespace}:{self.name}"
 
 

@@ -28,6 +28,7 @@ class View:
     _cache: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, resource_name: str) -> list[Object]:
+        """Objects of a kind by its resource name (`deployments.apps`); none where it was not read."""
         return self.objects.get(resource_name, [])
 
     def routes(self) -> list[Object]:

@@ -32,9 +32,11 @@ class Selector:
 
     @property
     def empty(self) -> bool:
+        """Whether it means everything."""
         return not self.pairs and not self.expressions
 
     def means(self, labels: Mapping[str, str]) -> bool:
+        """Whether it selects what has these labels."""
         return all(labels.get(k) == v for k, v in self.pairs) and all(_meets(e, labels) for e in self.expressions)
 
     def ways(self) -> list[tuple[Pair, ...]]:
@@ -97,6 +99,7 @@ def _namespace_of(obj: Mapping[str, Any]) -> Key:
 
 
 def to_its_namespace(obj: Object, served: Kinds) -> Hooks:
+    """To the Namespace that it is in."""
     return Hooks((_namespace_of(obj),))
 
 
@@ -137,6 +140,7 @@ def _pods(namespace: str | None, obj: Object, paths: Iterable[str]) -> Hooks:
 
 
 def to_pods_of_every_namespace(*paths: str) -> HooksOf:
+    """To the pods that the selectors at these paths mean, in whatever namespace."""
     return lambda obj, served: _pods(None, obj, paths)
 
 
@@ -223,6 +227,7 @@ def claim(obj: Object, served: Kinds) -> Hooks:
 
 
 def volume(obj: Object, served: Kinds) -> Hooks:
+    """A PersistentVolume: to the claim that it is bound to."""
     bound = first(obj, "spec.claimRef") or {}
     return Hooks((("persistentvolumeclaims", str(bound.get("namespace", "")), str(bound.get("name", ""))),))
 
@@ -250,6 +255,7 @@ def monitor(what: str) -> HooksOf:
 
 
 def workload_entry(obj: Object, served: Kinds) -> Hooks:
+    """A WorkloadEntry: to its Namespace."""
     return Hooks((_namespace_of(obj),))
 
 
@@ -319,6 +325,7 @@ class BySelector:
     _under: dict[tuple[str | None, Pair | None], list[tuple[Selector, Key]]] = field(default_factory=dict)
 
     def built(self) -> BySelector:
+        """Itself, to be asked from now on: each selector is filed under the rarest of what it looks for."""
         often = Counter(pair for _, selector, _ in self.given for way in selector.ways() for pair in way)
         under = defaultdict(list)
         for namespace, selector, key in self.given:
@@ -330,6 +337,7 @@ class BySelector:
         return self
 
     def of(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Key]:
+        """Keys of what selects these labels in this namespace, or in every one."""
         pairs: list[Pair | None] = [None, *labels.items(), *((key, None) for key in labels)]
         for space in (namespace, None):
             for pair in pairs:
@@ -340,6 +348,8 @@ class BySelector:
 
 @dataclass
 class Belonging:
+    """What belongs to what: by the object itself, by a host, by labels of pods, by labels of Services."""
+
     objects: dict[Key, list[Key]]
     hosts: dict[str, list[Key]]
     pods: BySelector

@@ -64,6 +64,7 @@ ASKED_NAMESPACES = frozenset(kinds.BASELINE_NAMESPACES) - {MESH_NAMESPACE}
 
 
 def question(namespace: str) -> str:
+    """The name under which a person answers for a namespace: `Namespace kube-system`."""
     return f"{kinds.NAMESPACE.kind} {namespace}"
 
 

@@ -47,6 +47,7 @@ class Asked:
 
 
 def key_of(obj: Mapping[str, Any], resource: Resource) -> Key:
+    """Resource name, namespace ("" where there is none) and name."""
     meta = obj["metadata"]
     return resource.name, meta.get("namespace") or "", meta["name"]
 
@@ -90,6 +91,7 @@ def asked(known: Known) -> Asked:
 
 
 def by_key(view: View) -> Mapping[Key, tuple[Object, Resource]]:
+    """Every object of a view whose kind may be copied, with its kind."""
     index = {}
     for name, objects in view.objects.items():
         resource = view.resources.get(name) or view.once(kinds_of).by_name.get(name)
@@ -112,6 +114,8 @@ def _not_reached(choices: Choices, key: Key) -> str:
 
 @dataclass
 class Reached:
+    """What follows from what is asked for: `brought`: why each comes; `parent`: by which object each was reached."""
+
     brought: dict[Key, str]
     parent: dict[Key, Key]
     missing: dict[Key, list[str]]  # by what names it: what is named and not on blue

@@ -82,6 +82,7 @@ class Evidence:
     begins: queues.Begins = queues.Begins.QUEUE
 
     def then(self, other: Evidence) -> Evidence:
+        """With the evidence of another container where this one has none."""
         return Evidence(
             self.consumes or other.consumes,
             self.named or other.named,

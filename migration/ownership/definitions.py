@@ -42,6 +42,7 @@ def protected(group: str) -> bool:
 
 
 def definition_said(obj: Mapping[str, Any]) -> Iterator[str]:
+    """What `definition` changes, a sentence each."""
     spec = obj.get("spec") or {}
     kept = bool(spec.get("preserveUnknownFields"))
     if kept:

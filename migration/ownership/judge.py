@@ -34,9 +34,7 @@ SignOf = Callable[[Object, Resource, Known], Sign | None]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One object on its way, with what is to become of it. `status_writers`: who wrote its status on blue, where that is
-    data.
-    """
+    """One object on its way, with its verdict. `status_writers`: who wrote its status on blue, where that is data."""
 
     resource: Resource
     obj: Object = field(repr=False)  # may be a Secret
@@ -45,15 +43,18 @@ class Item:
 
     @property
     def name(self) -> str:
+        """Kind and name, as people read them: `Deployment shop/web`."""
         return kinds.name_of(self.obj)
 
 
 def unasked(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    """What the command line, or `include` and `exclude`, leave out; None where all is copied."""
     reason = closure.why_unasked(known, obj, resource)
     return Sign(Class.UNASKED, reason) if reason else None
 
 
 def going_namespaces(known: Known) -> frozenset[str]:
+    """Names of blue's namespaces that are being deleted."""
     return frozenset(n["metadata"]["name"] for n in known.blue.of("namespaces") if n["metadata"].get("deletionTimestamp"))
 
 
@@ -73,6 +74,7 @@ def singleton(obj: Object, resource: Resource, known: Known) -> Sign | None:
 
 
 def asks_a_server(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    """Webhooks and aggregated APIs: whether anything on green can answer for them."""
     return admission.sign(obj, resource, known, verdict)
 
 
@@ -149,9 +151,11 @@ def items(known: Known) -> tuple[Item, ...]:
 def refuse_wrong_answers(known: Known, items: Iterable[Item]) -> list[str]:
     """The answers that are about nothing on blue: of objects that were there once, and went while the migration goes on.
 
-    ConfigError for an answer that most likely means another object, which has none of its own; that means several; or that
-    the object's class does not allow; and for a revision that green has not. Of kinds that could not be read nothing is
-    refused.
+    Of kinds that could not be read nothing is refused.
+
+    Raises:
+        ConfigError: an answer that most likely means another object, which has none of its own; that means several objects;
+            or that its object's class does not allow. As well a revision that green has not.
     """
     revisions.refuse_wrong(known)
     if not known.choices.answers:

@@ -42,11 +42,13 @@ Labels = Mapping[str, Any]
 
 
 def template_of(workload: Mapping[str, Any]) -> Object:
+    """A workload's template of pods; empty where it has none."""
     template: Object = (workload.get("spec") or {}).get("template") or {}
     return template
 
 
 def labels_of_pods(workload: Mapping[str, Any]) -> dict[str, str]:
+    """The labels of a workload's template of pods."""
     labels: dict[str, str] = (template_of(workload).get("metadata") or {}).get("labels") or {}
     return labels
 
@@ -81,6 +83,7 @@ class Mesh:
 
     @property
     def names(self) -> frozenset[str]:
+        """By which a namespace or a pod may ask for a proxy: revisions and tags."""
         return self.revisions | self.tags.keys()
 
     def injects(self, namespace: Labels, pod: Labels) -> bool:
@@ -109,6 +112,7 @@ NO_MESH = Mesh()
 
 
 def mesh_of(view: View) -> Mesh:
+    """What a cluster's webhooks and control planes say, worked out once for each view."""
     return view.once(_mesh)
 
 

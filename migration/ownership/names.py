@@ -25,7 +25,11 @@ PATTERN = frozenset("*?[")
 
 
 def refuse_misspelt(known: Known) -> None:
-    """ConfigError for the first name that means nothing on blue."""
+    """Looks at every name on the command line and in `replicate`.
+
+    Raises:
+        ConfigError: the first that means nothing on blue, with what was probably meant.
+    """
     choices, view = known.choices, known.blue
     for name in choices.only:
         _service(known, name) if "/" in name else _namespace(known, name)
@@ -56,6 +60,7 @@ def refuse_misspelt(known: Known) -> None:
 
 
 def namespaces(view: View) -> frozenset[str]:
+    """Those that exist, and those of which only objects could be read."""
     names = {obj["metadata"]["name"] for obj in view.of(kinds.NAMESPACE.name)}
     return frozenset(names | {key[1] for key in view.once(by_key) if key[1]})
 
@@ -82,6 +87,7 @@ def _namespace(known: Known, name: str) -> None:
 
 
 def routes_of(view: View) -> frozenset[str]:
+    """`namespace/name` of every route, of whatever kind."""
     return frozenset(map(kinds.full_name, view.routes()))
 
 
@@ -140,6 +146,7 @@ def _routes_to(view: View) -> Mapping[str, set[str]]:
 
 
 def kinds_called(view: View) -> Mapping[str, list[kinds.Resource]]:
+    """The kinds by each of their names, in lower case; several groups may have one of a name."""
     by_name: dict[str, list[kinds.Resource]] = {}
     for resource in view.discovery.resources:
         for name in called(resource):

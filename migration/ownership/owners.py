@@ -79,6 +79,7 @@ def ordered(obj: Mapping[str, Any], resource: Resource, maker: Mapping[str, Any]
 
 
 def managers_of(obj: Mapping[str, Any]) -> set[str | None]:
+    """Field managers of any kind of write, those of the status included."""
     return {entry.get("manager") for entry in obj["metadata"].get("managedFields") or ()}
 
 

@@ -44,6 +44,7 @@ class Container:
 
     @property
     def line(self) -> str:
+        """Command and arguments as one text, with spaces between."""
         return " ".join(self.words)
 
 

@@ -15,8 +15,8 @@ _BUILD = r"(?:[._-](?:amd64|arm64|x86_64|linux|fips|distroless|slim|alpine|debia
 
 
 def _image(names: str) -> re.Pattern[str] | None:
-    """Names (an expression) that end an image's path, alone or after a mirror's prefix: `x/external-dns`,
-    `mirror-x-external-dns-arm64`.
+    """What matches names (an expression) at the end of an image's path, alone or with a mirror's prefix and a build's end:
+    `x/external-dns`, `mirror-x-external-dns-arm64`.
     """
     return re.compile(rf"(?:^|[/._-])(?:{names}){_BUILD}$") if names else None
 
@@ -79,6 +79,7 @@ class Match:
 
     @property
     def key(self) -> tuple[str, str]:
+        """Program and part: two workloads of one key do the same."""
         return self.row.name, self.which
 
 

@@ -33,6 +33,7 @@ class Reference:
 
     @property
     def name(self) -> str:
+        """As people read it: `Secret shop/token`."""
         _, namespace, name = self.key
         return f"{self.kind} {namespace + '/' if namespace else ''}{name}"
 
@@ -203,12 +204,13 @@ def at(value: Any, path: str) -> Iterator[Any]:
 
 
 def first(value: Any, path: str) -> Any:
+    """The first value at a path; None where there is nothing."""
     return next(at(value, path), None)
 
 
 def templates(obj: Mapping[str, Any]) -> list[Object]:
-    """What an object makes pods from, with `metadata` and `spec`: of a pod of nobody itself (read by its metadata: without
-    spec).
+    """What an object makes pods from, with `metadata` and `spec`; a pod of nobody is its own (without spec where it was read
+    by its metadata alone).
     """
     if obj.get("kind") == "Pod":
         return [] if controller_of(obj) else [dict(obj)]
@@ -235,6 +237,7 @@ class Kinds:
 
 
 def kinds_of(view: View) -> Kinds:
+    """The kinds that a cluster serves, by resource name and by group and kind."""
     served = view.discovery.resources
     return Kinds({r.name: r for r in served}, {(r.group, r.kind): r for r in reversed(served)})
 

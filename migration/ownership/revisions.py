@@ -78,9 +78,7 @@ def over(verdict: Verdict, obj: Object, resource: Resource, known: Known) -> Ver
 
 
 def lack_of(obj: Mapping[str, Any], resource: Resource, known: Known) -> Lack | None:
-    """What blue's mesh does for this object and green's would not, with what migration.yaml says of revisions; None:
-    nothing.
-    """
+    """What blue's mesh does for this object and green's would not, by migration.yaml's revisions; None: nothing."""
     if known.green is None:
         return None
     labels = obj["metadata"].get("labels") or {}
@@ -152,9 +150,7 @@ def _both(known: Known) -> tuple[Mesh, Mesh]:
 
 
 def _meshes(known: Known) -> tuple[Mesh, Mesh]:
-    """Where blue shows no mesh and green does, labels of blue's that name a revision are believed: nobody writes them for
-    nothing.
-    """
+    """Where blue shows no mesh and green does, blue's labels that name a revision count: nobody writes them for nothing."""
     assert known.green is not None
     blue, green = mesh_of(known.blue), mesh_of(known.green)
     if blue.hooks or blue.names or not (green.hooks or green.names):
@@ -331,7 +327,11 @@ def _scalar(text: str) -> str:
 
 
 def refuse_wrong(known: Known) -> None:
-    """ConfigError for a revision that green has not."""
+    """Looks at the new names in `replicate.istioRevision`.
+
+    Raises:
+        ConfigError: green has no revision or tag of one of them.
+    """
     if known.green is None:
         return
     green = mesh_of(known.green)

@@ -117,6 +117,7 @@ class Leases:
 
 
 def leases(view: View) -> Leases:
+    """Who leads on a cluster: by workload, and by namespace the leases whose holder is no pod."""
     held: dict[Workload, str] = {}
     others: dict[str, list[Object]] = defaultdict(list)
     for lease, holder in _elections(view):
@@ -196,9 +197,7 @@ _PARTS = re.compile(r"[_./:@ -]")
 
 
 def _pod_of(view: View, holder: str, namespace: str) -> Object | None:
-    """The pod whose name, at its start or after a `/`, this holder's is; the longest that fits, of the lease's namespace
-    first.
-    """
+    """The pod whose name the holder has, at its start or after a `/`: the longest that fits, the lease's namespace first."""
     pods = view.once(_pods_by_host)
     for text in dict.fromkeys((holder, holder.rpartition("/")[2])):
         ends = [len(text), *(match.start() for match in reversed(list(_PARTS.finditer(text))))]

@@ -13,8 +13,7 @@ from migration.objects.kinds import Object
 @dataclass(frozen=True, slots=True)
 class Switch:
     """How a kind is suspended: the field, the value that suspends, and what a missing field means (None: nothing, and the
-    field is not there). The field's parent must be there but for `spec` and annotations: a form without it does not run by
-    itself.
+    field is not there). But for `spec` and annotations the field's parent must be there: without it nothing runs by itself.
     """
 
     path: tuple[str, ...]

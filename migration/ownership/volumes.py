@@ -44,6 +44,7 @@ NO = ("false", "f", "0")
 
 
 def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    """Volumes, claims, snapshots and classes: what would be attached to two clusters, or deleted by either."""
     if resource.name == VOLUMES.name:
         return _volume(obj, known)
     if resource.name == kinds.PVC.name:

@@ -34,6 +34,7 @@ class Scope:
         return self.moves(obj) and (self.verdict is None or self.verdict(obj, resource).action in WRITTEN)
 
     def moves(self, obj: Mapping[str, Any]) -> bool:
+        """Whether its namespace is copied at all, and nothing deletes it."""
         meta = obj["metadata"]
         namespace = meta.get("namespace")
         return namespace not in self.baseline_namespaces and namespace not in self.going and not meta.get("deletionTimestamp")
@@ -64,6 +65,7 @@ class JudgedCheck:
 
 
 def finding(code: str, severity: Severity, obj: Mapping[str, Any] | str, evidence: str, remedy: str) -> Finding:
+    """`obj`: the object, or a name for what is none; documented under the code."""
     name = obj if isinstance(obj, str) else kinds.name_of(obj)
     return Finding(code, severity, "fail", name, evidence, remedy, DOCS[code])
 

@@ -1,6 +1,4 @@
-"""Checks of the clusters themselves: the APIs they serve (BG0xx), what both must have (1xx), room on green (2xx). All
-pure.
-"""
+"""Checks of the clusters: the APIs they serve (BG0xx), what both must have (1xx), room on green (2xx). All pure."""
 
 from __future__ import annotations
 
@@ -73,6 +71,7 @@ def _last_applied_version(obj: Mapping[str, Any]) -> str | None:
 
 
 def removed_versions(blue: View, green: View, scope: Scope) -> Found:
+    """Objects that are written in an API version which green does not serve, one finding for each version."""
     users: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for name in sorted(blue.objects):
         for obj in blue.objects[name]:
@@ -112,6 +111,7 @@ OLD_FORMS = (
 
 
 def unwritable(blue: View, _: View, scope: Scope) -> Found:
+    """Objects that no API server of today would let anybody create."""
     for name in OLD_FORMS:
         resource = blue.resources.get(name)
         for obj in blue.of(name):
@@ -183,6 +183,7 @@ def _class_users(view: View, scope: Scope) -> Iterator[tuple[str, str, Object]]:
 
 
 def dangling_classes(blue: View, green: View, scope: Scope) -> Found:
+    """Classes that blue's objects name and neither cluster has, each once."""
     ours, theirs = _classes(blue), _classes(green)
     reported = set()
     for resource_name, name, user in _class_users(blue, scope):
@@ -201,6 +202,7 @@ def _classes(view: View) -> dict[str, dict[str, None]]:
 
 
 def differing_classes(blue: View, green: View, _: Scope) -> Found:
+    """Classes of one name whose behaviour differs between the clusters."""
     compared = {
         "storageclasses.storage.k8s.io": ("provisioner", "parameters", "volumeBindingMode", "reclaimPolicy"),
         "priorityclasses.scheduling.k8s.io": ("value", "preemptionPolicy"),
@@ -221,6 +223,7 @@ def _short(value: Any) -> str:
 
 
 def missing_gateways(blue: View, green: View, scope: Scope) -> Found:
+    """Gateways that blue's routes name and green neither has nor gets."""
     known = Known(blue, green)
     for kind in routing.registered():
         resource = kind.gateway
@@ -284,6 +287,7 @@ def _of_daemon_set(pod: Mapping[str, Any]) -> bool:
 
 
 def node_capacity(blue: View, green: View, scope: Scope) -> Found:
+    """Of CPU, memory and pods those of which green's schedulable nodes have less than what comes along requests."""
     coming = _running(blue, lambda p: scope.moves(p) and not _of_daemon_set(p))
     taken = _running(green, lambda p: not scope.moves(p) or _of_daemon_set(p))
     nodes = [n for n in green.of("nodes") if not spec_of(n).get("unschedulable")]
@@ -315,6 +319,7 @@ def node_capacity(blue: View, green: View, scope: Scope) -> Found:
 
 
 def unmatched_selectors(blue: View, green: View, scope: Scope) -> Found:
+    """Workloads whose nodeSelector no node of green meets; nothing where green has no nodes (BG201)."""
     if not green.of("nodes"):
         return  # told by BG201
     having: dict[tuple[str, str], set[int]] = defaultdict(set)  # label -> the nodes that have it

@@ -39,6 +39,7 @@ class Account:
 
     @property
     def object(self) -> str:
+        """As findings name it: `ServiceAccount shop/web`."""
         return f"ServiceAccount {self.namespace}/{self.name}"
 
 
@@ -120,6 +121,7 @@ def _inner_specs(spec: Object, resource_name: str) -> Iterator[Object]:
 
 
 def account_of(spec: Mapping[str, Any]) -> str:
+    """The account of a pod's spec; `default` where it names none."""
     return str(spec.get("serviceAccountName") or spec.get("serviceAccount") or "default")
 
 
@@ -181,6 +183,7 @@ def by_agent(known: Known) -> tuple[str, ...]:
 
 
 def through_agent(view: View) -> set[str]:
+    """`namespace/name` of the accounts whose pods get credentials from the agent of EKS Pod Identity."""
     return {
         f"{pod['metadata'].get('namespace')}/{account_of(pod['spec'])}"
         for pod in view.of("pods")

@@ -1,5 +1,4 @@
-"""Writes a plan to green: definitions and namespaces first, then wave by wave, within a wave as fast as the API server
-bears.
+"""Writes a plan to green: definitions and namespaces first, then wave by wave, each as fast as the API server bears.
 
 One object that is refused does not stop the others: each failure is told with its object, the reason and what to do,
 and what failed for want of something that came later is tried once more at the end. Nothing that somebody else owns is
@@ -71,8 +70,7 @@ async def apply(
     despite_unread: Iterable[str] = (),
 ) -> Applied:
     """Does what the plan says. `force` takes over fields that others own (conflicts of the plan are then written as
-    well), and rewrites more than is allowed; `despite_unread` names the kinds without which it may go on, "all" for every
-    one.
+    well), and rewrites more than is allowed; `despite_unread`: kinds without which it may go on, "all" for every one.
 
     Raises:
         Held: before anything is written, for a kind that was not read, or for a plan that would rewrite too much.
@@ -261,9 +259,7 @@ async def _apply(change: Change, green: Kubernetes, applied: Applied, *, force: 
 
 
 def refused_by_typing(problem: Rejected) -> bool:
-    """Server-side apply cannot merge this object though it is legal: doubled keys in a keyed list, or fields its schema
-    lacks.
-    """
+    """Server-side apply cannot merge this legal object: doubled keys in a keyed list, or fields its schema lacks."""
     text = str(problem)
     return any(words in text for words in UNTYPED)
 

@@ -95,6 +95,7 @@ class Change:
 
     @property
     def name(self) -> str:
+        """Kind and name, as people read them: `Deployment shop/web`."""
         return kinds.name_of(self.obj)
 
     @property
@@ -104,6 +105,7 @@ class Change:
 
 
 def key_of(obj: Mapping[str, Any]) -> tuple[str, str]:
+    """(namespace, name); the namespace is "" where the object has none."""
     meta = obj["metadata"]
     return meta.get("namespace", ""), meta["name"]
 
@@ -124,6 +126,7 @@ def stamped(obj: Object, scaled: frozenset[WorkloadKey]) -> Object:
 
 
 def digest_of(obj: Object, scaled: frozenset[WorkloadKey]) -> str:
+    """20 hex digits of what is written; without the replicas of what an autoscaler sets (`scaled`)."""
     if workload_key(obj) in scaled and "replicas" in (obj.get("spec") or {}):
         obj = {**obj, "spec": {k: v for k, v in obj["spec"].items() if k != "replicas"}}
     return hashlib.sha256(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)).hexdigest()[:20]

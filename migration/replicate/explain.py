@@ -104,6 +104,7 @@ def find(known: Known, name: str) -> tuple[Resource, Object | None]:
 
 
 def of_kind_left_out(resource: Resource, name: str) -> Explanation:
+    """Of an object whose kind is never copied. `name`: as it was given on the command line."""
     reason = kinds.skipped_kind(resource) or ""
     object_name = f"{resource.kind} {name.replace(resource.kind, '', 1).strip(' /')}"
     return Explanation(

@@ -54,6 +54,8 @@ GREENS = frozenset(
 
 @dataclass(frozen=True)
 class Skipped:
+    """What is not copied, and why: an object, or a whole kind (`secrets`)."""
+
     object: str
     reason: str
 
@@ -76,9 +78,11 @@ class Bundle:
 
     @property
     def skipped(self) -> list[Skipped]:
+        """Whole kinds first, then single objects, in the order of reading."""
         return [*self.kinds_left, *(Skipped(item.name, item.verdict.reason) for item in self.left)]
 
     def skipped_by_reason(self) -> dict[str, int]:
+        """How many are not copied, by reason, sorted by it."""
         return dict(sorted(Counter(s.reason for s in self.skipped).items()))
 
 
@@ -92,7 +96,10 @@ async def export(
 ) -> Bundle:
     """Everything on blue that a new cluster does not have by itself.
 
-    Each kind is read in a version that green serves as well. ConfigError: a name or an answer about what is not there.
+    Each kind is read in a version that green serves as well.
+
+    Raises:
+        ConfigError: a name, or an answer, about what is not on blue.
     """
     return await bundle(await learn(blue, green, choices=choices, enrolled=enrolled, singletons=singletons), blue)
 
@@ -117,7 +124,11 @@ async def both(blue: Reader, green: Reader, greens: frozenset[str], more: frozen
 
 
 async def bundle(known: Known, blue: Reader) -> Bundle:
-    """Every object with its verdict, those to be written whole. ConfigError: as of `export`."""
+    """Every object with its verdict, those to be written whole.
+
+    Raises:
+        ConfigError: as of `export`.
+    """
     mine, theirs = known.blue, known.green
     names.refuse_misspelt(known)
     items: list[Item] = []

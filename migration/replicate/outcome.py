@@ -11,6 +11,8 @@ from migration.words import counted
 
 @dataclass(frozen=True)
 class Failure:
+    """One object that was not written as it should be. `temporary`: another try may succeed."""
+
     object: str
     reason: str
     remedy: str
@@ -41,6 +43,7 @@ class Applied:
 
     @property
     def ok(self) -> bool:
+        """Whether green has all that it should have."""
         return self.verdict() is None
 
     def verdict(self) -> BluegreenError | None:

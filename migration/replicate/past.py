@@ -23,9 +23,7 @@ def last_applied(obj: Mapping[str, Any]) -> Object:
 
 
 def managers_of(obj: Mapping[str, Any], *path: str) -> set[str]:
-    """Who owns a field, by managedFields; a step of the path is a key of fieldsV1 or the start of one (`k:`: any list
-    item).
-    """
+    """Who owns a field, by managedFields; a step of `path` is a key of fieldsV1 or its start (`k:`: any list item)."""
     owners = set()
     for entry in obj["metadata"].get("managedFields") or ():
         nodes: list[Any] = [entry.get("fieldsV1") or {}]

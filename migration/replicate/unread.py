@@ -92,10 +92,12 @@ def despite_words(unread: Iterable[str]) -> str:
 
 
 def refuse_unread(unread: Mapping[str, str], despite: Iterable[str], asked: Iterable[Resource] = ()) -> None:
-    """Held where a kind was not read and not named: what its objects own or need could not be told from anything else.
+    """Passes where each kind that was not read is named in `despite`. `asked`: the kinds that the clusters have.
 
-    ConfigError for a kind that neither cluster has (`asked`: those that they have): most likely a slip of the pen, and
-    the one that was meant is still in the way.
+    Raises:
+        Held: one is not named: what its objects own or need could not be told from anything else.
+        ConfigError: `despite` names a kind that neither cluster has: most likely a slip of the pen, and the one that was
+            meant is still in the way.
     """
     words = tuple(despite)
     resources = {resource.name: resource for resource in asked}

@@ -9,9 +9,9 @@ A Service or a route that green lacks is not waited for, unless a tool (Argo CD,
 What cannot be told is **not verified**, and does not pass, unless a person named that status as the one to expect.
 
 Once a service is enrolled, green's public route forwards to blue as the split says, and blue would answer for green. Then
-the stored original tells what must stand behind it, and each gateway is asked by its peer listener, which serves
-from its own cluster alone, with the rule's id and what that rule sends on (its path and host after a plain rewrite; not
-the headers that it sets).
+the stored original tells what must stand behind it, and each gateway is asked by its peer listener, which serves from its
+own cluster alone, with the rule's id and what that rule sends on (its path and host after a plain rewrite; not the headers
+that it sets).
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ GRPC_FAILED = (2, 4, 13, 14, 15)  # unknown, deadline exceeded, internal, unavai
 
 
 class GatewayAddress(Protocol):
+    """Where a gateway, or its peer listener, takes requests."""
+
     @property
     def address(self) -> str: ...
 
@@ -138,6 +140,7 @@ def brought(*sides: Mapping[str, Any] | None) -> bool:
 
 
 def missing(route: Mapping[str, Any], world: _World) -> list[str]:
+    """`namespace/name` of the Services that a route sends to and green lacks, sorted."""
     return [name for name in sorted(routing.services_of(route)) if name not in world.services]
 
 
