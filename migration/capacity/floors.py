@@ -60,6 +60,7 @@ class FloorChange:
 
     @property
     def where(self) -> str:
+        """Cluster, kind and name for people; of a problem with the whole cluster its name alone."""
         return f"{self.cluster}: {self.resource.kind} {self.namespace}/{self.name}" if self.name else self.cluster
 
     def __str__(self) -> str:
@@ -79,6 +80,7 @@ class Floors:
 
     @property
     def ok(self) -> bool:
+        """Whether every floor was raised and reached."""
         return not self.failed
 
 
@@ -229,8 +231,8 @@ async def apply_floors(
                 late.append((change, ready))
         waiting = [change for change, _ in late]
         if progress is not None:
-            told = f"{late[0][0].where}: {late[0][1]} of {late[0][0].after} ready" if late else ""
-            progress(len(changes) - len(waiting), len(changes), told)
+            awaited = f"{late[0][0].where}: {late[0][1]} of {late[0][0].after} ready" if late else ""
+            progress(len(changes) - len(waiting), len(changes), awaited)
         if waiting and time.monotonic() > deadline:
             for change, ready in late:
                 text = f"{ready} of {change.after} ready after {ready_seconds:g} s; look at its pods on {change.cluster}"

@@ -84,8 +84,8 @@ def floors_to_release(
     sides: tuple[tuple[Side, str, _Held | BaseException], ...] = (("blue", blue, mine), ("green", green, theirs))
     for side, cluster, held in sides:
         if isinstance(held, BaseException):
-            told = f"its floors cannot be read: {held}"
-            changes.append(FloorChange(side, cluster, kinds.HPA, "", "", "minReplicas", None, 0, problem=told))
+            problem = f"its floors cannot be read: {held}"
+            changes.append(FloorChange(side, cluster, kinds.HPA, "", "", "minReplicas", None, 0, problem=problem))
             continue
         behind = held.users(routes)
         for obj in held.floors:
@@ -133,12 +133,12 @@ class _Held:
         """Which routes need each workload that carries a floor; `routes` by the Services that they send to."""
         carrying = {target: self.workloads[target] for o in self.floors if (target := _floored(o)) in self.workloads}
         selected = Selected(carrying.values())
-        found: dict[WorkloadKey, set[str]] = defaultdict(set)
+        needed_by: dict[WorkloadKey, set[str]] = defaultdict(set)
         for name, its in routes.items():
             selector = spec_of(self.services.get(name) or {}).get("selector") or {}
             for workload in selected.by(name.partition("/")[0], selector):
-                found[workload_key(workload)].update(its)
-        return found
+                needed_by[workload_key(workload)].update(its)
+        return needed_by
 
 
 def _floored(obj: Object) -> WorkloadKey:

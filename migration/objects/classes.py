@@ -165,9 +165,8 @@ class Sign:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is done with one object, and why. `tool`: who has to bring it to green, so that it can be told whether it did;
-    `doubt`: as of the sign;
-    `instead`: the line of `replicate` that settles it where no answer is meant; `relabel`: labels that have another name on
-    green, each (key, value, new key, new value).
+    `doubt`: as of the sign; `instead`: the line of `replicate` that settles it where no answer is meant; `relabel`: labels
+    that have another name on green, each (key, value, new key, new value).
     """
 
     action: Action
@@ -187,6 +186,7 @@ class Verdict:
 
     @property
     def unanswered(self) -> bool:
+        """Whether it waits for what a person has to say."""
         return self.required and self.answer is None
 
     def question(self, name: str) -> str:

@@ -2,8 +2,7 @@
 
 A live object has more fields than were ever written: defaults, allotted addresses, what other managers added. So the
 comparison is of our fields only. Which lists are keyed and which are one value is not known without the API's schema;
-managedFields tells it for every list that anybody has applied, and two lists of the same length are compared in order
-first.
+managedFields tells it for every list that anybody has applied; two lists of one length are compared in order first.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ def differences(wanted: Any, live: Any, fields: tuple[Mapping[str, Any], ...] = 
         return
     if isinstance(wanted, dict) and isinstance(live, dict):
         for key, value in wanted.items():
-            there = live.get(key, MISSING)
-            if there is MISSING:
+            current = live.get(key, MISSING)
+            if current is MISSING:
                 # an empty value and none are the same to an API server
                 if value not in (None, {}, []):
                     yield (*path, f"f:{key}")
-            elif there != value:
+            elif current != value:
                 step = f"f:{key}"
-                yield from differences(value, there, tuple(f[step] for f in fields if step in f), (*path, step))
+                yield from differences(value, current, tuple(f[step] for f in fields if step in f), (*path, step))
         return
     if isinstance(wanted, list) and isinstance(live, list):
         yield from _list_differences(wanted, live, fields, path)
@@ -51,7 +50,7 @@ def _list_differences(wanted: list[Any], live: list[Any], fields: tuple[Mapping[
         return
     means = _Keys(key for key in keys if key.startswith("k:"))
     names = means.names
-    there: dict[Path, dict[tuple[Any, ...], Any]] = {}  # names of key fields -> their values -> the first item with them
+    by_values: dict[Path, dict[tuple[Any, ...], Any]] = {}  # names of key fields -> their values -> the first item with them
     for ours in wanted:
         if not names or not isinstance(ours, dict):
             if ours not in live:
@@ -59,9 +58,9 @@ def _list_differences(wanted: list[Any], live: list[Any], fields: tuple[Mapping[
             continue
         selector = {name: ours[name] for name in names if name in ours}
         asked = tuple(selector)
-        if asked not in there:
-            there[asked] = {_values(item, asked): item for item in reversed(live) if isinstance(item, dict)}
-        theirs = there[asked].get(_values(ours, asked))
+        if asked not in by_values:
+            by_values[asked] = {_values(item, asked): item for item in reversed(live) if isinstance(item, dict)}
+        theirs = by_values[asked].get(_values(ours, asked))
         step = min(means.of(ours), default="k:" + orjson.dumps(selector).decode())
         if theirs is None:
             yield (*path, step)
@@ -117,21 +116,21 @@ class _Keys:
 
     def of(self, item: Mapping[str, Any]) -> list[str]:
         """The keys that mean this item; a key's field that the item lacks was defaulted and is not held against it."""
-        found: list[str] = []
+        matching: list[str] = []
         for names, keys in self._by_names.items():
             has = tuple(name for name in names if name in item)
             if (names, has) not in self._index:
                 index = self._index[names, has] = {}
                 for key, fields in keys:
                     index.setdefault(_values(fields, has), []).append(key)
-            found += self._index[names, has].get(_values(item, has), ())
-        return found
+            matching += self._index[names, has].get(_values(item, has), ())
+        return matching
 
 
 def _values(item: Mapping[str, Any], names: Path) -> tuple[Any, ...]:
     """What an item has in these fields, to be looked up by; what can be no key is taken by its text."""
-    found = (item.get(name) for name in names)
-    return tuple(repr(value) if isinstance(value, (dict, list)) else value for value in found)
+    values = (item.get(name) for name in names)
+    return tuple(repr(value) if isinstance(value, (dict, list)) else value for value in values)
 
 
 def surplus(owned: Mapping[str, Any], wanted: Any, path: Path = ()) -> Iterator[Path]:
@@ -146,50 +145,50 @@ def surplus(owned: Mapping[str, Any], wanted: Any, path: Path = ()) -> Iterator[
         if key == ".":
             continue
         kind, rest = key[:2], key[2:]
-        found: Any = MISSING
+        desired: Any = MISSING
         if kind == "f:":
             if isinstance(wanted, dict):
-                found = wanted.get(rest, MISSING)
+                desired = wanted.get(rest, MISSING)
         elif kind == "k:":
             if isinstance(wanted, list):
-                found = meant.get(key, MISSING)
-                if found is MISSING and not inner:
+                desired = meant.get(key, MISSING)
+                if desired is MISSING and not inner:
                     continue
         elif kind == "v:":
             if isinstance(wanted, list) and orjson.loads(rest) in wanted:
                 continue
         else:
             continue
-        if found is MISSING:
+        if desired is MISSING:
             yield (*path, key)
         elif inner:
-            yield from surplus(inner, found, (*path, key))
+            yield from surplus(inner, desired, (*path, key))
 
 
 def fields_of(live: Mapping[str, Any], *, but_status: bool = True) -> list[tuple[str, str, Mapping[str, Any]]]:
     """(manager, subresource, fieldsV1) of each entry of managedFields."""
-    found = []
+    fields = []
     for entry in live["metadata"].get("managedFields") or ():
         if but_status and entry.get("subresource") == "status":
             continue
-        found.append((str(entry.get("manager", "")), str(entry.get("subresource", "")), entry.get("fieldsV1") or {}))
-    return found
+        fields.append((str(entry.get("manager", "")), str(entry.get("subresource", "")), entry.get("fieldsV1") or {}))
+    return fields
 
 
 def owners(path: Path, entries: list[tuple[str, str, Mapping[str, Any]]]) -> set[str]:
     """Managers that own the field at a path or, where it is a leaf for them, one around it."""
-    found = set()
+    managers = set()
     for manager, _, fields in entries:
         node: Mapping[str, Any] = fields
         for depth, step in enumerate(path):
             if step not in node:
                 if depth and not node.keys() - {"."}:
-                    found.add(manager)  # the whole of what is around it is one value
+                    managers.add(manager)  # the whole of what is around it is one value
                 break
             node = node[step]
         else:
-            found.add(manager)
-    return found
+            managers.add(manager)
+    return managers
 
 
 def gone_within(fields: Mapping[str, Any], wanted: Any, live: Any, path: Path = ()) -> Iterator[Path]:

@@ -25,10 +25,12 @@ class Health:
 
     @property
     def good(self) -> bool:
+        """Whether the controller has seen the newest spec, and as many pods are available as it wants."""
         return self.observed and self.available >= self.wanted
 
 
 def health(workload: Mapping[str, Any]) -> Health:
+    """Pods of a Deployment, StatefulSet or DaemonSet, by its status."""
     status = status_of(workload)
     observed = bool(status.get("observedGeneration", 0) >= workload["metadata"].get("generation", 0))
     if workload["kind"] == "DaemonSet":
@@ -54,10 +56,12 @@ def ready_addresses(endpoint_slice: Mapping[str, Any]) -> int:
 
 
 def status_of(obj: Mapping[str, Any]) -> Object:
+    """The status of an object; empty where it has none."""
     return obj.get("status") or {}
 
 
 def conditions(obj: Mapping[str, Any]) -> list[Object]:
+    """The conditions in the status of an object."""
     return list(status_of(obj).get("conditions") or ())
 
 

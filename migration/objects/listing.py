@@ -31,16 +31,24 @@ class Discovery:
         return self.in_version(group, kind, version)
 
     def preferred(self, group: str, kind: str) -> Resource | None:
+        """In the version that the API server prefers; None: it does not serve the kind."""
         return self._by_kind.get((group, kind))
 
     def in_version(self, group: str, kind: str, version: str) -> Resource:
-        found = self._by_kind[group, kind]
-        if found.version == version:
-            return found
-        return Resource(group, version, kind, found.plural, found.namespaced, found.verbs)
+        """A kind in this version, which may be one that is not served.
+
+        Raises:
+            KeyError: no version of the kind is served.
+        """
+        resource = self._by_kind[group, kind]
+        if resource.version == version:
+            return resource
+        return Resource(group, version, kind, resource.plural, resource.namespaced, resource.verbs)
 
 
 @dataclass(frozen=True)
 class Listing:
+    """What one LIST gave. `resource_version`: that of the whole list."""
+
     items: list[Object] = field(repr=False)  # may be Secrets
     resource_version: str = ""

@@ -22,6 +22,8 @@ _TOKEN_KEYS = ("sub", "aud", "amr", "azp", "oaud")
 
 @dataclass(frozen=True)
 class Role:
+    """An IAM role, in the parts of its ARN."""
+
     arn: str
     partition: str
     account: str
@@ -49,6 +51,7 @@ class Caller:
 
     @property
     def subject(self) -> str:
+        """The `sub` claim of the account's tokens."""
         return f"system:serviceaccount:{self.namespace}:{self.name}"
 
 
@@ -77,16 +80,16 @@ def admits(policy: Mapping[str, Any], role: Role, caller: Caller) -> bool | None
         if not isinstance(each, Mapping):
             return None
         deny = str(each.get("Effect")) == "Deny"
-        found = _applies(each, role, caller, deny=deny)
-        if found is False:
+        applies = _applies(each, role, caller, deny=deny)
+        if applies is False:
             continue
         if deny:
-            if found:
+            if applies:
                 return False
             allowed = None
             break
-        if found or allowed is False:
-            allowed = found
+        if applies or allowed is False:
+            allowed = applies
     return allowed
 
 

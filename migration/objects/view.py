@@ -25,9 +25,10 @@ class View:
     objects: Mapping[str, list[Object]] = field(repr=False)  # Secrets among them
     problems: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Resource] = field(default_factory=dict)
-    _found: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _cache: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, resource_name: str) -> list[Object]:
+        """Objects of a kind by its resource name (`deployments.apps`); none where it was not read."""
         return self.objects.get(resource_name, [])
 
     def routes(self) -> list[Object]:
@@ -41,7 +42,7 @@ class View:
         Checks that look something up for each object ask for an index by this: at 20,000 objects a search through all of
         them for each route took most of a minute.
         """
-        if (find, *given) not in self._found:
-            self._found[find, *given] = find(self, *given)
-        found: T = self._found[find, *given]
-        return found
+        if (find, *given) not in self._cache:
+            self._cache[find, *given] = find(self, *given)
+        result: T = self._cache[find, *given]
+        return result

@@ -34,8 +34,8 @@ RBAC = "rbac.authorization.k8s.io"
 
 def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
     """Whether a workload acts outside."""
-    found = _acts(obj, resource, known)
-    return _sign_of(obj, known, found) if found else None
+    acts = _acts(obj, resource, known)
+    return _sign_of(obj, known, acts) if acts else None
 
 
 def in_baseline(obj: Object, resource: Resource, known: Known) -> Sign | None:
@@ -43,12 +43,12 @@ def in_baseline(obj: Object, resource: Resource, known: Known) -> Sign | None:
     the actuators in them need that a person wants on green.
     """
     namespace = obj["metadata"].get("namespace")
-    if namespace in kinds.BASELINE_NAMESPACES and (found := _in_baseline_acts(obj, resource, known)):
-        made = _sign_of(obj, known, found)
-        if not made.required:
+    if namespace in kinds.BASELINE_NAMESPACES and (acts := _in_baseline_acts(obj, resource, known)):
+        usual = _sign_of(obj, known, acts)
+        if not usual.required:
             return None  # green's baseline brings its own
-        waits = Action.HOLD if made.action is Action.STOP else made.action
-        return Sign(made.cls, f"{made.reason}; green's baseline brings none", waits, made.answers, required=True)
+        waits = Action.HOLD if usual.action is Action.STOP else usual.action
+        return Sign(usual.cls, f"{usual.reason}; green's baseline brings none", waits, usual.answers, required=True)
     needed = known.once(_needed) if known.choices.answers else None
     if needed and needed.means(obj, resource) and not _others(obj, resource):
         return Sign(Class.PLAIN, "an actuator that was requested needs it", Action.COPY)
@@ -59,19 +59,19 @@ def to_read_whole(blue: View) -> list[tuple[Resource, Object]]:
     """Of what was read by its metadata, the few objects whose content these signs need: pods that lead, for the credentials
     in them, and pods and ReplicaSets of nobody, for what they run.
     """
-    found: dict[tuple[str, str, str], tuple[Resource, Object]] = {}
+    wanted: dict[tuple[str, str, str], tuple[Resource, Object]] = {}
 
     def note(resource_name: str, obj: Object) -> None:
         resource = blue.resources.get(resource_name)
         if resource is not None and "spec" not in obj:
-            found[resource_name, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]] = resource, obj
+            wanted[resource_name, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]] = resource, obj
 
     for obj in blue.of("replicasets.apps"):
         if owners.controller_of(obj) is None:
             note("replicasets.apps", obj)
     for pod in decisive(blue):
         note(kinds.POD.name, pod)
-    return list(found.values())
+    return list(wanted.values())
 
 
 # -- who acts ----------------------------------------------------------------------------------------------------------
@@ -91,9 +91,9 @@ def _acts(obj: Object, resource: Resource, known: Known) -> _Acts | None:
 
 
 def _runs(run: Running, known: Known) -> _Acts | None:
-    found = recognise.match(run, known, status_groups(run, known.blue))
-    if found:
-        return _Acts(f"{found.row.name} ({found.by}): {found.row.reason}", found.key)
+    match = recognise.match(run, known, status_groups(run, known.blue))
+    if match:
+        return _Acts(f"{match.row.name} ({match.by}): {match.row.reason}", match.key)
     if (role := aws_role(run, known.blue)) and (lease := lease_of(run, known.blue)):
         return _Acts(f"it has {role} and leads by {lease}: a controller that acts on AWS")
     return None
@@ -110,14 +110,14 @@ def _others(obj: Object, resource: Resource) -> bool:
 
 
 def _sign_of(obj: Object, known: Known, acts: _Acts) -> Sign:
-    there = known.once(_greens)
+    greens = known.once(_greens)
     same = (obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-    if same in there.names:
+    if same in greens.names:
         return Sign(Class.ACTUATOR, f"{acts.reason}; green has its own by this name", Action.LEAVE, GREENS_OWN)
     scaled = obj["kind"] in SCALED
     answers = STOPPED if scaled else LEFT_OUT
     reason = acts.reason
-    if acts.key and (others := there.programs.get(acts.key)):
+    if acts.key and (others := greens.programs.get(acts.key)):
         if known.once(_blues)[acts.key] <= 1:
             return Sign(Class.ACTUATOR, f"{reason}; green has its own, {others}", Action.LEAVE, answers)
         reason += f"; green has one of its own, {others}, and blue has several"
@@ -144,32 +144,32 @@ def _greens(known: Known) -> _Greens:
     names = set()
     programs: dict[tuple[str, str], str] = {}
     if known.green is not None:
-        there = Known(known.green)
-        for obj, run in _workloads(there):
+        green = Known(known.green)
+        for obj, run in _workloads(green):
             if kinds.REPLICATE in owners.managers_of(obj):
                 continue
             meta = obj["metadata"]
             names.add((obj["kind"], meta.get("namespace", ""), meta["name"]))
-            if found := recognise.match(run, there):
-                programs.setdefault(found.key, kinds.name_of(obj))
+            if match := recognise.match(run, green):
+                programs.setdefault(match.key, kinds.name_of(obj))
     return _Greens(frozenset(names), programs)
 
 
 def _blues(known: Known) -> Counter[tuple[str, str]]:
     """How many workloads of blue run each program of the catalogue."""
-    found: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for _, run in _workloads(known):
         if (acts := _runs(run, known)) and acts.key:
-            found[acts.key] += 1
-    return found
+            counts[acts.key] += 1
+    return counts
 
 
 def _workloads(known: Known) -> list[tuple[Object, Running]]:
-    found = []
+    workloads = []
     for resource in _WORKLOADS:
         runs = [(obj, running(obj, resource, known)) for obj in known.blue.of(resource.name)]
-        found += [(obj, run) for obj, run in runs if run]
-    return found
+        workloads += [(obj, run) for obj, run in runs if run]
+    return workloads
 
 
 # -- what comes along with an actuator of the baseline's namespaces ----------------------------------------------------
@@ -225,30 +225,30 @@ def _needed(known: Known) -> _Needed:
 
 def _named(run: Running) -> set[tuple[str, str]]:
     """ConfigMaps and Secrets that its pods name."""
-    found = set()
+    named = set()
     for volume in run.pod.get("volumes") or ():
         for source in (volume, *((volume.get("projected") or {}).get("sources") or ())):
             if reference := source.get("configMap"):
-                found.add((kinds.CONFIG_MAP.name, str(reference.get("name", ""))))
+                named.add((kinds.CONFIG_MAP.name, str(reference.get("name", ""))))
             if reference := source.get("secret"):
-                found.add(("secrets", str(reference.get("secretName") or reference.get("name") or "")))
+                named.add(("secrets", str(reference.get("secretName") or reference.get("name") or "")))
     for container in run.containers:
         for each in container.spec.get("env") or ():
             source = each.get("valueFrom") or {}
             for key, name in (("configMapKeyRef", kinds.CONFIG_MAP.name), ("secretKeyRef", "secrets")):
                 if reference := source.get(key):
-                    found.add((name, str(reference.get("name", ""))))
+                    named.add((name, str(reference.get("name", ""))))
         for each in container.spec.get("envFrom") or ():
             for key, name in (("configMapRef", kinds.CONFIG_MAP.name), ("secretRef", "secrets")):
                 if reference := each.get(key):
-                    found.add((name, str(reference.get("name", ""))))
-    found |= {("secrets", str(each.get("name", ""))) for each in run.pod.get("imagePullSecrets") or ()}
-    return found - {(kinds.CONFIG_MAP.name, "kube-root-ca.crt")}
+                    named.add((name, str(reference.get("name", ""))))
+    named |= {("secrets", str(each.get("name", ""))) for each in run.pod.get("imagePullSecrets") or ()}
+    return named - {(kinds.CONFIG_MAP.name, "kube-root-ca.crt")}
 
 
 def _rights_of(accounts: set[tuple[str, str]], known: Known) -> set[tuple[str, str, str]]:
     """Bindings that name one of these accounts, and the roles that they give; not those that every cluster has."""
-    found = set()
+    rights = set()
     for plural in ("clusterrolebindings", "rolebindings"):
         for binding in known.blue.of(f"{plural}.{RBAC}"):
             meta = binding["metadata"]
@@ -260,14 +260,14 @@ def _rights_of(accounts: set[tuple[str, str]], known: Known) -> set[tuple[str, s
             }
             if not named & accounts or _clusters_own(binding):
                 continue
-            found.add((f"{plural}.{RBAC}", namespace, meta["name"]))
+            rights.add((f"{plural}.{RBAC}", namespace, meta["name"]))
             reference = binding.get("roleRef") or {}
             if reference.get("kind") == "ClusterRole":
-                found.add((f"clusterroles.{RBAC}", "", str(reference.get("name", ""))))
+                rights.add((f"clusterroles.{RBAC}", "", str(reference.get("name", ""))))
             else:
-                found.add((f"roles.{RBAC}", namespace, str(reference.get("name", ""))))
+                rights.add((f"roles.{RBAC}", namespace, str(reference.get("name", ""))))
     every = {r["metadata"]["name"] for r in known.blue.of(f"clusterroles.{RBAC}") if _clusters_own(r)}
-    return {each for each in found if not (each[0] == f"clusterroles.{RBAC}" and each[2] in every)}
+    return {each for each in rights if not (each[0] == f"clusterroles.{RBAC}" and each[2] in every)}
 
 
 def _clusters_own(obj: Mapping[str, Any]) -> bool:

@@ -273,10 +273,10 @@ def _behind(service: Object, known: Known) -> Iterator[tuple[Resource, Object]]:
 
 
 def _workloads(view: View, name: str) -> Mapping[str, list[Object]]:
-    found: dict[str, list[Object]] = {}
+    by_namespace: dict[str, list[Object]] = {}
     for workload in view.of(name):
-        found.setdefault(workload["metadata"].get("namespace", ""), []).append(workload)
-    return found
+        by_namespace.setdefault(workload["metadata"].get("namespace", ""), []).append(workload)
+    return by_namespace
 
 
 def _services(view: View) -> Mapping[str, Object]:
@@ -285,16 +285,16 @@ def _services(view: View) -> Mapping[str, Object]:
 
 def _on_green(service: str, known: Known) -> bool:
     """Somebody's own, not the copy that a run before made: that one follows blue's."""
-    there = known.green.once(_services).get(service) if known.green is not None else None
-    return there is not None and kinds.REPLICATE not in {e.get("manager") for e in there["metadata"].get("managedFields") or ()}
+    live = known.green.once(_services).get(service) if known.green is not None else None
+    return live is not None and kinds.REPLICATE not in {e.get("manager") for e in live["metadata"].get("managedFields") or ()}
 
 
 def _runs_on_green(workload: Object, known: Known) -> bool:
     if known.green is None:
         return False
     meta = workload["metadata"]
-    there = known.green.once(_running)
-    return (str(workload.get("kind")), meta.get("namespace", ""), meta["name"]) in there
+    on_green = known.green.once(_running)
+    return (str(workload.get("kind")), meta.get("namespace", ""), meta["name"]) in on_green
 
 
 def _running(view: View) -> frozenset[tuple[str, str, str]]:
@@ -326,10 +326,10 @@ def _green_has_one(obj: Object, resource: Resource, known: Known) -> bool:
     if known.green is None:
         return False
     name = obj["metadata"]["name"]
-    there = known.green.once(_by_name, resource.name).get(name)
-    if there is None:
+    live = known.green.once(_by_name, resource.name).get(name)
+    if live is None:
         return False
-    trusted = {each.path for each in _servers(there) if each.authority}
+    trusted = {each.path for each in _servers(live) if each.authority}
     return all(each.path in trusted for each in _servers(obj) if each.authority)
 
 

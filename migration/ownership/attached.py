@@ -32,21 +32,23 @@ class Selector:
 
     @property
     def empty(self) -> bool:
+        """Whether it means everything."""
         return not self.pairs and not self.expressions
 
     def means(self, labels: Mapping[str, str]) -> bool:
+        """Whether it selects what has these labels."""
         return all(labels.get(k) == v for k, v in self.pairs) and all(_meets(e, labels) for e in self.expressions)
 
     def ways(self) -> list[tuple[Pair, ...]]:
         """Ways to look it up: under all the pairs of one of these; none where it only says what must not be there."""
-        found: list[tuple[Pair, ...]] = [((key, value),) for key, value in self.pairs]
+        ways: list[tuple[Pair, ...]] = [((key, value),) for key, value in self.pairs]
         for each in self.expressions:
             key = str(each.get("key"))
             if each.get("operator") == "In":
-                found.append(tuple((key, str(value)) for value in each.get("values") or ()))
+                ways.append(tuple((key, str(value)) for value in each.get("values") or ()))
             elif each.get("operator") == "Exists":
-                found.append(((key, None),))
-        return found
+                ways.append(((key, None),))
+        return ways
 
 
 def _meets(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
@@ -97,6 +99,7 @@ def _namespace_of(obj: Mapping[str, Any]) -> Key:
 
 
 def to_its_namespace(obj: Object, served: Kinds) -> Hooks:
+    """To the Namespace that it is in."""
     return Hooks((_namespace_of(obj),))
 
 
@@ -104,7 +107,7 @@ def to_target(*paths: str) -> HooksOf:
     """A mapping with kind, name and apiVersion or group; kind Deployment unless it is said (KEDA)."""
 
     def hooks(obj: Object, served: Kinds) -> Hooks:
-        found = []
+        targets = []
         for path in paths:
             for target in at(obj, path):
                 if not isinstance(target, Mapping) or not isinstance(target.get("name"), str):
@@ -114,8 +117,8 @@ def to_target(*paths: str) -> HooksOf:
                     group = str(target["apiVersion"]).rpartition("/")[0] if target.get("apiVersion") else None
                 resource = served.named(str(target.get("kind") or "Deployment"), group)
                 if resource is not None:
-                    found.append((resource.name, _space(obj) if resource.namespaced else "", str(target["name"])))
-        return Hooks(tuple(found))
+                    targets.append((resource.name, _space(obj) if resource.namespaced else "", str(target["name"])))
+        return Hooks(tuple(targets))
 
     return hooks
 
@@ -130,13 +133,14 @@ def to_pods(*paths: str) -> HooksOf:
 
 
 def _pods(namespace: str | None, obj: Object, paths: Iterable[str]) -> Hooks:
-    selectors = [found for path in paths for each in at(obj, path) if (found := selector_of(each)) is not None]
+    selectors = [selector for path in paths for each in at(obj, path) if (selector := selector_of(each)) is not None]
     if not selectors:
         selectors = [Selector(())]
     return Hooks(pods=tuple((namespace, each) for each in selectors))
 
 
 def to_pods_of_every_namespace(*paths: str) -> HooksOf:
+    """To the pods that the selectors at these paths mean, in whatever namespace."""
     return lambda obj, served: _pods(None, obj, paths)
 
 
@@ -170,28 +174,28 @@ def service_entry(obj: Object, served: Kinds) -> Hooks:
 
 def to_subjects(obj: Object, served: Kinds) -> Hooks:
     """A binding: to each account that it gives something, and to all accounts (of a namespace) by their groups."""
-    found: list[Key] = []
+    objects: list[Key] = []
     everybody: list[tuple[str | None, Selector]] = []
     for subject in obj.get("subjects") or ():
         kind, name = subject.get("kind"), str(subject.get("name", ""))
         if kind == "ServiceAccount":
-            found.append(("serviceaccounts", str(subject.get("namespace") or _space(obj)), name))
+            objects.append(("serviceaccounts", str(subject.get("namespace") or _space(obj)), name))
         elif kind == "User" and name.startswith("system:serviceaccount:"):
             _, _, namespace, account = [*name.split(":"), "", ""][:4]
-            found.append(("serviceaccounts", namespace, account))
+            objects.append(("serviceaccounts", namespace, account))
         elif kind == "Group" and name.startswith("system:serviceaccounts:"):
-            found.append(("namespaces", "", name.removeprefix("system:serviceaccounts:")))
+            objects.append(("namespaces", "", name.removeprefix("system:serviceaccounts:")))
         elif kind == "Group" and name in ("system:serviceaccounts", "system:authenticated"):
             everybody.append((_space(obj) or None, Selector(())))
-    return Hooks(tuple(found), pods=tuple(everybody))
+    return Hooks(tuple(objects), pods=tuple(everybody))
 
 
 def to_its_server(*paths: str) -> HooksOf:
     """A webhook or an aggregated API: to the Service that answers for it."""
 
     def hooks(obj: Object, served: Kinds) -> Hooks:
-        found = [each for path in paths for each in at(obj, path) if isinstance(each, Mapping)]
-        return Hooks(tuple(("services", str(s.get("namespace", "")), str(s.get("name", ""))) for s in found))
+        services = [each for path in paths for each in at(obj, path) if isinstance(each, Mapping)]
+        return Hooks(tuple(("services", str(s.get("namespace", "")), str(s.get("name", ""))) for s in services))
 
     return hooks
 
@@ -223,6 +227,7 @@ def claim(obj: Object, served: Kinds) -> Hooks:
 
 
 def volume(obj: Object, served: Kinds) -> Hooks:
+    """A PersistentVolume: to the claim that it is bound to."""
     bound = first(obj, "spec.claimRef") or {}
     return Hooks((("persistentvolumeclaims", str(bound.get("namespace", "")), str(bound.get("name", ""))),))
 
@@ -243,13 +248,14 @@ def monitor(what: str) -> HooksOf:
         if where.get("any"):
             spaces = [None]
         selector = selector_of(first(obj, "spec.selector")) or Selector(())
-        found = tuple((space, selector) for space in spaces)
-        return Hooks(services=found) if what == "services" else Hooks(pods=found)
+        selected = tuple((space, selector) for space in spaces)
+        return Hooks(services=selected) if what == "services" else Hooks(pods=selected)
 
     return hooks
 
 
 def workload_entry(obj: Object, served: Kinds) -> Hooks:
+    """A WorkloadEntry: to its Namespace."""
     return Hooks((_namespace_of(obj),))
 
 
@@ -319,6 +325,7 @@ class BySelector:
     _under: dict[tuple[str | None, Pair | None], list[tuple[Selector, Key]]] = field(default_factory=dict)
 
     def built(self) -> BySelector:
+        """Itself, to be asked from now on: each selector is filed under the rarest of what it looks for."""
         often = Counter(pair for _, selector, _ in self.given for way in selector.ways() for pair in way)
         under = defaultdict(list)
         for namespace, selector, key in self.given:
@@ -330,6 +337,7 @@ class BySelector:
         return self
 
     def of(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Key]:
+        """Keys of what selects these labels in this namespace, or in every one."""
         pairs: list[Pair | None] = [None, *labels.items(), *((key, None) for key in labels)]
         for space in (namespace, None):
             for pair in pairs:
@@ -340,6 +348,8 @@ class BySelector:
 
 @dataclass
 class Belonging:
+    """What belongs to what: by the object itself, by a host, by labels of pods, by labels of Services."""
+
     objects: dict[Key, list[Key]]
     hosts: dict[str, list[Key]]
     pods: BySelector
@@ -349,20 +359,20 @@ class Belonging:
 def belonging(view: View) -> Belonging:
     """The index: what belongs to what."""
     served = view.once(kinds_of)
-    found = Belonging(defaultdict(list), defaultdict(list), BySelector(), BySelector())
+    index = Belonging(defaultdict(list), defaultdict(list), BySelector(), BySelector())
     for name, hooks_of in ATTACHED.items():
         for obj in view.of(name):
             key = (name, _space(obj), obj["metadata"]["name"])
             hooks = hooks_of(obj, served)
             for to in hooks.objects:
-                found.objects[to].append(key)
+                index.objects[to].append(key)
             for host in hooks.hosts:
-                found.hosts[host].append(key)
-            found.pods.given += [(space, selector, key) for space, selector in hooks.pods]
-            found.services.given += [(space, selector, key) for space, selector in hooks.services]
-    found.pods.built()
-    found.services.built()
-    return found
+                index.hosts[host].append(key)
+            index.pods.given += [(space, selector, key) for space, selector in hooks.pods]
+            index.services.given += [(space, selector, key) for space, selector in hooks.services]
+    index.pods.built()
+    index.services.built()
+    return index
 
 
 def attached(obj: Mapping[str, Any], resource: Resource, view: View) -> Iterator[Key]:

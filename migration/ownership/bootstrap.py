@@ -306,11 +306,11 @@ ROWS: tuple[Row, ...] = (
 
 
 def _by_kind() -> Mapping[str, tuple[Row, ...]]:
-    found: dict[str, list[Row]] = defaultdict(list)
+    by_kind: dict[str, list[Row]] = defaultdict(list)
     for row in ROWS:
         for name in row.kinds:
-            found[name].append(row)
-    return {name: tuple(rows) for name, rows in found.items()}
+            by_kind[name].append(row)
+    return {name: tuple(rows) for name, rows in by_kind.items()}
 
 
 ROWS_OF = _by_kind()

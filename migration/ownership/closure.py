@@ -47,6 +47,7 @@ class Asked:
 
 
 def key_of(obj: Mapping[str, Any], resource: Resource) -> Key:
+    """Resource name, namespace ("" where there is none) and name."""
     meta = obj["metadata"]
     return resource.name, meta.get("namespace") or "", meta["name"]
 
@@ -81,8 +82,8 @@ def asked(known: Known) -> Asked:
     for key in list(brought):  # at least what an object cannot be written without
         obj, resource = index[key]
         for needed in (("namespaces", "", key[1]), (kinds.CRD.name, "", resource.name)):
-            there = index.get(needed)
-            if there is not None and needed not in brought and not why_excluded(choices, *there):
+            entry = index.get(needed)
+            if entry is not None and needed not in brought and not why_excluded(choices, *entry):
                 brought[needed] = f"brought by {kinds.name_of(obj)}"
                 left.pop(needed, None)
     notes = _notes(reached, brought, left, index) if reached is not None else {}
@@ -90,13 +91,14 @@ def asked(known: Known) -> Asked:
 
 
 def by_key(view: View) -> Mapping[Key, tuple[Object, Resource]]:
-    found = {}
+    """Every object of a view whose kind may be copied, with its kind."""
+    index = {}
     for name, objects in view.objects.items():
         resource = view.resources.get(name) or view.once(kinds_of).by_name.get(name)
         if resource is not None and not kinds.skipped_kind(resource):
             for obj in objects:
-                found[key_of(obj, resource)] = (obj, resource)
-    return found
+                index[key_of(obj, resource)] = (obj, resource)
+    return index
 
 
 def _not_reached(choices: Choices, key: Key) -> str:
@@ -112,6 +114,8 @@ def _not_reached(choices: Choices, key: Key) -> str:
 
 @dataclass
 class Reached:
+    """What follows from what is asked for: `brought`: why each comes; `parent`: by which object each was reached."""
+
     brought: dict[Key, str]
     parent: dict[Key, Key]
     missing: dict[Key, list[str]]  # by what names it: what is named and not on blue
@@ -181,21 +185,21 @@ def needs(obj: Object, resource: Resource, view: View) -> Iterator[Reference]:
         yield from references(obj, resource, view)
         yield from _selected(obj, resource, view)
     for key in attached(obj, resource, view):
-        there = index.get(key)
-        if there is not None:
-            yield Reference(key, there[1].kind, needed=False)
+        entry = index.get(key)
+        if entry is not None:
+            yield Reference(key, entry[1].kind, needed=False)
 
 
 def _workloads(view: View) -> Mapping[tuple[str | None, str, str], list[tuple[Key, Mapping[str, str]]]]:
     """What makes pods, and bare pods, by (namespace, label, value) of the pods; None: of whatever namespace."""
-    found = defaultdict(list)
+    by_label = defaultdict(list)
     for key, (obj, _) in view.once(by_key).items():
         for template in templates(obj):
             labels = (template.get("metadata") or {}).get("labels") or {}
             for label, value in labels.items():
                 for space in (key[1], None):
-                    found[space, label, value].append((key, labels))
-    return found
+                    by_label[space, label, value].append((key, labels))
+    return by_label
 
 
 def selected_by(view: View, namespace: str | None, selector: Mapping[str, str]) -> list[Key]:
@@ -257,12 +261,12 @@ def _host(host: str, namespace: str, view: View, *, needed: bool = True) -> Iter
 
 
 def _entries(view: View) -> Mapping[str, list[Key]]:
-    found = defaultdict(list)
+    by_host = defaultdict(list)
     for entry in view.of(kinds.SERVICE_ENTRY.name):
         for host in at(entry, "spec.hosts[]"):
             meta = entry["metadata"]
-            found[str(host)].append((kinds.SERVICE_ENTRY.name, meta.get("namespace", ""), meta["name"]))
-    return found
+            by_host[str(host)].append((kinds.SERVICE_ENTRY.name, meta.get("namespace", ""), meta["name"]))
+    return by_host
 
 
 def _aggregated(view: View) -> Mapping[str, list[Key]]:
@@ -270,15 +274,15 @@ def _aggregated(view: View) -> Mapping[str, list[Key]]:
     from migration.ownership.attached import selector_of
 
     roles = view.of("clusterroles.rbac.authorization.k8s.io")
-    found = defaultdict(list)
+    parts = defaultdict(list)
     for role in roles:
         for each in at(role, "aggregationRule.clusterRoleSelectors[]"):
             selector = selector_of(each)
             for other in roles if selector is not None and not selector.empty else ():
                 if selector is not None and selector.means(other["metadata"].get("labels") or {}):
                     name = other["metadata"]["name"]
-                    found[role["metadata"]["name"]].append(("clusterroles.rbac.authorization.k8s.io", "", name))
-    return found
+                    parts[role["metadata"]["name"]].append(("clusterroles.rbac.authorization.k8s.io", "", name))
+    return parts
 
 
 # -- what has to be told ------------------------------------------------------------------------------------------------
@@ -304,4 +308,4 @@ def _notes(
         obj, _ = index[key]
         if obj.get("kind") == "Pod" and "spec" not in obj and not obj["metadata"].get("ownerReferences"):
             notes[key].append("a pod without a controller: what it names was not looked at and comes only with its namespace")
-    return {key: tuple(told) for key, told in notes.items() if key in brought}
+    return {key: tuple(texts) for key, texts in notes.items() if key in brought}

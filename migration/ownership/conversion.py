@@ -4,7 +4,7 @@ An API server goes on keeping, and taking updates of, what it would no longer le
 written in v1beta1, webhooks that never said whether they have side effects, schedules with a time zone inside. Each rule
 here says the same thing in today's form; where that is not possible, `refused` says why, and the object is held.
 
-The rules are those of Kubernetes' own validation of `create`: structural schemas (apiextensions.k8s.io/v1),
+The rules are those of Kubernetes' own validation of `create`: structural schemas (definitions.py),
 admissionregistration.k8s.io/v1, batch/v1 since 1.29, networking.k8s.io/v1.
 """
 
@@ -21,158 +21,10 @@ from migration.objects.kinds import Object, Resource
 from migration.objects.listing import Discovery
 from migration.objects.removed_apis import INSTEAD, REMOVED, instead_of, moved
 from migration.objects.view import View
+from migration.ownership.definitions import definition, definition_said
 
-PRESERVE = "x-kubernetes-preserve-unknown-fields"
-APPROVED = "api-approved.kubernetes.io"
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 WEBHOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
-
-# -- definitions -------------------------------------------------------------------------------------------------------
-
-
-def definition(obj: Object, _: Verdict) -> None:
-    """A definition that kept unknown fields goes on doing so, by the word that v1 has for it; a version without a schema
-    gets the open one that it had in effect.
-    """
-    spec = obj.get("spec") or {}
-    kept = bool(spec.pop("preserveUnknownFields", False))
-    for version in spec.get("versions") or ():
-        schema = (version.get("schema") or {}).get("openAPIV3Schema")
-        if not schema:
-            version["schema"] = {"openAPIV3Schema": {"type": "object", PRESERVE: True}}
-        elif kept:
-            typed = _typed(schema)
-            typed.setdefault("type", "object")
-            open_ = {"type": "object", PRESERVE: True}
-            version["schema"]["openAPIV3Schema"] = _preserving(typed, root=True) if structural(typed) else open_
-    group = str(spec.get("group", ""))
-    annotations = obj["metadata"].get("annotations") or {}
-    if protected(group) and APPROVED not in annotations:
-        obj["metadata"]["annotations"] = {**annotations, APPROVED: "unapproved, made before groups were protected"}
-
-
-def protected(group: str) -> bool:
-    """Whether a definition in this group needs the annotation of Kubernetes' API reviewers, or one that says it has none."""
-    return group in ("k8s.io", "kubernetes.io") or group.endswith((".k8s.io", ".kubernetes.io"))
-
-
-def _definition_said(obj: Mapping[str, Any]) -> Iterator[str]:
-    spec = obj.get("spec") or {}
-    kept = bool(spec.get("preserveUnknownFields"))
-    if kept:
-        yield f"preserveUnknownFields is no longer taken: its schemas say {PRESERVE} instead"
-    for version in spec.get("versions") or ():
-        schema = (version.get("schema") or {}).get("openAPIV3Schema")
-        if not schema:
-            yield f"version {version.get('name')} has no schema: it gets one that takes any field, as before"
-        elif kept and not structural({"type": "object", **_typed(schema)}):
-            yield f"the schema of version {version.get('name')} is not structural: on green it takes any field, unchecked"
-    if protected(str(spec.get("group", ""))) and APPROVED not in (obj["metadata"].get("annotations") or {}):
-        yield f"annotation {APPROVED}: without one an API server refuses a definition of group {spec.get('group')}"
-
-
-_CHILDREN = ("properties", "additionalProperties", "items")
-
-
-def _typed(schema: Mapping[str, Any]) -> Object:
-    """A copy in which a type that follows from what is said besides is said itself."""
-    made = dict(schema)
-    if "type" not in made and not made.get("x-kubernetes-int-or-string"):
-        if "properties" in made or "additionalProperties" in made:
-            made["type"] = "object"
-        elif "items" in made:
-            made["type"] = "array"
-    if isinstance(made.get("properties"), dict):
-        made["properties"] = {k: _typed(v) if isinstance(v, dict) else v for k, v in made["properties"].items()}
-    for key in ("additionalProperties", "items"):
-        if isinstance(made.get(key), dict):
-            made[key] = _typed(made[key])
-    return made
-
-
-def _preserving(schema: Mapping[str, Any], *, root: bool = False) -> Object:
-    """With the word at every object: naming any property of an object resumes pruning in it."""
-    made = dict(schema)
-    if made.get("type") == "object" and "additionalProperties" not in made:
-        made[PRESERVE] = True
-    if isinstance(made.get("properties"), dict):
-        implied = ("apiVersion", "kind", "metadata") if root else ()
-        made["properties"] = {k: v if k in implied else _preserving(v) for k, v in made["properties"].items()}
-    for key in ("additionalProperties", "items"):
-        if isinstance(made.get(key), dict):
-            made[key] = _preserving(made[key])
-    return made
-
-
-_VALUES = frozenset(
-    (
-        *("format", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "multipleOf", "enum", "pattern"),
-        *("maxLength", "minLength", "maxItems", "minItems", "uniqueItems", "maxProperties", "minProperties", "required"),
-    )
-)
-_JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
-_NODE = _VALUES | {
-    *("type", "description", "title", "default", "nullable", "example", "externalDocs"),
-    *_CHILDREN,
-    *_JUNCTORS,
-}
-
-
-def structural(schema: Any, *, root: bool = True) -> bool:
-    """Whether v1 takes this schema, by the rules of structural schemas; in doubt not."""
-    if not isinstance(schema, dict) or any(key not in _NODE and not key.startswith("x-kubernetes-") for key in schema):
-        return False
-    either = bool(schema.get("x-kubernetes-int-or-string"))
-    kind = schema.get("type")
-    if root and kind != "object":
-        return False
-    if not kind and not (either or schema.get(PRESERVE)):
-        return False
-    if kind == "array" and "items" not in schema:
-        return False
-    if schema.get("uniqueItems") or ("properties" in schema and "additionalProperties" in schema):
-        return False
-    if root and not _name_rules_only((schema.get("properties") or {}).get("metadata")):
-        return False
-    if either and all(set(part) == {"type"} for part in schema.get("anyOf") or ()):
-        schema = {k: v for k, v in schema.items() if k != "anyOf"}
-    if not all(_values_only(part, schema) for part in _junctors(schema)):
-        return False
-    properties = schema.get("properties", {})
-    inner = [*properties.values()] if isinstance(properties, dict) else [None]
-    inner += [schema[key] for key in ("additionalProperties", "items") if key in schema]
-    return all(structural(each, root=False) for each in inner)
-
-
-def _name_rules_only(metadata: Any) -> bool:
-    """The root's metadata may say what names are like, and nothing else."""
-    if metadata is None:
-        return True
-    return (
-        isinstance(metadata, dict)
-        and not metadata.keys() - {"type", "properties", "description"}
-        and not (metadata.get("properties") or {}).keys() - {"name", "generateName"}
-    )
-
-
-def _junctors(schema: Mapping[str, Any]) -> Iterator[Any]:
-    for key in ("allOf", "anyOf", "oneOf"):
-        yield from schema.get(key) or ()
-    if "not" in schema:
-        yield schema["not"]
-
-
-def _values_only(part: Any, outside: Any) -> bool:
-    """Within allOf, anyOf, oneOf, not: only what a value must be, and only of fields that are named outside."""
-    if not isinstance(part, dict) or part.keys() - (_VALUES | {"properties", "items", *_JUNCTORS}):
-        return False
-    there = outside.get("properties") or {} if isinstance(outside, dict) else {}
-    for name, inner in (part.get("properties") or {}).items():
-        if name not in there or not _values_only(inner, there[name]):
-            return False
-    if "items" in part and not _values_only(part["items"], outside.get("items")):
-        return False
-    return all(_values_only(each, outside) for each in _junctors(part))
 
 
 # -- webhooks ----------------------------------------------------------------------------------------------------------
@@ -217,14 +69,14 @@ _ZONE = re.compile(r"^\s*(?:CRON_)?TZ=(\S+)\s+(.*)$", re.DOTALL)
 def schedule(obj: Object, _: Verdict) -> None:
     """`CRON_TZ=Europe/Berlin 0 3 * * *`: never documented, worked until 1.29; the field timeZone says the same."""
     spec = obj.get("spec") or {}
-    found = _ZONE.match(str(spec.get("schedule", "")))
-    if found:
-        spec["timeZone"], spec["schedule"] = found[1], found[2]
+    match = _ZONE.match(str(spec.get("schedule", "")))
+    if match:
+        spec["timeZone"], spec["schedule"] = match[1], match[2]
 
 
 def _schedule_said(obj: Mapping[str, Any]) -> Iterator[str]:
-    if found := _ZONE.match(str((obj.get("spec") or {}).get("schedule", ""))):
-        yield f"time zone {found[1]} is written as timeZone: within `schedule` it is no longer taken"
+    if match := _ZONE.match(str((obj.get("spec") or {}).get("schedule", ""))):
+        yield f"time zone {match[1]} is written as timeZone: within `schedule` it is no longer taken"
 
 
 def _ingress_refused(obj: Mapping[str, Any]) -> str | None:
@@ -255,7 +107,7 @@ RULES = (
     Rule(schedule, frozenset({"CronJob"})),
 )
 _SAID: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
-    kinds.CRD.kind: _definition_said,
+    kinds.CRD.kind: definition_said,
     **dict.fromkeys(WEBHOOKS, _webhooks_said),
     "CronJob": _schedule_said,
 }
@@ -339,7 +191,7 @@ def version_to_read(resource: Resource, blue: Discovery, green: Discovery | None
     served = blue.served.get(key, (resource.version,))
     if green is None:
         return resource
-    there = green.served.get(key, ())
+    greens = green.served.get(key, ())
 
     def convertible(version: str) -> bool:
         to, _ = EQUAL.get((_api_version(resource.group, version), resource.kind), ("", _same))
@@ -349,7 +201,7 @@ def version_to_read(resource: Resource, blue: Discovery, green: Discovery | None
     poorer = POORER.get(key, frozenset())
     order = [resource.version, *(v for v in served if v != resource.version)]
     order.sort(key=lambda version: version in poorer)  # stable: the preferred one first
-    for good in (lambda v: v in there and v not in poorer, convertible, lambda v: v in there):
+    for good in (lambda v: v in greens and v not in poorer, convertible, lambda v: v in greens):
         for version in order:
             if good(version):
                 return blue.in_version(*key, version)
@@ -365,13 +217,13 @@ def mirrored(resource: Resource, served: Discovery) -> bool:
 def into(resource: Resource, obj: Object, green: Discovery) -> tuple[Resource, Object] | str:
     """An object whose version green does not serve, in one that it serves; or why not, with what to do."""
     to, change = EQUAL.get((resource.api_version, resource.kind), ("", _same))
-    there = green.find(to, resource.kind) if to else None
-    if there is None:
+    target = green.find(to, resource.kind) if to else None
+    if target is None:
         return not_served(resource, green)
-    made = {**obj, "apiVersion": to}
-    if reason := change(made):
+    converted = {**obj, "apiVersion": to}
+    if reason := change(converted):
         return reason
-    return there, made
+    return target, converted
 
 
 def not_served(resource: Resource, green: Discovery) -> str:
@@ -402,11 +254,11 @@ def data_in_status(view: View) -> frozenset[Resource]:
 
     Known by their definitions: the kinds of Kubernetes itself have no definition, and their status is never data.
     """
-    found = set()
+    resources = set()
     for crd in view.of(kinds.CRD.name):
         spec = crd.get("spec") or {}
         resource = view.resources.get(f"{(spec.get('names') or {}).get('plural')}.{spec.get('group')}")
         for version in spec.get("versions") or ():
             if resource and version.get("name") == resource.version and "status" not in (version.get("subresources") or {}):
-                found.add(resource)
-    return frozenset(found)
+                resources.add(resource)
+    return frozenset(resources)

@@ -89,12 +89,14 @@ OF_SUBNETS: Mapping[str, str] = {
 
 def notes(obj: Object) -> tuple[str, ...]:
     """What green's object does not ask for, one sentence each."""
-    return tuple(dict.fromkeys(f"asks for {what} {_shown(at[key])}, which blue has: left out" for at, key, what in _found(obj)))
+    return tuple(
+        dict.fromkeys(f"asks for {what} {_shown(at[key])}, which blue has: left out" for at, key, what in _places(obj))
+    )
 
 
 def leave_out(obj: Object) -> None:
     """Takes it off an object, in place."""
-    for at, key, _ in list(_found(obj)):
+    for at, key, _ in list(_places(obj)):
         del at[key]
         if key == "externalIPs":
             _without_external(at)
@@ -110,7 +112,7 @@ def _without_external(spec: Object) -> None:
             spec.pop(key, None)
 
 
-def _found(obj: Object) -> Iterator[tuple[Object, str, str]]:
+def _places(obj: Object) -> Iterator[tuple[Object, str, str]]:
     """Each place: the mapping, its key, and what it asks for."""
     for meta in _metadata(obj):
         annotations: Any = meta.get("annotations")
@@ -139,12 +141,12 @@ def _found(obj: Object) -> Iterator[tuple[Object, str, str]]:
 def _target_groups(spec: Object) -> Iterator[Object]:
     """The settings of all of a TargetGroupConfiguration's groups, and of those of single routes."""
     routes = spec.get("routeConfigurations")
-    for found in (
+    for group in (
         spec.get("defaultConfiguration"),
         *(each.get("targetGroupProps") for each in (routes if isinstance(routes, list) else ()) if isinstance(each, dict)),
     ):
-        if isinstance(found, dict):
-            yield found
+        if isinstance(group, dict):
+            yield group
 
 
 def _metadata(obj: Object) -> Iterator[Object]:

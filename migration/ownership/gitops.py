@@ -152,8 +152,8 @@ class Records:
         """Whether an owner has a record of what it deploys to this cluster; None: it is not here, or deploys elsewhere."""
         if owner.namespace:
             return self.owners.get((owner.kind, owner.namespace, owner.name))
-        found = [has for (kind, _, name), has in self.owners.items() if (kind, name) == (owner.kind, owner.name)]
-        return any(found) if found else None
+        matches = [has for (kind, _, name), has in self.owners.items() if (kind, name) == (owner.kind, owner.name)]
+        return any(matches) if matches else None
 
 
 Listed = Iterable[tuple[Key, bool]]  # an object, and whether green will have one by that name, too
@@ -176,14 +176,14 @@ def _inventory(owner: Object) -> Listed | None:
     inventory = (owner.get("status") or {}).get("inventory")
     if inventory is None:
         return None
-    found = []
+    listed = []
     for entry in inventory.get("entries") or ():
         namespace, _, rest = str(entry.get("id", "")).partition("_")
         parts = rest.rsplit("_", 2)
         if len(parts) == 3:
             name, group, kind = parts
-            found.append(((group, kind, namespace, name.replace("__", ":")), True))
-    return found
+            listed.append(((group, kind, namespace, name.replace("__", ":")), True))
+    return listed
 
 
 def _subscribed(subscription: Object) -> Listed:
@@ -226,21 +226,21 @@ RECORDS: tuple[tuple[str, str, Callable[[Object], Listed | None], Callable[[Obje
 
 def records(view: View) -> Records:
     """What the owners on a cluster say of themselves."""
-    found = Records()
+    result = Records()
     for resource_name, tool, listed_by, is_here in RECORDS:
         for obj in view.of(resource_name):
             meta = obj["metadata"]
             owner = Owner(tool, str(obj.get("kind", "")), meta.get("namespace", ""), meta["name"])
             key = (owner.kind, owner.namespace, owner.name)
             if not is_here(obj):
-                found.elsewhere.add(key)
+                result.elsewhere.add(key)
                 continue
             listed = listed_by(obj)
-            found.owners[key] = listed is not None and tool != "OLM"
-            found.deployed.update({each: (owner, awaited) for each, awaited in listed or ()})
+            result.owners[key] = listed is not None and tool != "OLM"
+            result.deployed.update({each: (owner, awaited) for each, awaited in listed or ()})
             if owner.kind == "HelmRelease":
-                found.releases.update(dict.fromkeys(_releases(obj), owner))
-    return found
+                result.releases.update(dict.fromkeys(_releases(obj), owner))
+    return result
 
 
 def _releases(helm_release: Object) -> Iterator[Release]:
@@ -262,19 +262,19 @@ RUNS = frozenset({"jobs.batch", "pods"})
 
 def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
     """What another tool brings to green, and what one is said to bring."""
-    found = known.blue.once(records)
+    recorded = known.blue.once(records)
     meta = obj["metadata"]
     key = (resource.group, resource.kind, meta.get("namespace", ""), meta["name"])
-    if deployed := found.deployed.get(key):
+    if deployed := recorded.deployed.get(key):
         return _left(deployed[0], resource, awaited=deployed[1])
-    if (release := release_of(obj) or kept_in(obj)) and (owner := found.releases.get(release)):
+    if (release := release_of(obj) or kept_in(obj)) and (owner := recorded.releases.get(release)):
         return _left(owner, resource, awaited=kept_in(obj) is None)
     if resource.group == OLM_GROUP and "olm.copiedFrom" in {**(meta.get("labels") or {}), **(meta.get("annotations") or {})}:
         return Sign(Class.CONTROLLER, "a copy that OLM makes")
     said = claim(obj, resource)
     if said is None:
         return None
-    match found.holds(said):
+    match recorded.holds(said):
         case True:
             return None  # the owner's record has no such object
         case False if said.kind == "HelmRelease" and release_of(obj):
@@ -282,7 +282,7 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
         case False:
             return _left(said, resource, awaited=True)
         case _:
-            return _asked(said, obj, known, found)
+            return _asked(said, obj, known, recorded)
 
 
 def _left(owner: Owner, resource: Resource, *, awaited: bool) -> Sign:
@@ -293,9 +293,9 @@ def _left(owner: Owner, resource: Resource, *, awaited: bool) -> Sign:
     return Sign(Class.GITOPS, reason, tool=owner.tool if awaited and resource.name not in RUNS else "")
 
 
-def _asked(owner: Owner, obj: Object, known: Known, found: Records) -> Sign | None:
+def _asked(owner: Owner, obj: Object, known: Known, recorded: Records) -> Sign | None:
     """Held, with one question for all that the owner claims; where it is not the tool's, it is as any other object."""
-    about = question(owner, found)
+    about = question(owner, recorded)
     answers = known.choices.answers
     if answers.get(about) is Answer.START:
         return None
@@ -306,22 +306,22 @@ def _asked(owner: Owner, obj: Object, known: Known, found: Records) -> Sign | No
     return Sign(Class.GITOPS, reason, Action.HOLD, ANSWERS, required=True, asked=about, tool=owner.tool)
 
 
-def question(owner: Owner, found: Records) -> str:
+def question(owner: Owner, recorded: Records) -> str:
     """The name under which a person answers for an owner; an object of that name on blue (an Application that deploys to
     another cluster) is another matter, which is why it then goes without its namespace.
     """
-    if (owner.kind, owner.namespace, owner.name) in found.elsewhere:
+    if (owner.kind, owner.namespace, owner.name) in recorded.elsewhere:
         return f"{owner.kind} {owner.name}"
     return str(owner)
 
 
 def questions(known: Known) -> frozenset[str]:
     """Owners about which a person may be asked."""
-    found = known.blue.once(records)
+    recorded = known.blue.once(records)
     return frozenset(
-        question(owner, found)
+        question(owner, recorded)
         for name, objects in known.blue.objects.items()
         if (resource := known.blue.resources.get(name)) is not None
         for obj in objects
-        if (owner := claim(obj, resource)) is not None and found.holds(owner) is None
+        if (owner := claim(obj, resource)) is not None and recorded.holds(owner) is None
     )

@@ -34,9 +34,7 @@ SignOf = Callable[[Object, Resource, Known], Sign | None]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One object on its way, with what is to become of it. `status_writers`: who wrote its status on blue, where that is
-    data.
-    """
+    """One object on its way, with its verdict. `status_writers`: who wrote its status on blue, where that is data."""
 
     resource: Resource
     obj: Object = field(repr=False)  # may be a Secret
@@ -45,15 +43,18 @@ class Item:
 
     @property
     def name(self) -> str:
+        """Kind and name, as people read them: `Deployment shop/web`."""
         return kinds.name_of(self.obj)
 
 
 def unasked(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    """What the command line, or `include` and `exclude`, leave out; None where all is copied."""
     reason = closure.why_unasked(known, obj, resource)
     return Sign(Class.UNASKED, reason) if reason else None
 
 
 def going_namespaces(known: Known) -> frozenset[str]:
+    """Names of blue's namespaces that are being deleted."""
     return frozenset(n["metadata"]["name"] for n in known.blue.of("namespaces") if n["metadata"].get("deletionTimestamp"))
 
 
@@ -73,6 +74,7 @@ def singleton(obj: Object, resource: Resource, known: Known) -> Sign | None:
 
 
 def asks_a_server(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    """Webhooks and aggregated APIs: whether anything on green can answer for them."""
     return admission.sign(obj, resource, known, verdict)
 
 
@@ -99,11 +101,11 @@ SIGNS: tuple[SignOf, ...] = (
 
 def verdict(obj: Object, resource: Resource, known: Known) -> Verdict:
     """What is to become of one object, and what of blue's alone it comes without."""
-    found = revisions.over(_by_signs(obj, resource, known), obj, resource, known)
-    told = fixed.notes(obj) if found.action in WRITTEN else ()
-    if told:
-        found = replace(found, cls=Class.RENAMED if found.cls is Class.PLAIN else found.cls, notes=(*found.notes, *told))
-    return _brought(found, obj, resource, known) if closure.narrowed(known.choices) else found
+    result = revisions.over(_by_signs(obj, resource, known), obj, resource, known)
+    notes = fixed.notes(obj) if result.action in WRITTEN else ()
+    if notes:
+        result = replace(result, cls=Class.RENAMED if result.cls is Class.PLAIN else result.cls, notes=(*result.notes, *notes))
+    return _brought(result, obj, resource, known) if closure.narrowed(known.choices) else result
 
 
 def _by_signs(obj: Object, resource: Resource, known: Known) -> Verdict:
@@ -111,8 +113,8 @@ def _by_signs(obj: Object, resource: Resource, known: Known) -> Verdict:
     sign = decided(obj, resource, known)[1]
     if sign is None:
         return judged(Sign(Class.PLAIN, "", Action.COPY), answer) if answer else PLAIN
-    found = judged(sign, answer or known.choices.answers.get(sign.asked), own=answer is not None)
-    return replace(found, called=known.called(obj)) if found.required else found
+    result = judged(sign, answer or known.choices.answers.get(sign.asked), own=answer is not None)
+    return replace(result, called=known.called(obj)) if result.required else result
 
 
 def decided(obj: Object, resource: Resource, known: Known) -> tuple[str, Sign | None]:
@@ -124,11 +126,11 @@ def decided(obj: Object, resource: Resource, known: Known) -> tuple[str, Sign | 
     return "", None
 
 
-def _brought(found: Verdict, obj: Object, resource: Resource, known: Known) -> Verdict:
+def _brought(result: Verdict, obj: Object, resource: Resource, known: Known) -> Verdict:
     """With what brought the object, and what has to be told of its needs."""
     asked, key = known.once(closure.asked), closure.key_of(obj, resource)
-    notes = asked.notes.get(key, ()) if found.action in WRITTEN else ()
-    return replace(found, brought=asked.brought.get(key, ""), notes=(*found.notes, *notes))
+    notes = asked.notes.get(key, ()) if result.action in WRITTEN else ()
+    return replace(result, brought=asked.brought.get(key, ""), notes=(*result.notes, *notes))
 
 
 def everything(known: Known) -> Iterator[Item]:
@@ -149,9 +151,11 @@ def items(known: Known) -> tuple[Item, ...]:
 def refuse_wrong_answers(known: Known, items: Iterable[Item]) -> list[str]:
     """The answers that are about nothing on blue: of objects that were there once, and went while the migration goes on.
 
-    ConfigError for an answer that most likely means another object, which has none of its own; that means several; or that
-    the object's class does not allow; and for a revision that green has not. Of kinds that could not be read nothing is
-    refused.
+    Of kinds that could not be read nothing is refused.
+
+    Raises:
+        ConfigError: an answer that most likely means another object, which has none of its own; that means several objects;
+            or that its object's class does not allow. As well a revision that green has not.
     """
     revisions.refuse_wrong(known)
     if not known.choices.answers:
@@ -167,15 +171,15 @@ def refuse_wrong_answers(known: Known, items: Iterable[Item]) -> list[str]:
     stale = []
     unread = {r.kind for r in known.blue.discovery.resources if r.name in known.blue.problems}
     for name, answer in known.choices.answers.items():
-        there, key = verdicts.get(name), f"replicate.answers.{name}"
-        if name in twice and there is None:
+        current, key = verdicts.get(name), f"replicate.answers.{name}"
+        if name in twice and current is None:
             several = " and ".join(sorted(other for other in verdicts if _without_group(other) == name and other != name))
             raise known.choices.wrong(key, f"{name} means several objects of cluster {known.blue.name}", several or name)
-        if there is None and name in known.once(gitops.questions):
-            there = judged(Sign(Class.GITOPS, "what a tool of GitOps claims", answers=gitops.ANSWERS), None)
+        if current is None and name in known.once(gitops.questions):
+            current = judged(Sign(Class.GITOPS, "what a tool of GitOps claims", answers=gitops.ANSWERS), None)
         if name in baseline.QUESTIONS:
-            there = judged(Sign(Class.BASELINE_PEOPLES, "what people put into it", answers=gitops.ANSWERS), None)
-        if there is None:
+            current = judged(Sign(Class.BASELINE_PEOPLES, "what people put into it", answers=gitops.ANSWERS), None)
+        if current is None:
             if name.partition(" ")[0].partition(".")[0] in unread:
                 continue
             meant = did_you_mean(name, _unsaid(known, named, name))
@@ -187,11 +191,11 @@ def refuse_wrong_answers(known: Known, items: Iterable[Item]) -> list[str]:
                 f"{name} is not on cluster {known.blue.name}{meant}",
                 remedy="write it as KIND NAMESPACE/NAME, as `bluegreen preflight` names it, or take the line out",
             )
-        if there.cls is Class.UNASKED:
+        if current.cls is Class.UNASKED:
             continue  # what may be said of it is seen when it is asked for
-        if answer is not Answer.SKIP and answer not in there.answers:
-            allowed = " | ".join(there.answers or (Answer.SKIP,))
-            what = there.reason or "a plain object"
+        if answer is not Answer.SKIP and answer not in current.answers:
+            allowed = " | ".join(current.answers or (Answer.SKIP,))
+            what = current.reason or "a plain object"
             raise known.choices.wrong(key, f"is {answer.value!r}", f"{allowed} ({what})")
     return stale
 
@@ -206,12 +210,12 @@ def _unsaid(known: Known, names: Iterable[str], name: str) -> list[str]:
     and no other run of the same work (`import-x7f2k`, `import-9zq1b`).
     """
     head, _, tail = name.rpartition("-")
-    made = len(tail) >= 5 and any(letter.isdigit() for letter in tail)
+    generated = len(tail) >= 5 and any(letter.isdigit() for letter in tail)
     said = known.choices.answers
     return [
         each
         for each in (*names, *known.once(gitops.questions))
-        if each not in said and not (made and each.rpartition("-")[0] == head) and _alike(name, each)
+        if each not in said and not (generated and each.rpartition("-")[0] == head) and _alike(name, each)
     ]
 
 

@@ -26,7 +26,7 @@ class Known:
     choices: Choices = NOTHING_SAID
     enrolled: frozenset[str] = frozenset()
     singletons: frozenset[str] = frozenset()
-    _found: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _cache: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def called(self, obj: Mapping[str, Any]) -> str:
         """How a person names an object in an answer: `Role shop/app`, with the group (`Role.rbac.authorization.k8s.io
@@ -41,15 +41,15 @@ class Known:
         answers, name = self.choices.answers, kinds.name_of(obj)
         if not answers:
             return None
-        found = answers.get(with_group(name, obj))
-        return found if found is not None or name in self.once(named_twice) else answers.get(name)
+        own = answers.get(with_group(name, obj))
+        return own if own is not None or name in self.once(named_twice) else answers.get(name)
 
     def once(self, find: Callable[..., T], *given: Hashable) -> T:
         """What a pure function of this knowledge finds: worked out once, as View.once does it."""
-        if (find, *given) not in self._found:
-            self._found[find, *given] = find(self, *given)
-        found: T = self._found[find, *given]
-        return found
+        if (find, *given) not in self._cache:
+            self._cache[find, *given] = find(self, *given)
+        result: T = self._cache[find, *given]
+        return result
 
 
 def with_group(name: str, obj: Mapping[str, Any]) -> str:

@@ -42,13 +42,15 @@ Labels = Mapping[str, Any]
 
 
 def template_of(workload: Mapping[str, Any]) -> Object:
-    found: Object = (workload.get("spec") or {}).get("template") or {}
-    return found
+    """A workload's template of pods; empty where it has none."""
+    template: Object = (workload.get("spec") or {}).get("template") or {}
+    return template
 
 
 def labels_of_pods(workload: Mapping[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = (template_of(workload).get("metadata") or {}).get("labels") or {}
-    return found
+    """The labels of a workload's template of pods."""
+    labels: dict[str, str] = (template_of(workload).get("metadata") or {}).get("labels") or {}
+    return labels
 
 
 def runs_istio(workload: Mapping[str, Any]) -> bool:
@@ -81,6 +83,7 @@ class Mesh:
 
     @property
     def names(self) -> frozenset[str]:
+        """By which a namespace or a pod may ask for a proxy: revisions and tags."""
         return self.revisions | self.tags.keys()
 
     def injects(self, namespace: Labels, pod: Labels) -> bool:
@@ -109,6 +112,7 @@ NO_MESH = Mesh()
 
 
 def mesh_of(view: View) -> Mesh:
+    """What a cluster's webhooks and control planes say, worked out once for each view."""
     return view.once(_mesh)
 
 
@@ -164,13 +168,13 @@ def matches(selector: Mapping[str, Any], labels: Labels) -> bool:
         return False
     for each in selector.get("matchExpressions") or ():
         key, values = each.get("key"), each.get("values") or ()
-        there = {
+        holds = {
             "In": labels.get(key) in values,
             "NotIn": labels.get(key) not in values,
             "Exists": key in labels,
             "DoesNotExist": key not in labels,
         }
-        if not there.get(str(each.get("operator")), False):
+        if not holds.get(str(each.get("operator")), False):
             return False
     return True
 
@@ -184,38 +188,38 @@ CA_SUFFIX = "-cacert"  # beside NAME, istiod looks for the clients' CA under NAM
 
 def named_by_gateways(view: View) -> frozenset[str]:
     """`secrets namespace/name` and `configmaps namespace/name` of each certificate that a gateway names."""
-    found: set[str] = set()
+    named: set[str] = set()
     for gateway in view.of(ISTIO_GATEWAYS):
         spec = gateway.get("spec") or {}
         homes = homes_of(view, spec.get("selector") or {})
         for server in spec.get("servers") or ():
             for name in _credentials(server.get("tls") or {}):
-                found.update(_resolved(name, homes))
+                named.update(_resolved(name, homes))
     for gateway in view.of(API_GATEWAYS):
         for kind, namespace, name in _references(gateway.get("spec"), gateway["metadata"].get("namespace", "")):
-            found.add(f"{CONFIG_MAPS if kind == 'ConfigMap' else SECRETS} {namespace}/{name}")
-    return frozenset(found)
+            named.add(f"{CONFIG_MAPS if kind == 'ConfigMap' else SECRETS} {namespace}/{name}")
+    return frozenset(named)
 
 
 def homes_of(view: View, selector: Mapping[str, str]) -> frozenset[str]:
     """The namespaces in which pods run that a Gateway selects."""
     if not selector:
         return frozenset()
-    found = view.once(_pods_by_label)
-    of_each = [found.get((key, str(value)), frozenset()) for key, value in selector.items()]
+    by_label = view.once(_pods_by_label)
+    of_each = [by_label.get((key, str(value)), frozenset()) for key, value in selector.items()]
     both = frozenset.intersection(*of_each)
     return frozenset(namespace for namespace, _ in both)
 
 
 def _pods_by_label(view: View) -> dict[tuple[str, str], frozenset[tuple[str, str]]]:
     """label -> (namespace, kind and name) of pods and workloads whose pods have it."""
-    found: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    by_label: dict[tuple[str, str], set[tuple[str, str]]] = {}
     pods = [(pod, pod["metadata"].get("labels") or {}) for pod in view.of("pods")]
     for obj, labels in [*pods, *((w, labels_of_pods(w)) for name in WORKLOADS for w in view.of(name))]:
         for key, value in labels.items():
             place = (obj["metadata"].get("namespace", ""), f"{obj.get('kind', '')} {obj['metadata']['name']}")
-            found.setdefault((key, str(value)), set()).add(place)
-    return {label: frozenset(places) for label, places in found.items()}
+            by_label.setdefault((key, str(value)), set()).add(place)
+    return {label: frozenset(places) for label, places in by_label.items()}
 
 
 def _credentials(tls: Mapping[str, Any]) -> Iterator[str]:
@@ -272,7 +276,7 @@ def _camel(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        _SNAKE.sub(lambda found: found[1].upper(), key) if _FIELD.fullmatch(key) else key: _camel(each)
+        _SNAKE.sub(lambda match: match[1].upper(), key) if _FIELD.fullmatch(key) else key: _camel(each)
         for key, each in value.items()
     }
 
@@ -281,7 +285,7 @@ _FIELD, _SNAKE = re.compile("[a-z][a-z0-9_]*"), re.compile("_([a-z0-9])")
 
 
 def _mesh_configs(view: View) -> tuple[Object, ...]:
-    found = []
+    configs = []
     for obj in view.of(CONFIG_MAPS):
         meta = obj["metadata"]
         if (
@@ -290,8 +294,8 @@ def _mesh_configs(view: View) -> tuple[Object, ...]:
             and "mesh" in (obj.get("data") or {})
         ):
             documents = [document.value for document in manifests.read(str(obj["data"]["mesh"]).encode())]
-            found.append(_camel(next((each for each in documents if isinstance(each, dict)), {})))
-    return tuple(found)
+            configs.append(_camel(next((each for each in documents if isinstance(each, dict)), {})))
+    return tuple(configs)
 
 
 def roots_of(view: View) -> frozenset[str]:
@@ -301,10 +305,10 @@ def roots_of(view: View) -> frozenset[str]:
 
 def providers_of(view: View) -> frozenset[str]:
     """Names of extension providers, with those that Istio defines itself."""
-    found = {"prometheus", "stackdriver", "envoy"}
+    providers = {"prometheus", "stackdriver", "envoy"}
     for config in mesh_configs(view):
-        found |= {str(each.get("name")) for each in config.get("extensionProviders") or () if isinstance(each, dict)}
-    return frozenset(found)
+        providers |= {str(each.get("name")) for each in config.get("extensionProviders") or () if isinstance(each, dict)}
+    return frozenset(providers)
 
 
 # What MeshConfig says of who may call whom and what is encrypted: path -> (what counts where it is not said, why it matters).
@@ -347,26 +351,26 @@ def _json(value: Any) -> str:
 
 def trusted(view: View) -> frozenset[str]:
     """The trust domains whose names mean a cluster's own workloads."""
-    found: set[str] = set()
+    domains: set[str] = set()
     for config in mesh_configs(view):
-        found |= {str(config.get(TRUST_DOMAIN) or LOCAL), *map(str, config.get(ALIASES) or ())}
-    return frozenset(found)
+        domains |= {str(config.get(TRUST_DOMAIN) or LOCAL), *map(str, config.get(ALIASES) or ())}
+    return frozenset(domains)
 
 
 def settings(view: View) -> dict[str, frozenset[str]]:
     """What a cluster's meshes say of everything else: `accessLogFile`, `defaultConfig.tracing`, `extensionProviders[otel]`."""
     each = [dict(_settings(config)) for config in mesh_configs(view)]
-    keys = {key for found in each for key in found}
-    return {key: frozenset(found[key] for found in each if key in found) for key in keys}
+    keys = {key for said in each for key in said}
+    return {key: frozenset(said[key] for said in each if key in said) for key in keys}
 
 
 def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    told = {path[0] for path in DECIDES}
+    decisive = {path[0] for path in DECIDES}
     for key, value in config.items():
         if key == "defaultConfig" and isinstance(value, dict):
             yield from ((f"{key}.{name}", _json(inner)) for name, inner in value.items() if f"{key}.{name}" not in NOT_TOLD)
         elif key == "extensionProviders":
             providers = [provider for provider in value or () if isinstance(provider, dict)]
             yield from ((f"{key}[{provider.get('name')}]", _json(provider)) for provider in providers)
-        elif key not in NOT_TOLD and key not in told and value not in (None, "", {}, []):
+        elif key not in NOT_TOLD and key not in decisive and value not in (None, "", {}, []):
             yield key, _json(value)

@@ -25,7 +25,11 @@ PATTERN = frozenset("*?[")
 
 
 def refuse_misspelt(known: Known) -> None:
-    """ConfigError for the first name that means nothing on blue."""
+    """Looks at every name on the command line and in `replicate`.
+
+    Raises:
+        ConfigError: the first that means nothing on blue, with what was probably meant.
+    """
     choices, view = known.choices, known.blue
     for name in choices.only:
         _service(known, name) if "/" in name else _namespace(known, name)
@@ -56,8 +60,9 @@ def refuse_misspelt(known: Known) -> None:
 
 
 def namespaces(view: View) -> frozenset[str]:
-    found = {obj["metadata"]["name"] for obj in view.of(kinds.NAMESPACE.name)}
-    return frozenset(found | {key[1] for key in view.once(by_key) if key[1]})
+    """Those that exist, and those of which only objects could be read."""
+    names = {obj["metadata"]["name"] for obj in view.of(kinds.NAMESPACE.name)}
+    return frozenset(names | {key[1] for key in view.once(by_key) if key[1]})
 
 
 def _no_namespace(view: View, name: str) -> str:
@@ -82,6 +87,7 @@ def _namespace(known: Known, name: str) -> None:
 
 
 def routes_of(view: View) -> frozenset[str]:
+    """`namespace/name` of every route, of whatever kind."""
     return frozenset(map(kinds.full_name, view.routes()))
 
 
@@ -99,17 +105,17 @@ def _service(known: Known, name: str) -> None:
             if reason := why_not(known.choices, obj, resource):
                 raise known.choices.wrong(f"replicate.{part}", f"{name} is named on the command line, and is {reason}")
         return
-    there = [kinds.name_of(obj) for key, (obj, _) in view.once(by_key).items() if _is(key, obj, name)]
-    told = f"{name}: no {routing.called()} of this name on cluster {view.name}"
-    if there:
+    matches = [kinds.name_of(obj) for key, (obj, _) in view.once(by_key).items() if _is(key, obj, name)]
+    problem = f"{name}: no {routing.called()} of this name on cluster {view.name}"
+    if matches:
         leading = sorted(view.once(_routes_to).get(name, ()))
-        told += f"; {' and '.join(sorted(there))} {'is' if len(there) == 1 else 'are'}"
+        problem += f"; {' and '.join(sorted(matches))} {'is' if len(matches) == 1 else 'are'}"
         if leading:
-            raise ConfigError(f"{told}, and {', '.join(leading)} leads there", remedy=f"name the route: {leading[0]}")
+            raise ConfigError(f"{problem}, and {', '.join(leading)} leads there", remedy=f"name the route: {leading[0]}")
         space = name.partition("/")[0]
-        raise ConfigError(f"{told}, to which no {routing.called()} leads", remedy=f"name its namespace: {space}")
+        raise ConfigError(f"{problem}, to which no {routing.called()} leads", remedy=f"name its namespace: {space}")
     close = did_you_mean(name, [*routes, *view.once(namespaces)])
-    raise ConfigError(told + close, remedy=f"name a service as NAMESPACE/NAME of its {routing.called()}, or a NAMESPACE")
+    raise ConfigError(problem + close, remedy=f"name a service as NAMESPACE/NAME of its {routing.called()}, or a NAMESPACE")
 
 
 def _is(key: Key, obj: Mapping[str, Any], name: str) -> bool:
@@ -122,29 +128,30 @@ def _routes_to(view: View) -> Mapping[str, set[str]]:
     from migration.ownership.closure import selected_by
 
     services = {kinds.full_name(service): service for service in view.of(kinds.SERVICE.name)}
-    found: dict[str, set[str]] = {}
+    by_target: dict[str, set[str]] = {}
     for route in view.routes():
         namespace = route["metadata"].get("namespace", "")
         for host in destinations_of(route, view):
             name = routing.services_meant(host, namespace)
             if name not in services:
                 continue
-            found.setdefault(name, set()).add(kinds.full_name(route))
+            by_target.setdefault(name, set()).add(kinds.full_name(route))
             selector = first(services[name], "spec.selector") or {}
             for _, space, workload in selected_by(view, name.partition("/")[0], selector):
-                found.setdefault(f"{space}/{workload}", set()).add(kinds.full_name(route))
-    return found
+                by_target.setdefault(f"{space}/{workload}", set()).add(kinds.full_name(route))
+    return by_target
 
 
 # -- kinds --------------------------------------------------------------------------------------------------------------
 
 
 def kinds_called(view: View) -> Mapping[str, list[kinds.Resource]]:
-    found: dict[str, list[kinds.Resource]] = {}
+    """The kinds by each of their names, in lower case; several groups may have one of a name."""
+    by_name: dict[str, list[kinds.Resource]] = {}
     for resource in view.discovery.resources:
         for name in called(resource):
-            found.setdefault(name, []).append(resource)
-    return found
+            by_name.setdefault(name, []).append(resource)
+    return by_name
 
 
 def kind_meant(view: View, name: str) -> str:
@@ -160,15 +167,15 @@ def kind_meant(view: View, name: str) -> str:
 def _kind(view: View, name: str, *, may_be_left_out: bool) -> str:
     """What is wrong with the name of a kind; "" where nothing is, or where nobody can know."""
     known = view.once(kinds_called)
-    found = known.get(name.lower(), [])
-    if not found:
+    resources = known.get(name.lower(), [])
+    if not resources:
         if any(not _left_out(group) for group in view.discovery.stale):
             return ""  # of an API that does not answer nobody knows the kinds
         return f"cluster {view.name} serves no kind {name}{kind_meant(view, name)}"
-    reasons = [kinds.skipped_kind(resource) for resource in found]
+    reasons = [kinds.skipped_kind(resource) for resource in resources]
     if may_be_left_out or not all(reasons):
         return ""
-    return f"{found[0].name} is never copied: {reasons[0]}"
+    return f"{resources[0].name} is never copied: {reasons[0]}"
 
 
 def _left_out(group_version: str) -> bool:

@@ -220,7 +220,7 @@ def _cloud_id(status: Any, depth: int = 3) -> str | None:
     if isinstance(status, str):
         return status if CLOUD_ID.match(status) else None
     inner = status.values() if isinstance(status, dict) else status if isinstance(status, list) else ()
-    return next((found for each in inner if (found := _cloud_id(each, depth - 1))), None) if depth else None
+    return next((cloud_id for each in inner if (cloud_id := _cloud_id(each, depth - 1))), None) if depth else None
 
 
 def _target_group_of(obj: Object, resource: Resource) -> str | None:
@@ -232,8 +232,8 @@ def _target_group_of(obj: Object, resource: Resource) -> str | None:
                 return named[1]
         return None
     if resource.group == "gateway.k8s.aws":
-        found = TARGET_GROUP.search(orjson.dumps(obj.get("spec")).decode())
-        return found[1] if found else None
+        match = TARGET_GROUP.search(orjson.dumps(obj.get("spec")).decode())
+        return match[1] if match else None
     if resource.group == "gateway.networking.k8s.io":
         return next((str(each.get("name", "?")) for each in _backends(obj) if each.get("kind") == BACKEND), None)
     return None
@@ -277,13 +277,13 @@ def reason_of(group: str, kind: str) -> str | None:
 
 def _managed_kinds(view: View) -> frozenset[tuple[str, str]]:
     """(group, kind) of the definitions that Crossplane marks as managed or as making what is managed."""
-    found = set()
+    managed = set()
     for definition in view.of(kinds.CRD.name):
         spec = definition.get("spec") or {}
         names = spec.get("names") or {}
         if any(each in CATEGORIES for each in names.get("categories") or ()):
-            found.add((spec.get("group", ""), names.get("kind", "")))
-    return frozenset(found)
+            managed.add((spec.get("group", ""), names.get("kind", "")))
+    return frozenset(managed)
 
 
 def _binding(obj: Object) -> Sign:

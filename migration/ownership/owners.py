@@ -15,7 +15,7 @@ import routing
 from migration.objects import kinds
 from migration.objects.classes import Class, Sign
 from migration.objects.kinds import Object, Resource
-from migration.ownership import baseline, bootstrap, gitops, releases
+from migration.ownership import baseline, bootstrap, gitops, origin, releases
 from migration.ownership.bootstrap import BASELINE_GROUPS as BASELINE_GROUPS
 from migration.ownership.bootstrap import EKS_MANAGERS, OF_EKS
 from migration.ownership.known import Known
@@ -47,7 +47,7 @@ def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
         return OF_EKS
     return (
         bootstrap.sign(obj, resource, known)
-        or baseline.of_the_mesh(obj, known)
+        or origin.of_the_mesh(obj, known)
         or _of_a_release(obj, known)
         or gitops.sign(obj, resource, known)
     )
@@ -58,11 +58,11 @@ def _of_a_release(obj: Object, known: Known) -> Sign | None:
     release = releases.release_of(obj) or releases.kept_in(obj)
     if release is None or not releases.has(known.blue, release, obj):
         return None
-    told = "/".join(release)
-    if baseline.of_the_baseline(release, known):
-        return Sign(Class.BASELINE, f"belongs to the Helm release {told}, and so to the baseline")
+    name = "/".join(release)
+    if origin.of_the_baseline(release, known):
+        return Sign(Class.BASELINE, f"belongs to the Helm release {name}, and so to the baseline")
     if known.green is not None and release in known.green.once(releases.own_releases):
-        return Sign(Class.BASELINE, f"green has a Helm release {told} of its own, which brings it")
+        return Sign(Class.BASELINE, f"green has a Helm release {name} of its own, which brings it")
     return None
 
 
@@ -79,6 +79,7 @@ def ordered(obj: Mapping[str, Any], resource: Resource, maker: Mapping[str, Any]
 
 
 def managers_of(obj: Mapping[str, Any]) -> set[str | None]:
+    """Field managers of any kind of write, those of the status included."""
     return {entry.get("manager") for entry in obj["metadata"].get("managedFields") or ()}
 
 
@@ -98,5 +99,5 @@ def made_by(obj: Mapping[str, Any], resource: Resource) -> str | None:
     """Who else brings this object to green, in words: the object that controls it, or a tool that claims it."""
     if owner := controller_of(obj):
         return f"made by its {owner.get('kind')} {owner.get('name', '')}".rstrip()
-    found = gitops.claim(obj, resource)
-    return f"deployed by {found.tool} ({found})" if found is not None else None
+    claim = gitops.claim(obj, resource)
+    return f"deployed by {claim.tool} ({claim})" if claim is not None else None

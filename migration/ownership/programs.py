@@ -44,6 +44,7 @@ class Container:
 
     @property
     def line(self) -> str:
+        """Command and arguments as one text, with spaces between."""
         return " ".join(self.words)
 
 
@@ -99,8 +100,8 @@ def running(obj: Object, resource: Resource, known: Known) -> Running | None:
 
 
 def _template_of(view: View, namespace: str, reference: Mapping[str, Any]) -> Any:
-    found = view.once(_deployments).get((namespace, str(reference.get("name", ""))))
-    return ((found or {}).get("spec") or {}).get("template")
+    deployment = view.once(_deployments).get((namespace, str(reference.get("name", ""))))
+    return ((deployment or {}).get("spec") or {}).get("template")
 
 
 def _deployments(view: View) -> dict[tuple[str, str], Object]:
@@ -119,7 +120,7 @@ def _programs(words: tuple[str, ...]) -> Iterator[str]:
     value_of_option = False
     for number, word in enumerate(words):
         if " " in word or "\n" in word or ";" in word:
-            yield from (_base(found) for found in _COMMAND.findall(word))
+            yield from (_base(command) for command in _COMMAND.findall(word))
         elif number < 8 and word and not word.startswith("-") and not value_of_option:
             yield _base(word)
         value_of_option = word.startswith("--") and word != "--" and "=" not in word
@@ -187,8 +188,8 @@ def variables(container: Container, namespace: str, known: Known) -> Iterator[Va
     for each in container.spec.get("envFrom") or ():
         prefix = str(each.get("prefix") or "")
         if reference := each.get("configMapRef"):
-            found = known.blue.once(_settings).get((namespace, str(reference.get("name", ""))), {})
-            yield from (Variable(prefix + name, value) for name, value in found.items())
+            settings = known.blue.once(_settings).get((namespace, str(reference.get("name", ""))), {})
+            yield from (Variable(prefix + name, value) for name, value in settings.items())
         elif reference := each.get("secretRef"):
             keys = known.blue.once(_secret_keys).get((namespace, str(reference.get("name", ""))), ())
             yield from (Variable(prefix + name) for name in keys)

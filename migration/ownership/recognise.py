@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from migration.ownership.catalogue import CATALOGUE, Actuator
+from migration.ownership.catalogue import CATALOGUE
+from migration.ownership.catalogue_row import Actuator
 from migration.ownership.known import Known
 from migration.ownership.programs import Container, Running, variables
 
@@ -14,8 +15,8 @@ _BUILD = r"(?:[._-](?:amd64|arm64|x86_64|linux|fips|distroless|slim|alpine|debia
 
 
 def _image(names: str) -> re.Pattern[str] | None:
-    """Names (an expression) that end an image's path, alone or after a mirror's prefix: `x/external-dns`,
-    `mirror-x-external-dns-arm64`.
+    """What matches names (an expression) at the end of an image's path, alone or with a mirror's prefix and a build's end:
+    `x/external-dns`, `mirror-x-external-dns-arm64`.
     """
     return re.compile(rf"(?:^|[/._-])(?:{names}){_BUILD}$") if names else None
 
@@ -78,6 +79,7 @@ class Match:
 
     @property
     def key(self) -> tuple[str, str]:
+        """Program and part: two workloads of one key do the same."""
         return self.row.name, self.which
 
 
@@ -86,10 +88,10 @@ def match(run: Running, known: Known, groups: frozenset[str] = frozenset()) -> M
     suspects = [container for container in run.containers if _may_be_one(container, groups)]
     for each in _TABLE if suspects else ():
         for container in suspects:
-            by = _told_by(each, container, run, known, groups)
+            by = _evidence(each, container, run, known, groups)
             if by and (each.row.where is None or each.row.where(run, known)):
-                found = each.which.search(container.image) if each.which else None
-                return Match(each.row, found[1] if found else "", by)
+                version = each.which.search(container.image) if each.which else None
+                return Match(each.row, version[1] if version else "", by)
     return None
 
 
@@ -103,7 +105,7 @@ def _may_be_one(container: Container, groups: frozenset[str]) -> bool:
     )
 
 
-def _told_by(each: _Compiled, container: Container, run: Running, known: Known, groups: frozenset[str]) -> str:
+def _evidence(each: _Compiled, container: Container, run: Running, known: Known, groups: frozenset[str]) -> str:
     labels = run.labels
     called = (labels.get("app.kubernetes.io/name", ""), labels.get("app.kubernetes.io/component", ""))
     about = " ".join((*(word for word in container.words if not word.startswith("-")), container.name, *called))
@@ -120,12 +122,10 @@ def _told_by(each: _Compiled, container: Container, run: Running, known: Known, 
         return f"image {container.image}"
     if each.programs and any(each.programs.match(program) for program in container.programs):
         return "its command"
-    if each.flags and (found := each.flags.search(container.line)):
-        return f"option {found[0].strip()}"
-    if each.together and len(all_found := [e[0] for o in each.together if (e := o.search(container.line))]) == len(
-        each.together
-    ):
-        return f"options {' and '.join(found.strip() for found in all_found)}"
+    if each.flags and (option := each.flags.search(container.line)):
+        return f"option {option[0].strip()}"
+    if each.together and len(options := [e[0] for o in each.together if (e := o.search(container.line))]) == len(each.together):
+        return f"options {' and '.join(option.strip() for option in options)}"
     if each.env:
         for variable in container.spec.get("env") or ():
             if each.env.match(str(variable.get("name", ""))):

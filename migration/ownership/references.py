@@ -33,6 +33,7 @@ class Reference:
 
     @property
     def name(self) -> str:
+        """As people read it: `Secret shop/token`."""
         _, namespace, name = self.key
         return f"{self.kind} {namespace + '/' if namespace else ''}{name}"
 
@@ -203,20 +204,21 @@ def at(value: Any, path: str) -> Iterator[Any]:
 
 
 def first(value: Any, path: str) -> Any:
+    """The first value at a path; None where there is nothing."""
     return next(at(value, path), None)
 
 
 def templates(obj: Mapping[str, Any]) -> list[Object]:
-    """What an object makes pods from, with `metadata` and `spec`: of a pod of nobody itself (read by its metadata: without
-    spec).
+    """What an object makes pods from, with `metadata` and `spec`; a pod of nobody is its own (without spec where it was read
+    by its metadata alone).
     """
     if obj.get("kind") == "Pod":
         return [] if controller_of(obj) else [dict(obj)]
     return [
-        found
+        template
         for path in TEMPLATES
-        for found in at(obj, path)
-        if isinstance(found, dict) and isinstance(first(found, "spec.containers"), list)
+        for template in at(obj, path)
+        if isinstance(template, dict) and isinstance(first(template, "spec.containers"), list)
     ]
 
 
@@ -231,10 +233,11 @@ class Kinds:
         """`group` None: not said, and then the first that has a kind so called."""
         if group is not None:
             return self.by_kind.get((group, kind))
-        return next((found for (_, name), found in self.by_kind.items() if name == kind), None)
+        return next((resource for (_, name), resource in self.by_kind.items() if name == kind), None)
 
 
 def kinds_of(view: View) -> Kinds:
+    """The kinds that a cluster serves, by resource name and by group and kind."""
     served = view.discovery.resources
     return Kinds({r.name: r for r in served}, {(r.group, r.kind): r for r in reversed(served)})
 
@@ -276,16 +279,18 @@ def _of_pod(template: Mapping[str, Any], namespace: str, served: Kinds) -> Itera
 
 def _of_row(row: Name | Typed, obj: Mapping[str, Any], namespace: str, served: Kinds) -> Iterator[Reference]:
     if isinstance(row, Typed):
-        for found in at(obj, row.path):
-            if not isinstance(found, Mapping):
+        for reference in at(obj, row.path):
+            if not isinstance(reference, Mapping):
                 continue
-            version = found.get("apiVersion")
-            group = found.get("group", found.get("apiGroup"))
+            version = reference.get("apiVersion")
+            group = reference.get("group", reference.get("apiGroup"))
             if group is None:
-                same = found.get("kind") in (None, row.kind) or row.group
+                same = reference.get("kind") in (None, row.kind) or row.group
                 group = str(version).rpartition("/")[0] if version else row.group if same else None
-            where = str(found.get("namespace") or namespace)
-            yield from _reference(served, found.get("kind") or row.kind, group, where, found.get("name"), needed=row.needed)
+            where = str(reference.get("namespace") or namespace)
+            yield from _reference(
+                served, reference.get("kind") or row.kind, group, where, reference.get("name"), needed=row.needed
+            )
         return
     resource = served.by_name.get(row.resource)
     before, _, last = row.path.rpartition(".")
@@ -312,7 +317,7 @@ def _guessed(value: Any, namespace: str, served: Kinds, under: str = "") -> Iter
             yield from _guessed(each, namespace, served, under)
         return
     lowered = under.lower()
-    resource = next((found for ending, found in ENDINGS if lowered.endswith(ending)), None)
+    resource = next((kind for ending, kind in ENDINGS if lowered.endswith(ending)), None)
     name: Any = value
     if isinstance(value, Mapping):
         name = value.get("name")

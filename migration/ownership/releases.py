@@ -69,11 +69,11 @@ def names_in(view: View, release: Release) -> frozenset[str] | None:
 
 
 def _revisions(view: View) -> Mapping[Release, list[Object]]:
-    found: dict[Release, list[Object]] = {}
+    by_release: dict[Release, list[Object]] = {}
     for secret in view.of("secrets"):
         if release := kept_in(secret):
-            found.setdefault(release, []).append(secret)
-    return found
+            by_release.setdefault(release, []).append(secret)
+    return by_release
 
 
 def own_releases(view: View) -> frozenset[Release]:

@@ -52,35 +52,33 @@ class Lack:
     revision: str = ""
 
 
-def over(found: Verdict, obj: Object, resource: Resource, known: Known) -> Verdict:
+def over(verdict: Verdict, obj: Object, resource: Resource, known: Known) -> Verdict:
     """A verdict with what green's mesh says about it. It changes only what would be written: the object comes with another
     revision, or is held for want of one.
     """
-    if known.green is None or found.action not in WRITTEN:
-        return found
+    if known.green is None or verdict.action not in WRITTEN:
+        return verdict
     namespace = obj["metadata"].get("namespace")
     if namespace is not None and namespace in known.once(_held):
         reason = f"its namespace {namespace} waits for an answer"
-        return replace(found, action=Action.HOLD, reason="; ".join(each for each in (found.reason, reason) if each))
+        return replace(verdict, action=Action.HOLD, reason="; ".join(each for each in (verdict.reason, reason) if each))
     lack = lack_of(obj, resource, known)
     if lack is None:
-        return _renamed(found, obj, resource, known)
-    if found.cls in (Class.PLAIN, Class.BASELINE_PEOPLES):
+        return _renamed(verdict, obj, resource, known)
+    if verdict.cls in (Class.PLAIN, Class.BASELINE_PEOPLES):
         answers = (Answer.START, Answer.SKIP)
-        cls = Class.RENAMED if found.cls is Class.PLAIN else found.cls
-        asked = replace(_renamed(found, obj, resource, known), cls=cls, reason=lack.why, answers=answers, required=True)
-        if found.answer is Answer.START:
+        cls = Class.RENAMED if verdict.cls is Class.PLAIN else verdict.cls
+        asked = replace(_renamed(verdict, obj, resource, known), cls=cls, reason=lack.why, answers=answers, required=True)
+        if verdict.answer is Answer.START:
             return asked
     else:  # a word about what it does is none about its proxy
-        reason = "; ".join(each for each in (found.reason, lack.why) if each)
-        asked = replace(found, reason=reason, answer=None, answers=found.answers or (Answer.SKIP,), required=True)
+        reason = "; ".join(each for each in (verdict.reason, lack.why) if each)
+        asked = replace(verdict, reason=reason, answer=None, answers=verdict.answers or (Answer.SKIP,), required=True)
     return replace(asked, action=Action.HOLD, instead=_line(lack, known))
 
 
 def lack_of(obj: Mapping[str, Any], resource: Resource, known: Known) -> Lack | None:
-    """What blue's mesh does for this object and green's would not, with what migration.yaml says of revisions; None:
-    nothing.
-    """
+    """What blue's mesh does for this object and green's would not, by migration.yaml's revisions; None: nothing."""
     if known.green is None:
         return None
     labels = obj["metadata"].get("labels") or {}
@@ -115,10 +113,10 @@ def _of_pod(pod: Mapping[str, Any], namespace: str, known: Known) -> Lack | None
     if annotations.get(INJECT) == "false":
         return None
     blue, green = _both(known)
-    around, there = (known.once(each).get(namespace, {}) for each in (_blues_namespaces, _greens_namespaces))
+    around, greens = (known.once(each).get(namespace, {}) for each in (_blues_namespaces, _greens_namespaces))
     if labels.get(AMBIENT) == "ambient" and blue.ambient and not green.ambient:
         return Lack(f"its pods are labelled {AMBIENT}=ambient, and green has no ztunnel: they would be out of the mesh")
-    if not blue.injects(around, labels) or green.injects(there, renamed(labels, known)):
+    if not blue.injects(around, labels) or green.injects(greens, renamed(labels, known)):
         return None
     if blue.injects(around, {}):
         if namespace in known.once(_taken_as_it_is):
@@ -140,9 +138,9 @@ def _of_configuration(labels: Labels, resource: Resource, known: Known) -> Lack 
     said = known.choices.istio_revision.get(str(name))
     new = str(name) if said is None else said
     by_tag = resource.group.startswith("gateway.")
-    there = blue.names if by_tag else blue.revisions
+    names = blue.names if by_tag else blue.revisions
     wanted = new if by_tag or said is None else green.tags.get(new) or new
-    if not (blue.unseen or name in there) or wanted in (green.names if by_tag else green.revisions):
+    if not (blue.unseen or name in names) or wanted in (green.names if by_tag else green.revisions):
         return None
     return Lack(f"labelled {REVISION}={name}: read by the control plane of that revision alone; {_has(green)}", str(name))
 
@@ -152,9 +150,7 @@ def _both(known: Known) -> tuple[Mesh, Mesh]:
 
 
 def _meshes(known: Known) -> tuple[Mesh, Mesh]:
-    """Where blue shows no mesh and green does, labels of blue's that name a revision are believed: nobody writes them for
-    nothing.
-    """
+    """Where blue shows no mesh and green does, blue's labels that name a revision count: nobody writes them for nothing."""
     assert known.green is not None
     blue, green = mesh_of(known.blue), mesh_of(known.green)
     if blue.hooks or blue.names or not (green.hooks or green.names):
@@ -196,12 +192,12 @@ def _comes(namespace: Object, known: Known) -> bool:
 def _greens_namespaces(known: Known) -> dict[str, Labels]:
     """Labels of namespaces as they are to be on green: of those that replicate brings, as they will be."""
     theirs = known.green.of(NAMESPACES) if known.green is not None else []
-    found = _by_name(theirs)
+    labels = _by_name(theirs)
     for namespace in known.blue.of(NAMESPACES):
         name = namespace["metadata"]["name"]
         if _comes(namespace, known):
-            found[name] = renamed(_by_name([namespace])[name], known)
-    return found
+            labels[name] = renamed(_by_name([namespace])[name], known)
+    return labels
 
 
 def _blues_namespaces(known: Known) -> dict[str, Labels]:
@@ -210,11 +206,11 @@ def _blues_namespaces(known: Known) -> dict[str, Labels]:
 
 def _by_name(namespaces: Iterable[Object]) -> dict[str, Labels]:
     """The labels by which webhooks choose a namespace."""
-    found: dict[str, Labels] = {}
+    labels: dict[str, Labels] = {}
     for namespace in namespaces:
         name = namespace["metadata"]["name"]
-        found[name] = {**(namespace["metadata"].get("labels") or {}), "kubernetes.io/metadata.name": name}
-    return found
+        labels[name] = {**(namespace["metadata"].get("labels") or {}), "kubernetes.io/metadata.name": name}
+    return labels
 
 
 def pods_of(obj: Mapping[str, Any]) -> Iterator[Object]:
@@ -257,30 +253,30 @@ def _relabel(known: Known) -> tuple[Relabel, ...]:
 
 def _relabelled(known: Known) -> tuple[Relabel, ...]:
     green = mesh_of(known.green) if known.green is not None else NO_MESH
-    made: list[Relabel] = []
+    changes: list[Relabel] = []
     for old, new in known.choices.istio_revision.items():
-        made.append((REVISION, old, REVISION, new))
+        changes.append((REVISION, old, REVISION, new))
         if old == DEFAULT and new != DEFAULT:
-            made.append((INJECTION, "enabled", REVISION, new))
+            changes.append((INJECTION, "enabled", REVISION, new))
         elif new == DEFAULT and not green.injects({REVISION: new}, {}) and green.injects({INJECTION: "enabled"}, {}):
-            made[-1] = (REVISION, old, INJECTION, "enabled")
-    return tuple(made)
+            changes[-1] = (REVISION, old, INJECTION, "enabled")
+    return tuple(changes)
 
 
-def _renamed(found: Verdict, obj: Mapping[str, Any], resource: Resource, known: Known) -> Verdict:
+def _renamed(verdict: Verdict, obj: Mapping[str, Any], resource: Resource, known: Known) -> Verdict:
     """With the labels to change and a note for each."""
     if not known.choices.istio_revision:
-        return found
+        return verdict
     changes = _relabel(known)
     if resource.group.endswith(".istio.io"):  # read by revision, never by tag
         tags = _both(known)[1].tags
         changes = tuple((REVISION, old, REVISION, tags.get(new) or new) for old, new in known.choices.istio_revision.items())
     wanted = tuple(each for each in changes if _carries(obj, each[0], each[1]))
     if not wanted:
-        return found
+        return verdict
     notes = tuple(f"{key}={old} becomes {new_key}={new}" for key, old, new_key, new in wanted)
-    cls = Class.RENAMED if found.cls is Class.PLAIN else found.cls
-    return replace(found, cls=cls, notes=(*found.notes, *notes), relabel=wanted)
+    cls = Class.RENAMED if verdict.cls is Class.PLAIN else verdict.cls
+    return replace(verdict, cls=cls, notes=(*verdict.notes, *notes), relabel=wanted)
 
 
 def _carries(value: Any, key: str, old: str) -> bool:
@@ -331,7 +327,11 @@ def _scalar(text: str) -> str:
 
 
 def refuse_wrong(known: Known) -> None:
-    """ConfigError for a revision that green has not."""
+    """Looks at the new names in `replicate.istioRevision`.
+
+    Raises:
+        ConfigError: green has no revision or tag of one of them.
+    """
     if known.green is None:
         return
     green = mesh_of(known.green)

@@ -48,7 +48,7 @@ def aws_role(run: Running, blue: View) -> str:
 
 
 def _roles_of_accounts(view: View) -> dict[tuple[str, str], str]:
-    found = {}
+    roles = {}
     for name, objects in view.objects.items():
         if not name.startswith("podidentityassociations."):
             continue
@@ -56,11 +56,11 @@ def _roles_of_accounts(view: View) -> dict[tuple[str, str], str]:
             spec = obj.get("spec") or {}
             spec = {**spec, **(spec.get("forProvider") or {})}
             key = str(spec.get("namespace") or ""), str(spec.get("serviceAccount") or "")
-            found[key] = str(spec.get("roleARN") or spec.get("roleArn") or f"of {kinds.name_of(obj)}")
+            roles[key] = str(spec.get("roleARN") or spec.get("roleArn") or f"of {kinds.name_of(obj)}")
     for account in view.of("serviceaccounts"):
         if arn := (account["metadata"].get("annotations") or {}).get(ROLE_ANNOTATION):
-            found[account["metadata"].get("namespace", ""), account["metadata"]["name"]] = arn
-    return found
+            roles[account["metadata"].get("namespace", ""), account["metadata"]["name"]] = arn
+    return roles
 
 
 def _shows_credentials(pod: Mapping[str, Any]) -> frozenset[str]:
@@ -74,7 +74,7 @@ def _accounts_with_credentials(view: View) -> frozenset[tuple[str, str]]:
     """The accounts into whose pods credentials were put: those that a pod has and its template has not. Of the pods of
     `decisive` alone, whatever else was read whole.
     """
-    found = set()
+    accounts = set()
     for pod in decisive(view):
         spec = pod.get("spec")
         if not spec or not (shown := _shows_credentials(spec) - {OF_A_TEMPLATE}):
@@ -82,8 +82,8 @@ def _accounts_with_credentials(view: View) -> frozenset[tuple[str, str]]:
         template = view.once(_templates).get(_workload_of(view, pod), {})
         if shown - _shows_credentials(template):
             account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-            found.add((pod["metadata"].get("namespace", ""), account))
-    return frozenset(found)
+            accounts.add((pod["metadata"].get("namespace", ""), account))
+    return frozenset(accounts)
 
 
 def decisive(view: View) -> Iterator[Object]:
@@ -95,12 +95,12 @@ def decisive(view: View) -> Iterator[Object]:
 
 
 def _templates(view: View) -> dict[Workload, Mapping[str, Any]]:
-    found = {}
+    templates = {}
     for resource in (kinds.DEPLOYMENT, kinds.STATEFUL_SET, kinds.DAEMON_SET):
         for obj in view.of(resource.name):
             template = (obj.get("spec") or {}).get("template") or {}
-            found[resource.kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]] = template.get("spec") or {}
-    return found
+            templates[resource.kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]] = template.get("spec") or {}
+    return templates
 
 
 # -- leadership --------------------------------------------------------------------------------------------------------
@@ -117,6 +117,7 @@ class Leases:
 
 
 def leases(view: View) -> Leases:
+    """Who leads on a cluster: by workload, and by namespace the leases whose holder is no pod."""
     held: dict[Workload, str] = {}
     others: dict[str, list[Object]] = defaultdict(list)
     for lease, holder in _elections(view):
@@ -125,7 +126,7 @@ def leases(view: View) -> Leases:
             others[lease["metadata"].get("namespace", "")].append(lease)
         else:
             held.setdefault(_workload_of(view, pod), f"{kinds.name_of(lease)}")
-    return Leases(held, {namespace: tuple(found) for namespace, found in others.items()})
+    return Leases(held, {namespace: tuple(objects) for namespace, objects in others.items()})
 
 
 def lease_of(run: Running, view: View) -> str:
@@ -135,10 +136,10 @@ def lease_of(run: Running, view: View) -> str:
     its namespace that says it elects leaders, that bears its name, or that runs on its node's network.
     """
     meta = run.obj["metadata"]
-    found = view.once(leases)
-    if lease := found.held.get((run.obj["kind"], run.namespace, meta["name"])):
+    elections = view.once(leases)
+    if lease := elections.held.get((run.obj["kind"], run.namespace, meta["name"])):
         return lease
-    for lease_obj in found.others.get(run.namespace, ()):
+    for lease_obj in elections.others.get(run.namespace, ()):
         name = lease_obj["metadata"]["name"]
         named = (str(meta["name"]), run.labels.get("app.kubernetes.io/name", ""), run.labels.get("app", ""))
         host = str((lease_obj.get("spec") or {}).get("holderIdentity") or "").partition("_")[0]
@@ -184,28 +185,26 @@ def _same_name(workload: str, lease: str) -> bool:
 
 
 def _pods_by_host(view: View) -> dict[str, list[Object]]:
-    found: dict[str, list[Object]] = defaultdict(list)
+    by_host: dict[str, list[Object]] = defaultdict(list)
     for pod in view.of("pods"):
-        found[pod["metadata"]["name"][:HOST].rstrip("-.")].append(pod)
+        by_host[pod["metadata"]["name"][:HOST].rstrip("-.")].append(pod)
         if len(pod["metadata"]["name"]) > HOST:
-            found[pod["metadata"]["name"]].append(pod)
-    return found
+            by_host[pod["metadata"]["name"]].append(pod)
+    return by_host
 
 
 _PARTS = re.compile(r"[_./:@ -]")
 
 
 def _pod_of(view: View, holder: str, namespace: str) -> Object | None:
-    """The pod whose name, at its start or after a `/`, this holder's is; the longest that fits, of the lease's namespace
-    first.
-    """
+    """The pod whose name the holder has, at its start or after a `/`: the longest that fits, the lease's namespace first."""
     pods = view.once(_pods_by_host)
     for text in dict.fromkeys((holder, holder.rpartition("/")[2])):
         ends = [len(text), *(match.start() for match in reversed(list(_PARTS.finditer(text))))]
         for end in ends:
-            found = pods.get(text[:end])
-            if found:
-                return next((p for p in found if p["metadata"].get("namespace", "") == namespace), found[0])
+            candidates = pods.get(text[:end])
+            if candidates:
+                return next((p for p in candidates if p["metadata"].get("namespace", "") == namespace), candidates[0])
     return None
 
 
@@ -263,7 +262,7 @@ def _groups_of_accounts(view: View) -> dict[tuple[str, str], frozenset[str]]:
         for role in view.of(f"{kind}.rbac.authorization.k8s.io"):
             if groups := _writes_status(role):
                 roles[role["kind"], role["metadata"].get("namespace", ""), role["metadata"]["name"]] = groups
-    found: dict[tuple[str, str], frozenset[str]] = {}
+    by_account: dict[tuple[str, str], frozenset[str]] = {}
     for kind in ("clusterrolebindings", "rolebindings"):
         for binding in view.of(f"{kind}.rbac.authorization.k8s.io"):
             reference = binding.get("roleRef") or {}
@@ -273,8 +272,8 @@ def _groups_of_accounts(view: View) -> dict[tuple[str, str], frozenset[str]]:
             for subject in binding.get("subjects") or () if groups else ():
                 if subject.get("kind") == "ServiceAccount":
                     key = str(subject.get("namespace") or namespace), str(subject.get("name", ""))
-                    found[key] = found.get(key, frozenset()) | groups
-    return found
+                    by_account[key] = by_account.get(key, frozenset()) | groups
+    return by_account
 
 
 def _writes_status(role: Mapping[str, Any]) -> frozenset[str]:

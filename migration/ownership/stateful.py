@@ -119,8 +119,8 @@ WAITING = {Answer.HOLD: Action.HOLD, Answer.EXTERNAL: Action.LEAVE, Answer.EMPTY
 
 def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
     """What would begin on green without its data, or with blue's."""
-    if found := volumes.sign(obj, resource, known):
-        return found
+    if of_volume := volumes.sign(obj, resource, known):
+        return of_volume
     if resource.name in SUSPENDED:
         return None
     if (resource.group, resource.kind) in DATABASES or resource.group in DATABASE_GROUPS:
@@ -140,10 +140,10 @@ def pod_of(obj: Object, resource: Resource) -> Object | None:
     if resource.name == "pods":
         return spec
     template = spec.get("template")
-    found = template.get("spec") if isinstance(template, dict) else None
-    if spec.get("volumeClaimTemplates") and not isinstance(found, dict):
+    pod = template.get("spec") if isinstance(template, dict) else None
+    if spec.get("volumeClaimTemplates") and not isinstance(pod, dict):
         return {}
-    return found if isinstance(found, dict) and isinstance(found.get("containers"), list) else None
+    return pod if isinstance(pod, dict) and isinstance(pod.get("containers"), list) else None
 
 
 def _workload(obj: Object, resource: Resource, known: Known, pods: Object) -> Sign | None:
@@ -158,21 +158,21 @@ def _workload(obj: Object, resource: Resource, known: Known, pods: Object) -> Si
         return None
     waits = Action.STOP if resource.kind in SCALED else Action.HOLD
     answers = {Answer.HOLD: waits, Answer.EXTERNAL: Action.LEAVE}
-    told = []
+    reasons = []
     if templates or claims or local:
         what = [f"claim templates {', '.join(templates)}"] if templates else []
         what += [f"claims {', '.join(claims)}"] if claims else []
         what += [f"directories of its nodes {', '.join(local)}"] if local else []
-        told.append(f"keeps data on {' and '.join(what)}")
+        reasons.append(f"keeps data on {' and '.join(what)}")
         answers[Answer.EMPTY] = Action.COPY
     if shared:
-        told.append(f"names {', '.join(shared)}, which blue's pods use")
+        reasons.append(f"names {', '.join(shared)}, which blue's pods use")
     bound = claims + (volumes.claims_of_set(known, namespace, meta["name"]) if templates else [])
     imported = bool(bound) and all(_imported(known, namespace, claim) for claim in bound)
     if imported or (shared and not (templates or claims or local)):
         answers[Answer.START] = Action.COPY
     ending = "" if imported else ": it would begin empty on green" if Answer.EMPTY in answers else ""
-    return Sign(Class.STATEFUL, "; ".join(told) + ending, waits, {**answers, Answer.SKIP: Action.LEAVE}, required=True)
+    return Sign(Class.STATEFUL, "; ".join(reasons) + ending, waits, {**answers, Answer.SKIP: Action.LEAVE}, required=True)
 
 
 def _imported(known: Known, namespace: str, claim: str) -> bool:
@@ -244,10 +244,10 @@ def _makers(view: View) -> frozenset[str]:
                 or (name == "deployments.apps" and any(_claims(_dict(_dict(spec.get("template")).get("spec")))))
             ):
                 leaves.append(meta.get("uid", ""))
-    found: set[str] = set()
+    makers: set[str] = set()
     for leaf in leaves:
         at = parents.get(leaf, "")
-        while at and at not in found:
-            found.add(at)
+        while at and at not in makers:
+            makers.add(at)
             at = parents.get(at, "")
-    return frozenset(found)
+    return frozenset(makers)

@@ -44,6 +44,7 @@ NO = ("false", "f", "0")
 
 
 def sign(obj: Object, resource: Resource, known: Known) -> Sign | None:
+    """Volumes, claims, snapshots and classes: what would be attached to two clusters, or deleted by either."""
     if resource.name == VOLUMES.name:
         return _volume(obj, known)
     if resource.name == kinds.PVC.name:
@@ -84,7 +85,7 @@ def set_of(known: Known, namespace: str, name: str) -> str | None:
 
 def claims_of_set(known: Known, namespace: str, name: str) -> list[str]:
     """The claims on blue that were made from a StatefulSet's templates."""
-    return known.once(_made_claims).get((namespace, name), [])
+    return known.once(_claims_of_sets).get((namespace, name), [])
 
 
 def _by_name(view: View) -> dict[str, Object]:
@@ -93,20 +94,20 @@ def _by_name(view: View) -> dict[str, Object]:
 
 def _bound(view: View) -> dict[tuple[str, str], str]:
     """(namespace, claim) -> volume, by what either side says."""
-    found = {}
+    bound = {}
     for volume in view.of(VOLUMES.name):
         reference = (volume.get("spec") or {}).get("claimRef") or {}
         if reference.get("name"):
-            found[reference.get("namespace", ""), reference["name"]] = volume["metadata"]["name"]
+            bound[reference.get("namespace", ""), reference["name"]] = volume["metadata"]["name"]
     for claim in view.of(kinds.PVC.name):
         if name := (claim.get("spec") or {}).get("volumeName"):
-            found[claim["metadata"].get("namespace", ""), claim["metadata"]["name"]] = name
-    return found
+            bound[claim["metadata"].get("namespace", ""), claim["metadata"]["name"]] = name
+    return bound
 
 
 def _of_sets(view: View) -> dict[tuple[str, str], str]:
     """(namespace, TEMPLATE-SET) -> SET."""
-    found = {}
+    sets = {}
     for name, objects in view.objects.items():
         if not name.startswith("statefulsets."):
             continue
@@ -114,17 +115,17 @@ def _of_sets(view: View) -> dict[tuple[str, str], str]:
             meta = obj["metadata"]
             for template in (obj.get("spec") or {}).get("volumeClaimTemplates") or ():
                 prefix = f"{(template.get('metadata') or {}).get('name', '')}-{meta['name']}"
-                found[meta.get("namespace", ""), prefix] = meta["name"]
-    return found
+                sets[meta.get("namespace", ""), prefix] = meta["name"]
+    return sets
 
 
-def _made_claims(known: Known) -> dict[tuple[str, str], list[str]]:
-    found = defaultdict(list)
+def _claims_of_sets(known: Known) -> dict[tuple[str, str], list[str]]:
+    claims = defaultdict(list)
     for claim in known.blue.of(kinds.PVC.name):
         meta = claim["metadata"]
         if owner := set_of(known, meta.get("namespace", ""), meta["name"]):
-            found[meta.get("namespace", ""), owner].append(meta["name"])
-    return found
+            claims[meta.get("namespace", ""), owner].append(meta["name"])
+    return claims
 
 
 def _volume(obj: Object, known: Known) -> Sign:
@@ -157,13 +158,13 @@ def _claim(obj: Object, known: Known) -> Sign | None:
         return Sign(Class.CONTROLLER, "made for its StatefulSet, which makes its own on green")
     if becomes is Action.HOLD:
         return Sign(Class.VOLUME, f"waits for the answer about PersistentVolume {volume}", Action.HOLD)
-    told = []
+    notes = []
     source = spec.get("dataSourceRef") or spec.get("dataSource")
     if source:
-        told.append(f"asks for the data of {source.get('kind')} {source.get('name')}: it waits until green has that")
+        notes.append(f"asks for the data of {source.get('kind')} {source.get('name')}: it waits until green has that")
     if volume and spec.get("storageClassName") == "":
-        told.append("asks for no class: it waits until green has a volume for it")
-    return Sign(Class.RENAMED, "", Action.COPY, notes=tuple(told)) if told else None
+        notes.append("asks for no class: it waits until green has a volume for it")
+    return Sign(Class.RENAMED, "", Action.COPY, notes=tuple(notes)) if notes else None
 
 
 def _snapshot(obj: Object, resource: Resource, known: Known) -> Sign | None:
@@ -172,9 +173,9 @@ def _snapshot(obj: Object, resource: Resource, known: Known) -> Sign | None:
         if not (source.get("snapshotHandle") or source.get("groupSnapshotHandles")):
             return Sign(Class.CONTROLLER, "made for its snapshot of a volume of blue")
         policy = (obj.get("spec") or {}).get("deletionPolicy", "Delete")
-        told = _retained(obj, known, policy, "deletion")
+        notes = _retained(obj, known, policy, "deletion")
         reason = f"the same snapshot for two clusters (deletion policy {policy} on blue)"
-        return Sign(Class.VOLUME, reason, Action.HOLD, IMPORTED, required=True, notes=told)
+        return Sign(Class.VOLUME, reason, Action.HOLD, IMPORTED, required=True, notes=notes)
     if resource.kind not in CONTENTS:
         return None
     kind, field = CONTENTS[resource.kind]
@@ -201,6 +202,6 @@ def _class(obj: Object, known: Known) -> Sign | None:
             continue
         policy = obj.get("reclaimPolicy", "Delete")
         reason = f"gives claims of one name {what} that blue's have ({key}: {value}; reclaim policy {policy} on blue)"
-        told = _retained(obj, known, policy, "reclaim")
-        return Sign(Class.VOLUME, reason, Action.HOLD, IMPORTED, required=True, notes=told)
+        notes = _retained(obj, known, policy, "reclaim")
+        return Sign(Class.VOLUME, reason, Action.HOLD, IMPORTED, required=True, notes=notes)
     return None

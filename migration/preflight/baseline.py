@@ -13,7 +13,7 @@ from migration.objects.access import spec_of
 from migration.objects.classes import WRITTEN, Class, Verdict
 from migration.objects.kinds import Object, Resource
 from migration.objects.view import View
-from migration.ownership import baseline, conversion, judge, mesh, releases
+from migration.ownership import baseline, conversion, judge, mesh, origin, releases
 from migration.ownership.known import Known
 from migration.ownership.releases import Release
 from migration.preflight.check import JudgedCheck, finding
@@ -52,7 +52,7 @@ def _homes(view: View) -> frozenset[str]:
         str(workload["metadata"].get("namespace"))
         for name in mesh.WORKLOADS
         for workload in view.of(name)
-        if baseline.of_istio(workload) or mesh.runs_istio(workload)
+        if origin.of_istio(workload) or mesh.runs_istio(workload)
     )
 
 
@@ -63,9 +63,9 @@ def _conflicts(known: Known) -> tuple[tuple[judge.Item, Change], ...]:
     written = with_their_targets([item for item in known.once(judge.items) if item.verdict.action in WRITTEN])
     scaled = scaled_workloads(written)
     both = [item for item in written if item.resource.name not in kinds.METADATA_FIRST and _live(item, known) is not None]
-    made = transform(Bundle(known.blue.name, both, data_in_status=conversion.data_in_status(known.blue)))
-    found = []
-    for item in made.items:
+    bundle = transform(Bundle(known.blue.name, both, data_in_status=conversion.data_in_status(known.blue)))
+    conflicts = []
+    for item in bundle.items:
         change = compare(
             item.resource,
             item.obj,
@@ -75,14 +75,14 @@ def _conflicts(known: Known) -> tuple[tuple[judge.Item, Change], ...]:
             status_writers=item.status_writers,
         )
         if change.action == "conflict":
-            found.append((item, change))
-    return tuple(found)
+            conflicts.append((item, change))
+    return tuple(conflicts)
 
 
 def _live(item: judge.Item, known: Known) -> Object | None:
     """Green's by this name, where it was read in the version in which blue's was."""
-    there = known.green.resources.get(item.resource.name) if known.green is not None else None
-    if there is None or there.version != item.resource.version:
+    resource = known.green.resources.get(item.resource.name) if known.green is not None else None
+    if resource is None or resource.version != item.resource.version:
         return None
     return known.once(_greens, item.resource.name).get(kinds.full_name(item.obj))
 
@@ -90,12 +90,12 @@ def _live(item: judge.Item, known: Known) -> Object | None:
 def _finding(code: str, item: judge.Item, change: Change, known: Known) -> Finding:
     fields = ", ".join(change.paths[:4]) + (" ..." if len(change.paths) > 4 else "")
     green = known.green.name if known.green is not None else ""
-    told = f"cluster {known.blue.name}'s and cluster {green}'s differ in {fields}; {change.reason}"
+    evidence = f"cluster {known.blue.name}'s and cluster {green}'s differ in {fields}; {change.reason}"
     remedy = (
         "make the two alike, or delete green's, or keep green's: add to `replicate.answers` in migration.yaml: "
         f"{item.name}: skip"
     )
-    return finding(code, Severity.BLOCKING, item.obj, told, remedy)
+    return finding(code, Severity.BLOCKING, item.obj, evidence, remedy)
 
 
 def differing(known: Known) -> Iterator[Finding]:
@@ -112,15 +112,17 @@ def differing(known: Known) -> Iterator[Finding]:
             unread.add(item.resource.name)
         served = (item.resource.group, item.resource.kind) in green.discovery.served
         if people and not served and not _defined(known, item.resource):
-            told = f"a person's, in namespace {item.obj['metadata']['namespace']} of blue; green does not serve the kind"
-            yield finding("BG101", Severity.BLOCKING, item.obj, told, "install what serves it on green, or remove it from blue")
+            evidence = f"a person's, in namespace {item.obj['metadata']['namespace']} of blue; green does not serve the kind"
+            yield finding(
+                "BG101", Severity.BLOCKING, item.obj, evidence, "install what serves it on green, or remove it from blue"
+            )
     for item, change in known.once(_conflicts):
         if _of_gateways(item, known):
             yield _finding("BG103", item, change, known)
     for name in sorted(unread):
-        told = f"cluster {green.name}: could not be listed: {green.problems[name]}"
+        evidence = f"cluster {green.name}: could not be listed: {green.problems[name]}"
         remedy = "let the user of this kubeconfig list it, then run `bluegreen preflight` again"
-        yield Finding("BG103", Severity.BLOCKING, "unknown", name, told, remedy, DOCS["BG103"])
+        yield Finding("BG103", Severity.BLOCKING, "unknown", name, evidence, remedy, DOCS["BG103"])
 
 
 MOST_CONFLICTS = 20
@@ -128,18 +130,18 @@ MOST_CONFLICTS = 20
 
 def conflicting(known: Known) -> Iterator[Finding]:
     """Everything else of which green has another: the first by name, the rest counted."""
-    found = sorted(
+    conflicts = sorted(
         ((item, change) for item, change in known.once(_conflicts) if not _of_gateways(item, known)),
         key=lambda each: each[0].name,
     )
-    for item, change in found[:MOST_CONFLICTS]:
+    for item, change in conflicts[:MOST_CONFLICTS]:
         yield _finding("BG107", item, change, known)
-    if rest := found[MOST_CONFLICTS:]:
+    if rest := conflicts[MOST_CONFLICTS:]:
         by_kind = Counter(item.obj["kind"] for item, _ in rest)
-        told = (
+        evidence = (
             f"{len(rest)} more objects are others on green: {', '.join(f'{n} {kind}' for kind, n in sorted(by_kind.items()))}"
         )
-        yield finding("BG107", Severity.BLOCKING, "other objects", told, "`bluegreen replicate` names each of them")
+        yield finding("BG107", Severity.BLOCKING, "other objects", evidence, "`bluegreen replicate` names each of them")
 
 
 def _greens(known: Known, name: str) -> dict[str, Object]:
@@ -165,26 +167,28 @@ def left_behind(known: Known) -> Iterator[Finding]:
     """
     if known.green is None:
         return
-    found: dict[str, list[str]] = defaultdict(list)
+    changed: dict[str, list[str]] = defaultdict(list)
     lacking: set[Release] = set()
     for resource, obj, verdict in known.once(_judged):
         namespace = obj["metadata"]["namespace"]
         if namespace == mesh.MESH_NAMESPACE or verdict.cls is not Class.BASELINE or obj["metadata"].get("deletionTimestamp"):
             continue
-        release = baseline.release_of(obj)
+        release = origin.release_of(obj)
         if release is not None and release not in known.green.once(releases.all_releases):
             lacking.add(release)
-        there = known.once(_greens, resource.name).get(kinds.full_name(obj))
-        if there is not None and _peoples(obj, resource, known) and (fields := _told_apart(obj, there)):
-            found[namespace].append(f"{obj['kind']} {obj['metadata']['name']} (green's differs in {', '.join(fields)})")
-    for namespace, names in sorted(found.items()):
+        theirs = known.once(_greens, resource.name).get(kinds.full_name(obj))
+        if theirs is not None and _peoples(obj, resource, known) and (fields := _differing_fields(obj, theirs)):
+            changed[namespace].append(f"{obj['kind']} {obj['metadata']['name']} (green's differs in {', '.join(fields)})")
+    for namespace, names in sorted(changed.items()):
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        told = f"{len(names)} objects that were changed are not copied: {', '.join(sorted(names)[:MOST_NAMED])}{more}"
-        yield finding("BG105", Severity.WARNING, f"Namespace {namespace}", told, "change green's by hand where it should be so")
+        evidence = f"{len(names)} objects that were changed are not copied: {', '.join(sorted(names)[:MOST_NAMED])}{more}"
+        yield finding(
+            "BG105", Severity.WARNING, f"Namespace {namespace}", evidence, "change green's by hand where it should be so"
+        )
     for release in sorted(lacking):
         named = "/".join(release)
-        told = f"green has no release {named}; what is in namespace {release[0]} belongs to the baseline and is not copied"
-        yield finding("BG105", Severity.WARNING, f"Release {named}", told, "install it on green if it should be there")
+        evidence = f"green has no release {named}; what is in namespace {release[0]} belongs to the baseline and is not copied"
+        yield finding("BG105", Severity.WARNING, f"Release {named}", evidence, "install it on green if it should be there")
 
 
 CLUSTERS_OWN = (
@@ -195,21 +199,21 @@ CLUSTERS_OWN = (
 
 
 def _peoples(obj: Mapping[str, Any], resource: Resource, known: Known) -> bool:
-    if resource.name not in CLUSTERS_OWN or not baseline.by_person(obj, resource, known):
+    if resource.name not in CLUSTERS_OWN or not origin.by_person(obj, resource, known):
         return False
-    return baseline.tool_of(obj) is not None
+    return origin.tool_of(obj) is not None
 
 
-def _told_apart(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+def _differing_fields(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """`data.Corefile`, `spec`"""
-    found: list[str] = []
+    fields: list[str] = []
     for key in ("data", "binaryData", "spec"):
         one, other = mine.get(key) or {}, theirs.get(key) or {}
         if key == "spec" and one != other:
-            found.append(key)
+            fields.append(key)
         elif key != "spec":
-            found += [f"{key}.{name}" for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]
-    return found
+            fields += [f"{key}.{name}" for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]
+    return fields
 
 
 # -- gateways -----------------------------------------------------------------------------------------------------------
@@ -228,8 +232,8 @@ def gateways_without_pods(known: Known) -> Iterator[Finding]:
         if verdict.action not in WRITTEN or _coming(known, selector):
             continue
         labels = ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
-        told = f"selects pods with {labels}; green has none, and none come along"
-        yield finding("BG106", Severity.BLOCKING, gateway, told, "install this gateway on green, as on blue")
+        evidence = f"selects pods with {labels}; green has none, and none come along"
+        yield finding("BG106", Severity.BLOCKING, gateway, evidence, "install this gateway on green, as on blue")
 
 
 def _coming(known: Known, selector: Mapping[str, str]) -> bool:
@@ -256,11 +260,11 @@ def other_root(known: Known) -> Iterator[Finding]:
             if obj["metadata"].get("namespace") == root
         ]
         if policies:
-            told = (
+            evidence = (
                 f"{len(policies)} policies of the whole mesh are in it; green's root namespace is {', '.join(sorted(theirs))}"
             )
             remedy = "give both the same `rootNamespace` (MeshConfig), or write the policies into green's"
-            yield finding("BG103", Severity.BLOCKING, f"Namespace {root}", told, remedy)
+            yield finding("BG103", Severity.BLOCKING, f"Namespace {root}", evidence, remedy)
 
 
 ROOTED = frozenset({"envoyfilters.networking.istio.io", "sidecars.networking.istio.io", "proxyconfigs.networking.istio.io"})
@@ -277,21 +281,21 @@ def lacking_providers(known: Known) -> Iterator[Finding]:
         for obj in known.blue.of(name) if resource is not None else ():
             named = sorted(_providers(obj.get("spec")) & lacking)
             if named and resource and judge.verdict(obj, resource, known).action in WRITTEN:
-                told = f"names provider {', '.join(named)} of blue's MeshConfig; green's has none by that name"
-                yield finding("BG103", Severity.BLOCKING, obj, told, "add it to `extensionProviders` of green's MeshConfig")
+                evidence = f"names provider {', '.join(named)} of blue's MeshConfig; green's has none by that name"
+                yield finding("BG103", Severity.BLOCKING, obj, evidence, "add it to `extensionProviders` of green's MeshConfig")
 
 
 def _providers(value: Any) -> set[str]:
     if isinstance(value, list):
         return set().union(*map(_providers, value))
-    found: set[str] = set()
+    names: set[str] = set()
     if isinstance(value, dict):
         for key, inner in value.items():
             if key in ("provider", "providers"):
                 several = inner if isinstance(inner, list) else [inner]
-                found |= {str(each.get("name")) for each in several if isinstance(each, dict)}
-            found |= _providers(inner)
-    return found
+                names |= {str(each.get("name")) for each in several if isinstance(each, dict)}
+            names |= _providers(inner)
+    return names
 
 
 def other_mesh(known: Known) -> Iterator[Finding]:
@@ -302,24 +306,24 @@ def other_mesh(known: Known) -> Iterator[Finding]:
     mine, theirs = mesh.decided(known.blue), mesh.decided(green)
     for path, (_, why) in mesh.DECIDES.items():
         if mine[path] != theirs[path]:
-            told = f"{why}: {_values(mine[path])} on blue, {_values(theirs[path])} on green"
+            evidence = f"{why}: {_values(mine[path])} on blue, {_values(theirs[path])} on green"
             yield finding(
-                "BG103", Severity.BLOCKING, f"MeshConfig {'.'.join(path)}", told, "say the same in green's MeshConfig"
+                "BG103", Severity.BLOCKING, f"MeshConfig {'.'.join(path)}", evidence, "say the same in green's MeshConfig"
             )
     if lacking := mesh.trusted(known.blue) - mesh.trusted(green):
-        told = (
+        evidence = (
             f"policies may name workloads by {', '.join(sorted(lacking))}; green's trust domains are "
             f"{', '.join(sorted(mesh.trusted(green)))}"
         )
         remedy = "give green the same `trustDomain`, or name blue's in its `trustDomainAliases`"
-        yield finding("BG103", Severity.BLOCKING, f"MeshConfig {mesh.TRUST_DOMAIN}", told, remedy)
+        yield finding("BG103", Severity.BLOCKING, f"MeshConfig {mesh.TRUST_DOMAIN}", evidence, remedy)
     ours, other = mesh.settings(known.blue), mesh.settings(green)
     differ = sorted(key for key in ours.keys() | other.keys() if ours.get(key) != other.get(key))
     # a provider that only one has matters where a policy names it: lacking_providers
     if keys := [key for key in differ if not key.startswith("extensionProviders[") or (key in ours and key in other)]:
         more = f" and {len(keys) - MOST_NAMED} more" if len(keys) > MOST_NAMED else ""
-        told = f"green's differs in {', '.join(keys[:MOST_NAMED])}{more}"
-        yield finding("BG103", Severity.WARNING, "MeshConfig", told, "say the same in green's MeshConfig where it matters")
+        evidence = f"green's differs in {', '.join(keys[:MOST_NAMED])}{more}"
+        yield finding("BG103", Severity.WARNING, "MeshConfig", evidence, "say the same in green's MeshConfig where it matters")
 
 
 def _values(said: Iterable[str]) -> str:

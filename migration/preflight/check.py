@@ -34,6 +34,7 @@ class Scope:
         return self.moves(obj) and (self.verdict is None or self.verdict(obj, resource).action in WRITTEN)
 
     def moves(self, obj: Mapping[str, Any]) -> bool:
+        """Whether its namespace is copied at all, and nothing deletes it."""
         meta = obj["metadata"]
         namespace = meta.get("namespace")
         return namespace not in self.baseline_namespaces and namespace not in self.going and not meta.get("deletionTimestamp")
@@ -64,6 +65,7 @@ class JudgedCheck:
 
 
 def finding(code: str, severity: Severity, obj: Mapping[str, Any] | str, evidence: str, remedy: str) -> Finding:
+    """`obj`: the object, or a name for what is none; documented under the code."""
     name = obj if isinstance(obj, str) else kinds.name_of(obj)
     return Finding(code, severity, "fail", name, evidence, remedy, DOCS[code])
 
@@ -78,7 +80,7 @@ def behind_routes(view: View, scope: Scope) -> list[tuple[Object, str]]:
     """Each workload that a gateway's route reaches, with `namespace/name` of the first route that does."""
     services = {kinds.full_name(s): spec_of(s).get("selector") or {} for s in view.of("services")}
     selected = Selected(view.once(workloads, scope))
-    found: dict[str, tuple[Object, str]] = {}
+    reached: dict[str, tuple[Object, str]] = {}
     asked = set()  # what a selector means has all been found when it is asked for again
     for route in view.routes():
         if not scope.moves(route) or not routing.gateways_of(route):
@@ -89,5 +91,5 @@ def behind_routes(view: View, scope: Scope) -> list[tuple[Object, str]]:
                 continue
             asked.add((namespace, frozenset(selector.items())))
             for workload in selected.by(namespace, selector):
-                found.setdefault(kinds.name_of(workload), (workload, kinds.full_name(route)))
-    return list(found.values())
+                reached.setdefault(kinds.name_of(workload), (workload, kinds.full_name(route)))
+    return list(reached.values())

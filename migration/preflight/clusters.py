@@ -1,6 +1,4 @@
-"""Checks of the clusters themselves: the APIs they serve (BG0xx), what both must have (1xx), room on green (2xx). All
-pure.
-"""
+"""Checks of the clusters: the APIs they serve (BG0xx), what both must have (1xx), room on green (2xx). All pure."""
 
 from __future__ import annotations
 
@@ -52,10 +50,10 @@ def written_versions(obj: Mapping[str, Any]) -> dict[str, str]:
         written = (str(entry.get("time", "")), str(entry["apiVersion"]))
         if who not in newest or written[0] > newest[who][0] or (written[0] == newest[who][0] and _older(written, newest[who])):
             newest[who] = written
-    found = {version: f"{who} at {time or 'an unknown time'}" for who, (time, version) in sorted(newest.items())}
+    versions = {version: f"{who} at {time or 'an unknown time'}" for who, (time, version) in sorted(newest.items())}
     if APPLY not in newest and (version := _last_applied_version(obj)):
-        found.setdefault(version, APPLY)
-    return found
+        versions.setdefault(version, APPLY)
+    return versions
 
 
 def _older(one: tuple[str, str], other: tuple[str, str]) -> bool:
@@ -66,31 +64,32 @@ def _older(one: tuple[str, str], other: tuple[str, str]) -> bool:
 def _last_applied_version(obj: Mapping[str, Any]) -> str | None:
     text = (obj["metadata"].get("annotations") or {}).get(LAST_APPLIED)
     try:
-        found = orjson.loads(text) if text else None
+        manifest = orjson.loads(text) if text else None
     except orjson.JSONDecodeError:
         return None
-    return found.get("apiVersion") if isinstance(found, dict) else None
+    return manifest.get("apiVersion") if isinstance(manifest, dict) else None
 
 
 def removed_versions(blue: View, green: View, scope: Scope) -> Found:
+    """Objects that are written in an API version which green does not serve, one finding for each version."""
     users: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for name in sorted(blue.objects):
         for obj in blue.objects[name]:
             if not scope.moves(obj):
                 continue
             for api_version, who in written_versions(obj).items():
-                there = _served(api_version, obj["kind"], green)
-                if there and api_version not in there:
+                served = _served(api_version, obj["kind"], green)
+                if served and api_version not in served:
                     users[api_version, obj["kind"]].append((kinds.name_of(obj), who))
-    for (api_version, kind), found in sorted(users.items()):
-        there = _served(api_version, kind, green)
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    for (api_version, kind), written in sorted(users.items()):
+        served = _served(api_version, kind, green)
+        more = f" and {len(written) - 1} more" if len(written) > 1 else ""
         yield finding(
             "BG001",
             Severity.BLOCKING,
             f"{api_version} {kind}",
-            f"{found[0][0]} was written in it by {found[0][1]}{more}; green serves {', '.join(there)}",
-            f"change the manifests or client to {there[0]}",
+            f"{written[0][0]} was written in it by {written[0][1]}{more}; green serves {', '.join(served)}",
+            f"change the manifests or client to {served[0]}",
         )
 
 
@@ -112,6 +111,7 @@ OLD_FORMS = (
 
 
 def unwritable(blue: View, _: View, scope: Scope) -> Found:
+    """Objects that no API server of today would let anybody create."""
     for name in OLD_FORMS:
         resource = blue.resources.get(name)
         for obj in blue.of(name):
@@ -146,16 +146,16 @@ def missing_kinds(blue: View, green: View, scope: Scope) -> Found:
             if scope.comes(obj, read) and isinstance(why := conversion.into(read, dict(obj), green.discovery), str):
                 reasons[why].append(obj)
         for why, objects in reasons.items():
-            told = "green does not serve the kind" if key not in green.discovery.served else why
+            problem = "green does not serve the kind" if key not in green.discovery.served else why
             if definition and scope.verdict and key not in green.discovery.served:
-                told += f", and its definition does not come along ({scope.verdict(definition, kinds.CRD).reason})"
+                problem += f", and its definition does not come along ({scope.verdict(definition, kinds.CRD).reason})"
             elif instead_of(read.api_version, read.kind) is not None:
-                told = why
+                problem = why
             yield finding(
                 "BG102" if istio else "BG101",
                 Severity.BLOCKING,
                 f"{read.api_version} {resource.kind}",
-                f"{len(objects)} on blue, first {kinds.full_name(objects[0])}; {told}",
+                f"{len(objects)} on blue, first {kinds.full_name(objects[0])}; {problem}",
                 "install Istio on green"
                 if istio
                 else "install what serves it on green, convert the objects, or answer `skip` for them in migration.yaml",
@@ -183,12 +183,13 @@ def _class_users(view: View, scope: Scope) -> Iterator[tuple[str, str, Object]]:
 
 
 def dangling_classes(blue: View, green: View, scope: Scope) -> Found:
+    """Classes that blue's objects name and neither cluster has, each once."""
     ours, theirs = _classes(blue), _classes(green)
-    told = set()
+    reported = set()
     for resource_name, name, user in _class_users(blue, scope):
-        if name in ours[resource_name] or name in theirs[resource_name] or (resource_name, name) in told:
+        if name in ours[resource_name] or name in theirs[resource_name] or (resource_name, name) in reported:
             continue
-        told.add((resource_name, name))
+        reported.add((resource_name, name))
         kind = resource_name.partition(".")[0]
         evidence = f"{kinds.name_of(user)} names it; neither cluster has it"
         remedy = f"create it on green or name one of: {', '.join(theirs[resource_name]) or 'none there'}"
@@ -201,15 +202,16 @@ def _classes(view: View) -> dict[str, dict[str, None]]:
 
 
 def differing_classes(blue: View, green: View, _: Scope) -> Found:
+    """Classes of one name whose behaviour differs between the clusters."""
     compared = {
         "storageclasses.storage.k8s.io": ("provisioner", "parameters", "volumeBindingMode", "reclaimPolicy"),
         "priorityclasses.scheduling.k8s.io": ("value", "preemptionPolicy"),
         "ingressclasses.networking.k8s.io": ("spec",),
     }
     for resource_name, fields in compared.items():
-        there = {c["metadata"]["name"]: c for c in green.of(resource_name)}
+        theirs = {c["metadata"]["name"]: c for c in green.of(resource_name)}
         for mine in blue.of(resource_name):
-            other = there.get(mine["metadata"]["name"])
+            other = theirs.get(mine["metadata"]["name"])
             differing = [f for f in fields if other is not None and mine.get(f) != other.get(f)]
             if other is not None and differing:
                 evidence = "; ".join(f"{f}: blue {_short(mine.get(f))}, green {_short(other.get(f))}" for f in differing)
@@ -221,17 +223,18 @@ def _short(value: Any) -> str:
 
 
 def missing_gateways(blue: View, green: View, scope: Scope) -> Found:
+    """Gateways that blue's routes name and green neither has nor gets."""
     known = Known(blue, green)
     for kind in routing.registered():
         resource = kind.gateway
-        there = {kinds.full_name(g) for g in green.of(resource.name)}
+        present = {kinds.full_name(g) for g in green.of(resource.name)}
         coming = {
             kinds.full_name(g) for g in blue.of(resource.name) if scope.moves(g) or baseline.comes_along(g, resource, known)
         }
-        has = ", ".join(sorted(there)) or "none"
+        has = ", ".join(sorted(present)) or "none"
         for route in filter(scope.moves, blue.of(kind.resource.name)):
             for gateway in kind.gateways(route):
-                if gateway not in there and gateway not in coming:
+                if gateway not in present and gateway not in coming:
                     evidence = f"names {resource.kind} {gateway}; green has {has}"
                     remedy = f"make {resource.kind} {gateway} on green (it is in a namespace that is not copied)"
                     yield finding("BG120", Severity.BLOCKING, route, evidence, remedy)
@@ -284,6 +287,7 @@ def _of_daemon_set(pod: Mapping[str, Any]) -> bool:
 
 
 def node_capacity(blue: View, green: View, scope: Scope) -> Found:
+    """Of CPU, memory and pods those of which green's schedulable nodes have less than what comes along requests."""
     coming = _running(blue, lambda p: scope.moves(p) and not _of_daemon_set(p))
     taken = _running(green, lambda p: not scope.moves(p) or _of_daemon_set(p))
     nodes = [n for n in green.of("nodes") if not spec_of(n).get("unschedulable")]
@@ -315,6 +319,7 @@ def node_capacity(blue: View, green: View, scope: Scope) -> Found:
 
 
 def unmatched_selectors(blue: View, green: View, scope: Scope) -> Found:
+    """Workloads whose nodeSelector no node of green meets; nothing where green has no nodes (BG201)."""
     if not green.of("nodes"):
         return  # told by BG201
     having: dict[tuple[str, str], set[int]] = defaultdict(set)  # label -> the nodes that have it

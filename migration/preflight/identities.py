@@ -39,12 +39,13 @@ class Account:
 
     @property
     def object(self) -> str:
+        """As findings name it: `ServiceAccount shop/web`."""
         return f"ServiceAccount {self.namespace}/{self.name}"
 
 
 def with_role(known: Known) -> tuple[Account, ...]:
     """Accounts with a role by annotation, or by what their workloads set themselves (AWS_ROLE_ARN), sorted."""
-    found: dict[tuple[str, str, str], Account] = {}
+    by_role: dict[tuple[str, str, str], Account] = {}
     on_green = {kinds.full_name(obj): obj for obj in (known.green.of(ACCOUNTS) if known.green else ())}
     objects = known.once(_accounts)
     for full, obj in objects.items():
@@ -52,17 +53,17 @@ def with_role(known: Known) -> tuple[Account, ...]:
         if arn and _comes(known, obj):
             said = (obj["metadata"].get("annotations") or {}).get(AUDIENCE) or trust.AUDIENCE
             account = Account(obj["metadata"]["namespace"], obj["metadata"]["name"], arn, str(said))
-            found[account.namespace, account.name, arn] = account
+            by_role[account.namespace, account.name, arn] = account
     for namespace, spec in known.once(_pod_specs):
         name = account_of(spec)
         arn = _set_by_hand(spec)
         if arn and _account_comes(known, f"{namespace}/{name}"):
-            found.setdefault((namespace, name, arn), Account(namespace, name, arn))
+            by_role.setdefault((namespace, name, arn), Account(namespace, name, arn))
     used = known.once(_names_used)
     anything = bool(known.blue.problems)
-    maybe = {(a.namespace, a.name) for a in found.values() if (a.namespace, a.name) not in used}
+    maybe = {(a.namespace, a.name) for a in by_role.values() if (a.namespace, a.name) not in used}
     used = used if anything or not maybe else used | _named_elsewhere(known, maybe)
-    accounts = (replace(a, used=anything or (a.namespace, a.name) in used) for a in found.values())
+    accounts = (replace(a, used=anything or (a.namespace, a.name) in used) for a in by_role.values())
     return tuple(sorted(accounts, key=lambda a: (a.object, a.role_arn)))
 
 
@@ -70,11 +71,11 @@ def _accounts(known: Known) -> dict[str, Object]:
     return {kinds.full_name(obj): obj for obj in known.blue.of(ACCOUNTS)}
 
 
-def _role_of(obj: Mapping[str, Any], there: Mapping[str, Any] | None) -> str:
+def _role_of(obj: Mapping[str, Any], on_green: Mapping[str, Any] | None) -> str:
     """The role with which it will be on green: a person, or GitOps, may have given it another one there."""
     mine = str((obj["metadata"].get("annotations") or {}).get(ROLE) or "")
-    if there is not None:
-        meta = there["metadata"]
+    if on_green is not None:
+        meta = on_green["metadata"]
         theirs = str((meta.get("annotations") or {}).get(ROLE) or "")
         ours = any(entry.get("manager") == kinds.REPLICATE for entry in meta.get("managedFields") or ())
         if theirs and not ours:
@@ -94,7 +95,7 @@ def _account_comes(known: Known, full: str) -> bool:
 
 def _pod_specs(known: Known) -> list[tuple[str, Object]]:
     """Namespace and pod spec of everything that makes pods, whatever its kind, and of pods."""
-    found = []
+    specs = []
     for name, objects in known.blue.objects.items():
         if name == ACCOUNTS or name in ("secrets", "configmaps"):
             continue
@@ -103,8 +104,8 @@ def _pod_specs(known: Known) -> list[tuple[str, Object]]:
             namespace = obj["metadata"].get("namespace")
             if not isinstance(spec, dict) or not namespace:
                 continue
-            found += [(str(namespace), inner) for inner in _inner_specs(spec, name)]
-    return found
+            specs += [(str(namespace), inner) for inner in _inner_specs(spec, name)]
+    return specs
 
 
 def _inner_specs(spec: Object, resource_name: str) -> Iterator[Object]:
@@ -120,6 +121,7 @@ def _inner_specs(spec: Object, resource_name: str) -> Iterator[Object]:
 
 
 def account_of(spec: Mapping[str, Any]) -> str:
+    """The account of a pod's spec; `default` where it names none."""
     return str(spec.get("serviceAccountName") or spec.get("serviceAccount") or "default")
 
 
@@ -150,7 +152,7 @@ def _names_used(known: Known) -> frozenset[tuple[str, str]]:
 def _named_elsewhere(known: Known, wanted: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
     """Those of the wanted that a custom object names (an operator will make its pods)."""
     left = set(wanted)
-    found = set()
+    matches = set()
     for name, objects in known.blue.objects.items():
         resource = known.blue.resources.get(name)
         if resource is None or resource.group in ("", "rbac.authorization.k8s.io"):
@@ -159,8 +161,8 @@ def _named_elsewhere(known: Known, wanted: Iterable[tuple[str, str]]) -> frozens
             namespace = str(obj["metadata"].get("namespace") or "")
             names = {each for space, each in left if space == namespace}
             if names:
-                found |= {(namespace, each) for each in names & set(_texts(obj.get("spec")))}
-    return frozenset(found)
+                matches |= {(namespace, each) for each in names & set(_texts(obj.get("spec")))}
+    return frozenset(matches)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -181,6 +183,7 @@ def by_agent(known: Known) -> tuple[str, ...]:
 
 
 def through_agent(view: View) -> set[str]:
+    """`namespace/name` of the accounts whose pods get credentials from the agent of EKS Pod Identity."""
     return {
         f"{pod['metadata'].get('namespace')}/{account_of(pod['spec'])}"
         for pod in view.of("pods")

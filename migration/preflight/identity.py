@@ -161,7 +161,7 @@ def _roles(known: Known, facts: Facts) -> Iterator[Finding]:
         role = Role.of(account.role_arn)
         if role is None:
             remedy = f"write an ARN into its annotation {ROLE}: arn:aws:iam::ACCOUNT:role/NAME"
-            yield _told(account, "unknown", f"its role {account.role_arn!r} is no ARN of an IAM role", remedy)
+            yield _role_finding(account, "unknown", f"its role {account.role_arn!r} is no ARN of an IAM role", remedy)
         elif isinstance(theirs, Unknown):
             yield _of_no_issuer(account, role, theirs, name)
         elif isinstance(lack := _lack(account, role, theirs, name, facts), Finding):
@@ -178,7 +178,7 @@ def _of_no_issuer(account: Account, role: Role, unknown: Unknown, name: str) -> 
         f"its stack, or `aws eks describe-cluster --name {name} --query cluster.identity.oidc.issuer`"
     )
     evidence = f"role {account.role_arn}: cluster {name} does not publish its issuer of tokens: {unknown.why}"
-    return _told(account, "unknown", evidence, add)
+    return _role_finding(account, "unknown", evidence, add)
 
 
 def _add(account: Account, role: Role, issuer: str) -> str:
@@ -201,19 +201,19 @@ def _lack(account: Account, role: Role, issuer: str, name: str, facts: Facts) ->
     about = f"role {account.role_arn}: "
     if isinstance(policy, Unknown):
         unread = f"whether its trust policy has cluster {name}'s issuer {issuer} could not be read: {policy.why}"
-        return _told(account, "unknown", about + unread, add)
+        return _role_finding(account, "unknown", about + unread, add)
     caller = Caller(issuer, account.namespace, account.name, account.audience)
     let_in = trust.admits(policy, role, caller)
     if let_in:
         return _of_provider(account, facts.providers.get(role.provider(issuer), Unknown("not read")))
     if let_in is None:
         unclear = f"its trust policy asks of issuer {issuer} what cannot be judged from here"
-        return _told(account, "unknown", about + unclear, f"see that it lets {caller.subject} in, else {add}")
+        return _role_finding(account, "unknown", about + unclear, f"see that it lets {caller.subject} in, else {add}")
     provider = role.provider(issuer)
     if facts.providers.get(provider, frozenset()) is None:
         add += f"; and make the provider: {_make_provider(provider, issuer, account.audience, exists=False)}"
     lacks = "there is no such role" if not policy else f"its trust policy does not let {caller.subject} of it in"
-    return _told(account, "fail", f"{about}cluster {name}'s issuer is {issuer}, and {lacks}", add)
+    return _role_finding(account, "fail", f"{about}cluster {name}'s issuer is {issuer}, and {lacks}", add)
 
 
 def _of_provider(account: Account, audiences: frozenset[str] | Unknown | None) -> Lack | None:
@@ -251,7 +251,7 @@ def _one_issuer(known: Known, same_keys: bool | Unknown, issuer: str, name: str)
     for account in known.once(with_role):
         role = Role.of(account.role_arn)
         add = f" and {_add(account, role, 'https://ISSUER')}" if role else ""
-        yield _told(
+        yield _role_finding(
             account,
             status,
             f"role {account.role_arn}: both clusters have the issuer {issuer}, and {why}",
@@ -265,7 +265,7 @@ def _make_provider(arn: str, issuer: str, audience: str, *, exists: bool) -> str
     return f"aws iam create-open-id-connect-provider --url {issuer} --client-id-list {audience}"
 
 
-def _told(account: Account, status: Status, evidence: str, remedy: str) -> Finding:
+def _role_finding(account: Account, status: Status, evidence: str, remedy: str) -> Finding:
     severity = Severity.BLOCKING if account.used else Severity.INFO
     evidence = evidence if account.used else f"{evidence} (nothing on blue runs under it)"
     return Finding("BG601", severity, status, account.object, evidence, remedy, DOCS["BG601"])

@@ -29,10 +29,10 @@ TOGETHER = {**CODES, Class.BASELINE_PEOPLES: "BG105"}
 def of_the_judge(known: Known) -> Found:
     """Each object about which a person has to say something, with the line to add; and each claim that comes empty."""
     names.refuse_misspelt(known)
-    seen: list[judge.Item] = []
+    judged: list[judge.Item] = []
     together: dict[str, list[judge.Item]] = {}
     for item in known.once(judge.items):
-        seen.append(item)
+        judged.append(item)
         if item.verdict.unanswered and item.verdict.asked:
             together.setdefault(item.verdict.asked, []).append(item)
         elif item.verdict.unanswered:
@@ -54,7 +54,7 @@ def of_the_judge(known: Known) -> Found:
         remedy = f"add to `replicate.answers` in migration.yaml: {said.add(name)}"
         evidence = f"{items[0].name}{more}: {said.reason}"
         yield finding(TOGETHER[said.cls], Severity.BLOCKING, name, evidence, remedy)
-    for name in judge.refuse_wrong_answers(known, seen):
+    for name in judge.refuse_wrong_answers(known, judged):
         remedy = "take the line out, if it is not to come back"
         yield finding("BG508", Severity.INFO, name, f"not on cluster {known.blue.name} (any more)", remedy)
 

@@ -72,8 +72,8 @@ async def preflight(
     """
     wanted = frozenset(name for check in CHECKS for name in check.blue)
     wanted_green = frozenset(name for check in CHECKS for name in check.green)
-    there = await green.discover()
-    beside = {r.name for r in there.resources if r.group in COMPARED_GROUPS}
+    discovery = await green.discover()
+    beside = {r.name for r in discovery.resources if r.group in COMPARED_GROUPS}
     greens = wanted_green | GREENS | identity.GREEN_KINDS | baseline.GREENS | beside
     mine, theirs = await both(blue, green, greens, wanted)
     known = Known(mine, theirs, choices or NOTHING_SAID, frozenset(enrolled), frozenset(singletons))
@@ -96,7 +96,7 @@ def judged(
     known: Known | None = None,
 ) -> list[Finding]:
     """Pure: the checks over what was read, with waivers. `known`: what `replicate` would know, to tell what it asks."""
-    found: list[Finding] = [each for check in JUDGED for each in check.run(known)] if known is not None else []
+    findings: list[Finding] = [each for check in JUDGED for each in check.run(known)] if known is not None else []
     ignored = frozenset(ignore)
     lacking: dict[tuple[str, str], list[Check]] = defaultdict(list)  # (cluster, kind) -> the checks that cannot do without
     for check in checks:
@@ -104,13 +104,13 @@ def judged(
         for kind in unread:
             lacking[kind].append(check)
         if not unread:
-            found += check.run(blue, green, scope)
-    found += _unknown(lacking, {view.name: view for view in (blue, green)}, ignored)
+            findings += check.run(blue, green, scope)
+    findings += _unknown(lacking, {view.name: view for view in (blue, green)}, ignored)
     for view in (blue, green):
         for group in view.discovery.stale:
             if view is blue and known is not None and nobody_answers(group, known):
                 continue  # it has no server at all: it hides nothing, and is not made on green
-            found.append(
+            findings.append(
                 Finding(
                     "BG003",
                     Severity.BLOCKING,
@@ -123,8 +123,8 @@ def judged(
             )
     order = {Severity.BLOCKING: 0, Severity.WARNING: 1, Severity.INFO: 2}
     states = {"fail": 0, "unknown": 0, "waived": 1}
-    told = [_waived(finding, ignored) for finding in found]
-    return sorted(told, key=lambda f: (states[f.status], order[f.severity], f.code, f.object))
+    results = [_waived(finding, ignored) for finding in findings]
+    return sorted(results, key=lambda f: (states[f.status], order[f.severity], f.code, f.object))
 
 
 def _waived(finding: Finding, ignored: frozenset[str]) -> Finding:
@@ -135,10 +135,10 @@ def _waived(finding: Finding, ignored: frozenset[str]) -> Finding:
 
 def _unread(check: Check, blue: View, green: View) -> list[tuple[str, str]]:
     """(cluster, kind) of what this check needs and nobody could list."""
-    told = []
+    lacking = []
     for view, names in ((blue, check.blue), (green, check.green)):
-        told += [(view.name, kind) for kind in (view.problems if "*" in names else names) if kind in view.problems]
-    return told
+        lacking += [(view.name, kind) for kind in (view.problems if "*" in names else names) if kind in view.problems]
+    return lacking
 
 
 def _unknown(
@@ -164,7 +164,7 @@ def _unknown(
             evidence = f"cluster {cluster}: could not be listed, so {codes} are not known: {cause.why}"
             if several:
                 name = f"{cause.user} on {cluster}" if cause.user else f"{kind} and {len(cause.kinds) - 1} more on {cluster}"
-                evidence = f"cluster {cluster}: {cause.told}; so {codes} are not known"
+                evidence = f"cluster {cluster}: {cause.text}; so {codes} are not known"
             remedy = ROLE if several and cause.user else "let the user of this kubeconfig list it"
             yield Finding(
                 "BG002",

@@ -16,6 +16,7 @@ from migration.preflight.check import Found, Scope, behind_routes, finding
 
 
 def single_replicas(blue: View, _: View, scope: Scope) -> Found:
+    """Workloads behind a route that are down while their one pod is replaced."""
     scaled = {scale_target(each): each for each in blue.of(kinds.HPA.name)}
     for workload, route in blue.once(behind_routes, scope):
         if workload["kind"] == "DaemonSet":
@@ -27,6 +28,7 @@ def single_replicas(blue: View, _: View, scope: Scope) -> Found:
 
 
 def blocking_budgets(blue: View, _: View, scope: Scope) -> Found:
+    """Budgets that allow no disruption now: a drain of their nodes would wait for ever."""
     for budget in blue.of("poddisruptionbudgets.policy"):
         status = budget.get("status") or {}
         if not scope.moves(budget) or not status.get("expectedPods"):
@@ -38,6 +40,7 @@ def blocking_budgets(blue: View, _: View, scope: Scope) -> Found:
 
 
 def missing_probes(blue: View, _: View, scope: Scope) -> Found:
+    """Workloads behind a route that get requests before they are ready."""
     for workload, route in blue.once(behind_routes, scope):
         bare = [c["name"] for c in pod_spec(workload).get("containers") or () if not c.get("readinessProbe")]
         if bare and len(bare) == len(pod_spec(workload).get("containers") or ()):
@@ -46,6 +49,7 @@ def missing_probes(blue: View, _: View, scope: Scope) -> Found:
 
 
 def unmovable_routes(blue: View, _: View, scope: Scope) -> Found:
+    """Routes of a gateway that cannot be shifted step by step."""
     for route in blue.routes():
         if not scope.moves(route) or not routing.gateways_of(route):
             continue
@@ -58,6 +62,7 @@ def unmovable_routes(blue: View, _: View, scope: Scope) -> Found:
 
 
 def leaders(blue: View, _: View, scope: Scope) -> Found:
+    """Leases that somebody holds, of what no singleton names: it may lead on both clusters."""
     named = defaultdict(list)
     for singleton in scope.singletons:
         namespace, name = singleton.split("/", 1)
@@ -73,6 +78,7 @@ def leaders(blue: View, _: View, scope: Scope) -> Found:
 
 
 def schedules(blue: View, _: View, scope: Scope) -> Found:
+    """CronJobs that run on blue and come suspended."""
     for job in blue.of("cronjobs.batch"):
         if scope.moves(job) and not spec_of(job).get("suspend"):
             evidence = f"runs at {spec_of(job).get('schedule')!r} on blue"
@@ -80,6 +86,7 @@ def schedules(blue: View, _: View, scope: Scope) -> Found:
 
 
 def recreated(blue: View, _: View, scope: Scope) -> Found:
+    """Deployments that never run twice on one cluster, and would on two."""
     for workload in blue.of("deployments.apps"):
         once = (spec_of(workload).get("strategy") or {}).get("type") == "Recreate" and spec_of(workload).get("replicas") == 1
         if scope.moves(workload) and once and kinds.full_name(workload) not in scope.singletons:

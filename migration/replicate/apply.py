@@ -1,5 +1,4 @@
-"""Writes a plan to green: definitions and namespaces first, then wave by wave, within a wave as fast as the API server
-bears.
+"""Writes a plan to green: definitions and namespaces first, then wave by wave, each as fast as the API server bears.
 
 One object that is refused does not stop the others: each failure is told with its object, the reason and what to do,
 and what failed for want of something that came later is tried once more at the end. Nothing that somebody else owns is
@@ -71,8 +70,7 @@ async def apply(
     despite_unread: Iterable[str] = (),
 ) -> Applied:
     """Does what the plan says. `force` takes over fields that others own (conflicts of the plan are then written as
-    well), and rewrites more than is allowed; `despite_unread` names the kinds without which it may go on, "all" for every
-    one.
+    well), and rewrites more than is allowed; `despite_unread`: kinds without which it may go on, "all" for every one.
 
     Raises:
         Held: before anything is written, for a kind that was not read, or for a plan that would rewrite too much.
@@ -184,12 +182,12 @@ async def _still_there(written: Iterable[Change], green: Kubernetes, applied: Ap
 
     async def look(resource: Resource, changes: list[Change]) -> None:
         try:
-            there = {key_of(obj) for obj in (await green.list(resource, metadata_only=True)).items}
+            present = {key_of(obj) for obj in (await green.list(resource, metadata_only=True)).items}
         except BluegreenError as problem:
             applied.unread[on(resource.name, green.name)] = f"written, and could not be read back: {problem}"
             return
         for change in changes:
-            if key_of(change.obj) not in there:
+            if key_of(change.obj) not in present:
                 applied.created -= 1
                 reason = "created, and gone again: something on green deletes it"
                 remedy = f"see which controller of green does (its audit log, `kubectl get events -A`); then {refusal.AGAIN}"
@@ -261,9 +259,7 @@ async def _apply(change: Change, green: Kubernetes, applied: Applied, *, force: 
 
 
 def refused_by_typing(problem: Rejected) -> bool:
-    """Server-side apply cannot merge this object though it is legal: doubled keys in a keyed list, or fields its schema
-    lacks.
-    """
+    """Server-side apply cannot merge this legal object: doubled keys in a keyed list, or fields its schema lacks."""
     text = str(problem)
     return any(words in text for words in UNTYPED)
 
@@ -286,8 +282,8 @@ def merged(wanted: Object, live: Object) -> Object:
     """A live object with our fields over it: what it was allotted (addresses, volume) stays."""
     result = dict(live)
     for key, value in wanted.items():
-        there = result.get(key)
-        result[key] = merged(value, there) if isinstance(value, dict) and isinstance(there, dict) else value
+        current = result.get(key)
+        result[key] = merged(value, current) if isinstance(value, dict) and isinstance(current, dict) else value
     return result
 
 
@@ -299,19 +295,19 @@ async def _definitions_established(wave: list[Change], green: Kubernetes) -> lis
     why = "green has not established it"
     while waited:
         try:
-            found = (await green.list(kinds.CRD)).items
+            definitions = (await green.list(kinds.CRD)).items
         except BluegreenError as problem:
-            found, why = [], f"whether green has established it could not be read: {problem}"
-        there = {obj["metadata"]["name"] for obj in found}
-        for obj in found:
+            definitions, why = [], f"whether green has established it could not be read: {problem}"
+        present = {obj["metadata"]["name"] for obj in definitions}
+        for obj in definitions:
             name = obj["metadata"]["name"]
             if name in waited and (refused := names_refused(obj)):
                 remedy = f"`kubectl get crd` on green: remove or rename the other definition, then {refusal.AGAIN}"
                 failures.append(Failure(waited.pop(name).name, refused, remedy))
             elif condition(obj, "Established", "True"):
                 waited.pop(name, None)
-        if found:
-            for name in waited.keys() - there:
+        if definitions:
+            for name in waited.keys() - present:
                 del waited[name]  # it was refused, which is told with the object
         if not waited or time.monotonic() > deadline:
             break

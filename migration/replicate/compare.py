@@ -21,7 +21,7 @@ from migration.objects.annotations import ORIGINAL_REPLICAS
 from migration.objects.classes import PLAIN, Action, Verdict
 from migration.objects.difference import Path, differences, dropped, fields_of, gone_within, owners, readable, surplus
 from migration.objects.kinds import Object, Resource
-from migration.ownership import work
+from migration.ownership import switches
 from migration.ownership.baseline import apart
 from migration.ownership.judge import Item
 from migration.ownership.owners import written_by_edge
@@ -95,6 +95,7 @@ class Change:
 
     @property
     def name(self) -> str:
+        """Kind and name, as people read them: `Deployment shop/web`."""
         return kinds.name_of(self.obj)
 
     @property
@@ -104,6 +105,7 @@ class Change:
 
 
 def key_of(obj: Mapping[str, Any]) -> tuple[str, str]:
+    """(namespace, name); the namespace is "" where the object has none."""
     meta = obj["metadata"]
     return meta.get("namespace", ""), meta["name"]
 
@@ -124,6 +126,7 @@ def stamped(obj: Object, scaled: frozenset[WorkloadKey]) -> Object:
 
 
 def digest_of(obj: Object, scaled: frozenset[WorkloadKey]) -> str:
+    """20 hex digits of what is written; without the replicas of what an autoscaler sets (`scaled`)."""
     if workload_key(obj) in scaled and "replicas" in (obj.get("spec") or {}):
         obj = {**obj, "spec": {k: v for k, v in obj["spec"].items() if k != "replicas"}}
     return hashlib.sha256(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)).hexdigest()[:20]
@@ -245,7 +248,7 @@ class _Pair:
         if not isinstance(spec, dict):
             return obj
         changed = dict(spec)
-        for name in ("replicas", "minReplicas", *work.SPEC_FIELDS):
+        for name in ("replicas", "minReplicas", *switches.SPEC_FIELDS):
             if name in changed and _yielded(("f:spec", f"f:{name}"), self.entries, stopping=stopping):
                 del changed[name]
         if self.autoscaled and "replicas" in changed:
@@ -259,8 +262,8 @@ class _Pair:
 def _of_somebody(pair: _Pair, differing: list[Path], others: str, *, strictly: bool) -> Change:
     """An object that green had before, or somebody else made."""
     if strictly and (apart_at := apart(pair.resource, pair.wanted, pair.live, differing)):
-        made_by = ", ".join(sorted({manager for manager, _, _ in pair.entries if manager})) or "another client"
-        return pair.conflict(f"green has another, made by {made_by}", apart_at)
+        makers = ", ".join(sorted({manager for manager, _, _ in pair.entries if manager})) or "another client"
+        return pair.conflict(f"green has another, made by {makers}", apart_at)
     if strictly or not differing:
         return pair.unchanged("already there")
     if others:

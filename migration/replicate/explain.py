@@ -19,7 +19,7 @@ from migration.ownership.closure import by_key, key_of
 from migration.ownership.judge import Item
 from migration.ownership.known import Known
 from migration.ownership.names import kind_meant, kinds_called
-from migration.replicate.transform import METADATA_OF_ONE_CLUSTER
+from migration.replicate.rules import METADATA_OF_ONE_CLUSTER
 from migration.settings.yaml_reader import did_you_mean
 
 BOOKKEEPING = frozenset(f"metadata.{name}" for name in METADATA_OF_ONE_CLUSTER) | {"status"}
@@ -65,34 +65,34 @@ def find(known: Known, name: str) -> tuple[Resource, Object | None]:
     kind, _, rest = name.replace("/", " ", 1).partition(" ") if " " not in name else name.partition(" ")
     rest = rest.strip()
     called = view.once(kinds_called)
-    found = called.get(kind.lower(), [])
+    resources = called.get(kind.lower(), [])
     if not kind or not rest or rest.count("/") > 1:
         raise ConfigError(
             f"--explain {name}: is not the name of an object",
             remedy="`bluegreen replicate --explain KIND/NAMESPACE/NAME`, or `--explain classes`",
         )
-    if not found:
+    if not resources:
         raise ConfigError(
             f"--explain {name}: cluster {view.name} serves no kind {kind}{kind_meant(view, kind)}",
             remedy="`kubectl api-resources` lists the kinds",
         )
     index = view.once(by_key)
     namespace, _, of = rest.rpartition("/")
-    for resource in found:
-        there = index.get((resource.name, namespace, of))
-        if there is not None:
-            return there[1], there[0]
-    for resource in found:
+    for resource in resources:
+        entry = index.get((resource.name, namespace, of))
+        if entry is not None:
+            return entry[1], entry[0]
+    for resource in resources:
         if kinds.skipped_kind(resource):
             return resource, None
-    for resource in found:
+    for resource in resources:
         if problem := view.problems.get(resource.name):
             raise Held(
                 f"--explain {name}: {resource.name} could not be read: {problem}",
                 remedy="let the kubeconfig's user list this kind",
             )
-    names = [f"{found[0].kind} {key[1] + '/' if key[1] else ''}{key[2]}" for key in index if key[0] == found[0].name]
-    asked = f"{found[0].kind} {rest}"
+    names = [f"{resources[0].kind} {key[1] + '/' if key[1] else ''}{key[2]}" for key in index if key[0] == resources[0].name]
+    asked = f"{resources[0].kind} {rest}"
     same = [each for each in names if each.rpartition("/")[2].rpartition(" ")[2] == of]
     close = f" (did you mean {same[0]}?)" if same else did_you_mean(asked, names)
     raise ConfigError(
@@ -104,16 +104,19 @@ def find(known: Known, name: str) -> tuple[Resource, Object | None]:
 
 
 def of_kind_left_out(resource: Resource, name: str) -> Explanation:
+    """Of an object whose kind is never copied. `name`: as it was given on the command line."""
     reason = kinds.skipped_kind(resource) or ""
-    told = f"{resource.kind} {name.replace(resource.kind, '', 1).strip(' /')}"
-    return Explanation(told, resource.api_version, None, reason, ACTIONS[Action.LEAVE], "left", sign="kinds.SKIPPED_KINDS")
+    object_name = f"{resource.kind} {name.replace(resource.kind, '', 1).strip(' /')}"
+    return Explanation(
+        object_name, resource.api_version, None, reason, ACTIONS[Action.LEAVE], "left", sign="kinds.SKIPPED_KINDS"
+    )
 
 
-def explain(known: Known, item: Item, made: Object | None, todo: str = "left", todo_reason: str = "") -> Explanation:
-    """`made`: the object as it is to be on green; None: it is not written."""
+def explain(known: Known, item: Item, wanted: Object | None, todo: str = "left", todo_reason: str = "") -> Explanation:
+    """`wanted`: the object as it is to be on green; None: it is not written."""
     verdict = item.verdict
-    sign, found = judge.decided(item.obj, item.resource, known)
-    answers = {**(found.answers if found else {}), Answer.SKIP: Action.LEAVE}
+    sign_name, sign = judge.decided(item.obj, item.resource, known)
+    answers = {**(sign.answers if sign else {}), Answer.SKIP: Action.LEAVE}
     brought = verdict.brought if closure.narrowed(known.choices) else "all of blue is"
     return Explanation(
         item.name,
@@ -123,23 +126,23 @@ def explain(known: Known, item: Item, made: Object | None, todo: str = "left", t
         ACTIONS[verdict.action],
         todo,
         todo_reason if todo_reason != verdict.reason else "",
-        sign or "no sign",
+        sign_name or "no sign",
         brought,
         verdict.answer.value if verdict.answer else None,
         {answer.value: f"{ANSWERS[answer]}; {ACTIONS[action]}" for answer, action in answers.items()},
         verdict.add(item.name),
         verdict.notes,
-        tuple(changed(item.obj, made)) if made is not None and verdict.action in WRITTEN else (),
+        tuple(changed(item.obj, wanted)) if wanted is not None and verdict.action in WRITTEN else (),
     )
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What differs, by field: marks and paths. What identifies one cluster's object goes from all, and is one line."""
-    found = list(_changed(before, after, ""))
-    own = [path for mark, path, _ in found if mark == "-" and path in BOOKKEEPING]
-    told = [f"{mark} {path}{value}" for mark, path, value in found if path not in own]
+    differing = list(_changed(before, after, ""))
+    own = [path for mark, path, _ in differing if mark == "-" and path in BOOKKEEPING]
+    lines = [f"{mark} {path}{value}" for mark, path, value in differing if path not in own]
     names = ", ".join(sorted(path.rpartition(".")[2] for path in own))
-    return [*told, f"- what identifies blue's own: {names}"] if own else told
+    return [*lines, f"- what identifies blue's own: {names}"] if own else lines
 
 
 def _changed(before: Any, after: Any, path: str) -> Iterator[tuple[str, str, str]]:

@@ -54,6 +54,8 @@ GREENS = frozenset(
 
 @dataclass(frozen=True)
 class Skipped:
+    """What is not copied, and why: an object, or a whole kind (`secrets`)."""
+
     object: str
     reason: str
 
@@ -76,9 +78,11 @@ class Bundle:
 
     @property
     def skipped(self) -> list[Skipped]:
+        """Whole kinds first, then single objects, in the order of reading."""
         return [*self.kinds_left, *(Skipped(item.name, item.verdict.reason) for item in self.left)]
 
     def skipped_by_reason(self) -> dict[str, int]:
+        """How many are not copied, by reason, sorted by it."""
         return dict(sorted(Counter(s.reason for s in self.skipped).items()))
 
 
@@ -92,7 +96,10 @@ async def export(
 ) -> Bundle:
     """Everything on blue that a new cluster does not have by itself.
 
-    Each kind is read in a version that green serves as well. ConfigError: a name or an answer about what is not there.
+    Each kind is read in a version that green serves as well.
+
+    Raises:
+        ConfigError: a name, or an answer, about what is not on blue.
     """
     return await bundle(await learn(blue, green, choices=choices, enrolled=enrolled, singletons=singletons), blue)
 
@@ -112,12 +119,16 @@ async def learn(
 
 async def both(blue: Reader, green: Reader, greens: frozenset[str], more: frozenset[str] = frozenset()) -> tuple[View, View]:
     """Blue as `read` has it, and of green these kinds, whole; neither waits for the other."""
-    there = await green.discover()
-    return await asyncio.gather(read(blue, there, more), look(green, whole=greens))
+    discovery = await green.discover()
+    return await asyncio.gather(read(blue, discovery, more), look(green, whole=greens))
 
 
 async def bundle(known: Known, blue: Reader) -> Bundle:
-    """Every object with its verdict, those to be written whole. ConfigError: as of `export`."""
+    """Every object with its verdict, those to be written whole.
+
+    Raises:
+        ConfigError: as of `export`.
+    """
     mine, theirs = known.blue, known.green
     names.refuse_misspelt(known)
     items: list[Item] = []
@@ -146,24 +157,24 @@ async def read(blue: Reader, green: Discovery | None = None, more: frozenset[str
     discovery = await blue.discover()
     wanted = [r for r in discovery.resources if kinds.skipped_kind(r) is None and not conversion.mirrored(r, discovery)]
 
-    def version(resource: Resource, there: Discovery) -> Resource:
-        return conversion.version_to_read(resource, there, green)
+    def version(resource: Resource, blues: Discovery) -> Resource:
+        return conversion.version_to_read(resource, blues, green)
 
-    seen = await look(
+    view = await look(
         blue,
         whole=(frozenset(r.name for r in wanted) - kinds.METADATA_FIRST) | {LEASES} | more,
         heads=lambda resource: resource.name in kinds.METADATA_FIRST,
         version=version,
     )
-    return await _with_content(blue, seen)
+    return await _with_content(blue, view)
 
 
-async def _with_content(blue: Reader, seen: View) -> View:
+async def _with_content(blue: Reader, view: View) -> View:
     """The few objects that were read by their metadata and whose content decides what becomes of something."""
-    wanted = actuators.to_read_whole(seen)
+    wanted = actuators.to_read_whole(view)
     if not wanted:
-        return seen
-    problems = dict(seen.problems)
+        return view
+    problems = dict(view.problems)
 
     async def one(resource: Resource, obj: Object) -> Object | None:
         try:
@@ -172,12 +183,12 @@ async def _with_content(blue: Reader, seen: View) -> View:
             problems[resource.name] = str(problem)
             return None
 
-    found = await asyncio.gather(*(one(resource, obj) for resource, obj in wanted))
-    whole = {(obj["kind"], kinds.name_of(obj)): obj for obj in found if obj is not None}
-    objects = dict(seen.objects)
+    fetched = await asyncio.gather(*(one(resource, obj) for resource, obj in wanted))
+    whole = {(obj["kind"], kinds.name_of(obj)): obj for obj in fetched if obj is not None}
+    objects = dict(view.objects)
     for name in {resource.name for resource, _ in wanted}:
         objects[name] = [whole.get((obj["kind"], kinds.name_of(obj)), obj) for obj in objects[name]]
-    return View(seen.name, seen.discovery, objects, problems, seen.resources)
+    return View(view.name, view.discovery, objects, problems, view.resources)
 
 
 def _nothing_there(group_version: str, known: Known) -> bool:
@@ -203,9 +214,9 @@ async def _whole(blue: Reader, items: Iterable[Item], known: Known, unread: dict
     for item in items:
         head = item.resource.name in kinds.METADATA_FIRST and item.verdict.action in WRITTEN
         (heads if head else done).append(item)
-    found = await asyncio.gather(*(one(item) for item in heads))
+    fetched = await asyncio.gather(*(one(item) for item in heads))
     return done + [
         Item(item.resource, obj, judge.verdict(obj, item.resource, known))
-        for item, obj in zip(heads, found, strict=True)
+        for item, obj in zip(heads, fetched, strict=True)
         if obj is not None
     ]

@@ -11,6 +11,8 @@ from migration.words import counted
 
 @dataclass(frozen=True)
 class Failure:
+    """One object that was not written as it should be. `temporary`: another try may succeed."""
+
     object: str
     reason: str
     remedy: str
@@ -41,6 +43,7 @@ class Applied:
 
     @property
     def ok(self) -> bool:
+        """Whether green has all that it should have."""
         return self.verdict() is None
 
     def verdict(self) -> BluegreenError | None:
@@ -62,10 +65,10 @@ class Applied:
             ),
             (len(self.unread), "kind", "that could not be read", "let the kubeconfigs' users list these kinds"),
         ]
-        told = [(f"{counted(count, one)} {what}", remedy) for count, one, what, remedy in lacks if count]
-        if not told:
+        shortfalls = [(f"{counted(count, one)} {what}", remedy) for count, one, what, remedy in lacks if count]
+        if not shortfalls:
             return None
         return Held(
-            f"cluster {self.cluster} lacks what blue has: {', '.join(what for what, _ in told)}",
-            remedy=f"{', '.join(remedy for _, remedy in told)}, then `bluegreen replicate` again",
+            f"cluster {self.cluster} lacks what blue has: {', '.join(what for what, _ in shortfalls)}",
+            remedy=f"{', '.join(remedy for _, remedy in shortfalls)}, then `bluegreen replicate` again",
         )

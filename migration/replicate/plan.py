@@ -64,9 +64,8 @@ OF_EVERY = ("default", "kube-system", "kube-public", "kube-node-lease")  # names
 @dataclass(frozen=True)
 class Plan:
     """`changes` in the order of writing; `left`: what is not written, by its verdict; `unread`: kinds that could not be read
-    on one side, and why: nothing is known of their objects; `asked`: the kinds that were asked for;
-    `awaited`: what another tool has to bring to green and has not yet, by that tool; `excess`: by what it would rewrite more
-    of green than is allowed.
+    on one side, and why: nothing is known of their objects; `asked`: the kinds that were asked for; `awaited`: what another
+    tool has to bring to green and has not yet, by that tool; `excess`: by what it would rewrite more of green than is allowed.
     """
 
     cluster: str
@@ -79,10 +78,12 @@ class Plan:
     excess: Excess | None = None
 
     def counts(self) -> dict[str, int]:
+        """Objects by what is done with them; 0 where there are none."""
         actions = Counter(change.action for change in self.changes)
         return {action: actions.get(action, 0) for action, _ in COUNTED}
 
     def of(self, *actions: Todo) -> list[Change]:
+        """The changes with one of these actions, in the order of writing."""
         return [change for change in self.changes if change.action in actions]
 
     def unanswered(self) -> list[tuple[str, Verdict]]:
@@ -91,6 +92,7 @@ class Plan:
         return sorted({verdict.question(name): verdict for name, verdict in judged if verdict.unanswered}.items())
 
     def skipped_by_reason(self) -> dict[str, int]:
+        """How many are not written, by reason; without those that wait for an answer."""
         reasons = Counter(item.verdict.reason for item in self.left if not item.verdict.unanswered)
         return dict(sorted((reasons + Counter(each.reason for each in self.kinds_left)).items()))
 
@@ -102,6 +104,7 @@ class Plan:
 
 
 def not_kept(lost: Iterable[str]) -> str:
+    """`lost`: paths of fields that green's API server dropped."""
     return f"green does not keep {', '.join(lost)}"
 
 

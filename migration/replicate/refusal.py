@@ -153,14 +153,14 @@ def remedy(problem: BluegreenError, resource: Resource, namespace: str | None, n
         "where": f" -n {namespace}" if namespace else "",
     }
     for cause in CAUSES:
-        if found := cause.says.search(text):
+        if match := cause.says.search(text):
             if cause.deletes and resource.kind in WITH_DATA:
                 return (
                     f"this kind cannot be changed in place, and deleting it on green would take what depends on it along: "
                     f"make the two alike by hand (`kubectl edit {resource.name} {name}{words['where']}`), then {AGAIN}"
                 )
-            told = cause.remedy.format(**words, **{k: v for k, v in found.groupdict().items() if k not in words})
-            return told.replace("NAMESPACE", namespace or name)
+            advice = cause.remedy.format(**words, **{k: v for k, v in match.groupdict().items() if k not in words})
+            return advice.replace("NAMESPACE", namespace or name)
     if isinstance(problem, Forbidden):
         if problem.status == 401:
             return f"green does not know the user of its kubeconfig (any more): renew the credentials, then {AGAIN}"

@@ -47,7 +47,7 @@ class Unread:
     cluster: str = ""
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """One kind as its server tells it; of more the first few, and who may not list them."""
         if len(self.kinds) == 1:
             return f"{self.kinds[0]}{f' on {self.cluster}' if self.cluster else ''}: {self.why}"
@@ -60,15 +60,15 @@ class Unread:
 
 def by_cause(unread: Mapping[str, str]) -> list[Unread]:
     """The kinds (`secrets`, `secrets on fern`) whose messages differ in no more than what was asked for."""
-    found: dict[tuple[str, str], list[str]] = {}
+    alike: dict[tuple[str, str], list[str]] = {}
     for name in sorted(unread, key=lambda name: ("." in name, name)):
         kind, _, cluster = name.partition(_ON)
         plural = kind.partition(".")[0].partition("/")[0]
         text = _GROUP.sub("", _REQUEST.sub("", unread[name]))
         text = re.sub(rf"(?<![\w-]){re.escape(plural)}(\.[\w.-]*\w)?(?![\w-])", "KIND", text)
-        found.setdefault((cluster, text), []).append(name)
+        alike.setdefault((cluster, text), []).append(name)
     causes = []
-    for (cluster, _), names in found.items():
+    for (cluster, _), names in alike.items():
         why = unread[names[0]]
         user = _USER.search(why)
         causes.append(Unread(tuple(map(kind_of, names)), why, user["user"] if user else "", cluster))
@@ -79,7 +79,7 @@ def unread_lines(unread: Mapping[str, str]) -> list[str]:
     """For people: a line for each cause."""
     lines = []
     for each in by_cause(unread):
-        lines.append(f"  UNREAD {each.told}")
+        lines.append(f"  UNREAD {each.text}")
         if each.user and len(each.kinds) > 1:
             lines.append(f"      {ROLE}")
     return lines
@@ -92,10 +92,12 @@ def despite_words(unread: Iterable[str]) -> str:
 
 
 def refuse_unread(unread: Mapping[str, str], despite: Iterable[str], asked: Iterable[Resource] = ()) -> None:
-    """Held where a kind was not read and not named: what its objects own or need could not be told from anything else.
+    """Passes where each kind that was not read is named in `despite`. `asked`: the kinds that the clusters have.
 
-    ConfigError for a kind that neither cluster has (`asked`: those that they have): most likely a slip of the pen, and
-    the one that was meant is still in the way.
+    Raises:
+        Held: one is not named: what its objects own or need could not be told from anything else.
+        ConfigError: `despite` names a kind that neither cluster has: most likely a slip of the pen, and the one that was
+            meant is still in the way.
     """
     words = tuple(despite)
     resources = {resource.name: resource for resource in asked}
@@ -118,6 +120,6 @@ def refuse_unread(unread: Mapping[str, str], despite: Iterable[str], asked: Iter
         many = any(each.user and len(each.kinds) > 1 for each in causes)
         how = ROLE if many else "let the kubeconfig's user list them"
         raise Held(
-            f"nothing was written: {counted(len(left), 'kind')} could not be read: {'; '.join(each.told for each in causes)}",
+            f"nothing was written: {counted(len(left), 'kind')} could not be read: {'; '.join(each.text for each in causes)}",
             remedy=f"{how}, or continue without: {despite_words(left)}",
         )

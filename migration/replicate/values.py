@@ -56,20 +56,20 @@ def field_changes(change: Change) -> list[FieldChange]:
         return []
     if change.resource.kind == "Secret" and not change.resource.group:
         return _of_secret(change)
-    found = [each for path in change.at for each in _at(path, change.obj, change.live)]
-    return list({each.field: each for each in found}.values())
+    changes = [each for path in change.at for each in _at(path, change.obj, change.live)]
+    return list({each.field: each for each in changes}.values())
 
 
 def _of_secret(change: Change) -> list[FieldChange]:
     wanted, live = change.obj, change.live or {}
-    found: dict[str, What] = {}
+    changes: dict[str, What] = {}
     for path in change.at:
         mine, theirs = _lookup(wanted, path), _lookup(live, path)
         for name, one, other in _keys(readable(path), mine, theirs):
-            found[name] = "added" if other is MISSING else "removed" if one is MISSING else "changed"
+            changes[name] = "added" if other is MISSING else "removed" if one is MISSING else "changed"
     for name in wanted.get("data") or {}:
-        found.setdefault(readable(("f:data", f"f:{name}")), "unchanged")
-    return [FieldChange(name, what, hidden=True) for name, what in sorted(found.items()) if not name.endswith(_NEVER)]
+        changes.setdefault(readable(("f:data", f"f:{name}")), "unchanged")
+    return [FieldChange(name, what, hidden=True) for name, what in sorted(changes.items()) if not name.endswith(_NEVER)]
 
 
 _NEVER = tuple(f"[{name}]" for name in NEVER_SHOWN)
@@ -77,9 +77,9 @@ _NEVER = tuple(f"[{name}]" for name in NEVER_SHOWN)
 
 def _keys(path: str, mine: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
     """A whole `data` that one side lacks is told by its keys."""
-    there = [each for each in (mine, theirs) if each is not MISSING]
-    if there and all(isinstance(each, Mapping) for each in there):
-        for key in dict.fromkeys(key for each in there for key in each):
+    present = [each for each in (mine, theirs) if each is not MISSING]
+    if present and all(isinstance(each, Mapping) for each in present):
+        for key in dict.fromkeys(key for each in present for key in each):
             one, other = (MISSING if each is MISSING else each.get(key, MISSING) for each in (mine, theirs))
             if one != other:
                 yield f"{path}{_step(key)}", one, other
@@ -144,18 +144,18 @@ def _leaves(path: str, wanted: Any, live: Any, called: str, *, more: bool = Fals
     """
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
         for key in dict.fromkeys((*wanted, *live)) if more else wanted:
-            value, there = wanted.get(key, MISSING), live.get(key, MISSING)
-            if there != value and not (there is MISSING and value in (None, {}, [])):
+            value, current = wanted.get(key, MISSING), live.get(key, MISSING)
+            if current != value and not (current is MISSING and value in (None, {}, [])):
                 name = str(wanted.get("name", key)) if key == "value" else str(key)
-                yield from _leaves(f"{path}{_step(key)}", value, there, name, more=more)
+                yield from _leaves(f"{path}{_step(key)}", value, current, name, more=more)
         return
     if isinstance(wanted, list) and isinstance(live, list):
         mine, theirs_by_name = _by_name(wanted), _by_name(live)
         if mine is not None and theirs_by_name is not None:
             for name in dict.fromkeys((*mine, *theirs_by_name)):
-                ours, there = mine.get(name, MISSING), theirs_by_name.get(name, MISSING)
-                if ours != there:
-                    yield from _leaves(f"{path}[name={name}]", ours, there, called, more=more)
+                ours, current = mine.get(name, MISSING), theirs_by_name.get(name, MISSING)
+                if ours != current:
+                    yield from _leaves(f"{path}[name={name}]", ours, current, called, more=more)
             return
         if len(wanted) == len(live):
             for index, (ours, theirs) in enumerate(zip(wanted, live, strict=True)):
@@ -166,8 +166,8 @@ def _leaves(path: str, wanted: Any, live: Any, called: str, *, more: bool = Fals
 
 
 def _by_name(items: list[Any]) -> dict[str, Any] | None:
-    found = {str(each["name"]): each for each in items if isinstance(each, Mapping) and "name" in each}
-    return found if items and len(found) == len(items) else None
+    named = {str(each["name"]): each for each in items if isinstance(each, Mapping) and "name" in each}
+    return named if items and len(named) == len(items) else None
 
 
 def _step(key: Any) -> str:

@@ -9,9 +9,9 @@ A Service or a route that green lacks is not waited for, unless a tool (Argo CD,
 What cannot be told is **not verified**, and does not pass, unless a person named that status as the one to expect.
 
 Once a service is enrolled, green's public route forwards to blue as the split says, and blue would answer for green. Then
-the stored original tells what must stand behind it, and each gateway is asked by its peer listener, which serves
-from its own cluster alone, with the rule's id and what that rule sends on (its path and host after a plain rewrite; not
-the headers that it sets).
+the stored original tells what must stand behind it, and each gateway is asked by its peer listener, which serves from its
+own cluster alone, with the rule's id and what that rule sends on (its path and host after a plain rewrite; not the headers
+that it sets).
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ GRPC_FAILED = (2, 4, 13, 14, 15)  # unknown, deadline exceeded, internal, unavai
 
 
 class GatewayAddress(Protocol):
+    """Where a gateway, or its peer listener, takes requests."""
+
     @property
     def address(self) -> str: ...
 
@@ -138,6 +140,7 @@ def brought(*sides: Mapping[str, Any] | None) -> bool:
 
 
 def missing(route: Mapping[str, Any], world: _World) -> list[str]:
+    """`namespace/name` of the Services that a route sends to and green lacks, sorted."""
     return [name for name in sorted(routing.services_of(route)) if name not in world.services]
 
 
@@ -244,7 +247,7 @@ def _without(verdict: ServiceVerdict, gone: list[str], *, comes: bool) -> Servic
 
 def _judged(
     name: str,
-    found: tuple[list[str], list[str]],
+    backends: tuple[list[str], list[str]],
     request: Request,
     green: Answer | str,
     blue: Answer | str,
@@ -252,8 +255,8 @@ def _judged(
     *,
     grpc: bool = False,
 ) -> ServiceVerdict:
-    """`found`: evidence and problems of what stands behind the route. `grpc`: it speaks nothing else."""
-    evidence, problems = (first + second for first, second in zip(found, compared(request, green, blue, check), strict=True))
+    """`backends`: evidence and problems of what stands behind the route. `grpc`: it speaks nothing else."""
+    evidence, problems = (first + second for first, second in zip(backends, compared(request, green, blue, check), strict=True))
     outcome: Outcome = "failed" if problems else "ok"
     remedy = "look at its pods and route on green, then run `bluegreen verify` again" if problems else ""
     if not problems and isinstance(green, Answer) and check.status is None and (why := unproven(green, blue, grpc=grpc)):
@@ -357,8 +360,8 @@ def unproven(green: Answer, blue: Answer | str, *, grpc: bool) -> str | None:
             return f"{green.status} came from a policy of the mesh, before any workload was asked"
         return f"{green.status} came from {_whose(green)}: no {UPSTREAM_TIME} says that a workload was asked"
     if (grpc or green.is_grpc) and green.grpc_status != 0:
-        told = f"{green.status}" if green.grpc_status is None else f"gRPC status {green.grpc_status}"
-        return f"{told}: it speaks gRPC, and a plain GET is no call of one of its methods"
+        status = f"{green.status}" if green.grpc_status is None else f"gRPC status {green.grpc_status}"
+        return f"{status}: it speaks gRPC, and a plain GET is no call of one of its methods"
     if 200 <= green.status < 300:
         return None
     if isinstance(blue, str):

@@ -26,7 +26,7 @@ EXCEPTIONS = {
     "migration/replicate/apply.py:refused_by_typing": SERVERS,
     "migration/replicate/refusal.py:remedy": SERVERS,
     "migration/replicate/unread.py:by_cause": SERVERS,
-    "migration/ownership/work.py:end_said": "a status of any operator, as its words",
+    "migration/ownership/endings.py:end_said": "a status of any operator, as its words",
     # our own words; wait for types of their own
     "migration/enroll/steps.py:enroll": "remedies are sentences, and this one has to end otherwise",
 }

@@ -13,7 +13,8 @@ import pytest
 from migration.objects.classes import Answer
 from migration.objects.kinds import name_of
 from migration.ownership.known import with_group
-from migration.ownership.work import RUNS, SWITCHES, UNSTOPPABLE, Switch, value_of
+from migration.ownership.runs import RUNS
+from migration.ownership.switches import SWITCHES, UNSTOPPABLE, Switch, value_of
 from migration.settings.choices import Choices, Selection
 from migration.views.replicate import objects as planned_objects
 from tests.lab.support.bare import Bare, on, replicate

@@ -13,7 +13,7 @@ import pytest
 from migration.clients.counters import look
 from migration.clients.discreet import causes, told, without_structures
 from migration.discretion import without_passwords
-from migration.ownership.consumers import CONSUMING_TEXT
+from migration.ownership.queues import CONSUMING_TEXT
 from migration.replicate.values import without_secrets
 
 LENGTH = 100_000

@@ -10,7 +10,7 @@ import pytest
 from migration.errors import Conflict
 from migration.objects.classes import Action, Answer, Class
 from migration.objects.kinds import Resource
-from migration.ownership.consumers import OBJECTS, QUEUE_TRIGGERS
+from migration.ownership.queues import OBJECTS, QUEUE_TRIGGERS
 from migration.replicate.apply import Applied, apply
 from migration.replicate.export import export
 from migration.replicate.plan import plan

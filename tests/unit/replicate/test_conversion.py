@@ -10,7 +10,8 @@ from migration.objects import kinds
 from migration.objects.kinds import Resource
 from migration.objects.view import View
 from migration.ownership import conversion
-from migration.ownership.conversion import PRESERVE, data_in_status, into, mirrored, notes, refused, structural, version_to_read
+from migration.ownership.conversion import data_in_status, into, mirrored, notes, refused, version_to_read
+from migration.ownership.definitions import APPROVED, PRESERVE, structural
 from migration.replicate.transform import for_green
 from tests.fakes.apiserver import served
 
@@ -89,10 +90,10 @@ def test_a_definition_of_today_is_left_as_it_is() -> None:
 )
 def test_a_protected_group_says_that_nobody_approved_it(group: str, asked: bool) -> None:
     annotations = for_green(definition({"type": "object"}, group=group))["metadata"].get("annotations", {})
-    assert (conversion.APPROVED in annotations) is asked
+    assert (APPROVED in annotations) is asked
     approved = definition({"type": "object"}, group=group)
-    approved["metadata"]["annotations"] = {conversion.APPROVED: "https://example.com/1"}
-    assert for_green(approved)["metadata"]["annotations"] == {conversion.APPROVED: "https://example.com/1"}
+    approved["metadata"]["annotations"] = {APPROVED: "https://example.com/1"}
+    assert for_green(approved)["metadata"]["annotations"] == {APPROVED: "https://example.com/1"}
 
 
 @pytest.mark.parametrize(

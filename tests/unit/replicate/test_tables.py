@@ -9,11 +9,11 @@ import pytest
 from migration.codes import DOCS
 from migration.objects.classes import ACTIONS, ANSWERS, CLASSES, Action, Answer, Class
 from migration.objects.kinds import SKIPPED_KINDS
-from migration.ownership.consumers import COMMANDS, IMAGES
 from migration.ownership.conversion import Rule
+from migration.ownership.queues import COMMANDS, IMAGES
 from migration.preflight.run import CHECKS, JUDGED
 from migration.replicate.refusal import CAUSES
-from migration.replicate.transform import RULES
+from migration.replicate.rules import RULES
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.change.__name__)

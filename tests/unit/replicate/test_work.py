@@ -8,7 +8,8 @@ import pytest
 
 from migration.model import Severity
 from migration.objects.classes import Action, Answer, Class
-from migration.ownership.work import NO_RUNS, RUNS, SWITCHES, UNSTOPPABLE, clock_of, ended, suspend, value_of
+from migration.ownership.runs import NO_RUNS, RUNS, ended
+from migration.ownership.switches import SWITCHES, UNSTOPPABLE, clock_of, suspend, value_of
 from migration.views.plan import plan_lines
 from migration.views.replicate import objects as planned_objects
 from tests.fakes.judged import Green, findings, one, verdicts
