@@ -25,7 +25,7 @@ def test_weights_of_0_and_255_are_kept(zone: Zone) -> None:
     assert {each["SetIdentifier"]: each["Weight"] for each in zone.sets()} == {"plum": 0, "fern": 255}
 
 
-def test_simple_and_weighted_never_stand_side_by_side(zone: Zone) -> None:
+def test_simple_and_weighted_records_exclude_each_other(zone: Zone) -> None:
     name = f"www.{zone.name}"
     simple, weighted = a(name, "127.0.0.1"), a(name, "127.0.0.1", 10, "plum")
     zone.settled(("CREATE", simple))
@@ -84,7 +84,7 @@ def test_a_name_outside_the_zone_and_a_cname_beside_others_are_refused(zone: Zon
     assert "not permitted" in zone.refused(("CREATE", cname))[1]
 
 
-def test_dns_serves_a_change_when_it_is_in_sync_and_not_before(zone: Zone) -> None:
+def test_dns_serves_a_change_only_when_it_is_in_sync(zone: Zone) -> None:
     name = f"p.{zone.name}"
     zone.settled(("CREATE", a(name, "127.0.0.1")))
     change = zone.change(("UPSERT", a(name, "127.0.0.2")))
@@ -113,7 +113,7 @@ def test_weight_0_gets_nothing_unless_all_are_0(zone: Zone, weights: tuple[int, 
     assert {zone.addresses(name)[0] for _ in range(100)} == served
 
 
-def test_wildcards_aliases_cnames_and_negative_answers(zone: Zone) -> None:
+def test_dns_answers_every_form_of_record_as_route_53_does(zone: Zone) -> None:
     alias: dict[str, Any] = {"HostedZoneId": zone.id.split("/")[-1], "DNSName": f"to.{zone.name}"}
     alias["EvaluateTargetHealth"] = False
     cname = {"Name": f"c.{zone.name}", "Type": "CNAME", "TTL": 5, "ResourceRecords": [{"Value": f"to.{zone.name}"}]}

@@ -25,7 +25,7 @@ sys.stdin.read()
 """
 
 
-def test_another_process_is_refused_and_told_who_has_it_and_a_killed_one_has_nothing(tmp_path: Path):
+def test_only_a_living_process_holds_the_lock(tmp_path: Path):
     other = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -44,7 +44,7 @@ def test_another_process_is_refused_and_told_who_has_it_and_a_killed_one_has_not
     lock.release()
 
 
-def test_whoever_was_taken_over_is_stopped_at_its_next_look(tmp_path: Path):
+def test_a_holder_that_was_taken_over_is_stopped_at_its_next_look(tmp_path: Path):
     lock = take(tmp_path, "bluegreen shift")
     lock.check()
     above = run(take_over(tmp_path))
@@ -62,7 +62,7 @@ def test_a_fence_only_grows_and_survives_an_empty_file(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("how", "seconds"), [("rise above", GUARD_SECONDS), ("take over", TAKE_OVER_SECONDS)])
-def test_what_watches_users_goes_on_while_a_stopped_process_holds_the_fence(tmp_path: Path, how: str, seconds: float) -> None:
+def test_watching_users_continues_while_a_stopped_process_holds_the_fence(tmp_path: Path, how: str, seconds: float) -> None:
     lock = take(tmp_path, "bluegreen shift")
     looks: list[float] = []
 

@@ -120,7 +120,7 @@ def test_a_text_is_divided_as_kubectl_divides_it(text: str | bytes, tmp_path: Pa
         pytest.param("a: {<<: 1}", "line 4: << takes a mapping", id="a merge of nothing"),
     ],
 )
-def test_what_kubectl_refuses_is_refused_by_its_line_and_hides_nothing(text: str, told: str, tmp_path: Path) -> None:
+def test_a_document_that_kubectl_refuses_is_refused_alone_by_its_line(text: str, told: str, tmp_path: Path) -> None:
     _, said = by_kubectl(HEAD + text, tmp_path)
     assert said.startswith("error"), said
     first, second = manifests.read(f"{HEAD}{text}\n---\n{HEAD}")
@@ -165,12 +165,12 @@ def test_one_document_is_one(text: str) -> None:
         manifests.read_one(text)
 
 
-def test_bytes_that_are_no_text_are_told_by_their_line() -> None:
+def test_bytes_that_are_no_text_are_reported_by_their_line() -> None:
     (document,) = manifests.read(b"a: 1\nb: \xff\xfe")
     assert document.problem == "line 2: is not UTF-8 text"
 
 
-def test_what_is_written_is_read_back_the_same_by_everybody(tmp_path: Path) -> None:
+def test_what_is_written_is_read_back_the_same_by_every_reader(tmp_path: Path) -> None:
     texts = [each.replace("\0", " ") for each in SCALARS]
     texts += ["a: b", "- a", " a ", "a\nb\n", "é", "'", '"', "#", "", "a #b", "\t"]
     value: dict[str, Any] = {

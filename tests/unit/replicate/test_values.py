@@ -92,7 +92,7 @@ def test_of_a_secret_each_key_is_only_said_to_change_or_not() -> None:
     assert gone == ["data.a: removed", "data.c: unchanged"]
 
 
-def test_a_secrets_annotations_are_not_shown_and_what_kubectl_applied_is_not_even_named() -> None:
+def test_no_value_of_a_secrets_annotations_is_shown() -> None:
     applied = "kubectl.kubernetes.io/last-applied-configuration"
     wanted = {"metadata": {"name": "x", "annotations": {applied: CANARY, "note": CANARY}}}
     live = {"metadata": {"name": "x", "annotations": {applied: "old-horse", "note": "old"}}}

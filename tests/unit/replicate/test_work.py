@@ -19,7 +19,7 @@ def run(group: str, kind: str, **rest: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("group", "kind"), sorted(RUNS))
-def test_no_run_of_the_table_comes_and_only_one_that_goes_on_may_be_started(group: str, kind: str) -> None:
+def test_only_an_unfinished_run_of_the_table_may_be_started(group: str, kind: str) -> None:
     kind = "Thing" if kind == "*" else kind
     over = run(group, kind, status={"phase": "Succeeded"})
     found = verdicts([over])[f"{kind} shop/x"]
@@ -70,7 +70,7 @@ def test_that_a_run_is_over_is_read_from_its_status(status: dict[str, Any]) -> N
         {"conditions": [{"type": "Suspended", "status": "True"}]},
     ],
 )
-def test_that_a_run_goes_on_is_read_from_its_status(status: Any) -> None:
+def test_that_a_run_is_unfinished_is_read_from_its_status(status: Any) -> None:
     assert not ended({"status": status})
 
 
@@ -87,7 +87,7 @@ POD = {"restartPolicy": "Always", "containers": [{"name": "a"}]}
         pytest.param(one("v1", "Pod", spec={**POD, "restartPolicy": "OnFailure"}), False, id="until it succeeds"),
     ],
 )
-def test_a_pod_of_nobody_comes_only_if_it_serves_though_pods_are_listed_by_their_metadata(pod: Any, comes: bool) -> None:
+def test_a_bare_pod_comes_only_if_it_serves_though_pods_are_listed_by_their_metadata(pod: Any, comes: bool) -> None:
     green = Green([pod])
     assert (green.names() == {"Pod shop/x"}) is comes
     assert green.applied.ok
@@ -187,7 +187,7 @@ def test_a_kind_in_no_table_with_a_clock_is_suspended_by_the_field_that_it_shows
     assert "0 3 * * *" in found.reason
 
 
-def test_suspending_tells_what_to_go_back_to() -> None:
+def test_suspending_returns_what_to_restore() -> None:
     schedule = run("velero.io", "Schedule", spec={"paused": False})
     assert suspend(schedule) is False
     assert schedule["spec"] == {"paused": True}
@@ -200,7 +200,7 @@ def test_suspending_tells_what_to_go_back_to() -> None:
 
 
 @pytest.mark.parametrize("over", ["Complete", "Failed", "SuccessCriteriaMet"])
-def test_a_job_that_has_ended_is_not_run_again_and_one_that_runs_comes_suspended(over: str) -> None:
+def test_a_job_comes_only_if_it_has_not_ended(over: str) -> None:
     done = one("batch/v1", "Job", "a", spec={}, status={"conditions": [{"type": over, "status": "True"}]})
     runs = one("batch/v1", "Job", "b", spec={}, status={"active": 1})
     waits = one(
@@ -271,7 +271,7 @@ def test_a_custom_run_in_no_table_that_has_ended_is_not_run_again(kind: str, sta
         ("Cluster", {"phase": "Succeeded", "completionTime": END, "conditions": [UP]}),
     ],
 )
-def test_where_it_may_have_ended_or_goes_on_a_person_is_asked(kind: str, status: dict[str, Any]) -> None:
+def test_where_it_may_have_ended_or_still_run_a_person_is_asked(kind: str, status: dict[str, Any]) -> None:
     found = verdicts([run("acme.corp.io", kind, status=status)])[f"{kind} shop/x"]
     assert (found.action, found.required, found.answers) == (Action.HOLD, True, (Answer.SKIP, Answer.START))
     (finding,) = findings([run("acme.corp.io", kind, status=status)])
@@ -286,7 +286,7 @@ def test_where_it_may_have_ended_or_goes_on_a_person_is_asked(kind: str, status:
         ({"conditions": [{"type": "Succeeded", "status": "True"}]}, "condition Succeeded"),
     ],
 )
-def test_what_only_succeeded_or_failed_comes_and_is_told(status: dict[str, Any], said: str) -> None:
+def test_what_only_succeeded_or_failed_comes_with_a_note(status: dict[str, Any], said: str) -> None:
     green = Green([run("acme.corp.io", "Provisioning", status=status)])
     assert green.names() == {"Provisioning shop/x"}
     assert green.applied.ok

@@ -103,7 +103,7 @@ def test_shares_become_route_53_weights(asked: tuple[int, int], got: tuple[int, 
 
 
 @given(st.integers(0, 10000))
-def test_weights_are_in_range_near_and_never_hide_a_share(green: int) -> None:
+def test_every_share_becomes_a_near_weight_in_range(green: int) -> None:
     asked = {"b": 10000 - green, "g": green}
     for made, most in ((weights.route53(asked), 255), (weights.elbv2(asked), 999)):
         assert all(0 <= weight <= most for weight in made.values())

@@ -75,7 +75,7 @@ def test_a_route_that_serves_nothing_here_has_no_original_left_and_one_that_forw
 
 
 @given(originals, st.sampled_from([0, *SPLITS, 10_000]))
-def test_the_peer_route_keeps_the_original_and_is_the_same_each_time(original: dict[str, Any], split: int) -> None:
+def test_the_peer_route_is_reproduced_from_the_original_that_it_keeps(original: dict[str, Any], split: int) -> None:
     peer = routing.peer_route(original, split)
     found = routing.original_of(peer)
     assert found is not None
@@ -116,7 +116,7 @@ def test_an_original_that_no_annotation_can_hold_is_left_out_as_a_whole() -> Non
     assert sum(len(k) + len(v.encode()) for k, v in small["metadata"]["annotations"].items()) < 256 * 1024
 
 
-def test_the_record_tells_the_sides_and_an_older_one_none() -> None:
+def test_the_record_has_the_sides_where_they_were_written() -> None:
     intent = routing.Intent({"blue": "plum", "green": "fern"}, {"plum": 10_000}, {"a/b": 5}, 3)
     made = routing.record(intent)
     assert routing.record_sides(made) == {"blue": "plum", "green": "fern"}

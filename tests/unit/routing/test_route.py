@@ -231,7 +231,7 @@ def test_a_forwarded_workload_sees_what_it_saw_before_it_was_enrolled(own: Rule,
     assert after.get(HOP) == before.get(HOP)
 
 
-def test_an_earlier_versions_route_is_still_ours_and_its_split_is_read() -> None:
+def test_the_split_of_an_earlier_versions_route_is_read() -> None:
     """Written before headers were carried: the next write brings it up to date, nothing is frozen for it."""
     original = virtual_service({"route": [to("a")]})
     for split in (2500, 10000):
@@ -301,7 +301,7 @@ def test_a_split_out_of_range_is_no_route(split: int) -> None:
 
 
 @pytest.mark.parametrize("edit", ["host", "weight", "timeout"])
-def test_a_route_changed_by_somebody_else_has_no_split(edit: str) -> None:
+def test_a_route_changed_by_another_client_has_no_split(edit: str) -> None:
     original = virtual_service({"route": [to("a", 80), to("b", 20)]})
     live = routing.public_route(original, 2500, "blue")
     rule = live["spec"]["http"][0]
