@@ -112,8 +112,11 @@ def test_what_pulumi_syncs_leaves_the_environment_of_make_alone(project: Path, r
     is_whole(run, project)
 
 
-def test_the_lock_is_the_one_of_pyproject_and_names_only_the_public_registry(checkout: Path, run: Run) -> None:
+def test_the_lock_is_the_one_of_pyproject(checkout: Path, run: Run) -> None:
     run(UV, "lock", "--check", cwd=checkout)
+
+
+def test_the_lock_names_only_the_public_registry() -> None:
     lock = tomllib.loads((CHECKOUT / "uv.lock").read_text())
     sources = {json.dumps(package["source"], sort_keys=True) for package in lock["package"]}
     assert sources == {'{"editable": "."}', '{"registry": "https://pypi.org/simple"}'}

@@ -159,9 +159,7 @@ def test_a_missing_kubeconfig_is_one_clear_message(tmp_path: Path) -> None:
         load(tmp_path / "large")
 
 
-def test_paths_are_those_of_the_files_folder_and_data_comes_before_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_are_relative_to_the_files_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere, home = tmp_path / "elsewhere", tmp_path / "home"
     for folder in (elsewhere, home):
         folder.mkdir()
@@ -174,6 +172,9 @@ def test_paths_are_those_of_the_files_folder_and_data_comes_before_them(
     assert access.ca == b"from the file's folder"
     assert access.certificate == access.key == b"from home"
     assert access.token_file == tmp_path / "t"
+
+
+def test_data_comes_before_a_path(tmp_path: Path) -> None:
     data = base64.b64encode(b"data").decode()
     both = {"certificate-authority": "gone.pem", "certificate-authority-data": f"{data[:4]}\n{data[4:]}\n"}
     assert load(write(tmp_path, with_(both))).ca == b"data"

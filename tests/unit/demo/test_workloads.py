@@ -44,9 +44,13 @@ def fronts(*objects: dict[str, Any]) -> list[str]:
     return [front.service for front in workloads.prepare(objects).fronts]
 
 
-def test_a_route_on_a_gateway_is_a_front_and_its_missing_gateway_is_made() -> None:
+def test_a_route_on_a_gateway_is_a_front() -> None:
     prepared = workloads.prepare([deployment("web"), service("web"), route("web")])
     assert [front.service for front in prepared.fronts] == ["default/web"]
+
+
+def test_the_missing_gateway_of_a_route_is_made() -> None:
+    prepared = workloads.prepare([deployment("web"), service("web"), route("web")])
     assert [e["metadata"]["name"] for e in prepared.objects if e["kind"] == "Gateway"] == ["mine"]
     assert any("made" in note for note in prepared.notes)
 

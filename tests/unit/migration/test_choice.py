@@ -127,8 +127,11 @@ def test_a_service_that_is_held_on_its_way_stops_alone():
     assert [move.service for move in decided({"b": READY}, later).moves] == ["c"], "nor a later batch"
 
 
-def test_a_service_that_is_held_is_still_judged_and_still_bakes():
+def test_a_service_that_is_held_is_still_judged():
     assert [(move.service, move.to_bp) for move in decided({"b": READY}, HOLDS, b=BAD).moves if move.back] == [("b", 0)]
+
+
+def test_a_service_that_is_held_still_bakes():
     arrived = ServiceState(Phase.ARRIVED, 10_000, 0.0, 4000.0, 1.0, last_tick=99.0)
     assert decided({"b": arrived}, HOLDS).state["b"].phase is Phase.BAKED
 

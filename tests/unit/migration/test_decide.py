@@ -136,10 +136,13 @@ def test_a_bake_ends_by_what_was_seen_like_a_step(seen, policy, phase):
     assert moved(BAKING, replace(POLICY, **policy, **limit), **seen)[1].phase is phase
 
 
-def test_nothing_goes_forward_that_cannot_be_written_down_and_what_is_bad_goes_back():
+def test_nothing_advances_that_cannot_be_written_down():
     moves, state = moved(READY, stuck="the disk is full")
     assert (moves, state.reason) == ([], "holds: the disk is full")
     assert moved(ServiceState(), stuck="the disk is full")[0] == []
+
+
+def test_what_is_bad_is_rolled_back_though_it_cannot_be_written_down():
     assert moved(READY, stuck="the disk is full", fast={S: FAIL})[0] == [(0, True)]
 
 

@@ -219,22 +219,20 @@ def test_a_route_that_can_no_longer_be_shifted_is_refused(pair: Pair) -> None:
         pair.enroll()
 
 
-def test_the_clusters_keep_the_original_and_one_too_large_for_them_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    pair = Pair(tmp_path)
+def test_the_clusters_keep_the_original(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     pair.enroll()
     for cluster in (pair.blue, pair.green):
         kept = routing.original_of(cluster.objects[PEER_KEY])
         assert kept is not None
         assert kept["spec"] == original()["spec"]
     assert "keep its file" not in caplog.text
-    (tmp_path / "large").mkdir()
-    large = Pair(tmp_path / "large")
-    for cluster in (large.blue, large.green):
+
+
+def test_an_original_too_large_for_the_clusters_is_reported(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    for cluster in (pair.blue, pair.green):
         cluster.objects[KEY]["spec"]["hosts"] = ["x" * routing.MOST_ORIGINAL_BYTES]
-    large.enroll()
-    assert routing.original_of(large.blue.objects[PEER_KEY]) is None
+    pair.enroll()
+    assert routing.original_of(pair.blue.objects[PEER_KEY]) is None
     assert f"{SERVICE}: its route is larger" in caplog.text
 
 

@@ -55,8 +55,12 @@ def test_a_holder_that_was_taken_over_is_stopped_at_its_next_look(tmp_path: Path
     lock.release()
 
 
-def test_a_fence_only_grows_and_survives_an_empty_file(tmp_path: Path):
+def test_a_fence_only_grows(tmp_path: Path):
     assert [raise_fence(tmp_path) for _ in range(3)] == [1, 2, 3]
+
+
+def test_an_empty_fence_file_is_fence_0(tmp_path: Path):
+    raise_fence(tmp_path)
     (tmp_path / "fence").write_text("")
     assert read_fence(tmp_path) == 0
 

@@ -167,7 +167,7 @@ def test_a_rollback_begins_with_those_that_most_users_are_on(tmp_path: Path) -> 
     assert run(act()).written("blue")[:2] == ["s58", "s50"]
 
 
-def test_an_api_server_that_answers_nothing_is_given_up_at_once_and_one_that_goes_on_is_not(tmp_path: Path) -> None:
+def test_an_api_server_that_answers_nothing_is_given_up_at_once() -> None:
     def silent(verb: str, resource: Resource, name: str) -> float:
         return 1e6
 
@@ -183,6 +183,8 @@ def test_an_api_server_that_answers_nothing_is_given_up_at_once_and_one_that_goe
 
     assert run(dead()) < 3 * SILENT_SECONDS
 
+
+def test_an_api_server_that_is_slow_is_not_given_up() -> None:
     async def slow() -> float:
         pair = Pair(200, seconds=2.0)  # 4 a second: far longer than any patience for the whole
         began = asyncio.get_running_loop().time()

@@ -68,6 +68,9 @@ def test_what_bluegreen_did_not_write_is_frozen_unless_reasserted(file, blue, gr
     assert again.write
 
 
-def test_a_held_service_waits_and_a_retried_one_begins_again():
+def test_a_held_service_stays_held():
     assert start(0, route(0), route(0), hold=True).state.phase is Phase.HELD
+
+
+def test_a_retried_service_begins_again():
     assert start(0, route(0), route(0), Remembered(0, state=Standing.RETURNED), retry=True).state.phase is Phase.WAITING

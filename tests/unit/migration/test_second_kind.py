@@ -259,11 +259,14 @@ def serving(*unserved: routing.Resource, problem: type[BluegreenError] = NotFoun
     return FakeApiServer("plum", [parted(), istios()], trouble=trouble)
 
 
-def test_a_kind_that_a_cluster_does_not_serve_has_no_routes_there_and_one_that_may_not_be_read_is_told() -> None:
+def test_a_kind_that_a_cluster_does_not_serve_has_no_routes_there() -> None:
     kinds = tuple(kind.resource for kind in routing.registered())
     assert asyncio.run(listed(serving())) == [*asyncio.run(listed(serving(PARTS))), *asyncio.run(listed(serving(kinds[0])))]
     with pytest.raises(NotFound):
         asyncio.run(listed(serving(*kinds)))
+
+
+def test_a_kind_that_may_not_be_read_is_an_error() -> None:
     with pytest.raises(Forbidden, match=PARTS.name):
         asyncio.run(listed(serving(PARTS, problem=Forbidden)))
 

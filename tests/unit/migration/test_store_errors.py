@@ -360,15 +360,16 @@ def test_verdicts_that_cannot_be_read_are_not_overwritten(tmp_path: Path) -> Non
     assert (tmp_path / verdicts.FILE).read_bytes() == before
 
 
-def test_what_the_journal_could_not_take_is_tried_once_more_at_the_end_and_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_the_journal_could_not_write_is_retried_at_the_end(tmp_path: Path) -> None:
     journal = Journal(tmp_path, 1, lambda: 1.8e9)
     with refusing(tmp_path, "write", errno.ENOSPC):
         journal.outcomes(Op.SHIFT, {}, [Outcome("a/b", 0, "bad")])
         assert "No space" in (journal.trouble or "")
     journal.close()
     assert [event.target for event in read(tmp_path / FILE)] == ["a/b"]
+
+
+def test_what_the_journal_could_not_write_at_its_end_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     journal = Journal(tmp_path, 1, lambda: 1.8e9)
     with refusing(tmp_path, "write", errno.ENOSPC):
         journal.note(Op.STOP, "shift")

@@ -119,10 +119,13 @@ def test_istiod_is_scaled_by_its_values() -> None:
     assert ("HorizontalPodAutoscaler", "istiod") not in fixed
 
 
-def test_the_gateway_carries_its_labels_and_may_have_no_service() -> None:
+def test_the_gateway_carries_its_labels() -> None:
     made = _render("gateway", labels={"istio": "ingressgateway"})
     assert made["Service", "gateway"]["spec"]["type"] == "LoadBalancer"
     assert made["Service", "gateway"]["spec"]["selector"]["istio"] == "ingressgateway"
+
+
+def test_the_gateway_may_have_no_service() -> None:
     assert ("Service", "gateway") not in _render("gateway", service={"type": "None"})
 
 

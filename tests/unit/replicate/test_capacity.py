@@ -55,8 +55,11 @@ def test_both_autoscalers_get_what_blue_runs_now() -> None:
     assert short(found) == [("blue", "Horizontal", "minReplicas", 2, 5), ("green", "Horizontal", "minReplicas", 2, 5)]
 
 
-def test_a_floor_is_no_higher_than_the_maximum_and_is_never_lowered() -> None:
+def test_a_floor_is_no_higher_than_the_maximum() -> None:
     assert [c.after for c in planned([workload(9), scaler(2, 6)], [workload(2), scaler(2, 6)])] == [6, 6]
+
+
+def test_a_floor_is_never_lowered() -> None:
     assert planned([workload(3), scaler(5)], [workload(5), scaler(5)]) == []
 
 

@@ -160,10 +160,13 @@ def test_differences_are_shown_once_each() -> None:
     ]
 
 
-def test_a_plain_object_says_so_and_a_left_one_why(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plain_object_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     told = document(capsys, "Pod/shop/alone")
     assert (told["class"], told["sign"], told["becomes"]) == ("plain", "no sign", "copied as it is")
     assert "- spec.nodeName" in told["fields"], "it was fetched whole"
+
+
+def test_an_object_that_is_left_out_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     told = document(capsys, "ReplicaSet/shop/web-1")
     assert (told["class"], told["action"], told["reason"]) == ("controller", "left", "made by its Deployment")
     assert told["sign"] == "owners.sign"

@@ -572,12 +572,14 @@ def test_many_objects_of_one_owner_are_one_question() -> None:
     assert {key[1] for key in green.objects} == {"Namespace", "Deployment", "Service", "ConfigMap"}
 
 
-def test_skip_means_that_the_tool_brings_it_so_it_is_awaited_and_an_objects_own_skip_is_not() -> None:
-    owner, own = {"Application shop": Answer.SKIP}, {"Deployment shop/web": Answer.SKIP}
-    made, done, _ = whole(*TRACKED[:2], answers=owner)
+def test_what_is_skipped_by_its_owner_is_awaited_from_the_tool() -> None:
+    made, done, _ = whole(*TRACKED[:2], answers={"Application shop": Answer.SKIP})
     assert made.awaited == {"Argo CD": ("Deployment shop/web", "Service shop/web")}
     assert "2 objects that Argo CD deploys" in str(done.verdict())
-    made, done, _ = whole(TRACKED[0], answers=own)
+
+
+def test_what_is_skipped_by_its_own_name_is_not_awaited() -> None:
+    made, done, _ = whole(TRACKED[0], answers={"Deployment shop/web": Answer.SKIP})
     assert (made.awaited, done.verdict()) == ({}, None)
 
 
@@ -696,15 +698,19 @@ def test_greens_own_ca_stays_whatever_changes_in_the_webhook(force: bool, answer
     assert (bundle_on(fern), done.verdict()) == ("R1JFRU4=", None)
 
 
-def test_a_converted_definition_without_an_injector_is_asked_about_and_comes_without_the_ca() -> None:
-    def defined(**rest: Any) -> Object:
-        client = {"service": {"namespace": "guard", "name": "guard"}, "caBundle": "QkxVRQ=="}
-        spec = {"group": "example.com", "names": {"kind": "Web"}, "conversion": {"webhook": {"clientConfig": client}}}
-        return one(kinds.CRD, "webs.example.com", spec=spec, **rest)
+def converted(**rest: Any) -> Object:
+    client = {"service": {"namespace": "guard", "name": "guard"}, "caBundle": "QkxVRQ=="}
+    spec = {"group": "example.com", "names": {"kind": "Web"}, "conversion": {"webhook": {"clientConfig": client}}}
+    return one(kinds.CRD, "webs.example.com", spec=spec, **rest)
 
-    made, _, _ = whole(defined(), BEHIND, SERVER)
+
+def test_a_converted_definition_without_an_injector_is_asked_about() -> None:
+    made, _, _ = whole(converted(), BEHIND, SERVER)
     assert [name for name, _ in made.unanswered()] == ["CustomResourceDefinition webs.example.com"]
-    _, done, green = whole(defined(annotations={"cert-manager.io/inject-ca-from": "guard/guard"}), BEHIND, SERVER)
+
+
+def test_a_converted_definition_with_an_injector_comes_without_the_ca() -> None:
+    _, done, green = whole(converted(annotations={"cert-manager.io/inject-ca-from": "guard/guard"}), BEHIND, SERVER)
     spec = green.objects["apiextensions.k8s.io", "CustomResourceDefinition", "", "webs.example.com"]["spec"]
     assert (done.verdict(), "caBundle" in spec["conversion"]["webhook"]["clientConfig"]) == (None, False)
 

@@ -439,9 +439,12 @@ def test_differences_are_those_of_the_wanted_fields(wanted: Any, live: Any, fiel
     assert [readable(path) for path in differences(wanted, live, fields)] == paths
 
 
-def test_surplus_and_owners_walk_keyed_lists() -> None:
+def test_surplus_is_found_in_keyed_lists() -> None:
     owned = {"f:spec": KEYED}
     assert [readable(p) for p in surplus(owned, {"spec": {"ports": [{"port": 80}]}})] == ["spec.ports[port=81,protocol=TCP]"]
+
+
+def test_who_owns_a_map_owns_its_keys() -> None:
     entries: list[tuple[str, str, Mapping[str, Any]]] = [
         ("a", "", {"f:spec": {"f:labels": {}}}),
         ("b", "", {"f:spec": {"f:labels": {"f:x": {}}}}),

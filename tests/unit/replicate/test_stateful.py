@@ -230,12 +230,18 @@ def test_what_keeps_nothing_comes_along(volume: dict[str, Any]) -> None:
     assert verdicts([deployment({"name": "v", **volume})])["Deployment shop/db"].action is Action.COPY
 
 
-def test_a_job_with_a_claim_comes_suspended_and_a_bare_pod_with_one_waits() -> None:
-    pods = {"containers": [{"name": "a"}], "volumes": [mounted()]}
-    job = one("batch/v1", "Job", "load", spec={"template": {"spec": pods}})
-    pod = one("v1", "Pod", "db", spec=pods)
-    found = verdicts([job, pod])
+def pod_of_a_claim() -> dict[str, Any]:
+    return {"containers": [{"name": "a"}], "volumes": [mounted()]}
+
+
+def test_a_job_with_a_claim_comes_suspended() -> None:
+    found = verdicts([one("batch/v1", "Job", "load", spec={"template": {"spec": pod_of_a_claim()}})])
     assert (found["Job shop/load"].action, found["Job shop/load"].cls) == (Action.SUSPEND, Class.SCHEDULED)
+
+
+def test_a_bare_pod_with_a_claim_waits_for_an_answer() -> None:
+    pod = one("v1", "Pod", "db", spec=pod_of_a_claim())
+    found = verdicts([pod])
     assert (found["Pod shop/db"].action, found["Pod shop/db"].required) == (Action.HOLD, True)
     assert Green([pod]).names() == set()
 
@@ -315,19 +321,25 @@ spec: {source: {persistentVolumeClaimName: data}}
 """
 
 
-def test_snapshots_of_blue_stay_and_one_by_its_handle_waits_and_comes_with_retain() -> None:
-    green = Green(objects(SNAPSHOTS))
-    assert green.names() == set()
-    assert [name for name, _ in green.applied.unanswered] == ["VolumeSnapshotContent by-hand"]
+def test_snapshots_of_blue_stay() -> None:
+    assert Green(objects(SNAPSHOTS)).names() == set()
     nightly = verdicts(objects(SNAPSHOTS))["VolumeSnapshot shop/nightly"]
     assert (nightly.action, nightly.cls) == (Action.LEAVE, Class.FINISHED)
+
+
+def test_a_snapshot_by_its_handle_waits_for_an_answer() -> None:
+    green = Green(objects(SNAPSHOTS))
+    assert [name for name, _ in green.applied.unanswered] == ["VolumeSnapshotContent by-hand"]
+    skipped = Green(objects(SNAPSHOTS), {"VolumeSnapshotContent by-hand": "skip"})
+    assert (skipped.names(), skipped.applied.ok) == (set(), True)
+
+
+def test_an_imported_snapshot_comes_with_retain() -> None:
     brought = Green(objects(SNAPSHOTS), {"VolumeSnapshotContent by-hand": "import"})
     assert brought.names() == {"VolumeSnapshotContent by-hand", "VolumeSnapshot shop/restored"}
     spec = (brought.of("VolumeSnapshotContent by-hand") or {})["spec"]
     assert (spec["deletionPolicy"], spec["volumeSnapshotRef"]) == ("Retain", {"name": "restored", "namespace": "shop"})
     assert brought.applied.ok
-    skipped = Green(objects(SNAPSHOTS), {"VolumeSnapshotContent by-hand": "skip"})
-    assert (skipped.names(), skipped.applied.ok) == (set(), True)
 
 
 BY_CLAIM = "${.PVC.namespace}/${.PVC.name}"

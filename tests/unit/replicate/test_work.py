@@ -108,7 +108,7 @@ def filled(group: str, kind: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("group", "kind"), sorted(SWITCHES))
-def test_each_kind_of_the_table_comes_suspended_keeps_what_was_and_stays_so_where_it_was(group: str, kind: str) -> None:
+def test_each_kind_of_the_table_comes_suspended(group: str, kind: str) -> None:
     switch, name = SWITCHES[group, kind], f"{kind} shop/x"
     path = switch.path
     green = Green([filled(group, kind, None)])
@@ -121,6 +121,11 @@ def test_each_kind_of_the_table_comes_suspended_keeps_what_was_and_stays_so_wher
     assert green.applied.ok, "no answer is needed"
     assert green.again().writes == 0
 
+
+@pytest.mark.parametrize(("group", "kind"), sorted(SWITCHES))
+def test_each_kind_of_the_table_is_started_as_it_was_on_blue(group: str, kind: str) -> None:
+    switch, name = SWITCHES[group, kind], f"{kind} shop/x"
+    path = switch.path
     already = Green([filled(group, kind, switch.on)])
     assert value_of(already.of(name) or {}, path) == switch.on
     started = Green([filled(group, kind, switch.on)], {name: "start"})
@@ -147,9 +152,13 @@ def test_a_form_that_runs_nothing_by_itself_comes_as_it_is() -> None:
     assert verdicts([session])["FlinkDeployment shop/x"].action is Action.COPY
 
 
-def test_a_backup_of_a_table_with_a_schedule_is_one_and_without_it_is_a_run() -> None:
-    once, nightly = run("k8s.mariadb.com", "Backup"), run("k8s.mariadb.com", "Backup", spec={"schedule": {"cron": "0 3 * * *"}})
+def test_a_backup_of_the_table_without_a_schedule_is_a_run() -> None:
+    once = run("k8s.mariadb.com", "Backup")
     assert verdicts([once])["Backup shop/x"].cls is Class.FINISHED
+
+
+def test_a_backup_of_the_table_with_a_schedule_is_suspended() -> None:
+    nightly = run("k8s.mariadb.com", "Backup", spec={"schedule": {"cron": "0 3 * * *"}})
     assert verdicts([nightly])["Backup shop/x"].action is Action.SUSPEND
 
 
@@ -174,13 +183,14 @@ def test_the_clock_of_a_kind_that_is_in_no_table_is_read(spec: Any, clock: str |
 
 
 @pytest.mark.parametrize("field", ["suspend", "suspended", "paused", "disabled"])
-def test_a_kind_in_no_table_with_a_clock_is_suspended_by_the_field_that_it_shows_and_waits_where_it_shows_none(
-    field: str,
-) -> None:
+def test_a_kind_in_no_table_with_a_clock_is_suspended_by_the_field_that_it_has(field: str) -> None:
     shown = run("reports.example.org", "Report", spec={"schedule": "0 3 * * *", field: False})
     made = Green([shown]).of("Report shop/x")
     assert made is not None
     assert made["spec"][field] is True
+
+
+def test_a_kind_in_no_table_with_a_clock_waits_where_it_has_no_field_to_suspend_it() -> None:
     bare = run("reports.example.org", "Report", spec={"schedule": "0 3 * * *"})
     found = verdicts([bare])["Report shop/x"]
     assert (found.action, found.required, found.answers) == (Action.HOLD, True, (Answer.SKIP, Answer.START))
