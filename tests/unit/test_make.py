@@ -49,7 +49,7 @@ def test_without_venv_it_says_what_to_install(checkout: Path) -> None:
     done = make(checkout, ".venv-dev/bin/uv", NO_VENV="1")
     assert done.returncode != 0
     assert "apt install python3-venv" in done.stderr
-    assert not (checkout / ".venv-dev").exists()
+    assert not (checkout / ".venv-dev").exists(), "nothing is left"
     assert make(checkout, ".venv-dev/bin/uv").returncode == 0
 
 

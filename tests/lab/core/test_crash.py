@@ -64,7 +64,7 @@ def test_lab_down_returns_when_the_lab_is_gone(tmp_path: Path) -> None:
         done = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
         assert start_time(lab.process.pid) != began
         assert not alive(before)
-        assert (done.returncode, done.stdout) == (0, f"the lab in {tmp_path} has ended\n")
+        assert (done.returncode, done.stdout) == (0, f"the lab in {tmp_path} has ended\n"), "it says so"
         done = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert "no lab runs" in done.stderr

@@ -87,7 +87,7 @@ def test_unread_replica_sets_stop_the_run_until_they_are_named(planes: tuple[Bar
             assert ended.document["failures"] == ended.document["conflicts"] == []
             assert number == 0 or ended.writes == 0
             copied = {name for name, action in ended.actions().items() if action != "left" and name.startswith("Pod ")}
-            assert {name for name in copied if name.startswith(f"Pod {NAME}/")} == {f"Pod {NAME}/bare"}
+            assert {name for name in copied if name.startswith(f"Pod {NAME}/")} == {f"Pod {NAME}/bare"}, "no pod of theirs"
         # green's own controllers make the others
         assert green.kubectl("get", "configmaps", "-n", NAME, "-o", "name").count("configmap/c") == 5
         pods = json.loads(green.kubectl("get", "pods", "-n", NAME, "-o", "json"))["items"]
@@ -211,6 +211,6 @@ def test_a_user_who_may_list_only_a_part_gets_one_finding_for_it(planes: tuple[B
         assert (ended.code, ended.writes) == (3, 0)
         assert {"replicasets.apps", "secrets"} <= ended.document["unread"].keys()
         planned = {name for name, action in ended.actions().items() if action == "create" and name.startswith(f"Pod {NAME}/")}
-        assert planned <= {f"Pod {NAME}/bare"}
+        assert planned <= {f"Pod {NAME}/bare"}, "no pod of a ReplicaSet"
     finally:
         without(blue, "looker")

@@ -54,7 +54,7 @@ def test_a_service_frozen_by_a_changed_share_is_still_rolled_back(project: Proje
         eventually(lambda: project.events("freeze", bad), "the freeze of what was changed")
         project.fern.annotate_pods(project.namespace, "bad", ERRORS)
         eventually(lambda: project.split(bad) == (0, 0), "the way back of what is frozen", 60)
-        assert not project.events("freeze", good)
+        assert not project.events("freeze", good), "a changed TTL freezes nothing"
         assert "bluegreen:ttl: 30" in project.edge.read_text()
         (back,) = eventually(lambda: project.events("return", bad), "a note of the return")
         assert "500 -> 700" in back["reason"]

@@ -105,4 +105,6 @@ def test_one_rollback_brings_all_services_back(shop: Shop) -> None:
     again = shop.run("rollback")
     assert again["complete"]
     assert again["in_effect"] == {"blue": "served", "green": "served"}
-    assert {name: item["metadata"]["generation"] for name, item in shop.specs(shop.plum).items()} == before
+    assert {name: item["metadata"]["generation"] for name, item in shop.specs(shop.plum).items()} == before, (
+        "a second one writes nothing"
+    )

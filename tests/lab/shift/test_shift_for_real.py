@@ -27,7 +27,7 @@ def test_a_bad_service_is_at_zero_within_two_samples(project: Project) -> None:
         project.fern.annotate_pods(project.namespace, "bad", ERRORS)
         result, told = project.ended(running, 4)
         assert list(result["returned"]) == [bad], told
-        assert result["arrived"] == [project.good]
+        assert result["arrived"] == [project.good], "the good one arrives"
         assert result["unverified"] == dict.fromkeys(project.services, "never verified")
         assert (project.split(bad), project.split(project.good)) == ((0, 0), (10_000, 10_000))
         (back,) = project.events("shift", bad, kind="outcome", after=0)
@@ -47,7 +47,7 @@ def test_a_bad_service_is_at_zero_within_two_samples(project: Project) -> None:
         assert users[bad].injected == injected  # nobody met the fault since
         project.configure(steps_bp=[2000, 10_000])
         assert sorted(project.run("shift", "--yes", "--retry", bad)["arrived"]) == sorted(project.services)
-        assert project.run("rollback")["complete"]
+        assert project.run("rollback")["complete"], "both are rolled back"
         assert project.split(project.good) == project.split(bad) == (0, 0)
     assert not [each.failed for each in users.values() if each.failed]
     originals = {service: read_route(project.edge.parent / "edge.routes", service)["spec"] for service in project.services}
@@ -116,7 +116,7 @@ def test_a_shift_killed_anywhere_continues_as_if_nothing_had_been(project: Proje
         before = project.snapshot()
         _, told = project.ended(project.begin("shift", "--yes"), 5)
         assert "locked by `bluegreen shift`" in told
-        assert project.snapshot() == before
+        assert project.snapshot() == before, "a second one at once changes nothing"
         project.kill(running)
         project.run("resume")
         for kind, op, split in (("intent", "shift", 2000), ("outcome", "shift", 2000), ("intent", "shift", 10_000)):

@@ -183,7 +183,7 @@ def test_counts_stay_consistent_over_any_pages(steps: list[dict[tuple[str, str],
         now = followed.total().get(HOST, Tally())
         grown = now - last
         assert grown.errors + sum(grown.classes.values()) <= grown.requests
-        assert min([grown.requests, grown.errors, *grown.classes.values()]) >= 0
+        assert min([grown.requests, grown.errors, *grown.classes.values()]) >= 0, "no number falls"
         answered = sum(count for (code, _), count in step.items() if code != "100" and (code != "0" or dialect == "istio"))
         assert grown.requests >= answered
         assert all(name in CLASSES or name.startswith("gRPC ") for name in now.classes)

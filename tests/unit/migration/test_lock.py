@@ -38,7 +38,7 @@ def test_only_a_living_process_holds_the_lock(tmp_path: Path):
         assert read_fence(tmp_path) == fence
         assert f"pid {other.pid}" in str(holder(tmp_path))
         other.kill()
-    assert holder(tmp_path) is None
+    assert holder(tmp_path) is None, "a killed one has nothing"
     lock = take(tmp_path, "bluegreen shift")
     assert lock.fence == fence + 1
     lock.release()

@@ -113,7 +113,7 @@ def test_a_rollback_of_many_services_writes_blues_public_routes_first(tmp_path: 
     pair, rolled = run(act())
     assert rolled.complete
     assert rolled.in_effect == {"blue": Proof.SERVED, "green": Proof.SERVED}
-    assert rolled.not_back == {}
+    assert rolled.not_back == {}, "all are back"
     for side in NAMES:
         assert set(pair.splits(side).values()) == {0}
     assert not any("peer" in name for name in pair.written("blue")[:many])

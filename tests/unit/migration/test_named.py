@@ -43,5 +43,5 @@ def test_of_many_the_first_are_listed_with_the_number_of_the_rest() -> None:
         refuse_unknown(["x"], [f"s{n:02}" for n in range(NAMED + 3)], lacks="no", there="there are", remedy="look")
 
 
-def test_nothing_is_said_of_what_is_known() -> None:
+def test_what_is_known_is_not_reported() -> None:
     refuse_not_enrolled(["a/b"], ["a/b", "c/d"])

@@ -229,7 +229,7 @@ def test_a_credential_program_that_is_slower_than_every_timeout_is_run_once(
         path.write_text(json.dumps(document))
     code, rolled, _ = project.run("rollback")
     assert sorted(runs.read_text().split()) == ["fern", "plum"]
-    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
+    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {}), "all are rolled back"
     assert all(project.live("fern", service) == 0 for service in SPLITS)
 
 

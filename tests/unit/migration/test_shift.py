@@ -41,7 +41,7 @@ def test_healthy_services_arrive_by_every_step(tmp_path: Path):
         assert splits(universe, service) == [10, 2000, 10_000]
         assert universe.live(service) == (10_000, 10_000)
     text = universe.edge.read_text()
-    assert "shop/cart: 10000" in text
+    assert "shop/cart: 10000" in text, "the file says so"
     assert "# moves last" in text
     assert universe.records["blue"] == universe.records["green"]
     assert f"bluegreen:generation: {universe.records['blue'][0]}" in text

@@ -306,6 +306,6 @@ def test_a_gateway_pod_that_is_scaled_in_rolls_nothing_back(tmp_path: Path, capl
         assert run(scale_in()).arrived == (S,)
     finally:
         made.close()
-    assert caplog.text.count("c does not answer; the others are counted") == 1
+    assert caplog.text.count("c does not answer; the others are counted") == 1, "it is reported"
     told = [event for event in read(tmp_path / ".bluegreen/journal.jsonl") if event.op == "silent"]
     assert [(event.target, event.after) for event in told] == [("blue", ["c"])]

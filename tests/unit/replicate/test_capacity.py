@@ -289,7 +289,7 @@ def test_what_another_client_has_set_since_stays() -> None:
         told = [str(change) for change in came if "since" in change.reason]
         assert [("argocd" in text, "kubectl-edit" in text) for text in told] == [(True, False), (False, True)]
         assert minimum(green, "cart") == minimum(blue, "cart") == BACK
-        assert await release_floors(blue, green) == []
+        assert await release_floors(blue, green) == [], "reported once"
 
     asyncio.run(run())
 

@@ -282,7 +282,7 @@ def test_a_list_of_pages_is_begun_again_after_410() -> None:
     ]
 
 
-def test_an_apply_says_who_and_under_which_version() -> None:
+def test_an_apply_names_its_manager_with_its_version() -> None:
     seen: dict[str, Any] = {}
 
     async def handler(request: web.Request) -> web.Response:

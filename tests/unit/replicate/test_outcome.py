@@ -278,7 +278,7 @@ def test_every_end_prints_one_document_of_one_shape(named: str, capsys: pytest.C
         document = json.loads(capsys.readouterr().out)
         assert document.keys() == RUN_KEYS | ({"error"} if problem else set())
         assert all(each.keys() == OBJECT_KEYS for each in document["objects"])
-    assert codes == [EXITS[named]] * 2
+    assert codes == [EXITS[named]] * 2, "a second run ends as the first"
     assert other.writes() == [] or named == "refused", "a second run writes nothing"
     assert len(other.writes()) <= 2
 

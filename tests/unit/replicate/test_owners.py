@@ -210,7 +210,7 @@ def test_only_a_certificates_secret_of_what_controllers_made_is_written() -> Non
     other = one(SECRET, "own", owners=owned("Certificate", "networking.internal.knative.dev/v1alpha1"))
     account = one(SECRET, "letsencrypt-account", type="Opaque")
     _, done, green = whole(one(CERTIFICATE), tls, key, synced, other, account)
-    assert done.applied[-1] == "Certificate shop/web"
+    assert done.applied[-1] == "Certificate shop/web", "its Secret comes before it"
     assert set(done.applied) == {"Secret shop/web-tls", "Secret shop/letsencrypt-account", "Certificate shop/web"}
     assert "ownerReferences" not in green.objects["", "Secret", "shop", "web-tls"]["metadata"]
 

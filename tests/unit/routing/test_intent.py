@@ -73,7 +73,7 @@ def test_the_record_is_read_back() -> None:
 
 
 @pytest.mark.parametrize("data", [{}, {"generation": "x"}, {"generation": "1", "services": "[1]"}], ids=str)
-def test_what_is_no_record_is_said(data: dict[str, str]) -> None:
+def test_what_is_no_record_is_reported(data: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="istio-system/bluegreen-edge"):
         routing.read_record({"data": data})
 

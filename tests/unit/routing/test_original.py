@@ -126,6 +126,6 @@ def test_the_record_has_the_sides_where_they_were_written() -> None:
     assert routing.record_sides(made) == {"blue": "plum", "green": "fern"}
     assert routing.read_record(made) == (3, {"a/b": 5}, {"plum": 10_000})
     del made["data"]["sides"]
-    assert routing.record_sides(made) == {}
+    assert routing.record_sides(made) == {}, "an older record"
     alone = (routing.Intent({"blue": "plum"}, {}, {}, 1), routing.Intent({"blue": "plum", "green": ""}, {}, {}, 1))
     assert routing.record(alone[0]) == routing.record(alone[1]), "the command and the program write the same"
