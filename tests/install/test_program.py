@@ -68,7 +68,7 @@ def test_uv_sync_gives_command_and_program(words: tuple[str, ...], project: Path
     is_whole(run, project)
 
 
-def test_pulumi_install_and_up_find_the_program_s_imports(project: Path, run: Run, uv_toolchain: Path) -> None:
+def test_pulumi_finds_the_programs_imports(project: Path, run: Run, uv_toolchain: Path) -> None:
     run(uv_toolchain, project, "install", cwd=project)
     is_whole(run, project)
     said = run(uv_toolchain, project, "run", "-c", MOCKED, cwd=project).stdout
@@ -85,9 +85,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for part in ("bin", "lib/*/site-packages") for path in folder.glob(f"{part}/*"))
 
 
-def test_what_pulumi_syncs_leaves_another_environment_of_the_project_alone_and_the_other_way_round(
-    project: Path, run: Run, uv_toolchain: Path
-) -> None:
+def test_two_environments_of_the_project_leave_each_other_alone(project: Path, run: Run, uv_toolchain: Path) -> None:
     """As `make` has it, with the command's own packages alone: lab and tools take a minute to install."""
     own = {"UV_PROJECT_ENVIRONMENT": ".venv-dev"}
     words = ("sync", "-q", "--frozen", "--no-default-groups")
@@ -114,8 +112,11 @@ def test_what_pulumi_syncs_leaves_the_environment_of_make_alone(project: Path, r
     is_whole(run, project)
 
 
-def test_the_lock_is_the_one_of_pyproject_and_names_only_the_public_registry(checkout: Path, run: Run) -> None:
+def test_the_lock_is_the_one_of_pyproject(checkout: Path, run: Run) -> None:
     run(UV, "lock", "--check", cwd=checkout)
+
+
+def test_the_lock_names_only_the_public_registry() -> None:
     lock = tomllib.loads((CHECKOUT / "uv.lock").read_text())
     sources = {json.dumps(package["source"], sort_keys=True) for package in lock["package"]}
     assert sources == {'{"editable": "."}', '{"registry": "https://pypi.org/simple"}'}

@@ -51,7 +51,7 @@ def distributions() -> dict[str, set[str]]:
     return found
 
 
-def test_what_the_wheel_imports_is_declared_and_nothing_else() -> None:
+def test_the_declared_dependencies_are_exactly_what_the_wheel_imports() -> None:
     found = distributions()
     assert {name: files for name, files in found.items() if name not in DECLARED} == {}
     assert DECLARED.keys() - found.keys() == DATA

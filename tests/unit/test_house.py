@@ -37,7 +37,7 @@ def test_only_the_checkout_itself_is_put_on_the_path() -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(TESTS)))
-def test_what_tests_share_is_imported_by_its_whole_name_and_from_no_conftest(file: Path) -> None:
+def test_what_tests_share_is_imported_by_its_whole_name(file: Path) -> None:
     tree = ast.parse(file.read_text())
     names = imported(tree)
     stems = {other.stem for other in FILES}
@@ -162,7 +162,7 @@ def test_all_that_shares_what_a_session_makes_once_runs_in_one_process(of_the_la
 
 
 @pytest.mark.long
-def test_a_test_that_hangs_fails_alone_and_its_fixtures_end_what_they_started(tmp_path: Path) -> None:
+def test_a_test_that_hangs_fails_alone_without_leaving_a_process(tmp_path: Path) -> None:
     told = pytest_of(tmp_path, "-p", "no:randomly", str(tmp_path), conftest=SAMPLE_HOOKS, test_sample=ONE_HANGS)
     assert "1 failed, 1 passed" in told
     assert "Timeout" in told
@@ -187,7 +187,7 @@ def test_steps_keep_the_order_of_their_file_however_the_rest_is_shuffled(tmp_pat
 
 
 @pytest.mark.long
-def test_after_a_step_that_failed_the_rest_are_skipped_and_name_it(tmp_path: Path) -> None:
+def test_after_a_step_that_failed_the_rest_are_skipped_with_its_name(tmp_path: Path) -> None:
     sample = THREE_STEPS.replace("BREAK", "raise ValueError")
     told = pytest_of(tmp_path, str(tmp_path), conftest=SAMPLE_HOOKS, test_sample=sample)
     assert "1 failed, 1 passed, 1 skipped" in told
@@ -195,7 +195,7 @@ def test_after_a_step_that_failed_the_rest_are_skipped_and_name_it(tmp_path: Pat
 
 
 @pytest.mark.long
-def test_a_step_alone_is_skipped_and_says_what_to_run(tmp_path: Path) -> None:
+def test_a_step_alone_is_skipped_with_what_to_run(tmp_path: Path) -> None:
     sample = THREE_STEPS.replace("BREAK", "")
     told = pytest_of(tmp_path, f"{tmp_path}/test_sample.py::test_b_comes_third", conftest=SAMPLE_HOOKS, test_sample=sample)
     assert "1 skipped" in told
@@ -204,9 +204,7 @@ def test_a_step_alone_is_skipped_and_says_what_to_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("target", "chosen"), [("test", "not long"), ("test-long", "long")])
 @pytest.mark.parametrize("code", [0, 1])
-def test_make_ends_with_the_seconds_after_pytests_own_line_and_fails_as_pytest_does(
-    tmp_path: Path, target: str, chosen: str, code: int
-) -> None:
+def test_make_only_adds_its_seconds_to_what_pytest_does(tmp_path: Path, target: str, chosen: str, code: int) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nprintf "%s|" "$@"\necho\necho "=== 1 test ==="\nexit {code}\n')
     python.chmod(0o755)
@@ -246,7 +244,7 @@ def test_of_ten(number): ...
 
 
 @pytest.mark.parametrize(("chosen", "passed"), [("not long", 3), ("long", 7)])
-def test_of_a_wide_table_some_cases_run_each_time_and_all_others_are_long(tmp_path: Path, chosen: str, passed: int) -> None:
+def test_only_some_cases_of_a_wide_table_run_each_time(tmp_path: Path, chosen: str, passed: int) -> None:
     hooks = "from tests.conftest import pytest_collection_modifyitems"
     assert f"{passed} passed" in pytest_of(tmp_path, "-m", chosen, str(tmp_path), conftest=hooks, test_sample=WIDE)
 
@@ -259,7 +257,7 @@ def test_what_a_group_of_tests_shares_ends_with_it(tmp_path: Path) -> None:
     assert "3 passed" in told, told
 
 
-def test_every_module_of_the_command_lies_in_a_room_and_is_under_a_contract() -> None:
+def test_every_module_of_the_command_is_under_a_contract() -> None:
     """`exhaustive` makes import-linter fail on what is not in the list; few modules may lie beside the rooms."""
     contracts = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (rooms,) = (contract for contract in contracts if contract.get("containers") == ["migration"])

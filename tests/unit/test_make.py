@@ -45,11 +45,11 @@ def make(checkout: Path, *words: str, **more: str) -> subprocess.CompletedProces
     return subprocess.run(["make", *words], cwd=checkout, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_without_venv_it_says_what_to_install_and_leaves_nothing(checkout: Path) -> None:
+def test_without_venv_it_says_what_to_install(checkout: Path) -> None:
     done = make(checkout, ".venv-dev/bin/uv", NO_VENV="1")
     assert done.returncode != 0
     assert "apt install python3-venv" in done.stderr
-    assert not (checkout / ".venv-dev").exists()
+    assert not (checkout / ".venv-dev").exists(), "nothing is left"
     assert make(checkout, ".venv-dev/bin/uv").returncode == 0
 
 
@@ -62,7 +62,7 @@ def test_an_environment_that_stopped_half_way_is_made_anew(checkout: Path) -> No
     assert (half / "uv").exists()
 
 
-def test_help_tells_every_target_that_people_use(checkout: Path) -> None:
+def test_help_lists_every_target_that_people_use(checkout: Path) -> None:
     told = make(checkout, "help").stdout
     (targets,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert [name for name in targets.split() if name not in told and name not in ("help", "programs")] == []

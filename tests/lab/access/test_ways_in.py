@@ -130,7 +130,7 @@ def by_program(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Live 
 
 
 @pytest.mark.parametrize(("cluster", "user"), WAYS)
-def test_every_way_leads_kubectl_the_command_and_the_program_through_the_proxy(
+def test_each_kubeconfig_leads_every_client_through_its_proxy(
     server: Server, monkeypatch: pytest.MonkeyPatch, cluster: dict[str, Any], user: dict[str, Any]
 ) -> None:
     path = written(server, cluster, user)
@@ -159,7 +159,7 @@ def test_every_way_leads_kubectl_the_command_and_the_program_through_the_proxy(
 
 
 @pytest.mark.parametrize(("cluster", "user", "error", "told"), WRONG)
-def test_what_kubectl_refuses_neither_the_command_nor_the_program_gets_through(
+def test_what_kubectl_refuses_every_client_refuses(
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
     cluster: dict[str, Any],
@@ -179,7 +179,7 @@ def test_what_kubectl_refuses_neither_the_command_nor_the_program_gets_through(
     assert server.token not in f"{caught.value} {caught.value.remedy} {why}"
 
 
-def test_the_environments_proxy_is_taken_as_kubectl_takes_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environments_proxy_is_used_as_kubectl_uses_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(server, {"proxy-url": None}, {"token": "{token}"})
     monkeypatch.setenv("HTTPS_PROXY", f"http://{server.proxy.address}")
     opened = len(server.proxy.opened)

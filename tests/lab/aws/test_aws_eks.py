@@ -48,7 +48,7 @@ def refused(call: Any, **arguments: Any) -> tuple[str, str]:
     return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
 
 
-def test_a_cluster_lives_and_goes_with_its_control_plane(aws: Aws, eks: Any, subnets: list[str]) -> None:
+def test_a_cluster_lives_as_long_as_its_control_plane(aws: Aws, eks: Any, subnets: list[str]) -> None:
     made = create(eks, "life", subnets, upgradePolicy={"supportType": "STANDARD"}, tags={"team": "edge"})
     assert made["status"] == "CREATING"
     assert aws.control.clusters["life"]["version"] == "1.34"
@@ -73,7 +73,7 @@ def test_a_cluster_lives_and_goes_with_its_control_plane(aws: Aws, eks: Any, sub
     assert refused(aws("ec2").describe_security_groups, GroupIds=[group])[0] == "InvalidGroup.NotFound"
 
 
-def test_a_control_plane_that_fails_is_told(aws: Aws, eks: Any, subnets: list[str]) -> None:
+def test_a_control_plane_that_fails_is_reported(aws: Aws, eks: Any, subnets: list[str]) -> None:
     create(eks, "ill", subnets)
     aws.control.clusters["ill"] |= {"status": "failed", "reason": "etcd: no space left"}
     found = eks.describe_cluster(name="ill")["cluster"]
@@ -83,7 +83,7 @@ def test_a_control_plane_that_fails_is_told(aws: Aws, eks: Any, subnets: list[st
     aws.control.wiped("ill")
 
 
-def test_what_eks_refuses_at_creation(aws: Aws, eks: Any, subnets: list[str]) -> None:
+def test_what_eks_refuses_at_creation_is_refused(aws: Aws, eks: Any, subnets: list[str]) -> None:
     assert "does not exist" in refused(create, eks=eks, name="no", subnets=["subnet-0"])[1]
     assert "two different AZs" in refused(create, eks=eks, name="no", subnets=subnets[:1])[1]
     assert "1.31" in refused(create, eks=eks, name="no", subnets=subnets, version="1.31")[1]
@@ -91,7 +91,7 @@ def test_what_eks_refuses_at_creation(aws: Aws, eks: Any, subnets: list[str]) ->
     assert "no" not in aws.control.clusters
 
 
-def test_deletion_protection_and_node_groups_hold_a_cluster(aws: Aws, eks: Any, name: str, subnets: list[str]) -> None:
+def test_a_protected_cluster_or_one_in_use_is_not_deleted(aws: Aws, eks: Any, name: str, subnets: list[str]) -> None:
     eks.update_cluster_config(name=name, deletionProtection=True)
     assert refused(eks.delete_cluster, name=name)[0] == "InvalidRequestException"
     eks.update_cluster_config(name=name, deletionProtection=False)
@@ -111,7 +111,7 @@ def test_deletion_protection_and_node_groups_hold_a_cluster(aws: Aws, eks: Any, 
     assert aws.control.clusters[name]["status"] == "deleting"
 
 
-def test_versions_and_addons_fit_each_other(eks: Any, name: str) -> None:
+def test_addons_have_to_fit_the_clusters_version(eks: Any, name: str) -> None:
     versions = {each["clusterVersion"] for each in eks.describe_cluster_versions()["clusterVersions"]}
     assert {"1.34", "1.36"} <= versions
     offered = eks.describe_addon_versions(addonName="kube-proxy", kubernetesVersion="1.36")["addons"][0]
@@ -130,7 +130,7 @@ def test_versions_and_addons_fit_each_other(eks: Any, name: str) -> None:
     assert refused(eks.describe_addon, clusterName=name, addonName="kube-proxy")[0] == "ResourceNotFoundException"
 
 
-def test_access_entries_and_their_policies(eks: Any, name: str) -> None:
+def test_an_access_entry_has_its_policies_until_they_are_disassociated(eks: Any, name: str) -> None:
     at = {"clusterName": name, "principalArn": "arn:aws:iam::123456789012:role/path/ops"}
     policy = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
     eks.create_access_entry(**at, kubernetesGroups=["ops"])
@@ -147,7 +147,7 @@ def test_access_entries_and_their_policies(eks: Any, name: str) -> None:
     assert refused(eks.describe_access_entry, **at)[0] == "ResourceNotFoundException"
 
 
-def test_pod_identity_and_tags(eks: Any, name: str) -> None:
+def test_a_pod_identity_association_keeps_its_tags(eks: Any, name: str) -> None:
     at = {"clusterName": name, "namespace": "kube-system", "serviceAccount": "lbc"}
     made = eks.create_pod_identity_association(**at, roleArn=ROLE)["association"]
     assert refused(eks.create_pod_identity_association, **at, roleArn=ROLE)[0] == "ResourceInUseException"

@@ -17,7 +17,7 @@ from tests.lab.support.aws import until
 NAME = "rose"
 
 
-def test_create_starts_a_control_plane_and_delete_wipes_it(lab: Lab) -> None:
+def test_a_cluster_of_eks_is_a_real_control_plane_until_it_is_deleted(lab: Lab) -> None:
     url = lab.client.lab()["services"]["aws"]
 
     def client(service: Any) -> Any:

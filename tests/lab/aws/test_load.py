@@ -110,7 +110,7 @@ def pointed(tmp_path: Path) -> Iterator[Pointed]:
         resolver.server.server_close()
 
 
-def test_clients_keep_an_answer_for_its_ttl_and_no_longer(pointed: Pointed) -> None:
+def test_clients_keep_an_answer_for_just_its_ttl(pointed: Pointed) -> None:
     with pointed.load():
         pointed.until(lambda records: len(records) > 50)
         pointed.address, moved = SECOND, time.time()
@@ -122,7 +122,7 @@ def test_clients_keep_an_answer_for_its_ttl_and_no_longer(pointed: Pointed) -> N
     assert records[-1]["address"] == SECOND
 
 
-def test_every_request_is_recorded_and_an_injected_fault_is_told(pointed: Pointed) -> None:
+def test_every_request_is_recorded_with_its_injected_fault(pointed: Pointed) -> None:
     pointed.configure("/bad")
     with pointed.load():
         records = pointed.until(lambda records: len(records) > 50)
@@ -136,7 +136,7 @@ def test_its_file_is_read_again_while_it_runs(pointed: Pointed) -> None:
         pointed.until(lambda records: records[-1]["path"] == "/bad")
 
 
-def test_nobody_outside_of_this_machine_is_asked(pointed: Pointed) -> None:
+def test_no_other_machine_is_asked(pointed: Pointed) -> None:
     pointed.address = "192.0.2.1"
     with pointed.load():
         records = pointed.until(lambda records: len(records) > 5)

@@ -77,7 +77,7 @@ def test_claims_are_bound(two_clusters: Any, namespace: str, storage_class: str 
     eventually(lambda: plum.api.get(f"/api/v1/persistentvolumes/{name}") is None, "the volume reclaimed")
 
 
-def test_autoscalers_follow_the_usage_told_by_annotations(two_clusters: Any, namespace: str) -> None:
+def test_autoscalers_follow_the_usage_given_by_annotations(two_clusters: Any, namespace: str) -> None:
     plum, _ = two_clusters
     plum.workload(namespace, "web", replicas=1, annotations={"lab.bluegreen.io/cpu": "180m"})
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
@@ -153,7 +153,7 @@ def test_after_its_api_server_was_dead_a_cluster_works_at_once(lab: Any, two_clu
     plum.workload(namespace, "web", f"web.{namespace}.test")
 
 
-def test_a_third_cluster_comes_and_goes_without_a_trace(lab: Any, two_clusters: Any) -> None:
+def test_a_deleted_cluster_leaves_no_trace(lab: Any, two_clusters: Any) -> None:
     client: LabClient = lab.client
     client.create_cluster("third", "1.35")
     described = client.wait_ready("third")
@@ -188,7 +188,7 @@ def test_the_lab_listens_on_its_own_loopback_block_alone(lab: Any, two_clusters:
                 raise AssertionError(f"listens on IPv6: {line}")
 
 
-def test_unknown_versions_and_names_are_refused(lab: Any) -> None:
+def test_a_cluster_of_an_unknown_version_or_bad_name_is_refused(lab: Any) -> None:
     with pytest.raises(LabError, match=r"'1\.12' is not one the lab can run"):
         lab.client.create_cluster("old", "1.12")
     with pytest.raises(LabError, match="lower-case letters"):

@@ -29,7 +29,7 @@ def records(root: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def test_after_a_sigkill_nothing_is_alive_and_the_root_starts_again(tmp_path: Path) -> None:
+def test_after_a_sigkill_the_root_starts_clean(tmp_path: Path) -> None:
     lab = Lab.start(tmp_path)
     try:
         lab.client.create_cluster("plum", "1.34")
@@ -55,7 +55,7 @@ def test_a_root_holds_one_lab(lab: Any) -> None:
         Lab.start(lab.root)
 
 
-def test_lab_down_returns_when_the_lab_is_gone_and_says_so(tmp_path: Path) -> None:
+def test_lab_down_returns_when_the_lab_is_gone(tmp_path: Path) -> None:
     with Lab.start(tmp_path) as lab:
         began = start_time(lab.process.pid)
         before = records(tmp_path)
@@ -64,7 +64,7 @@ def test_lab_down_returns_when_the_lab_is_gone_and_says_so(tmp_path: Path) -> No
         done = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
         assert start_time(lab.process.pid) != began
         assert not alive(before)
-        assert (done.returncode, done.stdout) == (0, f"the lab in {tmp_path} has ended\n")
+        assert (done.returncode, done.stdout) == (0, f"the lab in {tmp_path} has ended\n"), "it says so"
         done = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert "no lab runs" in done.stderr
@@ -106,7 +106,7 @@ def test_children_of_a_dead_leader_are_found_by_the_run(tmp_path: Path) -> None:
     assert start_time(child) != begun
 
 
-def test_a_program_that_ends_unasked_is_started_again(tmp_path: Path) -> None:
+def test_a_program_that_ends_by_itself_is_started_again(tmp_path: Path) -> None:
     async def story() -> None:
         supervisor = Supervisor(tmp_path / "run")
         program = await supervisor.start(Program("one", SLEEP, tmp_path / "one.log"))

@@ -30,7 +30,7 @@ def test_requests_are_spread_over_the_ready_pods(two_clusters: Any, namespace: s
     assert answer.echo["headers"]["x-mine"] == "1"
 
 
-def test_the_gateway_has_nobody_to_ask_without_replicas(two_clusters: Any, namespace: str) -> None:
+def test_the_gateway_has_no_pod_to_ask_without_replicas(two_clusters: Any, namespace: str) -> None:
     plum, _ = two_clusters
     host = f"web.{namespace}.test"
     plum.workload(namespace, "web", host, replicas=1)
@@ -40,7 +40,7 @@ def test_the_gateway_has_nobody_to_ask_without_replicas(two_clusters: Any, names
     eventually(lambda: plum.send(host).status == 200, "an answer again")
 
 
-def test_faults_begin_and_end_with_their_annotations(two_clusters: Any, namespace: str) -> None:
+def test_faults_last_as_long_as_their_annotations(two_clusters: Any, namespace: str) -> None:
     plum, _ = two_clusters
     host = f"web.{namespace}.test"
     plum.workload(namespace, "web", host, replicas=1)
@@ -58,7 +58,7 @@ def test_faults_begin_and_end_with_their_annotations(two_clusters: Any, namespac
     eventually(lambda: not plum.send(host).injected, "an answer without fault")
 
 
-def test_a_crash_looping_pod_is_not_ready_and_not_asked(two_clusters: Any, namespace: str) -> None:
+def test_a_crash_looping_pod_gets_no_request(two_clusters: Any, namespace: str) -> None:
     plum, _ = two_clusters
     host = f"web.{namespace}.test"
     plum.workload(namespace, "web", host, replicas=2)
@@ -88,7 +88,7 @@ def test_a_hanging_pod_never_answers(two_clusters: Any, namespace: str) -> None:
     eventually(lambda: plum.send(host).status == 200, "an answer again")
 
 
-def test_scaling_down_and_rolling_over_fail_no_request(two_clusters: Any, namespace: str) -> None:
+def test_pods_that_end_fail_no_request(two_clusters: Any, namespace: str) -> None:
     plum, _ = two_clusters
     host = f"web.{namespace}.test"
     plum.workload(namespace, "web", host, replicas=6)

@@ -64,7 +64,7 @@ def in_readme() -> list[str]:
 
 
 @pytest.mark.long  # a whole lab of its own
-def test_they_work_as_printed(root: Path) -> None:
+def test_the_printed_lines_work_as_they_stand(root: Path) -> None:
     """With the command as README installs it: a tool of its own, not the lab's."""
     tool, *told = in_readme()
     printed = commands(lab(root, "up"))

@@ -67,7 +67,7 @@ def test_the_edge_has_nothing_to_do_after_a_step_of_the_command(story: tuple[dic
             assert each["create"] == each["update"] == each["delete"] == 0, each
 
 
-def test_faults_were_taken_back_by_itself_and_by_hand(story: tuple[dict[str, Any], str, Path]) -> None:
+def test_every_fault_was_rolled_back(story: tuple[dict[str, Any], str, Path]) -> None:
     by_itself, by_hand = story[0]["rollbacks"]
     for each in (by_itself, by_hand):
         assert each["bad_responses"] > 0

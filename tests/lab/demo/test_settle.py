@@ -26,7 +26,7 @@ def work(two_clusters: TwoClusters) -> Iterator[workloads.Workloads]:
     manifests.take_away(Path(two_clusters.plum.kubeconfig), prepared.objects)
 
 
-def test_who_can_answer_does_and_of_the_others_the_reason_is_told(two_clusters: TwoClusters, work: workloads.Workloads) -> None:
+def test_every_service_answers_or_has_a_reported_reason(two_clusters: TwoClusters, work: workloads.Workloads) -> None:
     plum, kubeconfig = two_clusters.plum, Path(two_clusters.plum.kubeconfig)
     refused = dict(manifests.bring_up(kubeconfig, work.objects))
     assert set(refused) == {"Deployment stubborn/invalid", "DaemonSet stubborn/misspelt", "Unheard stubborn/unheard"}

@@ -170,7 +170,7 @@ def unchanged(operations: Operations) -> bool:
     return operations.changes == 0 and operations.same > 0
 
 
-def test_network_blue_and_edge_come_up_and_a_second_up_changes_nothing(world: World) -> None:
+def test_one_up_completes_network_blue_and_edge(world: World) -> None:
     for stack in (NETWORK, BLUE, EDGE):
         made = world.project.up(stack)
         assert made.create > 0
@@ -185,7 +185,7 @@ def test_network_blue_and_edge_come_up_and_a_second_up_changes_nothing(world: Wo
     assert world.resolved() == gateway
 
 
-def test_green_is_created_and_nothing_else_is_touched(world: World) -> None:
+def test_green_is_created_without_touching_anything_else(world: World) -> None:
     world.before_green = world.held()
     made = world.project.up(GREEN)
     assert GREEN in json.dumps(world.held())
@@ -276,7 +276,7 @@ def test_after_each_write_of_the_command_nothing_is_left_to_do(world: World) -> 
     assert not users.bad
 
 
-def test_putting_the_file_back_and_up_is_a_rollback(world: World) -> None:
+def test_an_up_with_the_older_file_is_a_rollback(world: World) -> None:
     file = world.project.stack_file(EDGE)
     older = file.read_text()
     world.move_all_to_green()
@@ -368,7 +368,7 @@ def test_unenrolling_puts_the_original_back_before_anything_is_removed(world: Wo
     world.edge_is_unchanged()
 
 
-def test_destroying_green_leaves_nothing_of_it_and_blue_as_it_was(world: World) -> None:
+def test_destroying_green_removes_green_alone(world: World) -> None:
     world.project.set_sides(BLUE)
     world.project.up(EDGE)
     assert world.weights() == {BLUE: 1}

@@ -56,7 +56,7 @@ def _weight(route53: Any, zone: str) -> int:
     return next(record["Weight"] for record in listed if record.get("SetIdentifier") == "plum")
 
 
-def test_resources_are_made_changed_replaced_and_gone(environment: dict[str, str], tmp_path: Path) -> None:
+def test_resources_are_as_the_program_says_until_they_are_destroyed(environment: dict[str, str], tmp_path: Path) -> None:
     program = Program(tmp_path / "awsplugin", environment, PROGRAM)
     ec2, iam, route53 = (_client(service, environment) for service in ("ec2", "iam", "route53"))
     assert program.run("up")["created"] == 8
@@ -94,14 +94,14 @@ MISTAKES = {
 }
 
 
-def test_mistakes_are_told(environment: dict[str, str], tmp_path: Path) -> None:
+def test_mistakes_are_reported(environment: dict[str, str], tmp_path: Path) -> None:
     program = Program(tmp_path / "mistakes", environment, "")
     for line, said in MISTAKES.items():
         program.write(f"import pulumi, pulumi_aws as aws\n{line}\n")
         assert said in program.fails("preview")
 
 
-def test_the_program_may_stand_elsewhere_and_refresh_always(environment: dict[str, str], tmp_path: Path) -> None:
+def test_options_of_the_project_file_are_followed(environment: dict[str, str], tmp_path: Path) -> None:
     text = """
 import pulumi, pulumi_aws as aws
 days = int(pulumi.Config().require("days"))

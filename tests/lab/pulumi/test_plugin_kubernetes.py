@@ -54,7 +54,9 @@ def _program(lab: Lab, folder: Path, namespace: str, body: str) -> Program:
     return program
 
 
-def test_objects_are_applied_awaited_and_drift_is_seen(lab: Lab, cluster: Any, namespace: str, tmp_path: Path) -> None:
+def test_objects_are_as_the_program_says_until_they_are_destroyed(
+    lab: Lab, cluster: Any, namespace: str, tmp_path: Path
+) -> None:
     program = _program(lab, tmp_path / "objects", namespace, OBJECTS)
     assert program.run("up")["created"] == 5
     assert program.outputs()["ready"] == 2  # the rollout was waited for
@@ -75,7 +77,7 @@ def test_objects_are_applied_awaited_and_drift_is_seen(lab: Lab, cluster: Any, n
     assert program.run("destroy")["deleted"] == 5
 
 
-def test_a_patch_changes_its_fields_and_gives_them_up(lab: Lab, cluster: Any, namespace: str, tmp_path: Path) -> None:
+def test_a_patch_owns_its_fields_until_it_is_destroyed(lab: Lab, cluster: Any, namespace: str, tmp_path: Path) -> None:
     owned = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -93,7 +95,7 @@ def test_a_patch_changes_its_fields_and_gives_them_up(lab: Lab, cluster: Any, na
     assert cluster.api.get(path)["data"] == {"theirs": "x"}
 
 
-def test_an_object_that_exists_is_not_adopted_unasked(lab: Lab, cluster: Any, namespace: str, tmp_path: Path) -> None:
+def test_an_object_that_exists_is_not_adopted_by_default(lab: Lab, cluster: Any, namespace: str, tmp_path: Path) -> None:
     there = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": namespace}, "data": {}}
     cluster.api.apply(there)
     program = _program(lab, tmp_path / "exists", namespace, OBJECTS.split("labels =")[0])

@@ -118,7 +118,7 @@ def test_a_helper_is_gone_when_its_caller_is(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_command_hears_of_signals_and_ends_as_any_program(
+def test_a_command_handles_signals_as_any_program_does(
     environment: dict[str, str], tmp_path: Path, parent: subprocess.Popen[bytes], number: signal.Signals
 ) -> None:
     words = [sys.executable, "-c", PASSING_ON, environment[SOCKET_VARIABLE]]

@@ -234,7 +234,7 @@ def running(green: Bare) -> list[str]:
     return [pod for namespace in (*NAMESPACES, "kube-system") for pod in pods(green, namespace) if not pod.startswith("web-")]
 
 
-def test_none_runs_on_green_until_it_is_answered_start_and_hold_stops_it_again(outside: tuple[Bare, Bare]) -> None:
+def test_actuators_run_on_green_only_while_they_are_answered_start(outside: tuple[Bare, Bare]) -> None:
     green = outside[1]
     findings = found_by_preflight(outside, {})
     assert set(findings) == ASKED

@@ -105,7 +105,7 @@ def found(pair: tuple[Bare, Bare]) -> list[Finding]:
     return asyncio.run(look())
 
 
-def test_a_gateways_policies_filter_and_certificates_arrive_once(clear: tuple[Bare, Bare]) -> None:
+def test_the_objects_of_a_gateway_arrive_once(clear: tuple[Bare, Bare]) -> None:
     blue, green = clear
     apply(blue, *OBJECTS)
     assert [f for f in found(clear) if f.code == "BG103"] == []
@@ -149,7 +149,9 @@ LONG = pytest.mark.long  # the judging is proved by tests/unit; here that what i
         ),
     ],
 )
-def test_where_green_has_another_it_blocks_and_greens_stays(clear: tuple[Bare, Bare], number: int, changed: Changed) -> None:
+def test_another_object_of_that_name_on_green_is_not_overwritten(
+    clear: tuple[Bare, Bare], number: int, changed: Changed
+) -> None:
     blue, green = clear
     mine = OBJECTS[number]
     name = f"{mine['kind']} istio-system/{mine['metadata']['name']}"

@@ -63,7 +63,7 @@ def pair_with_objects(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
         plane.kubectl("delete", "deployment", "--all", "-n", NAMESPACE)
 
 
-def test_changes_conflicts_and_floors_are_told_apart(pair_with_objects: tuple[Bare, Bare]) -> None:
+def test_changes_conflicts_and_floors_are_distinguished(pair_with_objects: tuple[Bare, Bare]) -> None:
     pair = blue, green = pair_with_objects
     namespace, only = ("-n", NAMESPACE), in_namespaces([NAMESPACE])
     replicate(pair, choices=only)

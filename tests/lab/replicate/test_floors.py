@@ -86,7 +86,7 @@ def alone(pair: tuple[Bare, Bare]) -> Iterator[tuple[Bare, Bare]]:
         bare.kubectl("delete", "hpa,deployments", "--all", "-n", NAMESPACE)
 
 
-def test_floors_go_back_as_they_were_and_what_people_set_since_stays(alone: tuple[Bare, Bare], tmp_path: Path) -> None:
+def test_floors_are_released_without_overwriting_what_people_set_since(alone: tuple[Bare, Bare], tmp_path: Path) -> None:
     pair = blue, green = alone
     for bare, manager in ((blue, "helm"), (green, "bluegreen-replicate")):
         bare.kubectl("create", "namespace", NAMESPACE, check=False)

@@ -80,7 +80,7 @@ def policy(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
-def test_a_role_that_trusts_blue_alone_is_named_until_what_the_remedy_says_is_done(
+def test_a_role_that_trusts_blue_alone_is_reported_until_its_remedy_is_applied(
     uploads: tuple[Bare, Bare], aws: dict[str, str], tmp_path: Path
 ) -> None:
     mine, theirs = (issuer(bare).removeprefix("https://") for bare in uploads)

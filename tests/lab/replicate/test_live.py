@@ -27,7 +27,7 @@ class At:
     port: int
 
 
-def test_a_service_arrives_is_held_and_answers_and_a_broken_one_does_not_pass(two_clusters: Any, namespace: str) -> None:
+def test_only_a_service_that_works_on_green_passes_verify(two_clusters: Any, namespace: str) -> None:
     plum, fern = two_clusters
     plum.workload(namespace, "web", host=f"web.{namespace}.test", replicas=3)
     plum.workload(namespace, "sick", host=f"sick.{namespace}.test", replicas=1)

@@ -192,7 +192,7 @@ def everything(plane: Bare) -> dict[str, dict[str, Any]]:
     return {name_of(each): each for each in found if each["metadata"]["name"] != "kube-root-ca.crt"}
 
 
-def test_nothing_that_can_have_one_owner_is_on_green_and_each_is_told(owners: tuple[Bare, Bare]) -> None:
+def test_nothing_that_can_have_one_owner_comes_to_green(owners: tuple[Bare, Bare]) -> None:
     green = owners[1]
     made, done, _ = replicate(owners, choices=OURS)
     there = everything(green)

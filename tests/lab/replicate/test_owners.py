@@ -137,7 +137,7 @@ def test_what_is_called_like_eks_own_arrives_with_all_that_is_in_it(pair: Pair) 
         assert (done.writes, done.verdict()) == (0, None)
 
 
-def test_what_belongs_to_a_release_of_the_baseline_is_left_alone_every_time_and_by_force(pair: Pair) -> None:
+def test_what_belongs_to_a_release_of_the_baseline_is_left_alone_even_with_force(pair: Pair) -> None:
     release = {"meta.helm.sh/release-name": "balancer", "meta.helm.sh/release-namespace": "kube-system"}
     blue = [
         guard("QkxVRS1DQQ==", "kube-system/balancer", annotations=release),
@@ -199,7 +199,7 @@ def definition(plural: str, group: str, kind: str, version: str) -> Object:
     return named("CustomResourceDefinition", f"{plural}.{group}", api="apiextensions.k8s.io/v1", spec=spec)
 
 
-def test_what_records_of_argo_cd_and_flux_list_is_awaited_and_what_only_claims_is_asked_once(pair: Pair) -> None:
+def test_only_what_a_gitops_tool_records_is_left_to_it(pair: Pair) -> None:
     space = "gitops-own"
     tracking = "argocd.argoproj.io/tracking-id"
     tracked = {"annotations": {tracking: f"shop:apps/Deployment:{space}/by-argo"}}
@@ -258,7 +258,7 @@ def test_what_records_of_argo_cd_and_flux_list_is_awaited_and_what_only_claims_i
         assert (done.writes, done.verdict()) == (0, None)
 
 
-def test_an_aggregated_api_that_has_no_server_is_not_made_and_its_aggregated_roles_are(pair: Pair) -> None:
+def test_an_aggregated_api_without_a_server_is_not_created(pair: Pair) -> None:
     space = "aggregated-own"
     api = named(
         "APIService",

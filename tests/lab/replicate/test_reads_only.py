@@ -291,7 +291,7 @@ def user(pieces: tuple[Bare, Bare], tmp_path: Path) -> Iterator[User]:
             bare.kubectl("delete", "--ignore-not-found", "serviceaccount/bluegreen", "-n", "kube-system")
 
 
-def test_blue_is_only_read_and_the_printed_rights_are_enough(user: User) -> None:
+def test_the_printed_rights_which_only_read_blue_are_enough(user: User) -> None:
     blue, green = user.pair
 
     findings = user.run("preflight", codes=(0, 3))["findings"]

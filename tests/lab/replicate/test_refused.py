@@ -85,7 +85,7 @@ def ingress(annotated: str) -> dict[str, Any]:
         pytest.param(CRON, cron("CRON_TZ=Europe/Berlin 0 3 * * *"), id="a time zone in the schedule"),
     ],
 )
-def test_what_green_refuses_as_it_is_it_takes_in_todays_form(
+def test_what_green_refuses_as_it_is_arrives_in_todays_form(
     pair: tuple[Bare, Bare], resource: Resource, legacy: dict[str, Any]
 ) -> None:
     async def ask() -> None:
@@ -116,7 +116,7 @@ def test_what_is_held_as_refused_is_refused(pair: tuple[Bare, Bare], resource: R
     asyncio.run(ask())
 
 
-def test_definitions_and_webhooks_of_old_arrive_and_keep_what_they_kept(pair: tuple[Bare, Bare]) -> None:
+def test_old_definitions_and_webhooks_keep_their_meaning(pair: tuple[Bare, Bare]) -> None:
     _, green = pair
     legacy = [crd("mirrors", "legacy.example.com", SIMPLE, preserveUnknownFields=True), hooks("legacy-checks")]
     try:
@@ -203,7 +203,7 @@ def defined(pair: tuple[Bare, Bare], definition: dict[str, Any], green: dict[str
         remove_definitions(pair, *names)
 
 
-def test_policies_whose_definition_is_left_out_block_and_hold(pair: tuple[Bare, Bare]) -> None:
+def test_policies_whose_definition_is_left_out_are_not_ignored(pair: tuple[Bare, Bare]) -> None:
     blue, _ = pair
     definition = crd("ciliumnetworkpolicies", "cilium.io", OPEN, kind="CiliumNetworkPolicy")
     policy = {
@@ -243,7 +243,7 @@ def test_status_of_a_kind_without_a_status_subresource_arrives_like_any_other_fi
         assert on(green, kind, "printer", "-n", "ipam")["status"] == {"address": "10.44.0.17", "until": "2027"}
 
 
-def test_a_field_that_greens_definition_drops_is_told_each_time(pair: tuple[Bare, Bare]) -> None:
+def test_a_field_that_greens_definition_drops_is_reported_each_time(pair: tuple[Bare, Bare]) -> None:
     blue, green = pair
     wide, narrow = crd("boxes", "narrow.example.com", OPEN), crd("boxes", "narrow.example.com", SIMPLE)
     box = {"apiVersion": "narrow.example.com/v1", "kind": "Boxe", "metadata": {"name": "b", "namespace": "narrow"}}
@@ -258,7 +258,7 @@ def test_a_field_that_greens_definition_drops_is_told_each_time(pair: tuple[Bare
         assert on(green, "boxes", "b", "-n", "narrow")["spec"] == {"source": "x"}
 
 
-def test_a_definition_whose_names_another_has_on_green_is_a_failure_and_then_holds(pair: tuple[Bare, Bare]) -> None:
+def test_a_definition_whose_names_another_has_on_green_never_succeeds(pair: tuple[Bare, Bare]) -> None:
     blue, green = pair
     mine, theirs = crd("gizmos", "clash.example.com", OPEN, "Gizmo"), crd("gizmoes", "clash.example.com", OPEN, "Gizmo")
     with defined(pair, mine, theirs), namespace(pair, "clash"):

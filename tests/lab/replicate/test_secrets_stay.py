@@ -150,7 +150,7 @@ def forms(text: str) -> set[str]:
     return {text, json.dumps(text).strip('"'), text.encode().hex(), *inside}
 
 
-def test_no_value_of_a_secret_is_in_anything_that_is_said_or_kept(held: tuple[Bare, Bare], tmp_path: Path) -> None:
+def test_no_value_of_a_secret_is_in_anything_that_is_printed_or_stored(held: tuple[Bare, Bare], tmp_path: Path) -> None:
     blue, green = held
     transcript = Transcript(tmp_path, held)
     await_object(blue, "secret", "token", "-n", SPACE)

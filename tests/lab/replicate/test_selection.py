@@ -253,9 +253,7 @@ def there(green: Bare) -> set[str]:
     return found
 
 
-def test_a_service_brings_what_it_needs_says_so_and_the_second_run_writes_nothing(
-    pair: tuple[Bare, Bare], bluegreen: Command
-) -> None:
+def test_one_run_copies_a_service_with_what_it_needs(pair: tuple[Bare, Bare], bluegreen: Command) -> None:
     plan = bluegreen("pick-shop/web")
     assert plan.code == 3
     assert (
@@ -281,7 +279,7 @@ def test_a_service_brings_what_it_needs_says_so_and_the_second_run_writes_nothin
 KINDS = ("Deployment", "Service", "ConfigMap", "Secret", "ServiceAccount", "VirtualService")
 
 
-def test_a_namespace_is_all_that_is_in_it_and_what_it_needs_of_the_cluster(pair: tuple[Bare, Bare], bluegreen: Command) -> None:
+def test_a_namespace_comes_with_what_it_needs_of_the_cluster(pair: tuple[Bare, Bare], bluegreen: Command) -> None:
     done = bluegreen("pick-stock", "--yes", "--json")
     assert done.code == 0, done.err
     assert {name: told["brought"] for name, told in done.written.items()} == {
@@ -339,7 +337,7 @@ def test_a_namespace_is_all_that_is_in_it_and_what_it_needs_of_the_cluster(pair:
         ),
     ],
 )
-def test_by_namespace_kind_and_labels(
+def test_objects_are_selected_by_namespace_kind_and_labels(
     pair: tuple[Bare, Bare], bluegreen: Command, said: dict[str, Any], arguments: tuple[str, ...], kept: set[str]
 ) -> None:
     done = bluegreen(*arguments, "--yes", "--json", said=said)
@@ -375,7 +373,7 @@ def test_what_is_excluded_by_namespace_is_not_written_though_a_service_needs_it(
         ),
     ],
 )
-def test_a_misspelt_name_is_refused_and_nothing_written(
+def test_a_misspelt_name_is_refused_before_anything_is_written(
     pair: tuple[Bare, Bare], bluegreen: Command, arguments: tuple[str, ...], said: dict[str, Any], told: str
 ) -> None:
     done = bluegreen(*arguments, "--yes", said=said)
@@ -386,7 +384,7 @@ def test_a_misspelt_name_is_refused_and_nothing_written(
         assert "migration.yaml:" in done.err, "with the line"
 
 
-def test_explain_tells_of_one_object_and_writes_nothing(pair: tuple[Bare, Bare], bluegreen: Command) -> None:
+def test_explain_describes_one_object_without_writing(pair: tuple[Bare, Bare], bluegreen: Command) -> None:
     done = bluegreen("--explain", "Secret/pick-shop/api-key", "pick-shop/web", "--json")
     assert (done.code, done.err) == (0, "")
     told = json.loads(done.out)

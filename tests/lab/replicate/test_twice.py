@@ -24,7 +24,7 @@ SHARED = Choices(answers={"PersistentVolume share": Answer.IMPORT})
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 
-def test_tricky_objects_arrive_and_the_second_run_writes_nothing(tricky: tuple[Bare, Bare]) -> None:
+def test_tricky_objects_arrive_in_one_run(tricky: tuple[Bare, Bare]) -> None:
     blue, green = tricky
     made, done, _ = replicate(tricky, choices=SHARED)
     assert (done.failures, done.conflicts, done.held) == ([], [], [])
@@ -71,7 +71,7 @@ def test_enrolled_routes_are_left_to_the_edge(tricky: tuple[Bare, Bare]) -> None
     assert on(green, "virtualservice", "web", "-n", "tricky")["spec"] == route["spec"]
 
 
-def test_real_manifests_twice(pair: tuple[Bare, Bare]) -> None:
+def test_real_manifests_arrive_in_one_run(pair: tuple[Bare, Bare]) -> None:
     manifests = Path(os.environ.get("BLUEGREEN_MANIFESTS", "../shared/manifests"))
     if not manifests.is_dir():
         pytest.skip(f"no manifests of public projects at {manifests}; name them by BLUEGREEN_MANIFESTS")
@@ -109,7 +109,7 @@ def test_preflight_on_real_clusters_finds_what_is_there(tricky: tuple[Bare, Bare
     assert ("BG502", "CronJob tricky/nightly") in found
 
 
-def test_who_may_not_list_gets_unknown_and_never_a_pass(tricky: tuple[Bare, Bare]) -> None:
+def test_what_may_not_be_listed_is_unknown_and_never_a_pass(tricky: tuple[Bare, Bare]) -> None:
     async def look() -> list[Any]:
         token = tricky[0].kubectl("create", "token", "worker", "-n", "tricky").strip()
         access = replace(kubeconfig.load(tricky[0].kubeconfig, cluster="plum"), token=token)

@@ -72,9 +72,7 @@ def without(plane: Bare, name: str) -> None:
 
 
 @pytest.mark.parametrize("why", ["503", "403"])
-def test_without_replica_sets_no_pod_of_theirs_is_copied_and_nothing_is_written_until_they_are_named(
-    planes: tuple[Bare, Bare], why: str
-) -> None:
+def test_unread_replica_sets_stop_the_run_until_they_are_named(planes: tuple[Bare, Bare], why: str) -> None:
     blue, green = planes
     try:
         between = {"blue": failing(SETS)} if why == "503" else {"blue_token": may_all_but_replica_sets(blue)}
@@ -89,7 +87,7 @@ def test_without_replica_sets_no_pod_of_theirs_is_copied_and_nothing_is_written_
             assert ended.document["failures"] == ended.document["conflicts"] == []
             assert number == 0 or ended.writes == 0
             copied = {name for name, action in ended.actions().items() if action != "left" and name.startswith("Pod ")}
-            assert {name for name in copied if name.startswith(f"Pod {NAME}/")} == {f"Pod {NAME}/bare"}
+            assert {name for name in copied if name.startswith(f"Pod {NAME}/")} == {f"Pod {NAME}/bare"}, "no pod of theirs"
         # green's own controllers make the others
         assert green.kubectl("get", "configmaps", "-n", NAME, "-o", "name").count("configmap/c") == 5
         pods = json.loads(green.kubectl("get", "pods", "-n", NAME, "-o", "json"))["items"]
@@ -192,7 +190,7 @@ def test_an_aggregated_api_whose_server_is_away_is_unread(planes: tuple[Bare, Ba
         blue.kubectl("delete", "service", "away", "-n", NAME, "--ignore-not-found")
 
 
-def test_who_may_list_only_a_part_is_told_so_once_and_gets_no_bare_pods(planes: tuple[Bare, Bare]) -> None:
+def test_a_user_who_may_list_only_a_part_gets_one_finding_for_it(planes: tuple[Bare, Bare]) -> None:
     blue, _ = planes
     seen = ["pods", "services", "deployments", "statefulsets", "daemonsets", "nodes", "configmaps"]
     try:
@@ -213,6 +211,6 @@ def test_who_may_list_only_a_part_is_told_so_once_and_gets_no_bare_pods(planes: 
         assert (ended.code, ended.writes) == (3, 0)
         assert {"replicasets.apps", "secrets"} <= ended.document["unread"].keys()
         planned = {name for name, action in ended.actions().items() if action == "create" and name.startswith(f"Pod {NAME}/")}
-        assert planned <= {f"Pod {NAME}/bare"}
+        assert planned <= {f"Pod {NAME}/bare"}, "no pod of a ReplicaSet"
     finally:
         without(blue, "looker")

@@ -102,7 +102,7 @@ def everything(plane: Bare) -> dict[tuple[str, str, str], dict[str, Any]]:
     return {(each["apiVersion"].rpartition("/")[0], each["kind"], each["metadata"]["name"]): each for each in found}
 
 
-def test_no_finished_work_is_on_green_and_what_a_clock_starts_is_suspended_as_the_table_says(
+def test_no_work_runs_on_green_by_itself(
     clockwork: tuple[Bare, Bare],
 ) -> None:
     made, done, _ = replicate(clockwork, choices=OURS)

@@ -80,7 +80,7 @@ def called(cluster: LabCluster, namespace: str, count: int) -> Counter[tuple[grp
     return seen
 
 
-def test_grpc_calls_are_answered_by_both_clusters_and_http_beside_them(ledger: Crossing, namespace: str) -> None:
+def test_grpc_and_http_are_split_by_the_same_share(ledger: Crossing, namespace: str) -> None:
     total = 100
     for split in (0, 5000, 10000):
         ledger.set(split)
@@ -171,7 +171,7 @@ def test_forwards_after_a_silence_longer_than_the_balancers_memory_are_answered(
     assert (balancer.forgotten, balancer.resets) == (0, 0)
 
 
-def test_without_the_rule_they_fail(balanced: tuple[Crossing, Balancer], namespace: str) -> None:
+def test_forwards_after_such_a_silence_fail_without_the_rule(balanced: tuple[Crossing, Balancer], namespace: str) -> None:
     """What the test above would see if it could see nothing."""
     crossing, balancer = balanced
     host = routing.peer_host(f"{namespace}/web")
@@ -215,7 +215,7 @@ SPOOFED = dict.fromkeys(routing.CARRIED.values(), "spoofed") | {HEADER: "gopher"
 OF_THE_WAY = {"x-envoy-original-path", "x-envoy-decorator-operation"}
 
 
-def test_local_and_forwarded_workloads_are_told_the_clients_scheme(
+def test_local_and_forwarded_workloads_get_the_clients_scheme(
     two_clusters: tuple[LabCluster, LabCluster], namespace: str
 ) -> None:
     with encrypted(two_clusters), recording(two_clusters, namespace, ["web", "more"]) as recorders:

@@ -58,7 +58,7 @@ def crossing(two_clusters: tuple[LabCluster, LabCluster], namespace: str) -> Cro
     return made
 
 
-def test_both_gateways_serve_by_the_share_and_keep_each_versions_part(crossing: Crossing, namespace: str) -> None:
+def test_both_gateways_serve_each_version_by_the_share(crossing: Crossing, namespace: str) -> None:
     service, total = f"{namespace}/web", 2000
     with ThreadPoolExecutor() as pool:
         for split in SPLITS:
@@ -76,7 +76,7 @@ def test_both_gateways_serve_by_the_share_and_keep_each_versions_part(crossing: 
                 assert crossing.clusters[side].send(f"web.{namespace}.test", "/old").headers["location"].endswith("/new")
 
 
-def test_services_on_one_peer_listener_move_apart_from_each_other(crossing: Crossing, namespace: str) -> None:
+def test_services_on_one_peer_listener_move_independently(crossing: Crossing, namespace: str) -> None:
     green = crossing.clusters["green"].name
     crossing.set(10000, [f"{namespace}/news"])
     for cluster in crossing.clusters.values():
@@ -113,7 +113,7 @@ def test_the_peer_listener_serves_nothing_but_rules(crossing: Crossing, headers:
         assert cluster.send(f"web.{namespace}.test", headers=headers, peer=True).status == 404
 
 
-def test_a_clients_rule_header_steers_nothing_and_goes_no_further(crossing: Crossing, namespace: str) -> None:
+def test_a_clients_rule_header_is_removed_unused(crossing: Crossing, namespace: str) -> None:
     forged = {routing.RULE_HEADER: routing.rule_id(f"{namespace}/web", 0)}  # the rule of /pay
     for split in (5000, 10000):
         crossing.set(split)
@@ -127,7 +127,7 @@ def test_a_clients_rule_header_steers_nothing_and_goes_no_further(crossing: Cros
                     assert routing.RULE_HEADER not in answer.echo["headers"]
 
 
-def test_a_rewrite_a_header_and_a_mirror_happen_once(two_clusters: tuple[LabCluster, LabCluster], namespace: str) -> None:
+def test_what_a_route_does_to_a_request_happens_once(two_clusters: tuple[LabCluster, LabCluster], namespace: str) -> None:
     with recording(two_clusters, namespace, ["main", "shadow"]) as recorders:
         original = route(
             namespace,
@@ -178,7 +178,7 @@ def test_where_all_is_served_here_the_live_route_is_the_original(crossing: Cross
         assert routing.live_split({"spec": live}, crossing.originals[service], side) == split
 
 
-def test_while_splits_move_to_and_fro_no_request_fails(crossing: Crossing, namespace: str) -> None:
+def test_no_request_fails_while_splits_change(crossing: Crossing, namespace: str) -> None:
     lines = [(cluster, f"{name}.{namespace}.test") for cluster in crossing.clusters.values() for name in ("web", "news")]
     with load(lines, per_second=300) as seen:
         for _ in range(10):
@@ -190,7 +190,7 @@ def test_while_splits_move_to_and_fro_no_request_fails(crossing: Crossing, names
     assert probe(crossing.clusters["blue"], f"{namespace}/web") == "0"
 
 
-def test_the_gateways_own_counters_tell_who_served(crossing: Crossing, namespace: str) -> None:
+def test_the_gateways_own_counters_show_which_cluster_served(crossing: Crossing, namespace: str) -> None:
     service, each = f"{namespace}/web", 300
     crossing.set(5000)
 

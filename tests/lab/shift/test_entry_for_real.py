@@ -99,7 +99,7 @@ def requests(output: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.read_text().split("\n")[:-1]] if output.exists() else []
 
 
-def test_with_green_dead_the_way_back_moves_the_entry_within_the_ttl(project: Project, zone: Zone, tmp_path: Path) -> None:
+def test_with_green_dead_a_rollback_moves_the_entry_within_the_ttl(project: Project, zone: Zone, tmp_path: Path) -> None:
     plum, fern = project.plum, project.fern
     assert project.run("entry", "adopt", "--yes")
     assert zone.weights() == {(host, "plum"): 255 for host in zone.hosts}
@@ -150,7 +150,7 @@ def test_with_green_dead_the_way_back_moves_the_entry_within_the_ttl(project: Pr
     assert not [each for each in done if each["status"] != 200]
 
 
-def test_what_goes_bad_while_green_cannot_be_told_takes_the_entry_back_by_itself(project: Project, zone: Zone) -> None:
+def test_a_service_that_turns_bad_while_green_is_unreachable_moves_the_entry_to_blue(project: Project, zone: Zone) -> None:
     plum, fern = project.plum, project.fern
     project.run("entry", "adopt", "--yes")
     for host in zone.hosts:

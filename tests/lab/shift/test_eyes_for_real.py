@@ -18,7 +18,7 @@ HELD_BACK = {"policy": {"dwell_seconds": 600}}
 @pytest.mark.parametrize(
     ("fault", "name"), [pytest.param(DENIED, "401/403", id="401"), pytest.param(MOVED, "3xx", id="301", marks=pytest.mark.long)]
 )
-def test_a_green_that_answers_everybody_so_goes_back(project: Project, fault: dict[str, str], name: str) -> None:
+def test_a_green_that_answers_every_request_so_is_rolled_back(project: Project, fault: dict[str, str], name: str) -> None:
     project.configure(services={project.good: {"hold": True}, project.bad: HELD_BACK}, metrics=False)
     with project.load():
         running = project.begin("shift", "--yes")
@@ -29,7 +29,7 @@ def test_a_green_that_answers_everybody_so_goes_back(project: Project, fault: di
     project.assert_back(project.bad)
 
 
-def test_what_was_mended_is_tried_again_at_once_within_the_stores_window(project: Project) -> None:
+def test_a_fixed_service_is_retried_at_once_within_the_stores_window(project: Project) -> None:
     bad = project.bad
     project.configure(services={project.good: {"hold": True}}, analysis_window_seconds=600, fail_limit=1)
     with project.load() as users:
@@ -42,7 +42,7 @@ def test_what_was_mended_is_tried_again_at_once_within_the_stores_window(project
     assert not users[bad].failed
 
 
-def test_a_changed_ttl_freezes_nothing_and_what_a_changed_share_froze_is_still_taken_back(project: Project) -> None:
+def test_a_service_frozen_by_a_changed_share_is_still_rolled_back(project: Project) -> None:
     good, bad = project.services
     project.configure(services={good: HELD_BACK, bad: HELD_BACK}, metrics=False)
     with project.load():
@@ -54,7 +54,7 @@ def test_a_changed_ttl_freezes_nothing_and_what_a_changed_share_froze_is_still_t
         eventually(lambda: project.events("freeze", bad), "the freeze of what was changed")
         project.fern.annotate_pods(project.namespace, "bad", ERRORS)
         eventually(lambda: project.split(bad) == (0, 0), "the way back of what is frozen", 60)
-        assert not project.events("freeze", good)
+        assert not project.events("freeze", good), "a changed TTL freezes nothing"
         assert "bluegreen:ttl: 30" in project.edge.read_text()
         (back,) = eventually(lambda: project.events("return", bad), "a note of the return")
         assert "500 -> 700" in back["reason"]

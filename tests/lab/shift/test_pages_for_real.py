@@ -8,7 +8,7 @@ from tests.lab.support.shifting import PATIENCE, IdlePod, Project
 BLIND_SAMPLES = 4
 
 
-def test_one_pod_scaled_in_takes_nothing_back_and_is_named_but_without_any_the_shift_is_blind(project: Project) -> None:
+def test_a_shift_is_blind_only_without_any_page(project: Project) -> None:
     good, bad, plum = project.good, project.bad, project.plum
     project.idle["plum"] = [IdlePod(), IdlePod()]
     slow = {bad: {"policy": {"dwell_seconds": 600}}}

@@ -16,7 +16,7 @@ from tests.lab.support.kit import eventually
 from tests.lab.support.shifting import ERRORS, MENDED, STEPS, Project, wall
 
 
-def test_a_bad_service_is_at_zero_within_two_samples_and_the_good_one_arrives_then_all_the_way_back(project: Project) -> None:
+def test_a_bad_service_is_at_zero_within_two_samples(project: Project) -> None:
     bad = project.bad
     project.configure(services={bad: {"policy": {"dwell_seconds": 600}}}, steps_bp=[2000, 10_000])
     with project.load() as users:
@@ -27,7 +27,7 @@ def test_a_bad_service_is_at_zero_within_two_samples_and_the_good_one_arrives_th
         project.fern.annotate_pods(project.namespace, "bad", ERRORS)
         result, told = project.ended(running, 4)
         assert list(result["returned"]) == [bad], told
-        assert result["arrived"] == [project.good]
+        assert result["arrived"] == [project.good], "the good one arrives"
         assert result["unverified"] == dict.fromkeys(project.services, "never verified")
         assert (project.split(bad), project.split(project.good)) == ((0, 0), (10_000, 10_000))
         (back,) = project.events("shift", bad, kind="outcome", after=0)
@@ -47,7 +47,7 @@ def test_a_bad_service_is_at_zero_within_two_samples_and_the_good_one_arrives_th
         assert users[bad].injected == injected  # nobody met the fault since
         project.configure(steps_bp=[2000, 10_000])
         assert sorted(project.run("shift", "--yes", "--retry", bad)["arrived"]) == sorted(project.services)
-        assert project.run("rollback")["complete"]
+        assert project.run("rollback")["complete"], "both are rolled back"
         assert project.split(project.good) == project.split(bad) == (0, 0)
     assert not [each.failed for each in users.values() if each.failed]
     originals = {service: read_route(project.edge.parent / "edge.routes", service)["spec"] for service in project.services}
@@ -105,7 +105,7 @@ def prometheus(project: Project, service: str, began: float) -> dict[str, Window
     return eventually(both, f"numbers of {service} in the store")
 
 
-def test_killed_anywhere_it_goes_on_as_if_nothing_had_been_and_a_second_at_once_is_refused(project: Project) -> None:
+def test_a_shift_killed_anywhere_continues_as_if_nothing_had_been(project: Project) -> None:
     good = project.good
     project.configure(metrics=False)  # the gateways' own counters judge: no step waits for a store's scrape
     with project.load() as users:
@@ -116,7 +116,7 @@ def test_killed_anywhere_it_goes_on_as_if_nothing_had_been_and_a_second_at_once_
         before = project.snapshot()
         _, told = project.ended(project.begin("shift", "--yes"), 5)
         assert "locked by `bluegreen shift`" in told
-        assert project.snapshot() == before
+        assert project.snapshot() == before, "a second one at once changes nothing"
         project.kill(running)
         project.run("resume")
         for kind, op, split in (("intent", "shift", 2000), ("outcome", "shift", 2000), ("intent", "shift", 10_000)):
@@ -142,7 +142,7 @@ def open_intents(project: Project) -> set[str]:
     return {event["id"] for event in project.events(kind="intent")} - {event["of"] for event in project.events(kind="outcome")}
 
 
-def test_without_its_metrics_store_it_holds_and_goes_on_when_it_is_back(project: Project) -> None:
+def test_without_its_metrics_store_a_shift_holds_until_it_is_back(project: Project) -> None:
     project.configure(steps_bp=[STEPS[0], 10_000])
     project.lab.program(None, "victoria-metrics", "killed")
     try:
@@ -163,7 +163,7 @@ def test_without_its_metrics_store_it_holds_and_goes_on_when_it_is_back(project:
         project.lab.program(None, "victoria-metrics", "running")
 
 
-def test_what_somebody_else_changes_is_frozen_and_named(project: Project) -> None:
+def test_what_another_client_changes_is_frozen_with_its_name(project: Project) -> None:
     project.configure(metrics=False)
     with project.load():
         running = project.begin("shift", "--yes")
@@ -193,7 +193,7 @@ def test_what_somebody_else_changes_is_frozen_and_named(project: Project) -> Non
         assert project.split(project.bad) == (500, 500)
 
 
-def test_with_greens_api_server_dead_the_way_back_is_as_ever(project: Project) -> None:
+def test_with_greens_api_server_dead_a_rollback_works_as_ever(project: Project) -> None:
     """The entry is at blue: green need not be told, and is when it is back."""
     project.configure(metrics=False)
     with project.load() as users:
@@ -217,7 +217,7 @@ def test_with_greens_api_server_dead_the_way_back_is_as_ever(project: Project) -
     project.run("rollback")
 
 
-def test_bad_input_is_named_with_its_remedy_and_changes_nothing(project: Project) -> None:
+def test_bad_input_is_refused_with_its_remedy_before_anything_changes(project: Project) -> None:
     """The command as people run it: one file wrong at a time, each command refuses before it does anything."""
     migration, edge = project.file.read_text(), project.edge.read_text()
     twice = json.loads(migration)

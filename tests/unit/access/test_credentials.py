@@ -34,7 +34,7 @@ def headers(**user: Any) -> list[str]:
     return [f"{name}: {value}" for name, value in asyncio.run(obtain(access(**user))).headers]
 
 
-def test_what_is_written_counts_before_a_program(tmp_path: Path) -> None:
+def test_credentials_in_the_kubeconfig_come_before_a_program(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("file\n")
     assert headers(token="t", exec_plugin=PROGRAM) == ["Authorization: Bearer t"]
@@ -47,7 +47,7 @@ def test_what_is_written_counts_before_a_program(tmp_path: Path) -> None:
     assert renewed == [False, True, True]
 
 
-def test_a_token_file_is_read_again_within_a_minute_and_may_be_away_for_a_moment(tmp_path: Path) -> None:
+def test_a_token_file_is_read_again_within_a_minute(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("one")
     there = access(token_file=file)
@@ -55,6 +55,13 @@ def test_a_token_file_is_read_again_within_a_minute_and_may_be_away_for_a_moment
     assert 0 < first.until - time.time() <= FILE_SECONDS < 60
     file.write_text("two")
     assert asyncio.run(obtain(there, first)).headers == (("Authorization", "Bearer two"),)
+
+
+def test_a_token_file_may_be_away_for_a_moment(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("one")
+    there = access(token_file=file)
+    first = asyncio.run(obtain(there))
     file.unlink()
     assert asyncio.run(obtain(there, first)).headers == first.headers
     with pytest.raises(Unanswered, match=r"needs the token in .*No such file"):
@@ -138,7 +145,7 @@ def test_nothing_is_sent_in_the_clear_to_another_machine(
     assert "SECRET" not in caught.value.message
 
 
-def test_this_machine_and_tls_get_what_there_is_and_others_nothing() -> None:
+def test_this_machine_or_tls_gets_the_credentials_that_there_are() -> None:
     for server in ("http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "https://x"):
         assert len(asyncio.run(obtain(Access("plum", server, "f", token="t"))).headers) == 1, server
     assert asyncio.run(obtain(Access("plum", "http://api.plum.test", "f"))) == Credentials()
@@ -181,7 +188,7 @@ def test_trust_is_the_kubeconfigs_own() -> None:
         pytest.param({"certificate": PEM, "key": pair("other")[1]}, id="key of another"),
     ],
 )
-def test_what_is_no_certificate_is_told(cluster: dict[str, Any]) -> None:
+def test_what_is_no_certificate_is_reported(cluster: dict[str, Any]) -> None:
     with pytest.raises(Unusable, match="the-file: the c") as caught:
         tls.context(access(**cluster))
     assert caught.value.remedy
@@ -200,7 +207,7 @@ except errors.Unusable as problem:
 """
 
 
-def test_a_key_with_a_password_is_told_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+def test_a_key_with_a_password_is_reported_without_asking_for_it(tmp_path: Path) -> None:
     key, certificate = _certificate("me", None)
     pem, secret = serialization.Encoding.PEM, serialization.BestAvailableEncryption(b"secret")
     pair = certificate.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, secret)
@@ -218,7 +225,7 @@ def test_a_key_with_a_password_is_told_and_nobody_is_asked_for_it(tmp_path: Path
     assert "the key without a password" in done.stdout
 
 
-def test_a_machine_without_room_for_a_key_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_room_for_a_key_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(AccessError, match="No such file"):
         tls.context(access(certificate=PEM, key=KEY))

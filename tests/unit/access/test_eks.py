@@ -139,7 +139,7 @@ def test_the_authenticators_environment_counts() -> None:
     assert eks.parse(("aws-iam-authenticator", "token"), environment) == eks.Asked("c", role="r")
 
 
-def test_without_credentials_it_is_told_at_once_what_to_do(bare: pytest.MonkeyPatch) -> None:
+def test_without_credentials_the_remedy_is_reported_at_once(bare: pytest.MonkeyPatch) -> None:
     bare.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(NotGiven) as caught:
         made(*BY_AWS)
@@ -150,7 +150,7 @@ def test_without_credentials_it_is_told_at_once_what_to_do(bare: pytest.MonkeyPa
         made(*BY_AWS, "--profile", "none")
 
 
-def test_a_role_that_sts_refuses_is_told(bare: pytest.MonkeyPatch) -> None:
+def test_a_role_that_sts_refuses_is_reported(bare: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotGiven, match=r"failed with 1: .*127\.0\.0\.1:9"):
         made(*BY_AWS, "--role-arn", "arn:aws:iam::123456789012:role/x", AWS_ENDPOINT_URL_STS="http://127.0.0.1:9")
 

@@ -47,7 +47,7 @@ def gone(note: Path) -> None:
         time.sleep(0.01)
 
 
-def test_a_credential_program_that_hangs_is_ended_and_named(tmp_path: Path) -> None:
+def test_a_hanging_credential_program_is_ended_with_an_error_that_names_it(tmp_path: Path) -> None:
     note = tmp_path / "child"
     with pytest.raises(NotGiven) as caught:
         asyncio.run(asyncio.wait_for(ask(PLUM, hanging(note), 0.5), 10))
@@ -69,7 +69,7 @@ def test_a_credential_program_ends_with_the_command_that_asked(tmp_path: Path) -
     gone(note)
 
 
-def test_a_credential_program_is_asked_and_its_token_used() -> None:
+def test_what_a_credential_program_answers_is_used() -> None:
     given = asyncio.run(ask(PLUM, answering(token="from-program")))
     assert (given.token, given.pair, given.until) == ("from-program", None, float("inf"))
     assert "from-program" not in repr(given)
@@ -77,7 +77,7 @@ def test_a_credential_program_is_asked_and_its_token_used() -> None:
     assert (given.token, given.pair) == (None, (b"C", b"K"))
 
 
-def test_a_program_is_told_of_the_cluster_where_it_asks_for_that_and_has_no_terminal(tmp_path: Path) -> None:
+def test_a_program_gets_the_exec_info_that_it_asks_for(tmp_path: Path) -> None:
     note = tmp_path / "note"
     script = f'printf %s "$KUBERNETES_EXEC_INFO" > {note}; test -t 0 || cat; echo {{\\"status\\":{{\\"token\\":\\"$NAME\\"}}}}'
     plugin = shell(script, env={"NAME": "by-env"}, version="client.authentication.k8s.io/v1beta1")
@@ -107,7 +107,7 @@ def test_a_program_is_told_of_the_cluster_where_it_asks_for_that_and_has_no_term
         pytest.param(answering(token="secret", expirationTimestamp="soon"), "no time in RFC 3339", id="no time"),
     ],
 )
-def test_a_program_that_gives_nothing_is_told_with_what_to_do(plugin: Exec, told: str) -> None:
+def test_a_program_that_gives_nothing_is_reported_with_a_remedy(plugin: Exec, told: str) -> None:
     with pytest.raises(AccessError) as caught:
         asyncio.run(ask(PLUM, plugin))
     # what ran may run better later; what cannot be run is mended by an edit alone
@@ -132,7 +132,7 @@ def test_a_program_that_gives_nothing_is_told_with_what_to_do(plugin: Exec, told
         (b"", ""),
     ],
 )
-def test_of_what_a_program_complains_the_last_line_is_told_without_what_is_secret(complaint: bytes, told: str) -> None:
+def test_the_last_line_of_a_programs_complaint_is_reported_without_secrets(complaint: bytes, told: str) -> None:
     assert last_words(complaint) == told
 
 

@@ -133,7 +133,7 @@ def test_a_wrong_kubeconfig_names_the_file_and_what_is_there(
         pytest.param({}, {"as": "a", "as-user-extra": {"k": "v"}}, "k is a text; allowed: a list", id="extra is a text"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_told_by_its_place_and_never_by_a_value(
+def test_what_cannot_be_used_is_reported_by_its_place_without_a_value(
     tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], told: str
 ) -> None:
     path = write(tmp_path, with_(cluster, user))
@@ -159,9 +159,7 @@ def test_a_missing_kubeconfig_is_one_clear_message(tmp_path: Path) -> None:
         load(tmp_path / "large")
 
 
-def test_paths_are_those_of_the_files_folder_and_data_comes_before_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_are_relative_to_the_files_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere, home = tmp_path / "elsewhere", tmp_path / "home"
     for folder in (elsewhere, home):
         folder.mkdir()
@@ -174,12 +172,15 @@ def test_paths_are_those_of_the_files_folder_and_data_comes_before_them(
     assert access.ca == b"from the file's folder"
     assert access.certificate == access.key == b"from home"
     assert access.token_file == tmp_path / "t"
+
+
+def test_data_comes_before_a_path(tmp_path: Path) -> None:
     data = base64.b64encode(b"data").decode()
     both = {"certificate-authority": "gone.pem", "certificate-authority-data": f"{data[:4]}\n{data[4:]}\n"}
     assert load(write(tmp_path, with_(both))).ca == b"data"
 
 
-def test_programs_beside_the_kubeconfig_are_found_there_and_others_on_path(tmp_path: Path) -> None:
+def test_the_path_of_a_program_means_what_kubectl_means(tmp_path: Path) -> None:
     def command(name: str) -> str:
         plugin = load(write(tmp_path, with_(user={"exec": {"command": name}}))).exec_plugin
         assert isinstance(plugin, Exec)
@@ -295,12 +296,12 @@ def told(text: str) -> bool:
         pytest.param("\0", id="a null byte"),
     ],
 )
-def test_texts_that_break_readers_of_yaml_are_told(text: str) -> None:
+def test_texts_that_break_readers_of_yaml_are_reported(text: str) -> None:
     with pytest.raises(BadKubeconfig, match="kubeconfig: "):
         read(text)
 
 
-def test_halves_of_letters_are_told() -> None:
+def test_halves_of_letters_are_reported() -> None:
     for user in ({"token": "\ud800"}, {"username": "\ud800"}, {"exec": {"command": "c", "args": ["\udfff"]}}):
         with pytest.raises(Unusable, match="that are no text"):
             read(with_(user=user))
@@ -314,7 +315,7 @@ def test_no_text_ends_in_anything_but_words(text: str) -> None:
 
 
 @pytest.mark.timeout(20)
-def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     """A pipe that nobody writes to would be waited for without end."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

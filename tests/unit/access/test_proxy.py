@@ -30,13 +30,11 @@ def server(url: str = "https://api.plum.test", proxy: str | None = None) -> Acce
         pytest.param("https://api.plum.test", {"HTTPS_PROXY": "http://p", "no_proxy": "x"}, "http://p:80", id="other"),
     ],
 )  # fmt: skip
-def test_the_environments_proxy_is_taken_as_kubectl_takes_it(
-    url: str, environment: dict[str, str], expected: str | None
-) -> None:
+def test_the_environments_proxy_is_used_as_kubectl_uses_it(url: str, environment: dict[str, str], expected: str | None) -> None:
     assert choose(server(url), environment) == (Proxy(expected) if expected else None)
 
 
-def test_the_kubeconfigs_proxy_comes_first_and_for_every_server() -> None:
+def test_the_kubeconfigs_proxy_overrides_the_environment() -> None:
     environment = {"HTTPS_PROXY": "http://p", "NO_PROXY": "*"}
     assert choose(server("https://127.0.0.1:1", "http://me:p%40ss@q:8"), environment) == Proxy(
         "http://q:8", "Basic bWU6cEBzcw=="
@@ -56,7 +54,7 @@ def test_the_kubeconfigs_proxy_comes_first_and_for_every_server() -> None:
         ("http://[::1", "is no URL of a proxy"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_refused_with_the_file_and_what_is_allowed(value: str, told: str) -> None:
+def test_an_unusable_proxy_of_the_kubeconfig_is_refused_with_its_place(value: str, told: str) -> None:
     with pytest.raises(Unusable) as caught:
         choose(server(proxy=value), {})
     assert told in caught.value.message

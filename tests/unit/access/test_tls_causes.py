@@ -153,7 +153,7 @@ REFUSES = "refuses the client certificate, or wants one: "
         ),
     ],
 )  # fmt: skip
-def test_each_cause_is_told_with_the_key_of_the_kubeconfig_that_it_is_about(
+def test_each_cause_is_reported_with_the_key_of_the_kubeconfig_that_it_is_about(
     tmp_path: Path, shown: Pair | None, of_server: dict[str, Any], of_client: dict[str, Any], said: str, key: str
 ) -> None:
     with server(tmp_path, shown, **of_server) as port:

@@ -112,7 +112,7 @@ def against(handler: Callable[[web.Request], Awaitable[web.StreamResponse]], ask
     return asyncio.run(run())
 
 
-def test_a_redirect_is_an_answer_and_gets_no_token() -> None:
+def test_a_redirect_is_not_followed() -> None:
     asked: list[str] = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -134,7 +134,7 @@ def test_headers_of_the_user_are_sent_as_often_as_they_are_given() -> None:
     assert found.body == b'["Bearer t", "a", "b"]'
 
 
-def test_of_a_long_answer_only_the_beginning_is_taken() -> None:
+def test_only_the_beginning_of_a_long_answer_is_read() -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -146,7 +146,7 @@ def test_of_a_long_answer_only_the_beginning_is_taken() -> None:
     assert found.body == b"x" * 20
 
 
-def test_one_who_is_not_asynchronous_is_answered_wherever_it_is() -> None:
+def test_a_synchronous_caller_is_answered_beside_a_running_loop_too() -> None:
     async def handler(_: web.Request) -> web.Response:
         return web.Response(text="here")
 
@@ -162,7 +162,7 @@ def test_one_who_is_not_asynchronous_is_answered_wherever_it_is() -> None:
     asyncio.run(blocked())
 
 
-def test_a_name_that_is_looked_up_for_ever_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_looked_up_for_ever_ends_within_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 
     def hang(*_: Any, **__: Any) -> Any:

@@ -244,7 +244,7 @@ NAMED = {
 }
 
 
-def test_the_families_are_whole() -> None:
+def test_the_exceptions_of_each_library_are_all_tried() -> None:
     names = {type(each).__name__ for each in RAISED}
     assert {"ClientPayloadError", "ServerDisconnectedError", "SSLCertVerificationError", "gaierror", "TimeoutError"} <= names
     assert {"ClientConnectorDNSError", "ContentTypeError", "InvalidURL", "NotADirectoryError", "SSLEOFError"} <= names
@@ -341,7 +341,7 @@ def test_whatever_boto_raises_comes_out_as_one_of_ours(refused: Callable[[Any], 
 
 
 @pytest.mark.parametrize("name", AWS)
-def test_clients_of_aws_that_cannot_be_made_are_told(monkeypatch: pytest.MonkeyPatch, account: None, name: str) -> None:
+def test_clients_of_aws_that_cannot_be_made_are_reported(monkeypatch: pytest.MonkeyPatch, account: None, name: str) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise raised
 
@@ -374,7 +374,7 @@ def test_clients_of_aws_that_cannot_be_made_are_told(monkeypatch: pytest.MonkeyP
         ("InvalidInput", 400, Rejected),
     ],
 )
-def test_refusals_of_aws_are_told_apart(
+def test_refusals_of_aws_are_distinguished(
     refused: Callable[[Any], None], code: str, status: int, expected: type[BluegreenError]
 ) -> None:
     refused(broken.refusal(code, status))
@@ -540,7 +540,7 @@ def test_whatever_is_answered_comes_out_as_one_of_ours(what: str) -> None:
         ("Status of odd causes", Rejected), ("Status of odd details", Conflict),
     ],
 )  # fmt: skip
-def test_an_api_servers_answers_are_told_apart(what: str, expected: type[BluegreenError]) -> None:
+def test_an_api_servers_answers_are_distinguished(what: str, expected: type[BluegreenError]) -> None:
     with broken.garbage() as server:
         server.answer = ANSWERS[what]
         came = outcome("kubernetes.Kubernetes.list", port=server.port)
@@ -612,7 +612,7 @@ def test_the_kind_of_a_route_that_is_not_found_is_not_taken_for_a_dead_cluster()
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["counters.PageCounters.read", "prometheus.PrometheusMetrics.ask", "probe.ask",
                                   "istio.IstioRouter.in_effect"])  # fmt: skip
-def test_pages_stores_and_gateways_that_are_silent_are_told_in_our_words(
+def test_silent_servers_are_reported_in_our_words(
     monkeypatch: pytest.MonkeyPatch, name: str, raised: Exception, told: str
 ) -> None:
     async def refuse(*_: object, **__: object) -> None:

@@ -62,12 +62,12 @@ async def read(url: str, dialect: counters.Dialect = "envoy", times: int = 1) ->
         await client.close()
 
 
-def test_an_envoy_page_tells_what_was_served_here_and_what_was_forwarded() -> None:
+def test_an_envoy_page_counts_local_and_forwarded_requests() -> None:
     (got,) = served(lambda _: web.Response(text=PAGE), read)
     assert got.services["shop/catalog"] == ServiceCounters(local=Tally(103, 10, 0), forwarded=Tally(7, 7, 4))
 
 
-def test_an_istio_page_tells_the_same_and_counts_requests_without_an_answer_as_errors() -> None:
+def test_an_istio_page_counts_requests_without_an_answer_as_errors() -> None:
     (got,) = served(lambda _: web.Response(text=ISTIO), lambda url: read(url, "istio"))
     assert got.services["shop/catalog"] == ServiceCounters(local=Tally(9, 1, 0), forwarded=Tally(2, 2, 0))
 

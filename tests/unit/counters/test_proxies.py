@@ -26,7 +26,7 @@ from tests.fakes.pages import OLD, SERVICE, YOUNG, Pages, Pod
     [{}, {"started": 0}, {"started": 0, "uptime": False}],
     ids=["by uptime", "started at the same time", "by counts that fall alone"],
 )
-def test_pods_in_turn_behind_one_address_are_no_word_and_no_errors(first: tuple[Pod, Pod], told: dict[str, Any]) -> None:
+def test_counts_of_pods_in_turn_behind_one_address_are_not_judged(first: tuple[Pod, Pod], told: dict[str, Any]) -> None:
     pods = [replace(pod, **told) for pod in first]
     pages = Pages([pods[second % 2] for second in range(20)])
     samples, refused = Samples(), []
@@ -79,7 +79,7 @@ def test_an_uptime_that_stands_still_between_two_flushes_is_the_same_proxy() -> 
     assert looks[-1].forwarded - looks[0].forwarded == Tally(20 * 29)
 
 
-def test_two_pods_that_start_at_once_are_told_apart_by_their_own_starts() -> None:
+def test_two_pods_that_start_at_once_are_distinguished_by_their_own_starts() -> None:
     quiet, busy = Pod(started=0, born=1.25), Pod(started=0, local=50, forwarded=50, errors=50, born=1.5)
     pages = Pages([quiet, busy, quiet])
     assert pages.look().forwarded.errors == pages.look().forwarded.errors
@@ -88,7 +88,7 @@ def test_two_pods_that_start_at_once_are_told_apart_by_their_own_starts() -> Non
 
 
 @pytest.mark.parametrize("uptime", [True, False], ids=["with its age", "without"])
-def test_a_destination_that_comes_and_goes_is_no_other_proxy(uptime: bool) -> None:
+def test_a_destination_that_is_made_again_is_no_other_proxy(uptime: bool) -> None:
     """Whenever a Service is deleted its counts vanish from the page; made again they begin at 0."""
     told = 'istio_requests_total{{reporter="source",destination_service="{}.other.svc.cluster.local",response_code="200"}} {:g}'
     pages = Pages([Pod(started=0, uptime=uptime)] * 12)
@@ -108,7 +108,7 @@ def test_a_destination_that_comes_and_goes_is_no_other_proxy(uptime: bool) -> No
     assert not any(followed.others_at for followed in pages._followed.values())
 
 
-def test_a_service_whose_counts_vanish_and_begin_anew_loses_none() -> None:
+def test_a_service_whose_counts_begin_anew_loses_none() -> None:
     pages = Pages([Pod(started=0), Pod(started=0), Pod(started=0), Pod(started=0)])
     plain = pages._page
 

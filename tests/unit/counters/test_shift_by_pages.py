@@ -93,7 +93,7 @@ def splits(universe: Universe) -> list[int]:
 
 
 @pytest.mark.parametrize("last", [2, 1], ids=["one of three", "two of three"])
-def test_pods_that_are_scaled_in_take_no_service_back(tmp_path: Path, last: int) -> None:
+def test_pods_that_are_scaled_in_roll_no_service_back(tmp_path: Path, last: int) -> None:
     universe = Universe(tmp_path)
 
     async def scale_in(universe: Universe, pods: dict[Side, GatewayPods]) -> None:
@@ -107,7 +107,7 @@ def test_pods_that_are_scaled_in_take_no_service_back(tmp_path: Path, last: int)
     assert splits(universe) == [10, 2000, 10_000]
 
 
-def test_what_turns_bad_is_taken_back_by_the_pods_that_are_left(tmp_path: Path) -> None:
+def test_what_turns_bad_is_rolled_back_by_the_pods_that_are_left(tmp_path: Path) -> None:
     bad_from: list[float] = []
     universe = Universe(tmp_path, green_errors=lambda service, now: 0.5 if bad_from and now >= bad_from[0] else 0.0)
 
@@ -123,7 +123,7 @@ def test_what_turns_bad_is_taken_back_by_the_pods_that_are_left(tmp_path: Path) 
     assert universe.live(SERVICE) == (0, 0)
 
 
-def test_a_gateway_without_any_page_is_not_watched_and_its_services_go_back(tmp_path: Path) -> None:
+def test_services_of_a_gateway_without_any_page_are_rolled_back(tmp_path: Path) -> None:
     universe = Universe(tmp_path)
 
     async def all_gone(universe: Universe, pods: dict[Side, GatewayPods]) -> None:

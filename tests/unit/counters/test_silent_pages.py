@@ -82,7 +82,7 @@ async def read(urls: list[str], read_seconds: float = 60.0) -> GatewayCounters:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_page_that_tells_nothing_leaves_the_others_alone(name: str) -> None:
+def test_a_page_without_counts_leaves_the_others_alone(name: str) -> None:
     bad, why = BAD[name]
 
     async def run() -> tuple[list[str], GatewayCounters]:
@@ -116,7 +116,7 @@ def test_a_pod_that_does_not_listen_leaves_the_others_alone() -> None:
     assert list(got.silent) == ["http://127.0.0.1:1/"]
 
 
-def test_a_page_that_is_listed_twice_counts_once_and_is_silent_once() -> None:
+def test_a_page_that_is_listed_twice_is_read_once() -> None:
     async def run() -> GatewayCounters:
         async with pods(says(PAGE)) as urls:
             return await read(urls * 2)
@@ -136,7 +136,7 @@ def test_a_page_that_is_listed_twice_counts_once_and_is_silent_once() -> None:
     ],
     ids=["some may come back", "wrong addresses", "one, wrong", "one, cut"],
 )
-def test_a_gateway_of_which_no_page_answers_is_not_seen(names: list[str], error: type[Exception]) -> None:
+def test_a_gateway_of_which_no_page_answers_is_an_error(names: list[str], error: type[Exception]) -> None:
     async def run() -> None:
         async with pods(*(BAD[name][0] for name in names)) as urls:
             await read(urls)
@@ -210,7 +210,7 @@ def replace_born(pod: Pod) -> Pod:
     return Pod(pod.started, pod.local, pod.forwarded, pod.errors, born=1.5)
 
 
-def test_an_address_that_another_pod_takes_over_goes_on_from_what_was_counted() -> None:
+def test_an_address_that_another_pod_takes_over_continues_from_what_was_counted() -> None:
     """A StatefulSet's name leads to a new pod: what it served from its start on counts, once."""
     before, after = Pod(started=0, born=1.5), Pod(started=1002.5, born=9.5, errors=3)
     pages = Pages([OLD] * 6, [before, before, None, after, after, after])

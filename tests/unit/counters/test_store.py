@@ -103,7 +103,7 @@ def test_no_data_is_not_zero(series: list[Series], expected: WindowStats | None)
     ],
     ids=["before the window", "between two scrapes around its beginning", "born inside", "there from its first scrape on"],
 )
-def test_errors_count_from_the_windows_beginning_on_and_the_first_ones_too(bad: dict[float, float], errors: int) -> None:
+def test_errors_count_from_the_windows_beginning_on(bad: dict[float, float], errors: int) -> None:
     got = ask(Store(NOW, [WITNESS, istio("fern", OWN, "503", bad)]))
     assert got == WindowStats(errors, errors)
 
@@ -133,7 +133,7 @@ def test_series_without_a_target_are_never_taken_for_young_ones() -> None:
     assert ask(Store(NOW, nameless)) == WindowStats(0, 0)
 
 
-def test_answers_are_told_by_class_in_both_dialects() -> None:
+def test_answers_are_counted_by_class_in_both_dialects() -> None:
     grows = at(s15=0, s5=10)
     plain = [istio("fern", OWN, code, grows) for code in ("200", "302", "401", "404", "429", "503", "0")]
     calls = [istio("fern", OWN, "200", grows, grpc=status) for status in ("0", "5", "14")]
@@ -180,22 +180,27 @@ def test_latency_from_before_the_window_does_not_count() -> None:
     assert quantile(slow_then, 0.99) == pytest.approx(9.9)
 
 
-def test_a_window_is_three_questions_and_never_longer_than_asked() -> None:
+def test_a_window_is_three_queries() -> None:
     store = Store(NOW, [WITNESS])
     ask(store, 19.9996)
     assert len(store.asked) == 3
+
+
+def test_a_window_is_never_longer_than_asked() -> None:
+    store = Store(NOW, [WITNESS])
+    ask(store, 19.9996)
     assert all(query.endswith("[17999ms] offset -1s") for query in store.asked)
     assert fill("{window}", "fern", [], 0.0) == "1ms"
 
 
 @pytest.mark.parametrize("rounds", [False, True], ids=["by its clock", "by the second before"])
-def test_a_store_that_rounds_the_time_of_a_question_tells_nothing_from_before_the_window(rounds: bool) -> None:
+def test_a_store_that_rounds_query_times_gives_nothing_from_before_the_window(rounds: bool) -> None:
     now = NOW + 0.9
     errors = {now - 4.6: 0.0, now - 3.6: 40.0, now - 2.6: 40.0, now - 1.6: 40.0, now - 0.6: 41.0}
     assert ask(Store(now, [istio("fern", OWN, "503", errors)], rounds), 4.5) == WindowStats(1, 1)
 
 
-def test_a_sample_whose_time_is_later_than_its_page_is_no_base_for_a_window_that_begins_between_the_two() -> None:
+def test_a_sample_stamped_after_its_page_is_no_base_for_a_window_between_the_two() -> None:
     """A store may even out the times of scrapes by a tenth of their interval: this page was read before the errors."""
     errors = {NOW - 19.5: 0.0, NOW - 9.5: 40.0, NOW - 0.5: 40.0}
     assert ask(Store(NOW, [istio("fern", OWN, "503", errors)]), 20.0) == WindowStats(0, 0)
@@ -267,5 +272,5 @@ def test_a_store_whose_series_are_of_no_known_cluster_is_refused_with_the_reason
     assert "label cluster" in (caught.value.remedy or "")
 
 
-def test_a_service_that_nobody_asked_for_yet_is_no_reason_to_refuse_a_store() -> None:
+def test_a_service_without_requests_yet_is_no_reason_to_refuse_a_store() -> None:
     assert ask(Store(NOW, [istio("plum", "other.shop.svc.cluster.local", "200", at(s15=1, s5=9))])) is None

@@ -44,7 +44,7 @@ def said(line: socket.socket, text: bytes) -> bytes:
     return line.recv(1000)
 
 
-def test_a_flow_that_was_forgotten_is_reset_with_its_next_word(echo: tuple[str, int]) -> None:
+def test_a_flow_that_was_forgotten_is_reset_with_its_next_data(echo: tuple[str, int]) -> None:
     with balancing(echo, "127.0.0.1", 0.2) as balancer, socket.create_connection(("127.0.0.1", balancer.port), 20) as line:
         assert said(line, b"hello") == b"hello"
         eventually(lambda: balancer.forgotten == 1, "the flow forgotten")

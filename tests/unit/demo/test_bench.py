@@ -13,7 +13,7 @@ import yaml
 from lab.bench import clusters, copies, estate, preflight, ratios
 
 
-def test_sides_take_turns_and_each_starts_from_the_same_state() -> None:
+def test_sides_take_turns_from_the_same_state() -> None:
     seen: list[str] = []
 
     def side(name: str, values: list[float]) -> float:
@@ -46,7 +46,7 @@ def test_no_round_is_begun_that_would_end_too_late_but_one_is_always_made(until:
         pytest.param(None, (None, None), id="no peer"),
     ],
 )
-def test_a_row_holds_medians_and_peer_over_ours(peer: list[float] | float | None, told: tuple[float, float]) -> None:
+def test_a_row_has_both_medians_with_their_ratio(peer: list[float] | float | None, told: tuple[float, float]) -> None:
     made = ratios.row("copy", [50.0, 1.0, 2.0], peer)
     assert (made.ours, made.peer, made.ratio) == (2.0, *told)
 
@@ -60,7 +60,7 @@ def test_the_table_has_a_line_for_each_row() -> None:
     ]
 
 
-def test_objects_are_mixed_unique_and_run_no_pod() -> None:
+def test_the_objects_are_a_mix_that_runs_no_pod() -> None:
     made = list(ratios.objects())
     assert len(made) == 2000
     assert len({(o["kind"], o["metadata"]["namespace"], o["metadata"]["name"]) for o in made}) == 2000
@@ -71,7 +71,7 @@ def test_objects_are_mixed_unique_and_run_no_pod() -> None:
     assert {o["spec"]["replicas"] for o in made if o["kind"] == "Deployment"} == {0}
 
 
-def test_the_pipeline_strips_what_another_cluster_refuses_and_nothing_else() -> None:
+def test_the_pipeline_strips_only_what_another_cluster_refuses() -> None:
     service = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -105,7 +105,7 @@ def test_a_cluster_is_at_rest_when_next_to_nothing_was_written_for_some_seconds(
     assert ratios.at_rest([(100.0 + second, revision) for second, revision in enumerate(revisions)], 3.0, 4) is rested
 
 
-def test_an_estate_is_mixed_unique_and_runs_no_pod() -> None:
+def test_an_estate_is_a_mix_that_runs_no_pod() -> None:
     made = [estate.gateway(), *estate.objects(2_000)]
     assert len({(o["kind"], o["metadata"]["namespace"], o["metadata"]["name"]) for o in made}) == 2_001
     assert {o["kind"] for o in made} == set(estate.PATHS)
@@ -115,7 +115,7 @@ def test_an_estate_is_mixed_unique_and_runs_no_pod() -> None:
     assert nodes == {"{'estate': 'no-such-node'}"}
 
 
-def test_processor_time_is_that_of_the_program_and_not_of_its_waiting() -> None:
+def test_the_processor_time_of_a_program_leaves_out_its_waiting() -> None:
     def seconds(code: str) -> float:
         return preflight.processor_seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True))
 

@@ -88,7 +88,9 @@ NO_HTTP = "none of its ports speaks plain HTTP"
         pytest.param("quiet.yaml", ["quiet/quiet 80"], {}, {}, id="one service"),
     ],
 )
-def test_an_installation(name: str, fronts: list[str], held: dict[str, str], unasked: dict[str, str]) -> None:
+def test_an_installation_is_split_into_what_runs_here_with_a_reason_for_the_rest(
+    name: str, fronts: list[str], held: dict[str, str], unasked: dict[str, str]
+) -> None:
     found = manifests.read(INSTALLS / name)
     assert not found.left_out
     assert not found.notes
@@ -108,7 +110,7 @@ def test_an_installation(name: str, fronts: list[str], held: dict[str, str], una
 
 
 @pytest.mark.parametrize("name", ["certificates.yaml", "resource-metrics.yaml", "old-shop.yaml"])
-def test_where_nothing_is_left_the_story_ends_before_it_begins_and_says_why(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_story_without_services_is_refused_with_the_reasons(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.demo.demo.programs.ensure", lambda *_: pytest.fail("a lab was about to start"))
     work = workloads.prepare(manifests.read(INSTALLS / name).objects)
     with pytest.raises(manifests.WorkloadsError) as caught:
@@ -146,7 +148,7 @@ def test_one_bad_file_does_not_take_the_others_with_it(tmp_path: Path) -> None:
     assert "looks like a template: render it first" in found.left_out[0][1]
 
 
-def test_of_what_is_there_twice_the_last_counts_and_it_is_said(tmp_path: Path) -> None:
+def test_of_what_is_there_twice_the_last_counts_with_a_note(tmp_path: Path) -> None:
     text = (INSTALLS / "quiet.yaml").read_text()
     (tmp_path / "base.yaml").write_text(text)
     (tmp_path / "overlay.yaml").write_text(text.replace("replicas: 1", "replicas: 3\n  replicas: 2"))
@@ -175,7 +177,7 @@ def test_of_what_is_there_twice_the_last_counts_and_it_is_said(tmp_path: Path) -
         pytest.param("{app: quiet}}\n  template", "{app: quiet}}\n  template", None, id="nothing wrong"),
     ],
 )
-def test_a_service_that_cannot_answer_is_told_with_its_reason(old: str, new: str, told: str | None, tmp_path: Path) -> None:
+def test_a_service_that_cannot_answer_is_reported_with_its_reason(old: str, new: str, told: str | None, tmp_path: Path) -> None:
     text = (INSTALLS / "quiet.yaml").read_text()
     assert old in text
     (tmp_path / "quiet.yaml").write_text(text.replace(old, new))
@@ -264,7 +266,7 @@ def test_what_was_read_from_a_cluster_is_made_new(tmp_path: Path) -> None:
         "kind: Gateway\nspec: {selector: {a: b}, servers: [{port: 1}]}",
     ],
 )
-def test_an_object_of_wrong_types_is_held_and_the_rest_goes_on(wrong: str, tmp_path: Path) -> None:
+def test_an_object_of_wrong_types_is_held_alone(wrong: str, tmp_path: Path) -> None:
     text = f"apiVersion: networking.istio.io/v1\nmetadata: {{name: odd, namespace: quiet}}\n{wrong}\n---\n"
     (tmp_path / "all.yaml").write_text(text + (INSTALLS / "quiet.yaml").read_text())
     work = workloads.prepare(manifests.read(tmp_path).objects)

@@ -30,7 +30,7 @@ def told(folder: Path, *, whole: bool) -> tuple[Story, io.StringIO]:
     return Story(lab, project, work, view, folder, 10.0, whole=whole), said
 
 
-def test_a_service_is_left_out_and_clients_no_longer_ask_for_it(tmp_path: Path) -> None:
+def test_clients_no_longer_ask_for_a_service_that_is_left_out(tmp_path: Path) -> None:
     story, said = told(tmp_path, whole=False)
     assert story.services == ["cluster-page/page-scraper", "quiet/quiet"]
     (tmp_path / "load.json").write_text(json.dumps({"seconds": 900}))
@@ -40,6 +40,12 @@ def test_a_service_is_left_out_and_clients_no_longer_ask_for_it(tmp_path: Path) 
     assert load["seconds"] == 900
     assert [target["host"] for target in load["targets"]] == ["page-scraper.cluster-page.lab.test"]
     assert "left out: quiet/quiet: refused: [spec.x: Required] [/x]\n" in said.getvalue()
+
+
+def test_leaving_out_the_last_service_ends_the_story_with_all_reasons(tmp_path: Path) -> None:
+    story, _ = told(tmp_path, whole=False)
+    (tmp_path / "load.json").write_text(json.dumps({"seconds": 900}))
+    story.leave_out("quiet/quiet", "refused: [spec.x: Required] [/x]")
     with pytest.raises(LabError) as caught:
         story.leave_out("cluster-page/page-scraper", "no node takes it")
     assert "nothing is left that users could ask by HTTP" in str(caught.value)

@@ -33,7 +33,7 @@ def test_a_torn_last_line_is_left_for_later(tmp_path: Path) -> None:
     assert [each["t"] for each in measure.read(file)] == [1, 2]
 
 
-def test_seconds_are_told_apart_by_service_and_cluster() -> None:
+def test_seconds_are_counted_by_service_and_cluster() -> None:
     records = [
         record(10.2),
         record(10.9, cluster="fern"),
@@ -54,7 +54,7 @@ def test_the_entry_is_by_address() -> None:
     assert shares[2] == 1.0
 
 
-def test_taken_back_is_from_the_first_bad_answer_to_greens_last() -> None:
+def test_a_rollback_lasts_from_the_first_bad_answer_to_greens_last() -> None:
     records = [
         record(1, cluster="fern"),
         record(2, cluster="fern", status=500, injected=True),
@@ -66,7 +66,7 @@ def test_taken_back_is_from_the_first_bad_answer_to_greens_last() -> None:
     assert measure.taken_back(records, ["a.test"], green="fern", since=0, until=8) == (1.0, 2)
 
 
-def test_without_a_bad_answer_nothing_was_taken_back() -> None:
+def test_without_a_bad_answer_nothing_was_rolled_back() -> None:
     assert measure.taken_back([record(1, cluster="fern")], ["a.test"], green="fern", since=0, until=9) == (None, 0)
 
 

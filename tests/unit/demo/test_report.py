@@ -64,7 +64,7 @@ def test_text_from_the_run_is_escaped() -> None:
     assert "&lt;errors&gt;" in render(report())
 
 
-def test_nothing_is_fetched_and_no_script_runs() -> None:
+def test_the_report_needs_no_network_or_script() -> None:
     class Tags(HTMLParser):
         def __init__(self) -> None:
             super().__init__()

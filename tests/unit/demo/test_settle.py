@@ -92,7 +92,7 @@ FAILURE = {"conditions": [{"type": "ReplicaFailure", "status": "True", "message"
         ),
     ],
 )
-def test_why_a_service_is_silent(items: list[dict[str, Any]], told: str, seconds: float) -> None:
+def test_the_reason_why_a_service_is_silent_is_found(items: list[dict[str, Any]], told: str, seconds: float) -> None:
     found = explain(Look(items), "web")
     assert found is not None
     assert found[0].startswith(told)

@@ -17,7 +17,7 @@ def record(**fields: Any) -> str:
     return json.dumps(plain | fields) + "\n"
 
 
-def test_failures_are_told_apart_by_their_mark(tmp_path: Path) -> None:
+def test_failures_are_distinguished_by_their_mark(tmp_path: Path) -> None:
     file = tmp_path / "load.jsonl"
     file.write_text(record() + record(status=500, injected=True) + record(status=503) + record(status=0, cluster=None))
     tail = Tail(file)
@@ -26,7 +26,7 @@ def test_failures_are_told_apart_by_their_mark(tmp_path: Path) -> None:
     assert (counts.total, counts.injected, counts.lost) == (4, 1, 2)
 
 
-def test_a_line_half_written_is_counted_once_and_whole(tmp_path: Path) -> None:
+def test_a_line_half_written_is_counted_once(tmp_path: Path) -> None:
     file, line = tmp_path / "load.jsonl", record()
     tail = Tail(file)
     tail.read()

@@ -44,9 +44,13 @@ def fronts(*objects: dict[str, Any]) -> list[str]:
     return [front.service for front in workloads.prepare(objects).fronts]
 
 
-def test_a_route_on_a_gateway_is_a_front_and_its_missing_gateway_is_made() -> None:
+def test_a_route_on_a_gateway_is_a_front() -> None:
     prepared = workloads.prepare([deployment("web"), service("web"), route("web")])
     assert [front.service for front in prepared.fronts] == ["default/web"]
+
+
+def test_the_missing_gateway_of_a_route_is_made() -> None:
+    prepared = workloads.prepare([deployment("web"), service("web"), route("web")])
     assert [e["metadata"]["name"] for e in prepared.objects if e["kind"] == "Gateway"] == ["mine"]
     assert any("made" in note for note in prepared.notes)
 
@@ -127,14 +131,12 @@ def test_the_path_is_one_that_the_route_answers(match: list[dict[str, Any]], pat
     ],
     ids=str,
 )
-def test_clients_resolve_a_name_of_the_zone_and_send_the_host_of_the_route(
-    hosts: tuple[str, ...], name: str, host: str
-) -> None:
+def test_clients_send_the_routes_host_to_a_name_of_the_zone(hosts: tuple[str, ...], name: str, host: str) -> None:
     front = workloads.prepare([deployment("web"), service("web"), route("web", hosts=hosts)]).fronts[0]
     assert (front.name, front.host) == (name, host)
 
 
-def test_webhooks_and_apis_served_by_pods_are_held_and_listed() -> None:
+def test_webhooks_and_apis_served_by_pods_are_held() -> None:
     hook = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
@@ -177,7 +179,7 @@ def https_gateway(*plain_hosts: str) -> dict[str, Any]:
     return made
 
 
-def test_what_is_served_by_https_alone_is_plain_in_the_lab_and_said() -> None:
+def test_what_is_served_by_https_alone_is_plain_in_the_lab_with_a_note() -> None:
     prepared = workloads.prepare([https_gateway()])
     (server,) = prepared.objects[0]["spec"]["servers"]
     assert server == {"port": {"number": 80, "name": "https", "protocol": "HTTP"}, "hosts": ["shop.example"]}
@@ -228,7 +230,7 @@ def test_what_is_no_manifest_is_named(tmp_path: Path, text: str, said: str) -> N
 
 
 @pytest.mark.parametrize("where", ["missing", ""], ids=["missing", "empty"])
-def test_no_manifests_is_said(tmp_path: Path, where: str) -> None:
+def test_a_place_without_manifests_is_refused(tmp_path: Path, where: str) -> None:
     with pytest.raises(manifests.WorkloadsError, match=r"WORKLOADS=.*no "):
         manifests.read(tmp_path / where)
 
@@ -247,7 +249,7 @@ def test_public_projects_have_the_front_ends_one_expects(folder: str, expected: 
     assert {f.service for f in workloads.prepare(manifests.read(MANIFESTS / folder).objects).fronts} == expected
 
 
-def test_the_shop_has_a_route_for_each_service_and_needs_no_change() -> None:
+def test_each_service_of_the_shop_has_a_route_without_a_change() -> None:
     shop = workloads.prepare(manifests.read(Path(workloads.__file__).parent / "shop").objects, "shop.test")
     assert len(shop.fronts) == 7
     assert not shop.notes
@@ -271,5 +273,5 @@ def test_the_shop_has_a_route_for_each_service_and_needs_no_change() -> None:
         pytest.param("", "kubectl gave no reason", id="none"),
     ],
 )
-def test_what_kubectl_refuses_is_told_in_one_line(text: str, told: str) -> None:
+def test_what_kubectl_refuses_is_reported_in_one_line(text: str, told: str) -> None:
     assert manifests.why_refused(text) == told

@@ -47,7 +47,7 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...], tuple[str, ..
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_on_a_terminal_it_is_seen_to_go_on(project: Project, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_its_progress_is_shown(project: Project, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given, words, said = CASES[case]
     given(project)
     slow(project)

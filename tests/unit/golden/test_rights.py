@@ -235,9 +235,7 @@ def zoned(project: Project, calls: set[str], *, by_id: bool, **weights: int) -> 
 
 
 @pytest.mark.parametrize("command", ENTRY)
-def test_the_entry_s_commands_use_the_rights_and_actions_that_the_page_gives_them(
-    project: Project, calls: set[str], command: str
-) -> None:
+def test_the_entrys_commands_use_exactly_what_the_page_gives_them(project: Project, calls: set[str], command: str) -> None:
     zoned(project, calls, by_id=False, **({} if command == "entry adopt" else {"plum": 255, "fern": 0}))
     without_a_record(project)
     words = ENTRY[command]
@@ -257,7 +255,7 @@ def test_rollback_of_the_entry_uses_the_actions_that_the_page_gives_it(project: 
     assert calls == ACTIONS["rollback"]
 
 
-def test_a_shift_that_goes_back_uses_no_other_actions_than_the_page_gives_it(project: Project, calls: set[str]) -> None:
+def test_a_shift_that_rolls_back_uses_no_other_actions_than_the_page_gives_it(project: Project, calls: set[str]) -> None:
     zoned(project, calls, by_id=False, plum=0, fern=255)
     turning_bad(project)
     assert project.ran("shift", "--yes").code == 4

@@ -57,7 +57,7 @@ def compared(name: str, form: str, project: Project, *words: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "",
 )
-def test_what_it_would_do_is_printed_and_nothing_is_done(
+def test_a_plan_is_printed_without_doing_anything(
     fast: Project, name: str, more: str, words: tuple[str, ...], form: str
 ) -> None:
     """Without a terminal and without --yes there is nobody to ask."""
@@ -69,7 +69,7 @@ def test_what_it_would_do_is_printed_and_nothing_is_done(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_plan_tells_what_keeps_it_from_moving(fast: Project, form: str) -> None:
+def test_the_plan_says_what_keeps_it_from_moving(fast: Project, form: str) -> None:
     fast.edge.write_text(EDGE.replace("cart: 2500", "cart: 0"))
     fast.journal(("return", "shop/cart", "green answers errors: 12 of 20 requests"))
     (fast.store / "pause").write_text("lee")
@@ -110,7 +110,7 @@ def test_all_arrive(fast: Project, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_one_goes_back(fast: Project, form: str) -> None:
+def test_one_is_rolled_back(fast: Project, form: str) -> None:
     fast.traffic.bad = {"shop/cart"}
     compared("went_back", form, fast, "--yes")
     assert [fast.live("plum", service) for service in fast.originals] == [0, 10_000, 10_000]
@@ -140,7 +140,7 @@ def test_it_is_interrupted(fast: Project, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_somebody_takes_over_meanwhile(fast: Project, form: str) -> None:
+def test_another_process_takes_over_meanwhile(fast: Project, form: str) -> None:
     """As `bluegreen rollback` does, from another terminal: how far it came is in the document, beside the error."""
     fast.configure(SLOW)
     with during(lambda: begun(fast), lambda: (fast.store / "fence").write_text("99\n")):
@@ -151,13 +151,13 @@ def test_somebody_takes_over_meanwhile(fast: Project, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_named_one_arrives_and_the_others_stay(fast: Project, form: str) -> None:
+def test_only_a_named_one_arrives(fast: Project, form: str) -> None:
     compared("named", form, fast, "shop/search", "--yes")
     assert [fast.live("plum", service) for service in fast.originals] == [2500, 10_000, 10_000]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_one_that_was_not_named_is_watched_and_goes_back_where_it_is_bad(fast: Project, form: str) -> None:
+def test_one_that_was_not_named_is_rolled_back_where_it_is_bad(fast: Project, form: str) -> None:
     fast.traffic.bad = {"shop/cart"}
     compared("unnamed_went_back", form, fast, "shop/search", "--yes")
     assert [fast.live("plum", service) for service in fast.originals] == [0, 10_000, 10_000]

@@ -62,22 +62,20 @@ def test_verdicts(project: Project, case: str, form: str) -> None:
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-0.5", "soon"])
 @pytest.mark.parametrize("option", ["--timeout", "--patience"])
-def test_a_time_to_wait_that_is_none_is_refused(project: Project, option: str, seconds: str) -> None:
+def test_an_invalid_timeout_is_refused(project: Project, option: str, seconds: str) -> None:
     ran = project.ran("verify", f"{option}={seconds}")
     assert ran.code == 2
     assert option in ran.err
 
 
-def test_patience_is_the_timeouts_name_of_before(project: Project) -> None:
+def test_the_timeouts_former_name_is_accepted(project: Project) -> None:
     mixed(project)
     assert project.ran("verify", "--patience", "0", "shop/pay").code == 3
     assert "--patience" not in project.ran("verify", "--help").out
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["txt", "json"])
-def test_what_it_waits_for_is_told_to_the_log_at_once(
-    project: Project, form: tuple[str, ...], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_it_waits_for_is_logged_at_once(project: Project, form: tuple[str, ...], caplog: pytest.LogCaptureFixture) -> None:
     """The command's log is on stderr."""
     mixed(project)
     caplog.set_level("INFO")

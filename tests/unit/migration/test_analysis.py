@@ -48,19 +48,19 @@ def judged(rounds, policy=POLICY):
         pytest.param([(80, 40, 20, 10), (0, 0, 100, 50)], Verdict.PASS, id="at all of it blue's last minute is compared with"),
     ],
 )
-def test_verdicts(rounds, last):
+def test_counts_give_the_expected_verdict(rounds, last):
     assert judged(rounds)[-1] is last
 
 
 @pytest.mark.parametrize("rate", [20, 300])
-def test_half_a_percent_of_errors_all_day_is_not_taken_back(rate):
+def test_half_a_percent_of_errors_all_day_is_not_rolled_back(rate):
     chance = random.Random(7)
     seconds = [(rate, 0, rate, sum(chance.random() < 0.005 for _ in range(rate))) for _ in range(2500)]
     assert Verdict.FAIL not in judged(seconds)
 
 
 @given(st.integers(0, 200), st.integers(1, 200), st.floats(0.001, 0.5))
-def test_the_tail_falls_with_more_errors_and_stays_a_probability(errors, requests, rate):
+def test_the_tail_is_a_probability_that_falls_with_more_errors(errors, requests, rate):
     here, more = tail(errors, requests, rate), tail(errors + 1, requests, rate)
     assert 0.0 <= more <= here <= 1.0 + 1e-9
 

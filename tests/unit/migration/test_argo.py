@@ -43,7 +43,7 @@ def told(meta: dict[str, Any], *applications: dict[str, Any]) -> list[str]:
     [({}, None), (TRACKED, "shop"), ({"labels": {"argocd.argoproj.io/instance": "shop"}}, "shop")],
     ids=["nobody's", "tracked by annotation", "tracked by label"],
 )
-def test_whose_a_route_is(meta: dict[str, Any], name: str | None) -> None:
+def test_the_owner_of_a_route_is_recognized(meta: dict[str, Any], name: str | None) -> None:
     assert application_of({"metadata": meta}) == name
 
 
@@ -64,12 +64,12 @@ def test_an_application_that_would_put_routes_back_is_named_with_what_to_set(the
         assert part in line
 
 
-def test_one_that_leaves_them_alone_is_not_spoken_of() -> None:
+def test_an_application_that_leaves_them_alone_is_not_reported() -> None:
     assert told(TRACKED, application(RIGHT)) == []
     assert told(TRACKED, application({"group": "*", "kind": "*", "jsonPointers": ["/spec/http"]})) == []
     assert told({}, application()) == []
 
 
-def test_one_that_is_not_in_this_cluster_is_told_all_the_same() -> None:
+def test_an_application_outside_this_cluster_is_reported_all_the_same() -> None:
     (line,) = told(TRACKED)
     assert "cannot be read from here" in line

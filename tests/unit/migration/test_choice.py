@@ -46,7 +46,7 @@ def chosen(
         pytest.param(["a"], {"groups": [["a", "e"]], "held": ["e"]}, ((("a", "e"),),), id="a held member of its group"),
     ],
 )
-def test_the_named_units_move_and_all_others_stay(names, given, moved):
+def test_only_the_named_units_move(names, given, moved):
     order = chosen(names, **given)
     flat = {service for batch in moved for unit in batch for service in unit}
     assert order.stay == SPLITS.keys() - flat
@@ -118,7 +118,7 @@ def test_a_service_that_stays_is_not_raised_though_its_step_is_over():
 HOLDS = replace(ORDER, stay=frozenset(), held=frozenset({"b"}))
 
 
-def test_a_service_that_is_held_on_its_way_moves_no_further_and_keeps_nobody():
+def test_a_service_that_is_held_on_its_way_stops_alone():
     found = decided({"b": READY}, HOLDS)
     assert [(move.service, move.to_bp) for move in found.moves] == [("c", 10)], "the next batch begins beside it"
     assert "`hold: true`" in found.state["b"].reason
@@ -127,8 +127,11 @@ def test_a_service_that_is_held_on_its_way_moves_no_further_and_keeps_nobody():
     assert [move.service for move in decided({"b": READY}, later).moves] == ["c"], "nor a later batch"
 
 
-def test_a_service_that_is_held_is_still_judged_and_still_bakes():
+def test_a_service_that_is_held_is_still_judged():
     assert [(move.service, move.to_bp) for move in decided({"b": READY}, HOLDS, b=BAD).moves if move.back] == [("b", 0)]
+
+
+def test_a_service_that_is_held_still_bakes():
     arrived = ServiceState(Phase.ARRIVED, 10_000, 0.0, 4000.0, 1.0, last_tick=99.0)
     assert decided({"b": arrived}, HOLDS).state["b"].phase is Phase.BAKED
 
@@ -147,17 +150,17 @@ def test_who_needs_a_service_that_is_held_on_its_way_does_not_wait_for_ever():
     assert (found.state["c"].phase, found.done) == (Phase.HELD, True)
 
 
-def test_a_service_that_stays_and_turns_bad_goes_back():
+def test_a_service_that_stays_is_rolled_back_when_it_turns_bad():
     found = decided({"b": READY}, b=BAD)
     assert [(move.service, move.to_bp, move.back) for move in found.moves] == [("b", 0, True)]
 
 
-def test_a_service_that_stays_at_zero_is_not_begun_and_keeps_nobody():
+def test_a_service_that_stays_at_zero_holds_up_no_other():
     found = decided({"a": ServiceState()})
     assert [move.service for move in found.moves] == ["a"]
 
 
-def test_a_service_whose_need_fell_back_meanwhile_is_held_instead_of_waiting_for_ever():
+def test_a_service_whose_need_was_rolled_back_is_held_instead_of_waiting_for_ever():
     order = replace(ORDER, depends_on={"a": ("b",)})
     found = decided({"a": ServiceState(), "b": replace(READY, split_bp=5000)}, order)
     assert found.state["a"].phase is Phase.HELD
@@ -169,7 +172,7 @@ def test_a_service_whose_need_fell_back_meanwhile_is_held_instead_of_waiting_for
 SHOP = ("shop/cart", "shop/catalog")
 
 
-def test_a_run_moves_the_named_one_and_rolls_back_the_other_that_turns_bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_that_moves_a_named_one_rolls_back_another_that_turns_bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     universe = Universe(tmp_path, SHOP, splits={"shop/catalog": 2000})
     bad = False
     universe.green_errors = lambda service, now: 0.5 if bad and service == "shop/catalog" else 0.0

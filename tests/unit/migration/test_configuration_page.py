@@ -47,7 +47,7 @@ def written(default: Any) -> str:
 
 
 @pytest.mark.parametrize("field", fields(Policy), ids=lambda field: field.name)
-def test_every_number_of_the_policy_is_told_with_its_range_unit_and_default(field: Any) -> None:
+def test_every_number_of_the_policy_is_documented_with_range_unit_and_default(field: Any) -> None:
     assert row(field) in PAGE.split("\n")
 
 
@@ -59,7 +59,7 @@ def test_every_default_is_within_its_range(field: Any) -> None:
 
 
 @pytest.mark.parametrize(("cls", "under"), [(Gateway, "clusters.NAME.gateway"), (Check, "services.SERVICE.check")])
-def test_other_ranges_are_told(cls: Any, under: str) -> None:
+def test_other_ranges_are_documented(cls: Any, under: str) -> None:
     told = {
         name: span for name, key in keys_of(cls).items() if key.low is not None and (span := "{:g} to {:g}".format(*key.range))
     }
@@ -68,7 +68,7 @@ def test_other_ranges_are_told(cls: Any, under: str) -> None:
         assert re.search(rf"^\| `{under}\.{name}` \| \w+, {span} \|", PAGE, re.MULTILINE)
 
 
-def test_every_code_is_told_for_those_who_waive_it() -> None:
+def test_every_code_that_may_be_ignored_is_documented() -> None:
     assert dict(re.findall(r"^\| (BG\d+) \| (.*) \|$", PAGE, re.MULTILINE)) == DOCS
 
 
@@ -79,12 +79,12 @@ def test_errors_name_places_of_this_page(page: str) -> None:
     assert anchor in [re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads]
 
 
-def test_every_accepted_key_has_a_row_and_every_row_is_accepted() -> None:
+def test_the_rows_are_exactly_the_accepted_keys() -> None:
     accepted = {f"{under}.{key}".lstrip(".") for under, keys in KEYS.items() for key in keys}
     assert ROWS.keys() == accepted | {f"policy.{field.name}" for field in fields(Policy)}
 
 
-def test_every_key_of_the_stack_file_is_told() -> None:
+def test_every_key_of_the_stack_file_is_documented() -> None:
     assert [key for key in STACK_KEYS if f"bluegreen:{key}" not in PAGE] == []
 
 
@@ -97,7 +97,7 @@ def test_the_examples_are_read(tmp_path: Path) -> None:
     assert [len(cluster.counters.urls) for cluster in migration.clusters.values() if cluster.counters] == [1, 2]
 
 
-def test_every_command_is_told_here_or_in_the_readme() -> None:
+def test_every_command_is_documented_here_or_in_the_readme() -> None:
     def names(command: click.Command, path: str) -> Iterator[str]:
         inner = getattr(command, "commands", {})
         if not inner:

@@ -56,12 +56,12 @@ def moved(state, policy=POLICY, **seen):
         ),
     ],
 )
-def test_moves(state, seen, moves):
+def test_what_was_seen_gives_the_expected_moves(state, seen, moves):
     assert moved(state, **seen)[0] == moves
 
 
 @pytest.mark.parametrize("word", [ERROR, NONE], ids=["down", "has too little"])
-def test_why_the_store_does_not_let_it_go_on_is_told_until_its_next_word(word):
+def test_why_the_store_holds_a_service_is_shown_until_its_next_answer(word):
     state = replace(READY, inconclusive_seconds=0.0)
     for slow in ({S: word}, {}, {}):
         moves, state = moved(state, metrics=True, slow=slow)
@@ -69,7 +69,7 @@ def test_why_the_store_does_not_let_it_go_on_is_told_until_its_next_word(word):
         assert state.reason == f"holds: {word.reason}"
 
 
-def test_going_back_for_want_of_numbers_says_which():
+def test_a_rollback_for_want_of_numbers_says_which():
     policy = replace(POLICY, on_inconclusive="back", inconclusive_limit_seconds=1.0)
     moves, state = moved(READY, policy, metrics=True, slow={S: NONE})
     assert moves == [(0, True)]
@@ -85,12 +85,12 @@ def test_a_long_sleep_is_no_dwell():
     assert moved(state)[1].dwell_seconds == 3 * POLICY.sample_interval_seconds
 
 
-def test_order_puts_what_is_needed_first_and_keeps_groups_whole():
+def test_the_order_follows_needs_and_groups():
     order = make_order(["s/a", "s/b", "s/c", "s/d"], [["s/c", "s/d"]], {"s/a": ["s/c"]}, 1, 3)
     assert order.batches == ((("s/c", "s/d"),), (("s/a",), ("s/b",)))
 
 
-def test_a_circle_is_refused_by_name():
+def test_a_cycle_of_needs_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"circle: s/a -> s/b -> s/a"):
         make_order(["s/a", "s/b"], [], {"s/a": ["s/b"], "s/b": ["s/a"]}, 1, 1)
 
@@ -136,10 +136,13 @@ def test_a_bake_ends_by_what_was_seen_like_a_step(seen, policy, phase):
     assert moved(BAKING, replace(POLICY, **policy, **limit), **seen)[1].phase is phase
 
 
-def test_nothing_goes_forward_that_cannot_be_written_down_and_what_is_bad_goes_back():
+def test_nothing_advances_that_cannot_be_written_down():
     moves, state = moved(READY, stuck="the disk is full")
     assert (moves, state.reason) == ([], "holds: the disk is full")
     assert moved(ServiceState(), stuck="the disk is full")[0] == []
+
+
+def test_what_is_bad_is_rolled_back_though_it_cannot_be_written_down():
     assert moved(READY, stuck="the disk is full", fast={S: FAIL})[0] == [(0, True)]
 
 
@@ -165,7 +168,7 @@ def test_each_reason_to_stay_is_of_its_kind(seen, kind):
     assert state.hold.kind is kind
 
 
-def test_holds_that_differ_in_figures_alone_are_told_once():
+def test_holds_that_differ_in_figures_alone_are_reported_once():
     few = Hold(HoldKind.REQUESTS, "3 of 5 requests")
     assert Hold(HoldKind.REQUESTS, "4 of 5 requests").same_as(few)
     assert not Hold(HoldKind.NUMBERS, "3 of 5 requests").same_as(few)
@@ -193,7 +196,7 @@ def heard(green: WindowStats | None) -> Judged:
         pytest.param(heard(stats(latency_ms=900.0)), heard(stats(latency_ms=950.0)), True, id="figures alone"),
     ],
 )
-def test_a_hold_whose_cause_is_another_is_told_again(one: Judged, other: Judged, same: bool) -> None:
+def test_a_hold_with_another_cause_is_reported_again(one: Judged, other: Judged, same: bool) -> None:
     for seen in ("fast", "slow") if one.verdict is Verdict.ERROR else ("slow",):
         first, second = (moved(READY, SLOW, metrics=True, **{seen: {S: each}})[1].hold for each in (one, other))
         assert second.same_as(first) is same

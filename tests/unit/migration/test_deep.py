@@ -76,7 +76,7 @@ OF_TEXTS: dict[str, tuple[Callable[[str, Path], Any], Any]] = {
 
 
 @pytest.mark.parametrize("reader", READERS | OF_TEXTS)
-def test_a_text_that_is_nested_too_deep_is_one_that_nobody_understands(tmp_path: Path, reader: str) -> None:
+def test_a_text_that_is_nested_too_deep_is_unreadable_to_each_reader(tmp_path: Path, reader: str) -> None:
     act, expected = (READERS | OF_TEXTS)[reader]
     assert act(DEEP, tmp_path) == expected
 

@@ -104,7 +104,7 @@ def idle(capsys: pytest.CaptureFixture[str]) -> bool:
     return not any(found[each] for each in ("enroll", "finish", "update", "enrolled", "finished", "updated", "left_out"))
 
 
-def test_enrolling_makes_everything_and_changes_nothing_for_users(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_enrolling_changes_nothing_for_users(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     pair.enroll()
     assert document(capsys)["enrolled"] == [SERVICE]
     assert pair.whole()
@@ -147,7 +147,7 @@ def test_a_journal_that_is_lost_does_not_hide_what_is_missing(pair: Pair, capsys
     assert pair.whole()
 
 
-def test_a_route_let_go_and_enrolled_anew_is_finished_too(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unenrolled_route_that_is_enrolled_again_is_finished_too(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     pair.enroll()
     (pair.store / FILE).unlink()
     pair.green.objects[KEY]["spec"] = original()["spec"]  # as `unenroll` leaves it: the original, owned by the edge
@@ -219,22 +219,20 @@ def test_a_route_that_can_no_longer_be_shifted_is_refused(pair: Pair) -> None:
         pair.enroll()
 
 
-def test_the_clusters_keep_the_original_and_one_too_large_for_them_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    pair = Pair(tmp_path)
+def test_the_clusters_keep_the_original(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     pair.enroll()
     for cluster in (pair.blue, pair.green):
         kept = routing.original_of(cluster.objects[PEER_KEY])
         assert kept is not None
         assert kept["spec"] == original()["spec"]
     assert "keep its file" not in caplog.text
-    (tmp_path / "large").mkdir()
-    large = Pair(tmp_path / "large")
-    for cluster in (large.blue, large.green):
+
+
+def test_an_original_too_large_for_the_clusters_is_reported(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    for cluster in (pair.blue, pair.green):
         cluster.objects[KEY]["spec"]["hosts"] = ["x" * routing.MOST_ORIGINAL_BYTES]
-    large.enroll()
-    assert routing.original_of(large.blue.objects[PEER_KEY]) is None
+    pair.enroll()
+    assert routing.original_of(pair.blue.objects[PEER_KEY]) is None
     assert f"{SERVICE}: its route is larger" in caplog.text
 
 
@@ -253,7 +251,7 @@ def test_a_text_of_a_route_stays_a_text_in_its_file(tmp_path: Path, word: str) -
     assert yaml.safe_load((folder / "shop.catalog.yaml").read_text())["spec"] == route["spec"]
 
 
-def test_a_service_that_is_let_go_leaves_no_word_that_it_went_back(tmp_path: Path) -> None:
+def test_an_unenrolled_service_leaves_no_mark_of_its_rollback(tmp_path: Path) -> None:
     pair = Pair(tmp_path)
     pair.enroll()
     clusters: dict[routing.Side, FakeApiServer] = {"blue": pair.blue, "green": pair.green}
@@ -308,7 +306,7 @@ def test_an_edge_of_an_earlier_version_gets_what_the_hop_needs_now(
 
 
 @pytest.mark.parametrize("cluster", ["blue", "green"])
-def test_nothing_goes_forward_by_a_hop_of_an_earlier_version(pair: Pair, cluster: str) -> None:
+def test_nothing_advances_over_a_hop_of_an_earlier_version(pair: Pair, cluster: str) -> None:
     pair.enroll()
     there = pair.opened()
     asyncio.run(require_hop(there.clusters, there.peers, there.originals))
@@ -326,7 +324,7 @@ def test_the_rule_of_the_hop_is_written_before_a_route_names_its_hosts(pair: Pai
         assert written.index("DestinationRule bluegreen-peer") < written.index("VirtualService catalog")
 
 
-def test_letting_go_takes_destinations_after_the_route_and_leaves_the_edges_own_objects(pair: Pair) -> None:
+def test_unenrolling_removes_only_a_services_destinations_after_its_route(pair: Pair) -> None:
     pair.enroll()
     there, journal = pair.opened(), Journal(pair.store, 2, lambda: 0.0)
     asyncio.run(unenroll([SERVICE], clusters=there.clusters, file=there.file, journal=journal))

@@ -30,7 +30,7 @@ def test_an_intent_is_open_until_its_outcome(tmp_path: Path):
     there.close()
 
 
-def test_the_next_holder_goes_on_counting_and_a_torn_line_is_dropped(tmp_path: Path):
+def test_the_next_holder_continues_counting_over_a_torn_line(tmp_path: Path):
     first = journal(tmp_path)
     first.note(Op.START, "shift")
     first.close()
@@ -43,7 +43,7 @@ def test_the_next_holder_goes_on_counting_and_a_torn_line_is_dropped(tmp_path: P
 
 
 @pytest.mark.parametrize("line", ["{}", "[1]", "no json"])
-def test_a_line_of_somebody_else_is_named_with_its_number(tmp_path: Path, line: str):
+def test_a_line_that_is_not_the_journals_is_named_with_its_number(tmp_path: Path, line: str):
     there = journal(tmp_path)
     there.note(Op.START, "shift")
     there.close()
@@ -53,7 +53,7 @@ def test_a_line_of_somebody_else_is_named_with_its_number(tmp_path: Path, line: 
         read(tmp_path / FILE)
 
 
-def test_dwell_state_and_reason_are_remembered_and_end_with_the_step(tmp_path: Path):
+def test_what_is_remembered_of_a_service_ends_with_its_step(tmp_path: Path):
     there = journal(tmp_path)
     there.outcomes(Op.SHIFT, {}, [Outcome("a/b", 10, "step")])
     there.note(Op.PROGRESS, "shift", after={"a/b": 3.5})
@@ -89,7 +89,7 @@ def test_each_kind_of_line_keeps_its_bytes(tmp_path: Path):
     ]
 
 
-def test_an_operation_of_another_version_is_read_and_passed_over(tmp_path: Path):
+def test_an_operation_of_another_version_is_ignored(tmp_path: Path):
     there = journal(tmp_path)
     there.note(Op.RETURN, "a/b", reason="errors")
     there.close()

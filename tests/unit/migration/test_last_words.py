@@ -48,7 +48,7 @@ def ran(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str,
 
 
 @pytest.mark.parametrize("problem", [RuntimeError("odd"), ZeroDivisionError(), asyncio.CancelledError("cut")], ids=repr)
-def test_what_nobody_foresaw_is_told_as_a_fault_of_the_program(
+def test_an_unforeseen_error_is_reported_as_a_fault_of_the_program(
     capsys: pytest.CaptureFixture[str], failing: Any, problem: BaseException
 ) -> None:
     failing(problem)
@@ -79,7 +79,7 @@ def test_an_interrupt_is_130_with_a_document(capsys: pytest.CaptureFixture[str],
     assert "Traceback" not in err
 
 
-def test_ctrl_c_at_a_question_is_130_and_nothing_is_done(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_at_a_question_is_130_before_anything_is_done(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -157,7 +157,7 @@ def test_an_output_that_takes_nothing_ends_without_a_traceback(target: str, code
         (["--config"], False, ""),
     ],
 )
-def test_a_wrong_command_line_is_told_as_it_asks(
+def test_a_wrong_command_line_is_reported_in_the_form_that_it_asks_for(
     capsys: pytest.CaptureFixture[str], words: list[str], as_json: bool, command: str
 ) -> None:
     code, document, err = ran(capsys, *words)
@@ -188,7 +188,7 @@ def test_a_message_of_several_lines_stays_one_message(capsys: pytest.CaptureFixt
     assert err.splitlines()[-1] == "  next: leave them out"
 
 
-def test_verbose_tells_what_led_to_it(capsys: pytest.CaptureFixture[str], failing: Any) -> None:
+def test_verbose_prints_what_led_to_it(capsys: pytest.CaptureFixture[str], failing: Any) -> None:
     problem = Unreachable("plum does not answer", remedy="look")
     problem.__cause__ = ValueError("in the middle")
     problem.__cause__.__cause__ = OSError(111, "refused")
@@ -235,12 +235,12 @@ def test_verbose_tells_what_led_to_it(capsys: pytest.CaptureFixture[str], failin
         ("http://u:p@ss@h/ and http://a:b@c", "http://***@h/ and http://***@c"),
     ],
 )
-def test_passwords_and_tokens_are_taken_out_and_nothing_else(text: str, told: str) -> None:
+def test_only_passwords_and_tokens_are_masked(text: str, told: str) -> None:
     assert without_passwords(text) == told
 
 
 @pytest.mark.parametrize("words", [("resume",), ("--verbose", "resume"), ("--json", "resume")], ids=" ".join)
-def test_a_password_in_an_error_or_below_it_is_not_told(
+def test_a_password_in_an_error_or_below_it_is_not_printed(
     capsys: pytest.CaptureFixture[str], failing: Any, words: tuple[str, ...]
 ) -> None:
     address = "https://ann:hunter2@proxy:3128"
@@ -256,7 +256,7 @@ def test_a_password_in_an_error_or_below_it_is_not_told(
         assert "proxy:3128" in out + err
 
 
-def test_a_password_in_a_line_of_the_log_is_not_told() -> None:
+def test_a_password_in_a_line_of_the_log_is_not_printed() -> None:
     record = logging.LogRecord("x", logging.WARNING, "", 0, "%s", ("https://ann:hunter2@proxy",), None)
     assert cli.Discreet("%(message)s").format(record) == "https://***@proxy"
 
@@ -272,7 +272,7 @@ def secret_words(project: Project, **user: Any) -> None:
 
 
 @pytest.mark.parametrize("words", [("status",), ("enroll", "--yes"), ("rollback",), ("shift", "--yes"), ("-v", "preflight")])
-def test_no_command_tells_the_password_of_a_proxy(project: Project, words: tuple[str, ...]) -> None:
+def test_no_command_prints_the_password_of_a_proxy(project: Project, words: tuple[str, ...]) -> None:
     secret_words(project, token="t0ken-of-the-user")
     document = project.run(*words)
     done = project.ran(*words)
@@ -291,7 +291,7 @@ def test_no_command_tells_the_password_of_a_proxy(project: Project, words: tuple
         '{"status": {"token": "s3cret-token", "expirationTimestamp": "s3cret-token"}}',
     ],
 )
-def test_what_a_credential_program_prints_is_not_told(project: Project, answer: str) -> None:
+def test_what_a_credential_program_prints_is_not_repeated(project: Project, answer: str) -> None:
     program = project.folder / "program"
     program.write_text(f"#!/bin/sh\necho '{answer}'\n")
     program.chmod(0o700)
@@ -304,7 +304,7 @@ def test_what_a_credential_program_prints_is_not_told(project: Project, answer: 
     assert "s3cret" not in told + json.dumps(document)
 
 
-def test_the_value_of_a_secret_that_is_refused_is_not_told() -> None:
+def test_the_value_of_a_secret_that_is_refused_is_not_printed() -> None:
     from migration.clients import discreet
 
     answer = {"reason": "Invalid", "message": 'Secret "x" is invalid: data: Invalid value: "aHVudGVyMg==": illegal base64 data'}

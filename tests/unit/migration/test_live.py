@@ -20,7 +20,7 @@ from migration.views.live import View, table
 RULES = Rules(Order(()), Policy(), lambda service: Policy())
 
 
-def test_a_service_is_one_line_and_its_words_are_no_markup() -> None:
+def test_a_service_is_one_line_of_plain_text() -> None:
     services = {
         "shop/catalog": ServiceState(Phase.MOVING, 10, dwell_seconds=1.0, hold=Hold(HoldKind.NUMBERS, "[red] " + "long " * 40)),
         "shop/cart": ServiceState(Phase.RETURNED, 0, cause="12 errors in 20 requests"),
@@ -64,7 +64,7 @@ def lines(text: str) -> set[str]:
     return set(SGR.sub("", text).splitlines())
 
 
-def test_no_color_takes_colours_away_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_removes_only_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     coloured, plain = drawn(monkeypatch, None), drawn(monkeypatch, "1")
     codes = {code for each in SGR.findall(plain) for code in each[2:-1].split(";")}
     assert {"31", "32", "36"} <= {code for each in SGR.findall(coloured) for code in each[2:-1].split(";")}

@@ -25,7 +25,7 @@ sys.stdin.read()
 """
 
 
-def test_another_process_is_refused_and_told_who_has_it_and_a_killed_one_has_nothing(tmp_path: Path):
+def test_only_a_living_process_holds_the_lock(tmp_path: Path):
     other = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -38,13 +38,13 @@ def test_another_process_is_refused_and_told_who_has_it_and_a_killed_one_has_not
         assert read_fence(tmp_path) == fence
         assert f"pid {other.pid}" in str(holder(tmp_path))
         other.kill()
-    assert holder(tmp_path) is None
+    assert holder(tmp_path) is None, "a killed one has nothing"
     lock = take(tmp_path, "bluegreen shift")
     assert lock.fence == fence + 1
     lock.release()
 
 
-def test_whoever_was_taken_over_is_stopped_at_its_next_look(tmp_path: Path):
+def test_a_holder_that_was_taken_over_is_stopped_at_its_next_look(tmp_path: Path):
     lock = take(tmp_path, "bluegreen shift")
     lock.check()
     above = run(take_over(tmp_path))
@@ -55,14 +55,18 @@ def test_whoever_was_taken_over_is_stopped_at_its_next_look(tmp_path: Path):
     lock.release()
 
 
-def test_a_fence_only_grows_and_survives_an_empty_file(tmp_path: Path):
+def test_a_fence_only_grows(tmp_path: Path):
     assert [raise_fence(tmp_path) for _ in range(3)] == [1, 2, 3]
+
+
+def test_an_empty_fence_file_is_fence_0(tmp_path: Path):
+    raise_fence(tmp_path)
     (tmp_path / "fence").write_text("")
     assert read_fence(tmp_path) == 0
 
 
 @pytest.mark.parametrize(("how", "seconds"), [("rise above", GUARD_SECONDS), ("take over", TAKE_OVER_SECONDS)])
-def test_what_watches_users_goes_on_while_a_stopped_process_holds_the_fence(tmp_path: Path, how: str, seconds: float) -> None:
+def test_watching_users_continues_while_a_stopped_process_holds_the_fence(tmp_path: Path, how: str, seconds: float) -> None:
     lock = take(tmp_path, "bluegreen shift")
     looks: list[float] = []
 

@@ -105,7 +105,7 @@ async def take_back(folder: Path, pair: Pair, file: StackFile, services: Sequenc
 
 
 @MANY
-def test_many_services_are_back_and_blues_public_routes_come_before_all_else(tmp_path: Path, many: int) -> None:
+def test_a_rollback_of_many_services_writes_blues_public_routes_first(tmp_path: Path, many: int) -> None:
     async def act() -> tuple[Pair, RollbackResult]:
         pair = Pair(many, seconds=SECONDS)
         return pair, await take_back(tmp_path, pair, project(tmp_path, list(pair.originals), 2500))
@@ -113,7 +113,7 @@ def test_many_services_are_back_and_blues_public_routes_come_before_all_else(tmp
     pair, rolled = run(act())
     assert rolled.complete
     assert rolled.in_effect == {"blue": Proof.SERVED, "green": Proof.SERVED}
-    assert rolled.not_back == {}
+    assert rolled.not_back == {}, "all are back"
     for side in NAMES:
         assert set(pair.splits(side).values()) == {0}
     assert not any("peer" in name for name in pair.written("blue")[:many])
@@ -167,7 +167,7 @@ def test_a_rollback_begins_with_those_that_most_users_are_on(tmp_path: Path) -> 
     assert run(act()).written("blue")[:2] == ["s58", "s50"]
 
 
-def test_an_api_server_that_answers_nothing_is_given_up_at_once_and_one_that_goes_on_is_not(tmp_path: Path) -> None:
+def test_an_api_server_that_answers_nothing_is_given_up_at_once() -> None:
     def silent(verb: str, resource: Resource, name: str) -> float:
         return 1e6
 
@@ -183,6 +183,8 @@ def test_an_api_server_that_answers_nothing_is_given_up_at_once_and_one_that_goe
 
     assert run(dead()) < 3 * SILENT_SECONDS
 
+
+def test_an_api_server_that_is_slow_is_not_given_up() -> None:
     async def slow() -> float:
         pair = Pair(200, seconds=2.0)  # 4 a second: far longer than any patience for the whole
         began = asyncio.get_running_loop().time()
@@ -209,7 +211,7 @@ class Shifted:
         return dict(self.splits), 2
 
 
-def test_a_thousand_that_turn_bad_at_once_go_back_while_the_run_goes_on() -> None:
+def test_a_thousand_that_turn_bad_at_once_are_rolled_back_while_the_run_continues() -> None:
     async def act() -> None:
         pair = Pair(1000, seconds=SECONDS)
         shift = Shifted(pair)
@@ -235,7 +237,7 @@ def test_a_thousand_that_turn_bad_at_once_go_back_while_the_run_goes_on() -> Non
 
 
 @pytest.mark.parametrize("after", [0.3, 1.3], ids=["among public routes", "among peer routes"])
-def test_a_service_that_goes_back_overtakes_all_that_goes_forward_and_ends_at_zero(after: float) -> None:
+def test_a_rollback_overtakes_all_writes_that_go_forward(after: float) -> None:
     async def act() -> None:
         pair = Pair(200, split=0, seconds=SECONDS)
         shift = Shifted(pair)
@@ -258,7 +260,7 @@ def test_a_service_that_goes_back_overtakes_all_that_goes_forward_and_ends_at_ze
     run(act())
 
 
-def test_a_run_does_not_end_while_a_gateway_is_being_written_and_waits_for_no_dead_one() -> None:
+def test_a_run_waits_only_for_a_gateway_that_is_being_written() -> None:
     async def act() -> None:
         pair = Pair(100, seconds=SECONDS)
         pair.servers["green"].seconds = 0.4
@@ -284,7 +286,7 @@ def test_a_run_does_not_end_while_a_gateway_is_being_written_and_waits_for_no_de
     run(act())
 
 
-def test_a_write_whose_answer_was_lost_is_no_write_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_whose_answer_was_lost_is_not_taken_for_another_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     async def act() -> None:
         pair = Pair(2)
         server, router = pair.servers["blue"], pair.routers["blue"]
@@ -304,7 +306,7 @@ def test_a_write_whose_answer_was_lost_is_no_write_of_somebody_else(monkeypatch:
     run(act())
 
 
-def test_a_write_after_one_whose_answer_was_lost_is_no_write_over_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_after_one_whose_answer_was_lost_is_not_over_another_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server took the step and its answer never came: the next split, whichever it is, goes over our own."""
 
     async def act() -> None:
@@ -331,7 +333,7 @@ def test_a_write_after_one_whose_answer_was_lost_is_no_write_over_somebody_else(
     run(act())
 
 
-def test_what_the_server_took_is_ours_though_nothing_of_it_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_server_stored_is_ours_though_nothing_of_it_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken with its answer lost; sent again, and a conflict; the look that follows is lost, too. Then all goes back."""
 
     async def act() -> None:
@@ -363,7 +365,7 @@ def test_what_the_server_took_is_ours_though_nothing_of_it_was_answered(monkeypa
     run(act())
 
 
-def test_a_step_that_was_refused_is_not_taken_for_ours_when_somebody_else_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_step_is_not_taken_for_ours_when_another_client_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both write as the edge does: a `pulumi up` has the same field manager."""
 
     async def act() -> None:
@@ -387,7 +389,7 @@ def test_a_step_that_was_refused_is_not_taken_for_ours_when_somebody_else_writes
     run(act())
 
 
-def test_what_is_about_to_be_written_is_no_change_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_about_to_be_written_is_no_change_by_another_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look whose answer lies ready when a write begins has its turn before the write has."""
 
     async def act() -> None:
@@ -443,7 +445,7 @@ def test_silence_counts_from_when_there_are_credentials(monkeypatch: pytest.Monk
     run(act())
 
 
-def test_an_original_that_no_route_can_be_made_of_is_its_own_service_s_problem() -> None:
+def test_an_original_that_no_route_can_be_made_of_is_its_own_services_problem() -> None:
     async def act() -> None:
         pair = Pair(20)
         router = pair.routers["blue"]

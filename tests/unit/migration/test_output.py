@@ -47,7 +47,7 @@ class Failing(io.StringIO):
 @pytest.mark.parametrize("late", [False, True], ids=["written", "flushed"])
 @pytest.mark.parametrize("takes", [0, 1, 3])
 @pytest.mark.parametrize(("problem", "code"), [(FULL, 1), (PIPE, 141), (CLOSED, 1)], ids=["full", "pipe", "closed"])
-def test_an_output_that_fails_ends_no_act(
+def test_an_output_that_fails_stops_no_command(
     project: Project, monkeypatch: pytest.MonkeyPatch, problem: Exception, code: int, takes: int, late: bool
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Failing(problem, takes, late=late))
@@ -61,7 +61,9 @@ def test_an_output_that_fails_ends_no_act(
     assert "Traceback" not in err
 
 
-def test_a_plan_that_nobody_sees_keeps_no_act_back_that_was_allowed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_that_cannot_be_printed_stops_no_command_that_has_its_yes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = project.edge.read_text()
     monkeypatch.setattr(sys, "stdout", Failing(PIPE))
     done = cli.run(["-c", str(project.file), "unenroll", "shop/search", "--yes"])
@@ -71,7 +73,7 @@ def test_a_plan_that_nobody_sees_keeps_no_act_back_that_was_allowed(project: Pro
     assert done == 141
 
 
-def test_a_plan_that_nobody_sees_is_never_asked_about(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_that_cannot_be_printed_is_never_asked_about(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     before = project.edge.read_text()
     monkeypatch.setattr(sys, "stdout", Failing(FULL))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
@@ -90,7 +92,7 @@ def test_what_went_wrong_counts_more_than_an_output_that_failed(project: Project
     assert "shop/nothing" in project._capsys.readouterr().err
 
 
-def test_a_stderr_that_fails_ends_no_act_and_is_no_failure(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stderr_that_fails_is_no_failure(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Failing(FULL))
     done = cli.run(["-c", str(project.file), "rollback"])
     monkeypatch.undo()
@@ -133,7 +135,7 @@ def test_letters_that_a_locale_lacks_are_written_otherwise() -> None:
 
 
 @pytest.mark.parametrize("problem", [FULL, OSError(errno.EIO, "Input/output error"), CLOSED], ids=repr)
-def test_a_terminal_that_is_gone_ends_no_work(problem: Exception) -> None:
+def test_a_terminal_that_is_gone_stops_no_command(problem: Exception) -> None:
     tried: list[str] = []
 
     def write(text: str) -> None:

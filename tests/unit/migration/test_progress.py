@@ -58,7 +58,7 @@ def test_without_a_terminal_it_is_one_line_of_the_log_a_minute(
         assert caplog.messages[0] == "still writing to fern: 1 of 3 (ConfigMap shop/a), 60 s"
 
 
-def test_on_a_terminal_one_line_is_rewritten_and_gone_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_on_a_terminal_one_line_is_rewritten_until_the_end(caplog: pytest.LogCaptureFixture) -> None:
     written: list[str] = []
     with caplog.at_level(logging.INFO):
         wait(3.5, Line(written.append))
@@ -122,7 +122,9 @@ class _Into:
         pass
 
 
-def test_json_and_pipes_never_rewrite_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_is_rewritten_only_on_a_terminal_without_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for tty, quiet in ((True, True), (False, False)):
         monkeypatch.setattr(sys.stderr, "isatty", lambda tty=tty: tty)
         wait(5, quiet=quiet)

@@ -27,7 +27,7 @@ from migration.errors import BluegreenError, ConfigError, Forbidden, LoginFailed
         (errors.Broken, Unreachable),
     ],
 )
-def test_an_edit_or_another_try(kind: type[errors.AccessError], expected: type[BluegreenError]) -> None:
+def test_an_access_error_means_an_edit_or_another_try(kind: type[errors.AccessError], expected: type[BluegreenError]) -> None:
     ours = as_ours(kind("what", remedy="do"))
     assert (type(ours), str(ours), ours.remedy) == (expected, "what", "do")
 

@@ -43,7 +43,7 @@ OPEN = Remembered(split_bp=500, dwell_seconds=7.0, open_values=(500, 2000))
         ),
     ],
 )
-def test_where_it_goes_on(file, blue, green, memory, phase, split, dwell, write):
+def test_a_service_continues_where_it_was(file, blue, green, memory, phase, split, dwell, write):
     found = start(file, route(blue), route(green), memory)
     assert (found.state.phase, found.state.split_bp, found.state.dwell_seconds) == (phase, split, dwell)
     assert found.write is write
@@ -58,7 +58,7 @@ def test_where_it_goes_on(file, blue, green, memory, phase, split, dwell, write)
         pytest.param(9000, route(2000), route(2000), "raised to 90 % by hand", id="a raised file"),
     ],
 )
-def test_what_is_nobodys_of_ours_is_frozen_and_left(file, blue, green, told):
+def test_what_bluegreen_did_not_write_is_frozen_unless_reasserted(file, blue, green, told):
     found = start(file, blue, green, AT)
     assert found.state.phase is Phase.FROZEN
     assert told in found.state.reason
@@ -68,6 +68,9 @@ def test_what_is_nobodys_of_ours_is_frozen_and_left(file, blue, green, told):
     assert again.write
 
 
-def test_a_held_service_waits_and_a_retried_one_begins_again():
+def test_a_held_service_stays_held():
     assert start(0, route(0), route(0), hold=True).state.phase is Phase.HELD
+
+
+def test_a_retried_service_begins_again():
     assert start(0, route(0), route(0), Remembered(0, state=Standing.RETURNED), retry=True).state.phase is Phase.WAITING

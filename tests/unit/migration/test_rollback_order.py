@@ -50,7 +50,7 @@ def slow_credentials(project: Project, cluster: str, until: Path) -> None:
     ],
     ids=["all well", "a conflict in the stack file", "an empty stack file", "blue lists nothing", "the file lacks one"],
 )
-def test_blue_is_written_and_told_while_green_s_credentials_are_waited_for(
+def test_blue_is_rolled_back_while_greens_credentials_are_waited_for(
     project: Project, caplog: pytest.LogCaptureFixture, arrange: Callable[[Project], object]
 ) -> None:
     """Green's program answers when people have been told that users are at blue, and never before."""
@@ -122,7 +122,7 @@ def test_of_two_rollbacks_at_once_both_end_well(project: Project, monkeypatch: p
         assert min(fences) > 4, "a shift that had raised it stops, too"
 
 
-def test_where_somebody_goes_on_above_us_it_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shift_that_continues_with_a_higher_fence_is_reported(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     overtaken(project, monkeypatch, 99)
     mark = IstioRouter.raise_fence
 
@@ -139,7 +139,7 @@ def test_where_somebody_goes_on_above_us_it_is_told(project: Project, monkeypatc
     assert "stop the `bluegreen shift` that runs there" in told
 
 
-def test_what_another_one_wrote_meanwhile_of_services_that_were_not_named_is_left_alone(
+def test_what_another_process_wrote_meanwhile_to_other_services_is_left_alone(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other checkout has taken shop/pay back; our file still has it at 100 %."""

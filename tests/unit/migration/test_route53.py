@@ -66,7 +66,7 @@ def zone(account: None) -> Zone:
     return Zone().fill()
 
 
-def test_records_touched_by_hand_refuse_a_shift_and_do_not_stop_the_way_back(zone: Zone) -> None:
+def test_records_changed_by_hand_stop_a_shift_but_no_rollback(zone: Zone) -> None:
     zone.put(HOSTS[0], "plum", 128)
     zone.put(HOSTS[1], "canary-of-others", 7)
     entry = Route53Entry(ZONE, HOSTS)
@@ -91,7 +91,7 @@ def test_weights_changed_since_they_were_read_are_not_written_over(zone: Zone) -
 
 @pytest.mark.parametrize("public_first", [True, False], ids=["the public one is older", "the private one is older"])
 @pytest.mark.parametrize("form", ["{}", "/hostedzone/{}"])
-def test_the_stack_files_zone_is_written_and_no_other_of_its_name(account: None, public_first: bool, form: str) -> None:
+def test_only_the_stack_files_zone_is_written(account: None, public_first: bool, form: str) -> None:
     one, other = Zone(private=not public_first).fill(), Zone(private=public_first).fill()
     ours, theirs = (one, other) if public_first else (other, one)
     before = theirs.weights()
@@ -104,7 +104,7 @@ def test_the_stack_files_zone_is_written_and_no_other_of_its_name(account: None,
 
 
 @pytest.mark.parametrize("private", [True, False], ids=["a private one", "a second public one"])
-def test_where_the_name_is_no_answer_nothing_is_written_and_both_are_named(zone: Zone, private: bool) -> None:
+def test_an_ambiguous_zone_name_is_refused_with_both_zones(zone: Zone, private: bool) -> None:
     other = Zone(private=private).fill()
     before = zone.weights(), other.weights()
     entry = Route53Entry(ZONE, HOSTS)

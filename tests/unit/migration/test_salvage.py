@@ -19,7 +19,7 @@ from tests.fakes.project import EDGE, SPLITS, Project, original
 ALL = set(SPLITS)
 
 
-def test_where_nothing_is_broken_all_is_back_and_the_clusters_are_asked_for_nothing_more(project: Project) -> None:
+def test_where_nothing_is_broken_the_files_are_enough(project: Project) -> None:
     code, rolled, told = project.run("rollback")
     assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
     assert set(StackFile(project.edge).read().services.values()) == {0}
@@ -40,7 +40,7 @@ def test_where_nothing_is_broken_all_is_back_and_the_clusters_are_asked_for_noth
         pytest.param("policy: {latency_limit_ms: 200}\n", "needs a metrics store", id="what cannot work together"),
     ],
 )
-def test_a_mistake_in_migration_yaml_that_says_nothing_of_the_clusters(project: Project, text: str, told: str) -> None:
+def test_a_mistake_in_migration_yaml_outside_the_clusters_stops_no_rollback(project: Project, text: str, told: str) -> None:
     project.configure(text)
     code, rolled, said = project.run("rollback")
     assert (code, project.at_blue(), rolled["complete"]) == (0, ALL, True)
@@ -50,7 +50,7 @@ def test_a_mistake_in_migration_yaml_that_says_nothing_of_the_clusters(project: 
 
 
 @pytest.mark.parametrize("said", ["2", "'1'", "next", "[1]", "", "1\nwhatever: {comes: then}"])
-def test_a_version_that_is_not_known_stops_nobody_on_the_way_back(project: Project, said: str) -> None:
+def test_an_unknown_version_stops_no_rollback(project: Project, said: str) -> None:
     project.file.write_text(project.file.read_text().replace("version: 1\n", f"version: {said}\n"))
     code, rolled, told = project.run("rollback")
     assert (code, project.at_blue(), rolled["complete"]) == (0, ALL, True)
@@ -58,14 +58,14 @@ def test_a_version_that_is_not_known_stops_nobody_on_the_way_back(project: Proje
     assert project.run("status")[0] == 2, "everybody else is strict"
 
 
-def test_a_home_folder_that_is_none_leaves_one_cluster_out(project: Project) -> None:
+def test_a_home_folder_that_does_not_exist_leaves_one_cluster_out(project: Project) -> None:
     project.file.write_text(project.file.read_text().replace("kubeconfig: fern", "kubeconfig: ~nobody-here/fern"))
     _, _, told = project.run("rollback")
     assert project.at_blue() == ALL
     assert "no such home folder" in told
 
 
-def test_counters_and_other_keys_of_a_cluster_may_be_wrong_too(project: Project) -> None:
+def test_a_wrong_key_of_a_cluster_stops_no_rollback(project: Project) -> None:
     project.file.write_text(project.file.read_text().replace("gateway:", "countrs: {}, gateway:", 1))
     code, _, said = project.run("rollback")
     assert (code, project.at_blue()) == (0, ALL)
@@ -104,7 +104,7 @@ BROKEN: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_a_broken_stack_file_holds_nobody_up_and_is_told(project: Project, how: str) -> None:
+def test_a_broken_stack_file_is_reported_but_stops_no_rollback(project: Project, how: str) -> None:
     broken = BROKEN[how](EDGE)
     project.edge.write_text(broken)
     code, rolled, told = project.run("rollback")
@@ -118,14 +118,14 @@ def test_a_broken_stack_file_holds_nobody_up_and_is_told(project: Project, how: 
     assert project.run("status")[0] == 2
 
 
-def test_a_stack_file_that_is_gone_is_made_up_for_by_the_record(project: Project) -> None:
+def test_a_stack_file_that_is_gone_is_replaced_by_the_record(project: Project) -> None:
     project.edge.unlink()
     code, rolled, _ = project.run("rollback")
     assert (code, project.at_blue(), sorted(rolled["back"])) == (1, ALL, sorted(ALL))
 
 
 @pytest.mark.parametrize("how", ["a merge conflict", "two whole versions"])
-def test_a_conflict_alone_tells_who_is_enrolled_and_where(project: Project, how: str) -> None:
+def test_a_merge_conflict_alone_shows_which_services_are_enrolled(project: Project, how: str) -> None:
     project.edge.write_text(BROKEN[how](EDGE))
     words = read_words(project.edge)
     assert words.sides == {"blue": "plum", "green": "fern"}
@@ -147,7 +147,7 @@ def test_of_two_entries_the_larger_share_of_green_counts(project: Project, ours:
 
 
 @pytest.mark.parametrize("how", ["a merge conflict", "torn in the middle"])
-def test_without_a_record_the_peer_routes_tell_who_is_enrolled(project: Project, how: str) -> None:
+def test_without_a_record_the_peer_routes_show_which_services_are_enrolled(project: Project, how: str) -> None:
     project.edge.write_text(BROKEN[how](EDGE))
     project.closed = {("plum", "ConfigMap"), ("fern", "ConfigMap")}
     code, _, _ = project.run("rollback")
@@ -184,7 +184,7 @@ def test_an_original_without_its_file_comes_from_the_clusters(project: Project, 
         assert project.live("fern", "shop/cart") == 0
 
 
-def test_one_service_whose_original_is_nowhere_keeps_no_other_back(project: Project) -> None:
+def test_one_service_whose_original_is_lost_holds_up_no_other(project: Project) -> None:
     project.route("shop/pay").unlink()
     project.forget("shop/pay")
     found = project.servers["fern"].objects["networking.istio.io", "VirtualService", "shop", "pay"]
@@ -198,7 +198,7 @@ def test_one_service_whose_original_is_nowhere_keeps_no_other_back(project: Proj
     assert file.services == {"shop/cart": 0, "shop/pay": 10_000, "shop/search": 0}
 
 
-def test_one_service_goes_back_whatever_is_wrong_with_the_others(project: Project) -> None:
+def test_one_service_is_rolled_back_whatever_is_wrong_with_the_others(project: Project) -> None:
     for service in ("shop/pay", "shop/search"):
         project.route(service).unlink()
         project.forget(service)
@@ -214,7 +214,7 @@ def test_a_name_that_is_not_enrolled_is_refused_as_ever(project: Project) -> Non
     assert "not enrolled: shop/crat" in told
 
 
-def test_a_credential_program_that_is_slower_than_every_patience_is_run_once_and_all_go_back(
+def test_a_credential_program_that_is_slower_than_every_timeout_is_run_once(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("migration.clients.istio.SILENT_SECONDS", 1.5)
@@ -229,11 +229,11 @@ def test_a_credential_program_that_is_slower_than_every_patience_is_run_once_and
         path.write_text(json.dumps(document))
     code, rolled, _ = project.run("rollback")
     assert sorted(runs.read_text().split()) == ["fern", "plum"]
-    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
+    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {}), "all are rolled back"
     assert all(project.live("fern", service) == 0 for service in SPLITS)
 
 
-def test_a_credential_program_that_fails_is_told_for_every_service(project: Project) -> None:
+def test_a_credential_program_that_fails_is_reported_for_every_service(project: Project) -> None:
     path = project.folder / "plum.kubeconfig"
     document = json.loads(path.read_text())
     document["users"][0]["user"] = {"exec": {"command": "sh", "args": ["-c", "echo expired >&2; exit 1"]}}
@@ -256,9 +256,7 @@ def torn(project: Project, service: str) -> None:
 @pytest.mark.wide(3)
 @pytest.mark.parametrize("http", [{"a": 1}, ["route"], [{"route": ["x"]}], [], "x"], ids=str)
 @pytest.mark.parametrize("service", ["shop/pay", "shop/search"])
-def test_a_route_file_of_a_wrong_shape_is_made_up_for_and_ends_nobody_else_s_way_back(
-    project: Project, service: str, http: Any
-) -> None:
+def test_a_route_file_of_a_wrong_shape_stops_no_rollback(project: Project, service: str, http: Any) -> None:
     project.route(service).write_text(
         yaml.safe_dump({**original(service), "spec": {**original(service)["spec"], "http": http}})
     )
@@ -280,7 +278,7 @@ def test_a_torn_file_that_reads_well_is_not_written_to_blue_where_the_clusters_k
     assert f"the stored original route of {service} is not what its live routes were made of" in told
 
 
-def test_a_file_that_agrees_with_the_peer_route_counts_whatever_somebody_made_of_the_live_one(project: Project) -> None:
+def test_a_file_that_agrees_with_the_peer_route_counts_whatever_the_live_one_is(project: Project) -> None:
     for name in project.servers:
         found = project.servers[name].objects["networking.istio.io", "VirtualService", "shop", "cart"]
         found["spec"]["http"][0]["timeout"] = "7s"
@@ -289,7 +287,7 @@ def test_a_file_that_agrees_with_the_peer_route_counts_whatever_somebody_made_of
     assert "instead" not in told
 
 
-def test_a_file_that_nobody_can_speak_to_is_used(project: Project) -> None:
+def test_a_file_that_no_cluster_can_confirm_is_used(project: Project) -> None:
     project.closed = {(name, "VirtualService") for name in project.servers}
     code, rolled, _ = project.run("rollback")
     assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
@@ -317,7 +315,7 @@ def without(project: Project, *services: str) -> None:
 @pytest.mark.parametrize("stored", [True, False], ids=["its route is stored", "its route is not stored"])
 @pytest.mark.parametrize("named", [False, True], ids=["all", "by name"])
 @pytest.mark.parametrize("closed", [(), ("ConfigMap",), ("VirtualService",)], ids=["", "no record", "blue lists no routes"])
-def test_a_service_that_the_stack_file_lacks_goes_back_too(
+def test_a_service_that_the_stack_file_lacks_is_rolled_back_too(
     project: Project, stored: bool, named: bool, closed: tuple[str, ...]
 ) -> None:
     without(project, "shop/pay")
@@ -335,7 +333,7 @@ def test_a_service_that_the_stack_file_lacks_goes_back_too(
     assert (code, found.get("error", {}).get("kind")) == ((1, "forbidden") if project.closed else (0, None))
 
 
-def test_one_that_the_file_lacks_and_whose_original_is_nowhere_is_told_and_fails(project: Project) -> None:
+def test_a_service_outside_the_file_whose_original_is_lost_fails_the_rollback(project: Project) -> None:
     without(project, "shop/pay")
     project.route("shop/pay").unlink()
     project.forget("shop/pay")
@@ -346,7 +344,7 @@ def test_one_that_the_file_lacks_and_whose_original_is_nowhere_is_told_and_fails
     assert project.at_blue() == {"shop/cart", "shop/search"}
 
 
-def test_clusters_that_tell_nothing_leave_the_question_open_and_hold_nobody_up(project: Project) -> None:
+def test_clusters_that_list_nothing_stop_no_rollback_of_known_services(project: Project) -> None:
     project.closed = {(name, kind) for name in project.servers for kind in ("VirtualService", "ConfigMap")}
     code, rolled, told = project.run("rollback")
     assert (code, project.at_blue(), rolled["not_back"]) == (1, ALL, {})
@@ -363,7 +361,7 @@ def test_a_route_that_forwards_nothing_is_left_alone_whatever_the_record_says(pr
     assert now["spec"]["hosts"] == ["another.test"]
 
 
-def test_a_misspelt_name_beside_a_right_one_is_told_after_the_right_one_is_back(project: Project) -> None:
+def test_a_misspelt_name_beside_a_right_one_is_reported_after_the_right_one_is_back(project: Project) -> None:
     code, rolled, told = project.run("rollback", "shop/cart", "shop/pya")
     assert (code, rolled["back"], project.at_blue()) == (1, ["shop/cart"], {"shop/cart", "shop/search"})
     assert "shop/pya is not enrolled" in told

@@ -20,7 +20,7 @@ ALL = set(SPLITS)
     ],
     ids=["at the end", "before blue", "before green", "behind a colon", "behind a line"],
 )
-def test_tabs_keep_nobody_on_green(project: Project, old: str, new: str) -> None:
+def test_tabs_in_migration_yaml_stop_no_rollback(project: Project, old: str, new: str) -> None:
     text = project.file.read_text().replace(old, new)
     project.file.write_text(text + ("\tpolicy: {}\n" if old == new else "polcy: {[\n"))
     code, rolled, told = project.run("rollback")
@@ -54,7 +54,7 @@ def test_a_misspelt_context_is_no_other_cluster(project: Project) -> None:
 
 
 @pytest.mark.parametrize("how", ["empty", "a folder", "gone"])
-def test_without_a_migration_yaml_the_other_way_back_is_named(project: Project, how: str) -> None:
+def test_without_a_migration_yaml_the_rollback_by_pulumi_is_named(project: Project, how: str) -> None:
     project.file.unlink()
     if how == "empty":
         project.file.write_text("")
@@ -67,7 +67,9 @@ def test_without_a_migration_yaml_the_other_way_back_is_named(project: Project, 
     assert "`pulumi up --stack edge`" in remedy
 
 
-def test_a_home_folder_that_is_none_is_told_as_status_tells_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_folder_that_does_not_exist_is_reported_as_status_reports_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def nowhere(self: object) -> object:
         raise RuntimeError("Could not determine home directory.")
 

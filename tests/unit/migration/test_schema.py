@@ -79,7 +79,7 @@ def objects(there: Any, under: str = "") -> Iterator[tuple[str, dict[str, Any]]]
         yield from objects(inner, f"{under}.{'NAME' if under == 'clusters' else 'SERVICE'}")
 
 
-def test_it_has_every_key_of_the_reader_and_takes_no_other() -> None:
+def test_its_keys_are_exactly_those_of_the_reader() -> None:
     found = {under: tuple(there["properties"]) for under, there in objects(SCHEMA)}
     policy = tuple(Policy.__dataclass_fields__)
     own = tuple(name for name in policy if name not in COMMON)
@@ -167,7 +167,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("name", "there", "beyond"), NUMBERS, ids=[f"{name} {beyond}" for name, _, beyond in NUMBERS])
-def test_the_ends_of_every_range_are_in_and_what_is_beyond_is_out(
+def test_schema_and_reader_agree_at_the_ends_of_every_range(
     tmp_path: Path, name: str, there: dict[str, Any], beyond: str
 ) -> None:
     listed = "items" in there
@@ -337,7 +337,7 @@ def repaired(document: dict[str, Any]) -> dict[str, Any]:
 
 @settings(max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(document=made(SCHEMA))
-def test_whatever_the_schema_allows_the_reader_takes(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
+def test_whatever_the_schema_allows_the_reader_accepts(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
     good = repaired(document)
     assert [error.message for error in CHECK.iter_errors(good)] == []
     assert read(tmp_path_factory.getbasetemp(), good) == ""

@@ -101,9 +101,7 @@ def pair(tmp_path: Path) -> Pair:
     return Pair(tmp_path)
 
 
-def test_it_is_enrolled_with_what_its_kind_needs_and_users_notice_nothing(
-    pair: Pair, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_enrolling_it_changes_nothing_for_users(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     pair.enroll()
     document = json.loads(capsys.readouterr().out)
     assert sorted(document["enrolled"]) == [ISTIOS, PARTED]
@@ -129,9 +127,7 @@ def test_one_that_was_cut_short_is_finished(pair: Pair, capsys: pytest.CaptureFi
     assert pair.object("green", NEIGHBOUR, "catalog-bluegreen-peer")
 
 
-def test_it_is_shifted_beside_one_of_the_first_kind_and_read_back(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_it_is_shifted_beside_one_of_the_first_kind(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pair.enroll()
     universe = Universe(tmp_path, services=(PARTED, ISTIOS))
     on_the_way: set[int | None] = set()
@@ -162,7 +158,7 @@ def test_it_is_shifted_beside_one_of_the_first_kind_and_read_back(
     assert pair.file.read().services == {PARTED: 10_000, ISTIOS: 10_000}
 
 
-def test_it_is_unenrolled_and_the_first_kind_stays(pair: Pair) -> None:
+def test_unenrolling_it_leaves_the_first_kind_alone(pair: Pair) -> None:
     pair.enroll()
     for side, server in pair.servers.items():
         router = IstioRouter(server, side, PEERS[side], ("", 0), pair.originals, Sides("plum", "fern", {}))
@@ -231,7 +227,7 @@ def test_its_users_are_counted_by_where_it_sends_them() -> None:
     assert routing.services_of(parted()) == {PARTED, "shop/catalog-next"}
 
 
-def test_who_keeps_it_is_told_what_to_leave_alone() -> None:
+def test_the_warning_for_its_gitops_tool_names_its_own_kind() -> None:
     route = parted()
     route["metadata"]["labels"] = {"argocd.argoproj.io/instance": "shop"}
     (line,) = asyncio.run(warnings(FakeApiServer("plum", resources=()), {PARTED: route}))
@@ -239,7 +235,7 @@ def test_who_keeps_it_is_told_what_to_leave_alone() -> None:
     assert "VirtualService" not in line
 
 
-def test_what_forwards_is_the_edges_and_what_was_let_go_is_its_owners() -> None:
+def test_only_a_route_that_forwards_is_the_edges() -> None:
     owned = {"managedFields": [{"manager": routing.FIELD_MANAGER}]}
     for split, ours in ((2500, True), (0, False)):
         route = routing.public_route(parted(), split, "blue")
@@ -247,7 +243,7 @@ def test_what_forwards_is_the_edges_and_what_was_let_go_is_its_owners() -> None:
         assert written_by_edge(route) is ours
 
 
-def test_a_name_that_two_kinds_have_means_what_was_enrolled_else_what_users_come_in_by() -> None:
+def test_a_name_of_two_kinds_means_what_is_enrolled_else_what_users_enter_by() -> None:
     inner, mesh = parted("cart", listeners=[]), istios()
     assert routing.by_service([inner, mesh]) == routing.by_service([mesh, inner]) == {ISTIOS: mesh}
     enrolled = routing.public_route(parted("cart"), 0, "blue")
@@ -263,16 +259,19 @@ def serving(*unserved: routing.Resource, problem: type[BluegreenError] = NotFoun
     return FakeApiServer("plum", [parted(), istios()], trouble=trouble)
 
 
-def test_a_kind_that_a_cluster_does_not_serve_has_no_routes_there_and_one_that_may_not_be_read_is_told() -> None:
+def test_a_kind_that_a_cluster_does_not_serve_has_no_routes_there() -> None:
     kinds = tuple(kind.resource for kind in routing.registered())
     assert asyncio.run(listed(serving())) == [*asyncio.run(listed(serving(PARTS))), *asyncio.run(listed(serving(kinds[0])))]
     with pytest.raises(NotFound):
         asyncio.run(listed(serving(*kinds)))
+
+
+def test_a_kind_that_may_not_be_read_is_an_error() -> None:
     with pytest.raises(Forbidden, match=PARTS.name):
         asyncio.run(listed(serving(PARTS, problem=Forbidden)))
 
 
-def test_people_are_told_of_both_kinds() -> None:
+def test_messages_name_both_kinds() -> None:
     assert routing.called(article=True) == f"a VirtualService or {PARTS.kind}"
     with pytest.raises(routing.UnknownKind, match=f"is not a VirtualService or {PARTS.kind}"):
         routing.kind_of({"apiVersion": "v1", "kind": "Service"})

@@ -32,7 +32,7 @@ def splits(universe, service):
     return [split for _, side, split in universe.history[service] if side == "blue"]
 
 
-def test_healthy_services_arrive_by_every_step_and_the_file_says_so(tmp_path: Path):
+def test_healthy_services_arrive_by_every_step(tmp_path: Path):
     universe = Universe(tmp_path, SHOP)
     result = shift(universe, metrics=True)
     assert sorted(result.arrived) == sorted(SHOP)
@@ -41,7 +41,7 @@ def test_healthy_services_arrive_by_every_step_and_the_file_says_so(tmp_path: Pa
         assert splits(universe, service) == [10, 2000, 10_000]
         assert universe.live(service) == (10_000, 10_000)
     text = universe.edge.read_text()
-    assert "shop/cart: 10000" in text
+    assert "shop/cart: 10000" in text, "the file says so"
     assert "# moves last" in text
     assert universe.records["blue"] == universe.records["green"]
     assert f"bluegreen:generation: {universe.records['blue'][0]}" in text
@@ -81,7 +81,7 @@ def test_a_service_that_turns_bad_at_twenty_percent_is_at_zero_within_two_sample
     assert "shop/cart: 0" in universe.edge.read_text()
 
 
-def test_what_went_back_stays_back_until_it_is_tried_again(tmp_path: Path):
+def test_what_was_rolled_back_stays_back_until_it_is_retried(tmp_path: Path):
     universe = Universe(tmp_path, green_errors=lambda service, now: 0.5)
     assert list(shift(universe).returned) == ["shop/catalog"]
     universe.green_errors = lambda service, now: 0.0
@@ -91,7 +91,7 @@ def test_what_went_back_stays_back_until_it_is_tried_again(tmp_path: Path):
     assert shift(universe, retry=frozenset({"shop/catalog"})).arrived == ("shop/catalog",)
 
 
-def test_a_fault_at_a_hundred_percent_is_taken_back_while_it_bakes(tmp_path: Path):
+def test_a_fault_at_a_hundred_percent_is_rolled_back_while_it_bakes(tmp_path: Path):
     universe = Universe(tmp_path)
     universe.green_errors = lambda service, now: 0.5 if universe.live(service)[0] == 10_000 and now > 9 else 0.0
     result = shift(universe)
@@ -99,7 +99,7 @@ def test_a_fault_at_a_hundred_percent_is_taken_back_while_it_bakes(tmp_path: Pat
     assert universe.live("shop/catalog") == (0, 0)
 
 
-def test_a_group_returns_together(tmp_path: Path):
+def test_a_group_is_rolled_back_together(tmp_path: Path):
     universe = Universe(tmp_path, SHOP)
     universe.green_errors = lambda service, now: 0.5 if service == "shop/cart" and now > 4 else 0.0
     result = shift(universe, groups=[["shop/cart", "shop/pay"]])
@@ -112,7 +112,7 @@ def test_a_fault_that_both_sides_share_is_not_greens(tmp_path: Path):
     assert not shift(universe).returned
 
 
-def test_hung_requests_are_taken_back_without_one_answer(tmp_path: Path):
+def test_hung_requests_are_rolled_back_without_one_answer(tmp_path: Path):
     universe = Universe(tmp_path)
 
     async def hang(loop, world):
@@ -123,7 +123,7 @@ def test_hung_requests_are_taken_back_without_one_answer(tmp_path: Path):
     assert "none finished" in result.returned["shop/catalog"]
 
 
-def test_no_metrics_store_holds_and_never_advances_and_its_return_lets_go_on(tmp_path: Path):
+def test_without_its_metrics_store_nothing_advances_until_it_is_back(tmp_path: Path):
     universe = Universe(tmp_path)
     universe.dead.add("store")
 
@@ -139,14 +139,14 @@ def test_no_metrics_store_holds_and_never_advances_and_its_return_lets_go_on(tmp
     assert jump > 300
 
 
-def test_a_bad_service_goes_back_while_the_metrics_store_is_down(tmp_path: Path):
+def test_a_bad_service_is_rolled_back_while_the_metrics_store_is_down(tmp_path: Path):
     universe = Universe(tmp_path, rate=20_000 / 10, green_errors=lambda s, n: 0.9 if n > 20 else 0.0)
     universe.dead.add("store")
     result = shift(universe, metrics=True)
     assert list(result.returned) == ["shop/catalog"]
 
 
-def test_blind_eyes_hold_and_then_go_back(tmp_path: Path):
+def test_a_service_without_counters_is_rolled_back_at_the_limit(tmp_path: Path):
     universe = Universe(tmp_path)
 
     async def blind(loop, world):
@@ -170,7 +170,7 @@ def test_too_few_requests_lengthen_a_step(tmp_path: Path):
     assert shift(universe, during=look).arrived == ("shop/catalog",)
 
 
-def test_a_foreign_weight_freezes_its_service_names_who_and_lets_others_go_on(tmp_path: Path):
+def test_a_foreign_weight_freezes_its_service_alone(tmp_path: Path):
     universe = Universe(tmp_path, SHOP)
 
     async def meddle(loop, world):
@@ -185,7 +185,7 @@ def test_a_foreign_weight_freezes_its_service_names_who_and_lets_others_go_on(tm
     assert len(result.arrived) == 3
 
 
-def test_a_foreign_weight_is_written_over_where_the_policy_says_so(tmp_path: Path):
+def test_a_foreign_weight_is_overwritten_where_the_policy_says_so(tmp_path: Path):
     universe = Universe(tmp_path)
 
     async def meddle(loop, world):
@@ -200,7 +200,7 @@ def test_a_foreign_weight_is_written_over_where_the_policy_says_so(tmp_path: Pat
     )
 
 
-def test_a_file_changed_by_somebody_else_freezes_everything_and_is_left_alone(tmp_path: Path):
+def test_a_share_that_another_client_changed_in_the_file_is_left_alone(tmp_path: Path):
     universe = Universe(tmp_path, SHOP)
 
     async def meddle(loop, world):
@@ -225,7 +225,7 @@ def test_keys_of_others_may_change_in_the_file(tmp_path: Path):
     assert "encryptionsalt" in universe.edge.read_text()
 
 
-def test_two_at_once_the_second_changes_nothing_and_names_the_first(tmp_path: Path):
+def test_a_second_shift_at_once_is_refused_with_the_name_of_the_first(tmp_path: Path):
     universe = Universe(tmp_path)
     first = command(universe)
     fence = (tmp_path / ".bluegreen/fence").read_text()
@@ -248,7 +248,7 @@ def test_a_holder_that_was_taken_over_writes_nothing_more(tmp_path: Path):
     assert splits(universe, "shop/catalog") == [10, 2000]
 
 
-def test_a_pause_holds_and_a_closed_window_holds_but_going_back_is_allowed(tmp_path: Path):
+def test_a_pause_holds_everything_but_a_rollback(tmp_path: Path):
     universe = Universe(tmp_path)
     paused: list[str] = []
 
@@ -264,7 +264,7 @@ def test_a_pause_holds_and_a_closed_window_holds_but_going_back_is_allowed(tmp_p
     assert list(result.returned) == ["shop/catalog"]
 
 
-def test_dead_green_api_in_mid_shift_does_not_slow_the_way_back(tmp_path: Path):
+def test_a_green_api_that_dies_in_mid_shift_does_not_slow_a_rollback(tmp_path: Path):
     universe = Universe(tmp_path)
 
     async def kill(loop, world):
@@ -279,7 +279,7 @@ def test_dead_green_api_in_mid_shift_does_not_slow_the_way_back(tmp_path: Path):
 
 
 @pytest.mark.parametrize("green_share", [5000, 10_000])
-def test_users_who_come_in_by_a_green_that_cannot_be_told_leave_it_with_the_entry(tmp_path: Path, caplog, green_share):
+def test_users_who_enter_by_an_unreachable_green_leave_it_with_the_entry(tmp_path: Path, caplog, green_share):
     universe = Universe(tmp_path, ("shop/catalog", "shop/cart"))
     shares = f"{{plum: {10_000 - green_share}, fern: {green_share}}}"
     universe.edge.write_text(universe.edge.read_text().replace("{plum: 10000, fern: 0}", shares))
@@ -313,7 +313,7 @@ def test_users_who_come_in_by_a_green_that_cannot_be_told_leave_it_with_the_entr
     }
 
 
-def test_a_green_that_cannot_be_told_keeps_the_entry_where_it_is_at_blue(tmp_path: Path):
+def test_an_unreachable_green_leaves_an_entry_at_blue_where_it_is(tmp_path: Path):
     universe = Universe(tmp_path)
     universe.entry = FakeEntry(universe, {"plum": 10_000, "fern": 0})
     universe.entry.write = None  # type: ignore[method-assign, assignment]  # would fail if it were called
@@ -354,7 +354,7 @@ def test_a_rollback_waits_for_no_stopped_process_that_holds_the_fence(tmp_path: 
 
 
 @pytest.mark.parametrize("how", ["green-api", "green-silent"])
-def test_rollback_stops_a_running_shift_and_works_with_green_dead(tmp_path: Path, how: str):
+def test_rollback_stops_a_running_shift_with_green_dead(tmp_path: Path, how: str):
     universe = Universe(tmp_path, SHOP)
     rolled = []
 
@@ -381,7 +381,7 @@ def test_rollback_stops_a_running_shift_and_works_with_green_dead(tmp_path: Path
     assert sorted(shift(universe, retry=frozenset(SHOP)).arrived) == sorted(SHOP)
 
 
-def test_rollback_without_green_at_all_takes_blue_back_and_says_that_green_was_not_told(tmp_path: Path):
+def test_rollback_without_green_is_complete_on_blue_alone(tmp_path: Path):
     universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
     rolled = run(take_back(universe, sides=("blue",)))
     assert rolled.in_effect == {"blue": Proof.SERVED, "green": Proof.UNREACHABLE}
@@ -390,7 +390,7 @@ def test_rollback_without_green_at_all_takes_blue_back_and_says_that_green_was_n
 
 
 @pytest.mark.parametrize("what", ["no folder", "torn journal", "full disk"])
-def test_rollback_needs_no_fence_no_journal_and_no_file(tmp_path: Path, monkeypatch, what: str):
+def test_rollback_needs_none_of_its_own_files(tmp_path: Path, monkeypatch, what: str):
     universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
     store = tmp_path / ".bluegreen"
     if what == "no folder":
@@ -425,7 +425,7 @@ def full_disk(monkeypatch):
 @pytest.mark.parametrize(
     ("lost", "seen", "complete"), [(1, Proof.SERVED, True), (10**6, Proof.ACCEPTED, True)], ids=["once", "always"]
 )
-def test_a_probe_that_does_not_come_through_is_no_word_against_the_way_back(tmp_path: Path, monkeypatch, lost, seen, complete):
+def test_a_probe_that_does_not_get_through_fails_no_rollback(tmp_path: Path, monkeypatch, lost, seen, complete):
     universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
     asked, real = [], FakeRouter.in_effect
 
@@ -441,7 +441,7 @@ def test_a_probe_that_does_not_come_through_is_no_word_against_the_way_back(tmp_
     assert rolled.complete is complete
 
 
-def test_a_gateway_that_serves_the_old_split_makes_the_way_back_incomplete(tmp_path: Path, monkeypatch):
+def test_a_gateway_that_serves_the_old_split_makes_a_rollback_incomplete(tmp_path: Path, monkeypatch):
     universe = Universe(tmp_path, SHOP, splits=dict.fromkeys(SHOP, 2000))
 
     async def in_effect(router, service, split):
@@ -454,7 +454,7 @@ def test_a_gateway_that_serves_the_old_split_makes_the_way_back_incomplete(tmp_p
     assert not rolled.complete
 
 
-def test_on_a_full_disk_what_turns_bad_goes_back_and_nothing_forward_until_there_is_room(tmp_path: Path, monkeypatch):
+def test_on_a_full_disk_services_are_only_rolled_back(tmp_path: Path, monkeypatch):
     bad_from = {"shop/catalog": 1e9, "shop/cart": 1e9}
     services = tuple(bad_from)
     universe = Universe(tmp_path, services, green_errors=lambda service, now: 0.5 if now > bad_from[service] else 0.0)
@@ -516,7 +516,7 @@ def test_a_store_that_fails_under_way_ends_no_shift(tmp_path: Path, call: str, n
     assert not open_intents(read(tmp_path / ".bluegreen" / "journal.jsonl"))
 
 
-def test_a_green_that_swallows_writes_does_not_slow_the_way_back(tmp_path: Path):
+def test_a_green_that_swallows_writes_does_not_slow_a_rollback(tmp_path: Path):
     bad_from = {"shop/catalog": 1e9, "shop/cart": 1e9}
     universe = Universe(tmp_path, tuple(bad_from), green_errors=lambda s, now: 0.5 if now > bad_from[s] else 0.0)
     took = []
@@ -535,7 +535,7 @@ def test_a_green_that_swallows_writes_does_not_slow_the_way_back(tmp_path: Path)
     assert max(took) < 2.5, took
 
 
-def test_a_gateway_that_does_not_take_a_split_up_is_told(tmp_path: Path, monkeypatch):
+def test_a_gateway_that_does_not_apply_a_split_is_reported(tmp_path: Path, monkeypatch):
     universe = Universe(tmp_path)
     real = FakeRouter.in_effect
 
@@ -549,7 +549,7 @@ def test_a_gateway_that_does_not_take_a_split_up_is_told(tmp_path: Path, monkeyp
     assert holds == ["holds: green's gateway does not serve 0.1 % yet"]
 
 
-def test_interrupted_it_saves_and_goes_on_from_there_with_the_dwell_it_had(tmp_path: Path):
+def test_an_interrupted_shift_continues_with_the_dwell_it_had(tmp_path: Path):
     universe = Universe(tmp_path)
 
     async def interrupt(loop, world):
@@ -564,7 +564,7 @@ def test_interrupted_it_saves_and_goes_on_from_there_with_the_dwell_it_had(tmp_p
 
 @pytest.mark.wide(1)
 @pytest.mark.parametrize("first", range(4))
-def test_killed_at_any_write_and_run_again_ends_as_if_nothing_had_been(tmp_path: Path, first: int):
+def test_a_shift_killed_at_any_write_ends_as_if_nothing_had_been(tmp_path: Path, first: int):
     """Every write of a run in turn, of a service that arrives and of one that goes back: killed there, run again."""
 
     def universe_in(folder: Path) -> Universe:

@@ -24,7 +24,7 @@ SHOP = (S, "shop/cart")
 
 
 @pytest.mark.parametrize("name", ["404", "401/403", "3xx", "gRPC 12"])
-def test_a_green_that_answers_everybody_so_is_taken_back_though_nothing_is_an_error(tmp_path: Path, name: str):
+def test_a_green_that_answers_every_request_so_is_rolled_back_without_an_error(tmp_path: Path, name: str):
     universe = Universe(tmp_path, green_class=name)
     result = shift(universe)
     assert f"answers {name}" in result.returned[S]
@@ -89,7 +89,7 @@ def test_latency_is_compared_with_what_blue_showed_before_it_fell_silent(tmp_pat
 # -- nothing from before the step ------------------------------------------------------------------------------------
 
 
-def test_a_mended_service_that_is_tried_again_at_once_is_not_judged_by_what_it_answered_before(tmp_path: Path):
+def test_a_fixed_service_that_is_retried_at_once_is_not_judged_by_its_old_answers(tmp_path: Path):
     universe = Universe(tmp_path, green_errors=lambda s, n: 0.5)
     policy = replace(FAST, analysis_window_seconds=600)
 
@@ -130,7 +130,7 @@ def test_what_is_no_share_freezes_nothing(tmp_path: Path, old: str, new: str):
     assert new in universe.edge.read_text()
 
 
-def test_a_changed_share_freezes_its_service_alone_and_it_is_judged_and_taken_back(tmp_path: Path):
+def test_a_service_frozen_by_a_changed_share_is_still_rolled_back(tmp_path: Path):
     universe = Universe(tmp_path, SHOP)
 
     async def meddle(loop, world):
@@ -161,7 +161,7 @@ def test_a_frozen_service_is_watched_for_as_long_as_a_bake_when_all_others_are_d
     assert list(shift(universe, during=meddle, policy=policy).returned) == [S]
 
 
-def test_a_route_that_somebody_changed_is_written_over_when_its_green_turns_bad(tmp_path: Path):
+def test_a_route_that_another_client_changed_is_overwritten_when_its_green_turns_bad(tmp_path: Path):
     universe = Universe(tmp_path)
 
     async def meddle(loop, world):
@@ -177,7 +177,7 @@ def test_a_route_that_somebody_changed_is_written_over_when_its_green_turns_bad(
     assert universe.live(S) == (0, 0)
 
 
-def test_what_went_back_and_is_raised_by_somebody_else_is_written_to_zero_again(tmp_path: Path):
+def test_a_rolled_back_service_that_another_client_raises_is_set_to_zero_again(tmp_path: Path):
     universe = Universe(tmp_path, SHOP)
     policy = replace(FAST, bake_seconds=60)
     universe.green_errors = lambda service, now: 0.5 if service == S else 0.0
@@ -197,7 +197,7 @@ def test_what_went_back_and_is_raised_by_somebody_else_is_written_to_zero_again(
     assert "2000" in kept[1]
 
 
-def test_an_owner_who_edits_blues_route_of_what_went_back_is_not_fought(tmp_path: Path):
+def test_an_owners_edit_of_blues_route_after_a_rollback_is_not_overwritten(tmp_path: Path):
     universe = Universe(tmp_path, SHOP)
     universe.green_errors = lambda service, now: 0.5 if service == S else 0.0
 
@@ -212,7 +212,7 @@ def test_an_owner_who_edits_blues_route_of_what_went_back_is_not_fought(tmp_path
     assert (list(result.returned), "kubectl-edit" in result.frozen[S]) == ([S], True)
 
 
-def test_a_held_service_that_somebody_raises_is_watched_and_taken_back(tmp_path: Path):
+def test_a_held_service_that_another_client_raises_is_rolled_back_when_it_is_bad(tmp_path: Path):
     async def meddle(loop, world):
         await until(lambda: S in loop.state)
         for side in ("blue", "green"):
@@ -226,7 +226,7 @@ def test_a_held_service_that_somebody_raises_is_watched_and_taken_back(tmp_path:
     assert universe.live(S) == (0, 0)
 
 
-def test_what_another_store_sent_again_is_not_taken_back_by_this_ones_old_journal(tmp_path: Path):
+def test_what_another_store_shifted_again_is_not_rolled_back_by_this_ones_old_journal(tmp_path: Path):
     universe = Universe(tmp_path, green_errors=lambda s, n: 0.5)
     assert list(shift(universe).returned) == [S]
     mine = (tmp_path / ".bluegreen").rename(tmp_path / "mine")
@@ -290,7 +290,7 @@ class Pods(FakeCounters):
         return replace(whole, pods=pods, silent={pod: f"{pod} does not answer" for pod in self.gone})
 
 
-def test_a_gateway_pod_that_is_scaled_in_is_told_and_nobody_goes_back_for_it(tmp_path: Path, caplog):
+def test_a_gateway_pod_that_is_scaled_in_rolls_nothing_back(tmp_path: Path, caplog):
     universe = Universe(tmp_path)
     made = command(universe, replace(FAST, error_limit=3, bake_seconds=30))
     blue = Pods(universe, "blue")
@@ -306,6 +306,6 @@ def test_a_gateway_pod_that_is_scaled_in_is_told_and_nobody_goes_back_for_it(tmp
         assert run(scale_in()).arrived == (S,)
     finally:
         made.close()
-    assert caplog.text.count("c does not answer; the others are counted") == 1
+    assert caplog.text.count("c does not answer; the others are counted") == 1, "it is reported"
     told = [event for event in read(tmp_path / ".bluegreen/journal.jsonl") if event.op == "silent"]
     assert [(event.target, event.after) for event in told] == [("blue", ["c"])]

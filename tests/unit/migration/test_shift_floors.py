@@ -105,7 +105,7 @@ def test_one_try_at_a_time_is_for_all_that_has_baked(tmp_path: Path) -> None:
     assert all(one < other for (_, one), (_, other) in pairwise(releases.tries))
 
 
-def test_what_is_left_is_tried_ever_more_seldom_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_left_is_retried_ever_more_seldom(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     count = 0
 
     async def refused(baked: frozenset[str]) -> Left:
@@ -151,7 +151,7 @@ def test_what_bakes_during_the_last_try_gets_one_more(tmp_path: Path) -> None:
     assert [sorted(baked) for _, baked in releases.tries] == [[SHOP[0]], [SHOP[0], SHOP[1]]]
 
 
-def test_an_unforeseen_error_is_told_and_ends_no_later_release(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unforeseen_error_ends_no_later_release(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def broken(baked: frozenset[str]) -> Left:
         if len(baked) < len(SHOP):
             raise KeyError("spec")

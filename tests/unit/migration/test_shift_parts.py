@@ -46,7 +46,7 @@ def test_what_a_changed_file_freezes(change: Change, state: ServiceState, file_b
         pytest.param({}, {"blue"}, id="no word of it: by blue"),
     ],
 )
-def test_by_whose_gateway_users_come_in(entry: dict[str, int], sides: set[Side]) -> None:
+def test_the_entry_says_by_whose_gateways_users_enter(entry: dict[str, int], sides: set[Side]) -> None:
     assert sides_of_entry(replace(EDGE, entry=entry)) == sides
 
 
@@ -58,7 +58,7 @@ def begun(split: int, *, memory: Remembered | None = None, kept: str | None = No
     return beginning(edge, {"blue": state, "green": state}, known, rules, {S} if retry else (), elsewhere=False)
 
 
-def test_clusters_keep_why_a_service_went_back_until_it_is_tried_again() -> None:
+def test_clusters_keep_why_a_service_was_rolled_back_until_it_is_retried() -> None:
     back = Remembered(0, state=Standing.RETURNED, reason="errors")
     assert begun(0, memory=back).to_keep() == {S: "errors"}
     assert begun(0, memory=back, kept="errors").to_keep() == {}
@@ -71,7 +71,7 @@ def test_what_is_found_as_it_was_left_is_not_written() -> None:
     assert not moves, "the step was written everywhere"
 
 
-def test_a_split_in_effect_is_news_once_and_of_the_written_split_alone() -> None:
+def test_only_the_written_split_is_news_when_it_is_in_effect() -> None:
     services = Services()
     services.become({S: ServiceState(Phase.MOVING, 2500)})
     assert not services.in_effect(S, 500, 1.0)

@@ -68,13 +68,13 @@ def test_a_pod_whose_page_is_silent_is_named_with_its_cluster(tmp_path: Path) ->
     }
 
 
-def test_a_gateway_without_any_page_is_told_as_blind(tmp_path: Path) -> None:
+def test_a_gateway_without_any_page_is_reported_as_blind(tmp_path: Path) -> None:
     found = looked(tmp_path, {"green": FakePages(3, ALL)})
     assert about_counters(found)[-1] == "fern: no page of counters answers: `shift` would be blind and roll services back"
     assert len(about_counters(found)) == 4
 
 
-def test_nothing_is_told_of_pages_that_all_answer(tmp_path: Path) -> None:
+def test_pages_that_all_answer_are_not_reported(tmp_path: Path) -> None:
     assert about_counters(looked(tmp_path, {"blue": FakePages(2, {}), "green": FakePages(2, {})})) == []
 
 
@@ -90,7 +90,7 @@ def test_nothing_is_told_of_pages_that_all_answer(tmp_path: Path) -> None:
         (2500, None, None, (), True),
     ],
 )
-def test_who_is_watched_by_nobody_is_told_by_what_the_gateways_hold(
+def test_a_service_that_needs_watching_is_recognized_by_what_the_gateways_have(
     file: int, blue: int | None, green: int | None, missing: tuple[Side, ...], needed: bool
 ) -> None:
     row = ServiceRow("shop/cart", file, blue, green, Phase.MOVING, "", missing)

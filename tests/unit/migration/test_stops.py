@@ -106,7 +106,7 @@ CASES = [
 
 @pytest.mark.wide(4)
 @pytest.mark.parametrize(("words", "number"), CASES, ids=lambda value: value.name if hasattr(value, "name") else value[0])
-def test_a_command_that_waits_for_a_silent_server_ends_with_130_and_a_document(
+def test_a_stopped_command_that_waits_for_a_silent_server_prints_its_document(
     project: Project, words: tuple[str, ...], number: signal.Signals
 ) -> None:
     with silent() as (port, came):
@@ -127,7 +127,7 @@ def test_a_command_that_waits_for_a_silent_server_ends_with_130_and_a_document(
 
 @pytest.mark.wide(1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_a_rollback_that_is_stopped_tells_what_is_back(project: Project, number: signal.Signals) -> None:
+def test_a_rollback_that_is_stopped_says_what_is_back(project: Project, number: signal.Signals) -> None:
     def seconds(verb: str, resource: Resource, name: str) -> float:
         return 4.0 if verb == "apply" and name == "cart" else 0.0
 
@@ -157,7 +157,7 @@ def test_a_running_shift_saves_where_it_is(project: Project, number: signal.Sign
     assert '"op":"stop"' in journal.read_text()
 
 
-def test_who_is_asked_is_not_waited_for_any_longer(project: Project) -> None:
+def test_a_command_that_asks_ends_at_the_first_signal(project: Project) -> None:
     """A question on a terminal: one signal is enough."""
     leader, follower = os.openpty()
     arguments = [sys.executable, "-c", PROGRAM, "-c", str(project.file), "--json", "unenroll", "shop/search"]
@@ -176,7 +176,7 @@ def test_who_is_asked_is_not_waited_for_any_longer(project: Project) -> None:
     assert "shop/search" in project.edge.read_text()
 
 
-def test_what_a_process_was_told_to_ignore_it_ignores(project: Project) -> None:
+def test_a_signal_that_is_ignored_from_the_start_stays_ignored(project: Project) -> None:
     """As under nohup."""
     program = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); {MAIN}"
     with silent() as (port, came):

@@ -94,7 +94,7 @@ FAIL_BY: dict[str, frozenset[str]] = {  # the commands that have to fail where t
 
 @pytest.mark.wide(4)
 @pytest.mark.parametrize("call", REFUSALS)
-def test_what_the_disk_refuses_is_told_and_nothing_is_lost(project: Project, call: str) -> None:
+def test_what_the_disk_refuses_is_reported_without_losing_anything(project: Project, call: str) -> None:
     number = REFUSALS[call][0]
     only: Callable[[Path], bool] = lambda path: not path.name.endswith(".kubeconfig")  # noqa: E731 - the reader's own
     for command, words in COMMANDS.items():
@@ -117,7 +117,7 @@ def test_what_the_disk_refuses_is_told_and_nothing_is_lost(project: Project, cal
 
 @pytest.mark.wide(4)
 @pytest.mark.parametrize("call", REFUSALS)
-def test_the_way_back_needs_nothing_that_the_disk_refuses(project: Project, call: str) -> None:
+def test_a_rollback_needs_nothing_that_the_disk_refuses(project: Project, call: str) -> None:
     before = contents(project.folder)
     keep_readable = {"migration.yaml", "Pulumi.edge.yaml", "plum.kubeconfig", "fern.kubeconfig"}
     with refusing(project.folder, call, REFUSALS[call][0], lambda path: call != "read" or path.name not in keep_readable):
@@ -160,7 +160,7 @@ def test_a_write_is_whole_or_not_at_all(tmp_path: Path, call: str, number: int) 
     assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"file": "old"}
 
 
-def test_a_disk_that_is_full_in_truth_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_really_full_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past every replaced call: the kernel's own answer when the last buffer is written."""
     monkeypatch.setattr("migration.disk.tempfile.mkstemp", lambda **_: (os.open("/dev/full", os.O_WRONLY), str(tmp_path / "x")))
     with pytest.raises(StoreError, match="No space left on device"):
@@ -232,7 +232,7 @@ BROKEN: dict[tuple[str, str], frozenset[str]] = {
 
 @pytest.mark.wide(8)
 @pytest.mark.parametrize(("what", "fail"), BROKEN.items(), ids=lambda each: " ".join(each) if isinstance(each, tuple) else "")
-def test_what_stands_in_the_way_is_told(project: Project, what: tuple[str, str], fail: frozenset[str]) -> None:
+def test_what_stands_in_the_way_is_reported(project: Project, what: tuple[str, str], fail: frozenset[str]) -> None:
     in_place(*what)(project)
     for command, words in COMMANDS.items():
         code, error = failed(project, *words)
@@ -315,7 +315,7 @@ def test_a_file_system_without_locks_is_not_a_holder(tmp_path: Path) -> None:
         assert lock.holder(tmp_path) is None
 
 
-def test_a_lock_that_was_not_wholly_taken_is_let_go(tmp_path: Path) -> None:
+def test_a_lock_that_was_only_partly_taken_is_released(tmp_path: Path) -> None:
     with refusing(tmp_path, "write", errno.ENOSPC), pytest.raises(StoreError):
         lock.take(tmp_path, "bluegreen shift")
     with refusing(tmp_path, "create", errno.ENOSPC, lambda path: path.name != "lock"), pytest.raises(StoreError):
@@ -331,7 +331,7 @@ def test_looking_who_holds_the_lock_makes_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stopped_process_that_holds_the_fence_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_process_that_holds_the_fence_keeps_no_other_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "GUARD_SECONDS", 0.05)
     with (tmp_path / "fence.lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
@@ -348,7 +348,7 @@ def test_a_pause_that_cannot_be_read_is_a_pause(tmp_path: Path, number: int) -> 
         assert os.strerror(number) in (paused(tmp_path) or "")
 
 
-def test_verdicts_that_cannot_be_read_are_not_written_over(tmp_path: Path) -> None:
+def test_verdicts_that_cannot_be_read_are_not_overwritten(tmp_path: Path) -> None:
     from migration.store import verdicts
 
     verdicts.replicated(tmp_path, "fern", 1.8e9)
@@ -360,15 +360,16 @@ def test_verdicts_that_cannot_be_read_are_not_written_over(tmp_path: Path) -> No
     assert (tmp_path / verdicts.FILE).read_bytes() == before
 
 
-def test_what_the_journal_could_not_take_is_tried_once_more_at_the_end_and_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_the_journal_could_not_write_is_retried_at_the_end(tmp_path: Path) -> None:
     journal = Journal(tmp_path, 1, lambda: 1.8e9)
     with refusing(tmp_path, "write", errno.ENOSPC):
         journal.outcomes(Op.SHIFT, {}, [Outcome("a/b", 0, "bad")])
         assert "No space" in (journal.trouble or "")
     journal.close()
     assert [event.target for event in read(tmp_path / FILE)] == ["a/b"]
+
+
+def test_what_the_journal_could_not_write_at_its_end_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     journal = Journal(tmp_path, 1, lambda: 1.8e9)
     with refusing(tmp_path, "write", errno.ENOSPC):
         journal.note(Op.STOP, "shift")

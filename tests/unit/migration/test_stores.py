@@ -69,9 +69,7 @@ def went_back(tmp_path: Path) -> Universe:
     return universe
 
 
-def test_a_fresh_store_rises_above_the_live_fence_and_says_whose_it_is_not(
-    went_back: Universe, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_fresh_store_rises_above_the_live_fence_with_a_warning(went_back: Universe, caplog: pytest.LogCaptureFixture) -> None:
     fresh(went_back)
     shift(went_back)
     assert fences(went_back) == {7}
@@ -83,7 +81,7 @@ def test_a_fresh_store_rises_above_the_live_fence_and_says_whose_it_is_not(
     assert "another store" not in caplog.text
 
 
-def test_a_fresh_store_does_not_send_what_went_back_again_before_it_is_asked_to(went_back: Universe) -> None:
+def test_a_fresh_store_shifts_what_was_rolled_back_only_on_retry(went_back: Universe) -> None:
     fresh(went_back)
     result = shift(went_back)
     assert result.arrived == ("shop/catalog",)
@@ -96,7 +94,7 @@ def test_a_fresh_store_does_not_send_what_went_back_again_before_it_is_asked_to(
     assert shift(went_back).arrived == SHOP
 
 
-def test_status_of_a_fresh_store_tells_who_went_back(went_back: Universe) -> None:
+def test_status_of_a_fresh_store_shows_what_was_rolled_back(went_back: Universe) -> None:
     fresh(went_back)
     routers = {side: FakeRouter(went_back, side) for side in SIDES}
     rows = run(status(StackFile(went_back.edge).read(), routers, {}, went_back.folder / ".bluegreen", None)).services
@@ -112,9 +110,7 @@ def test_what_only_this_stores_journal_knows_is_kept_on_the_clusters_with_the_ne
     assert list(went_back.returned["blue"]) == list(went_back.returned["green"]) == ["shop/cart"]
 
 
-def test_one_cluster_that_knows_it_is_enough_and_a_dead_one_stops_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_one_cluster_that_knows_of_a_rollback_is_enough(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     universe = Universe(tmp_path, SHOP)
     routers = {side: FakeRouter(universe, side) for side in SIDES}
 
@@ -129,7 +125,7 @@ def test_one_cluster_that_knows_it_is_enough_and_a_dead_one_stops_nothing(
     assert "fern does not know which services were rolled back" in caplog.text
 
 
-def test_a_shift_of_another_store_takes_over_and_the_first_stops_at_its_next_look(tmp_path: Path) -> None:
+def test_a_shift_stops_when_one_of_another_store_takes_over(tmp_path: Path) -> None:
     universe = Universe(tmp_path, SHOP)
     first = command(universe, replace(FAST, dwell_seconds=30))  # long enough for both to be at one step
 
@@ -209,7 +205,7 @@ BACK = RouteLive(0, "1", 1, "d", MANAGER)
         pytest.param(0, None, None, False, Phase.FROZEN, 0, id="its route is gone"),
     ],
 )
-def test_what_the_clusters_keep_counts_until_it_is_asked_for_again(file, live, memory, retry, phase, split):
+def test_what_the_clusters_keep_counts_until_a_retry(file, live, memory, retry, phase, split):
     start = recover(Traces(file, {"blue": live, "green": live}, memory or Remembered(), "too slow"), Wish(retry=retry))
     assert (start.state.phase, start.state.split_bp) == (phase, split)
     if phase is Phase.RETURNED:
@@ -241,7 +237,7 @@ def carried(pair: Pair) -> dict[str, int]:
     }
 
 
-def test_a_mark_never_lowers_a_fence_and_meets_what_was_written_meanwhile() -> None:
+def test_a_mark_never_lowers_a_fence() -> None:
     async def act() -> None:
         pair = Pair(3, fences=6)
         router = pair.routers["blue"]
@@ -264,7 +260,7 @@ def test_a_mark_never_lowers_a_fence_and_meets_what_was_written_meanwhile() -> N
     run(act())
 
 
-def test_a_mark_tells_whose_route_was_changed_meanwhile_and_makes_no_route_of_one_that_is_gone() -> None:
+def test_a_mark_only_writes_to_routes_that_are_still_there() -> None:
     async def act() -> None:
         pair = Pair(3)
         router, live = pair.routers["blue"], pair.servers["blue"].objects
@@ -288,7 +284,7 @@ def test_a_dead_api_server_is_not_asked_for_every_route() -> None:
     assert run(act()) < 100
 
 
-def test_the_program_neither_takes_away_nor_sees_who_went_back() -> None:
+def test_the_program_neither_removes_nor_sees_what_was_rolled_back() -> None:
     intent = routing.Intent({"blue": "plum", "green": "fern"}, {"plum": 10_000, "fern": 0}, {"shop/s0": 2500}, 7)
 
     async def act() -> None:

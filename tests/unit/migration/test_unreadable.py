@@ -89,7 +89,7 @@ def test_what_is_no_yaml_of_ours_is_refused_at_once_with_its_line(tmp_path: Path
         pytest.param("endless", ["is larger than"], id="a device without an end"),
     ],
 )
-def test_a_path_that_leads_to_no_file(tmp_path: Path, how: str, parts: list[str]) -> None:
+def test_a_path_that_leads_to_no_file_is_refused_with_the_cause(tmp_path: Path, how: str, parts: list[str]) -> None:
     path = tmp_path / "migration.yaml"
     if how == "folder":
         path.mkdir()
@@ -109,7 +109,7 @@ def test_a_path_that_leads_to_no_file(tmp_path: Path, how: str, parts: list[str]
         assert part in told
 
 
-def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a wrong open: root, who may run the tests, may read everything."""
     path = tmp_path / "migration.yaml"
     path.write_text(HEAD)
@@ -122,14 +122,14 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_of_somebody_else(tmp_path: Path) -> None:
+def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "migration.yaml"
     path.write_text(HEAD)
     path.chmod(0)
     assert "Permission denied" in refused(path)
 
 
-def test_a_path_inside_of_the_file_that_no_file_can_have(tmp_path: Path) -> None:
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
     (tmp_path / "migration.yaml").write_text('version: 1\nclusters: {}\nedge: "a\\0b"\n')
     with pytest.raises(ConfigError, match="cannot be read: embedded null byte"):
         read_yaml(Path("a\0b"), "the edge's stack file")
@@ -177,7 +177,7 @@ edge: stacks/Pulumi.edge.yaml
         pytest.param("policy: !!set {dwell_seconds}\n", "must be a mapping with keys steps_bp", id="a set"),
     ],
 )
-def test_values_that_yaml_took_for_something_else(tmp_path: Path, text: str, told: str) -> None:
+def test_a_value_that_yaml_read_as_something_else_is_refused_with_its_place(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "migration.yaml"
     path.write_text(GOOD + text)
     with pytest.raises(ConfigError) as caught:
@@ -202,7 +202,7 @@ def test_aliases_that_people_write_are_read(tmp_path: Path) -> None:
     assert {load(path).policy_of(service).dwell_seconds for service in ("a/b", "c/d", "e/f")} == {600}
 
 
-def test_the_command_ends_with_2_and_one_message(tmp_path: Path) -> None:
+def test_an_unreadable_file_ends_the_command_with_2(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(cli, ["-c", str(tmp_path), "status"])
     assert isinstance(outcome.exception, ConfigError)
     assert outcome.exception.exit_code == 2
@@ -230,11 +230,11 @@ def test_a_long_list_of_what_is_allowed_is_cut_to_the_nearest(tmp_path: Path) ->
         ([f"key{n}" for n in range(9)], "", "key0, key1, key2, ...: see there"),
     ],
 )
-def test_some_of(known: list[str], name: str, told: str) -> None:
+def test_of_many_allowed_values_the_nearest_are_shown(known: list[str], name: str, told: str) -> None:
     assert some_of(known, name, "see there") == told
 
 
-def test_words() -> None:
+def test_values_are_shown_short() -> None:
     assert shown("x" * 200) == "'" + "x" * 76 + "..."
     assert shown(list(range(100))) == "100 values"
     assert shown([1, 2]) == "[1, 2]"

@@ -55,14 +55,14 @@ def test_another_green_was_never_verified(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"fern": 1}', '{"fern": {"services": {"shop/web": "ok"}}}'])
-def test_a_file_that_nobody_understands_is_no_verdict(tmp_path: Path, content: str) -> None:
+def test_an_unreadable_file_is_no_verdict(tmp_path: Path, content: str) -> None:
     (tmp_path / FILE).write_text(content)
     assert doubt(tmp_path) == "never verified"
     keep(tmp_path, "fern", [verdict("ok")], NOON)
     assert doubt(tmp_path) is None
 
 
-def test_two_that_verify_at_once_both_leave_their_word(tmp_path: Path) -> None:
+def test_two_that_verify_at_once_both_leave_their_verdicts(tmp_path: Path) -> None:
     def some(part: int) -> None:
         for number in range(20):
             keep(tmp_path, "fern", [verdict("ok", service=f"shop/{part}-{number}")], NOON)

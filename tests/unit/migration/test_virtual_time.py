@@ -33,7 +33,7 @@ def test_long_waits_take_no_time() -> None:
     assert run(long()) == MOST_SECONDS - 1
 
 
-def test_a_task_whose_failure_nobody_looks_at_fails_the_test():
+def test_a_task_whose_failure_is_never_read_fails_the_test():
     async def fails() -> None:
         raise KeyError("shop/catalog")
 

@@ -35,7 +35,7 @@ def live(**splits: int | None) -> RouterState:
         pytest.param(5000, ["shop/cart"], ["shop/pay"], {"plum": 10_000, "fern": 0}, id="one whose original is missing counts"),
     ],
 )
-def test_the_entry_goes_along_where_everything_does(
+def test_the_entry_moves_to_blue_only_with_all_services(
     green_entry_bp: int, services: list[str], missing: list[str], entry: dict[str, int]
 ) -> None:
     way = way_back(edge(green_entry_bp), services, missing)
@@ -43,7 +43,7 @@ def test_the_entry_goes_along_where_everything_does(
     assert way.through_green is (green_entry_bp > 0)
 
 
-def test_others_keep_their_splits_and_what_the_clusters_alone_know_goes_along() -> None:
+def test_services_that_only_the_clusters_know_are_rolled_back_too() -> None:
     way = way_back(edge(), ["shop/cart"], []).along_with(Others({"shop/lost": 300}))
     assert way.services == ("shop/cart", "shop/lost")
     assert way.splits == {"shop/cart": 0, "shop/pay": 10_000, "shop/search": 0, "shop/lost": 0}
@@ -59,7 +59,7 @@ def test_others_keep_their_splits_and_what_the_clusters_alone_know_goes_along() 
         pytest.param(live(cart=100, pay=None), ["shop/pay", "shop/search", "shop/cart"], id="none of ours: first"),
     ],
 )
-def test_who_is_written_first(state: RouterState | None, order: list[str]) -> None:
+def test_what_most_users_are_on_is_written_first(state: RouterState | None, order: list[str]) -> None:
     assert to_write(list(SERVICES), SERVICES, state) == order
 
 
@@ -88,5 +88,5 @@ def test_what_is_not_back_has_its_reason() -> None:
     }
 
 
-def test_services_with_one_problem_are_told_together() -> None:
+def test_services_with_one_problem_are_reported_together() -> None:
     assert by_problem({"a": "gone", "b": "gone", "c": "no"}) == "a, b: gone; c: no"

@@ -33,11 +33,11 @@ SURROGATES = "checkout \udcff\udcfe is slow \ud800"
     ],
     ids=ascii,
 )
-def test_what_is_no_text_is_replaced_and_nothing_else(text: str, kept: str) -> None:
+def test_only_what_is_no_text_is_replaced(text: str, kept: str) -> None:
     assert clean(text) == kept
 
 
-def test_a_reason_of_bytes_rolls_back_and_is_kept_as_text(project: Project) -> None:
+def test_a_rollback_keeps_a_reason_of_bytes_as_text(project: Project) -> None:
     code, rolled, _ = project.run("rollback", "--reason", SURROGATES)
     assert (code, project.at_blue(), rolled["complete"]) == (0, set(SPLITS), True)
     raw = (project.store / journal.FILE).read_bytes().decode()
@@ -49,7 +49,7 @@ def test_a_reason_of_bytes_rolls_back_and_is_kept_as_text(project: Project) -> N
     assert {row["reason"] for row in found["services"]} >= {"manual rollback: checkout �� is slow �"}
 
 
-def test_a_reason_of_bytes_from_a_shell(project: Project) -> None:
+def test_a_reason_of_bytes_from_a_shell_is_kept_as_text(project: Project) -> None:
     """As an argument of a process, under LC_ALL=C."""
     program = "import sys; from migration.cli.main import main; main()"
     done = subprocess.run(
@@ -89,7 +89,7 @@ def test_users_and_hosts_of_bytes_stay_text(tmp_path: Path, monkeypatch: pytest.
     lock.release()
 
 
-def test_a_user_without_a_name_is_told_by_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_name_is_shown_by_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found: 4711")
 

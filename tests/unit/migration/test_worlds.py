@@ -94,7 +94,7 @@ def _at(rate: float | Callable[[int], float], second: int) -> float:
         (300.0, 0.99, 0.02),
     ],
 )
-def test_an_equal_green_is_not_taken_back_in_an_hour(rate: float, split: float, errors: float):
+def test_an_equal_green_is_not_rolled_back_in_an_hour(rate: float, split: float, errors: float):
     assert World(rate, split, errors, errors, known_seconds=60).run()[0] is None
 
 
@@ -136,7 +136,7 @@ def test_an_outage_of_both_sides_is_not_greens(rate: float, split: float, second
         (300.0, 1.0, 0.03, 0.1, 10),
     ],
 )
-def test_a_bad_green_goes_back(rate: float, split: float, blue: float, green: float, within: int):
+def test_a_bad_green_is_rolled_back(rate: float, split: float, blue: float, green: float, within: int):
     for seed in (1, 2):
         guilty, _ = World(rate, split, blue, green, known_seconds=600, seed=seed).run(within)
         assert guilty is not None
@@ -181,7 +181,7 @@ def test_a_class_of_answers_that_is_greens_alone_counts(name: str, blue: int, gr
         assert (name in str(doubt(samples, POLICY))) is held
 
 
-def test_nothing_from_before_a_step_is_judged_and_a_pod_that_was_silent_then_counts_from_its_next_answer():
+def test_only_requests_since_a_step_are_judged():
     samples = Samples()
 
     def add(at: float, **pods: int) -> None:
@@ -259,7 +259,7 @@ def doubt_of(green: Tally) -> Hold | None:
     return doubt(samples, POLICY)
 
 
-def test_doubts_of_other_kinds_of_answers_are_told_each() -> None:
+def test_doubts_about_other_kinds_of_answers_are_reported_each() -> None:
     errors, absent = doubt_of(Tally(400, 40)), doubt_of(Tally(400, 0, 0, {"404": 120}))
     assert errors is not None
     assert errors.same_as(doubt_of(Tally(400, 44)))

@@ -12,7 +12,7 @@ from lab.pulumi.sdk_types import find_type
 from lab.pulumi.values import UNKNOWN, differences, from_struct, has_unknown, to_struct
 
 
-def test_values_survive_the_way_to_the_engine_and_back() -> None:
+def test_values_survive_a_round_trip_to_the_engine() -> None:
     given = {"text": "a", "whole": 3, "part": 0.5, "flag": True, "none": None, "list": [1, {"a": UNKNOWN}], "empty": {}}
     assert from_struct(to_struct(given)) == given
     assert has_unknown(given)
@@ -119,10 +119,13 @@ def test_istiod_is_scaled_by_its_values() -> None:
     assert ("HorizontalPodAutoscaler", "istiod") not in fixed
 
 
-def test_the_gateway_carries_its_labels_and_may_have_no_service() -> None:
+def test_the_gateway_carries_its_labels() -> None:
     made = _render("gateway", labels={"istio": "ingressgateway"})
     assert made["Service", "gateway"]["spec"]["type"] == "LoadBalancer"
     assert made["Service", "gateway"]["spec"]["selector"]["istio"] == "ingressgateway"
+
+
+def test_the_gateway_may_have_no_service() -> None:
     assert ("Service", "gateway") not in _render("gateway", service={"type": "None"})
 
 
@@ -131,7 +134,7 @@ def test_a_chart_refuses_values_it_cannot_work_with() -> None:
         _render("aws-load-balancer-controller")
 
 
-def test_what_came_into_a_list_is_seen_in_a_custom_resource_and_a_default_in_kubernetes_own() -> None:
+def test_an_addition_to_a_list_is_drift_in_a_custom_resource_alone() -> None:
     wanted = {"rules": [{"to": [{"host": "a"}]}]}
     live = {"rules": [{"to": [{"host": "a", "headers": {"set": {"x": "y"}}}]}]}
     route, policy = ({"apiVersion": version} for version in ("networking.istio.io/v1", "networking.k8s.io/v1"))

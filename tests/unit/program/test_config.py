@@ -200,7 +200,7 @@ def test_an_edge_file_is_read_with_its_routes(tmp_path: Path) -> None:
     assert config.sides == {"blue": "plum", "green": "fern"}
 
 
-def test_a_route_means_the_same_to_the_file_the_command_and_the_program(tmp_path: Path) -> None:
+def test_a_route_file_means_the_same_to_command_and_program(tmp_path: Path) -> None:
     texts = ["yes", "on", "=", "012", "1e3", "2024-01-01", "0o14", "y", "1:30", ""]
     rule = {"match": [{"headers": {f"h{index}": {"exact": text}}} for index, text in enumerate(texts)]}
     spec = ROUTE["spec"] | {"http": [{**ROUTE["spec"]["http"][0], **rule}]}
@@ -222,7 +222,7 @@ def test_a_route_that_a_person_edited_is_read_as_kubernetes_reads_it(tmp_path: P
         stackfile.read_route(folder, "shop/catalog")
 
 
-def test_a_version_is_text_and_stays_text() -> None:
+def test_a_version_stays_text() -> None:
     assert parse_cluster(CLUSTER).version == "1.36"
 
 

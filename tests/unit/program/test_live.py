@@ -94,7 +94,7 @@ def test_the_record_that_routing_writes_is_read_back() -> None:
     assert asked == [(RECORD_PATH, "Bearer secret")]
 
 
-def test_a_cluster_without_a_record_is_reached_and_holds_nothing() -> None:
+def test_a_reachable_cluster_without_a_record_has_nothing() -> None:
     with server(404, NOT_FOUND) as (url, _):
         assert read_live(kubeconfig(url, {})) == Live(None, {}, {})
 
@@ -137,16 +137,14 @@ OTHER = json.dumps({**RECORD, "metadata": {"name": "other"}}).encode()
         pytest.param(404, DEEP, "no API server's answer", id="404 nested too deep"),
     ],
 )
-def test_what_is_neither_a_record_nor_the_servers_word_that_there_is_none_proves_nothing(
-    status: int, body: bytes, told: str
-) -> None:
+def test_only_a_record_or_the_servers_not_found_proves_anything(status: int, body: bytes, told: str) -> None:
     with server(status, body) as (url, _):
         why = unreadable(kubeconfig(url, {}))
     assert told in why
     assert url in why
 
 
-def test_nobody_listening_is_unreachable() -> None:
+def test_a_port_without_a_server_is_unreachable() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: the connection is refused
         assert "refused" in unreadable(kubeconfig(f"http://127.0.0.1:{taken.getsockname()[1]}", {}))
@@ -201,7 +199,7 @@ def test_a_credential_program_that_fails_means_unreachable() -> None:
 @pytest.mark.parametrize(
     "text", [pytest.param("a: [", id="broken"), pytest.param("{}", id="empty"), pytest.param("[]", id="list")]
 )
-def test_a_wrong_kubeconfig_is_a_mistake_and_is_told(text: str) -> None:
+def test_a_wrong_kubeconfig_is_an_error(text: str) -> None:
     with pytest.raises(BadKubeconfig):
         read_live(text)
 
@@ -225,7 +223,7 @@ def test_an_unknown_context_is_named() -> None:
     ],
     ids=lambda change: str(change)[:60],
 )
-def test_a_record_that_is_there_and_nobody_understands_is_not_nothing(change: dict[str, Any]) -> None:
+def test_an_unreadable_record_is_not_taken_for_none(change: dict[str, Any]) -> None:
     with server(200, json.dumps({**RECORD, **change}).encode()) as (url, _):
         assert "not with the edge's record" in unreadable(kubeconfig(url, {}))
 
@@ -329,7 +327,7 @@ def test_a_server_behind_a_proxy_is_asked_through_it(tmp_path: Path, user: str) 
     assert ("Proxy-Authorization: Basic bWU6cEBzcw==" in asked[0]) == bool(user)
 
 
-def test_a_dead_proxy_and_one_that_cannot_be_used_prove_nothing() -> None:
+def test_an_unusable_proxy_proves_nothing() -> None:
     with server(200, json.dumps(RECORD).encode()) as (url, asked):
         assert "refused" in unreadable(kubeconfig(url, {}, **{"proxy-url": "http://127.0.0.1:1"}))
         assert "socks5" in unreadable(kubeconfig(url, {}, **{"proxy-url": "socks5://127.0.0.1:1"}))

@@ -90,7 +90,7 @@ def deploy(never_written: str) -> Callable[..., Recorder]:
     return run
 
 
-def test_every_zone_has_a_private_and_a_public_subnet_with_the_tags_load_balancers_look_for(
+def test_every_zone_has_subnets_with_the_tags_that_load_balancers_look_for(
     deploy: Callable[..., Recorder],
 ) -> None:
     made = deploy(lambda: network.build(source(NETWORK)))
@@ -135,7 +135,7 @@ def test_a_cluster_is_built_with_nothing_left_to_defaults(deploy: Callable[..., 
     assert provider["skipUpdateUnreachable"] == "true"
 
 
-def test_the_peer_way_in_is_internal_and_only_for_the_network(deploy: Callable[..., Recorder]) -> None:
+def test_the_peer_load_balancer_is_reached_from_the_network_alone(deploy: Callable[..., Recorder]) -> None:
     made = deploy(build_cluster, "fern")
     peer = made.inputs("kubernetes:core/v1:Service", "istio-ingressgateway-peer")
     public = made.inputs("kubernetes:core/v1:Service", "istio-ingressgateway")
@@ -248,7 +248,7 @@ def test_an_old_file_does_not_raise_what_green_serves(deploy: Callable[..., Reco
     assert weights["fern"] == 0
 
 
-def test_an_old_file_does_it_with_force(deploy: Callable[..., Recorder], tmp_path: Path) -> None:
+def test_an_old_file_raises_what_green_serves_with_force(deploy: Callable[..., Recorder], tmp_path: Path) -> None:
     live = routing.record(routing.Intent(EDGE["sides"], EDGE["entry"], {"shop/catalog": 100}, 9))
     with server(200, json.dumps(live).encode()) as (url, _):
         stacks = OUTPUTS | {"plum": OUTPUTS["plum"] | {"kubeconfig": kubeconfig(url, {})}}
@@ -274,7 +274,7 @@ def shares(made: Recorder) -> tuple[Any, int]:
 
 
 @pytest.mark.parametrize("generation", [9, 12], ids=["the file's own generation", "a file that calls itself newer"])
-def test_what_one_cluster_does_not_tell_is_not_raised_above_what_the_other_does(
+def test_what_one_cluster_does_not_report_is_not_raised_above_the_others_record(
     deploy: Callable[..., Recorder], tmp_path: Path, capfd: pytest.CaptureFixture[str], generation: int
 ) -> None:
     """fern may hold a newer record, which took the service back."""
@@ -290,9 +290,7 @@ def test_what_one_cluster_does_not_tell_is_not_raised_above_what_the_other_does(
 
 
 @pytest.mark.parametrize("share", [100, 40, 0], ids=["as it is", "less", "nothing"])
-def test_a_dead_green_does_not_stop_an_up_that_takes_users_back(
-    deploy: Callable[..., Recorder], tmp_path: Path, share: int
-) -> None:
+def test_a_dead_green_does_not_stop_an_up_that_rolls_back(deploy: Callable[..., Recorder], tmp_path: Path, share: int) -> None:
     with server(200, record_of({"shop/catalog": 100}, 9)) as (plum, _):
         made = deploy(edge_of(tmp_path, services={"shop/catalog": share}, generation=10), "edge", asking(kubeconfig(plum, {})))
     assert shares(made) == ({"shop/catalog": share}, 10)
@@ -316,7 +314,7 @@ OF_BEFORE = {"shop/catalog": 10_000}  # in the migration before this one, plum w
     [{"services": {"shop/catalog": 1}}, {"entry": {"plum": 9999, "fern": 1}}],
     ids=["a service at green", "the entry at green"],
 )
-def test_where_nothing_tells_what_is_live_an_up_that_may_raise_writes_nothing_and_says_why(
+def test_an_up_that_may_raise_a_share_is_refused_where_the_live_one_is_unknown(
     deploy: Callable[..., Recorder], tmp_path: Path, asked: Mapping[str, Any], status: int, body: bytes
 ) -> None:
     def run(folder: str, **values: Any) -> tuple[Recorder, Exception | None]:

@@ -120,7 +120,7 @@ def test_a_text_is_divided_as_kubectl_divides_it(text: str | bytes, tmp_path: Pa
         pytest.param("a: {<<: 1}", "line 4: << takes a mapping", id="a merge of nothing"),
     ],
 )
-def test_what_kubectl_refuses_is_refused_by_its_line_and_hides_nothing(text: str, told: str, tmp_path: Path) -> None:
+def test_a_document_that_kubectl_refuses_is_refused_alone_by_its_line(text: str, told: str, tmp_path: Path) -> None:
     _, said = by_kubectl(HEAD + text, tmp_path)
     assert said.startswith("error"), said
     first, second = manifests.read(f"{HEAD}{text}\n---\n{HEAD}")
@@ -150,13 +150,18 @@ def test_no_value_is_shared_by_what_is_anchored() -> None:
     assert document.value["b"]["p"] == 1
 
 
-def test_a_key_given_twice_is_named_and_an_edited_file_must_not_have_one() -> None:
-    text = "spec:\n  hosts: [a]\n  hosts: [b]\n"
-    (document,) = manifests.read(text)
+DOUBLED = "spec:\n  hosts: [a]\n  hosts: [b]\n"
+
+
+def test_a_key_given_twice_is_named() -> None:
+    (document,) = manifests.read(DOUBLED)
     assert document.doubled == ("spec.hosts",)
-    with pytest.raises(manifests.ManifestError, match=r"spec\.hosts is given twice"):
-        manifests.read_one(text)
     assert manifests.read('{"a": 1, "a": 2}')[0].doubled == ("a",)
+
+
+def test_an_edited_file_must_not_have_a_key_twice() -> None:
+    with pytest.raises(manifests.ManifestError, match=r"spec\.hosts is given twice"):
+        manifests.read_one(DOUBLED)
 
 
 @pytest.mark.parametrize("text", ["", "a: 1\n---\nb: 2"], ids=["none", "two"])
@@ -165,12 +170,12 @@ def test_one_document_is_one(text: str) -> None:
         manifests.read_one(text)
 
 
-def test_bytes_that_are_no_text_are_told_by_their_line() -> None:
+def test_bytes_that_are_no_text_are_reported_by_their_line() -> None:
     (document,) = manifests.read(b"a: 1\nb: \xff\xfe")
     assert document.problem == "line 2: is not UTF-8 text"
 
 
-def test_what_is_written_is_read_back_the_same_by_everybody(tmp_path: Path) -> None:
+def test_what_is_written_is_read_back_the_same_by_every_reader(tmp_path: Path) -> None:
     texts = [each.replace("\0", " ") for each in SCALARS]
     texts += ["a: b", "- a", " a ", "a\nb\n", "é", "'", '"', "#", "", "a #b", "\t"]
     value: dict[str, Any] = {

@@ -96,7 +96,7 @@ ORDINARY = ["jenkins", "drone", "atlantis", "keel", "concourse", "teleport", "re
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_actuator_is_told_by_its_image_whatever_registry_tag_or_digest(image: str) -> None:
+def test_an_actuator_is_recognized_by_its_image_whatever_registry_tag_or_digest(image: str) -> None:
     assert acts(workload(image))
 
 
@@ -146,7 +146,7 @@ def test_an_actuator_is_told_by_its_image_whatever_registry_tag_or_digest(image:
     ],
     ids=lambda given: " ".join(str(v) for v in given.values())[:60],
 )  # fmt: skip
-def test_an_actuator_is_told_by_its_command_arguments_and_variables(given: dict[str, Any]) -> None:
+def test_an_actuator_is_recognized_by_its_command_arguments_and_variables(given: dict[str, Any]) -> None:
     assert acts(workload(**given))
 
 
@@ -200,7 +200,7 @@ def test_what_is_named_alike_or_acts_in_its_own_cluster_comes_along(given: dict[
         ("externaldns.k8s.io", "dnsendpoints/status"),
     ],
 )
-def test_an_actuator_is_told_by_the_kinds_whose_status_it_may_write(group: str, resource: str) -> None:
+def test_an_actuator_is_recognized_by_the_kinds_whose_status_it_may_write(group: str, resource: str) -> None:
     obj = workload("corp/operator:7", pod={"serviceAccountName": "acts"})
     role = one("ClusterRole", "r", "", rules=[{"apiGroups": [group], "resources": [resource], "verbs": ["get", "patch"]}])
     subject = {"kind": "ServiceAccount", "name": "acts", "namespace": "platform"}
@@ -243,7 +243,7 @@ def test_what_compacts_as_a_whole_acts_where_its_data_is_in_a_bucket(image: str,
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Rollout"])
-def test_what_has_replicas_comes_at_none_and_by_the_answer(kind: str) -> None:
+def test_what_has_replicas_comes_at_zero_unless_it_is_answered_otherwise(kind: str) -> None:
     obj = workload("velero/velero", kind=kind)
     name = f"{kind} platform/x"
     for answer, action in ((None, Action.STOP), ("hold", Action.STOP), ("start", Action.COPY), ("skip", Action.LEAVE)):
@@ -272,7 +272,7 @@ def test_what_has_no_replicas_is_left_out_until_it_is_to_start(kind: str) -> Non
     assert not any(verdict.unanswered for verdict in found.values())
 
 
-def test_a_rollout_that_takes_the_template_of_a_deployment_is_told_by_it() -> None:
+def test_a_rollout_is_recognized_by_the_template_of_its_deployment() -> None:
     template = workload("velero/velero", name="real", replicas=0)
     rollout = one("Rollout", "x", spec={"replicas": 3, "workloadRef": {"kind": "Deployment", "name": "real"}})
     assert acts(rollout, template)
@@ -298,7 +298,7 @@ def test_preflight_names_it_as_blocking_with_the_line_to_add() -> None:
     assert [f for f in findings([workload("velero/velero")], answers={NAME: "hold"}) if f.code == "BG504"] == []
 
 
-def test_every_row_of_the_catalogue_says_why_and_how_it_is_told() -> None:
+def test_every_row_of_the_catalogue_has_a_reason_with_its_signs() -> None:
     for row in CATALOGUE:
         assert len(row.reason) > 15, row.name
         assert row.images or row.programs or row.flags or row.env or row.groups, row.name
@@ -325,7 +325,7 @@ def lease(holder: str, namespace: str = "platform", name: str = "lock") -> dict[
         "x-5d9c7-abcde.x.platform.svc.cluster.local_2f0c1a4e",
     ],
 )
-def test_who_has_a_role_and_leads_acts(holder: str) -> None:
+def test_a_leader_with_a_role_is_an_actuator(holder: str) -> None:
     assert acts(CONTROLLER, ACCOUNT, lease(holder), *deployment_pod())
     assert acts(CONTROLLER, ACCOUNT, lease(holder, "kube-system"), *deployment_pod()), "a lease of another namespace"
 
@@ -391,7 +391,7 @@ def test_a_lease_that_no_pod_holds_is_taken_for_its_workloads(lock: dict[str, An
     assert acts(workload("corp/controller:1", pod=pod, **more), ACCOUNT, lock, node, *deployment_pod())
 
 
-def test_a_lease_of_nobody_there_is_not_everybodys() -> None:
+def test_a_lease_without_a_known_holder_belongs_to_no_workload() -> None:
     assert not acts(CONTROLLER, ACCOUNT, lease("gone-1_2f", name="other"), *deployment_pod())
 
 
@@ -411,7 +411,7 @@ def test_credentials_of_one_template_are_not_those_of_its_account(env: list[dict
     assert found["Deployment platform/y"].cls is (Class.ACTUATOR if leads == "y" else Class.PLAIN)
 
 
-def test_credentials_that_show_only_in_a_pod_that_does_not_lead_are_seen_by_neither_of_two_commands() -> None:
+def test_credentials_of_a_pod_that_does_not_lead_are_not_seen() -> None:
     put = [{"name": "main", "env": [{"name": "AWS_ROLE_ARN", "value": "arn"}]}]
     blue = [workload(name="y"), workload(), *deployment_pod("y", containers=put), *deployment_pod(), lease("x-5d9c7-abcde")]
     assert verdicts(blue)[NAME].cls is Class.PLAIN
@@ -449,7 +449,7 @@ def test_an_election_by_an_annotation_counts_as_a_lease() -> None:
     assert acts(CONTROLLER, ACCOUNT, lock, *deployment_pod())
 
 
-def test_leases_that_may_not_be_listed_are_told_as_unread() -> None:
+def test_leases_that_may_not_be_listed_are_reported_as_unread() -> None:
     def trouble(verb: str, resource: Resource, name: str) -> None:
         if resource.kind == "Lease":
             raise Forbidden("leases is forbidden")
@@ -457,7 +457,7 @@ def test_leases_that_may_not_be_listed_are_told_as_unread() -> None:
     assert bundle([CONTROLLER], trouble=trouble).unread == {"leases.coordination.k8s.io": "leases is forbidden"}
 
 
-def test_a_pod_that_leads_and_may_not_be_read_is_told_as_unread() -> None:
+def test_a_leading_pod_that_may_not_be_read_is_reported_as_unread() -> None:
     def trouble(verb: str, resource: Resource, name: str) -> None:
         if (verb, resource.kind) == ("get", "Pod"):
             raise Forbidden("pods is forbidden")
@@ -524,7 +524,7 @@ def autoscaler_in_kube_system(**more: Any) -> list[dict[str, Any]]:
     ]
 
 
-def test_an_actuator_in_kube_system_that_greens_baseline_lacks_is_asked_for_and_waits() -> None:
+def test_an_actuator_in_kube_system_that_greens_baseline_lacks_waits_for_an_answer() -> None:
     found = verdicts(autoscaler_in_kube_system())
     assert (found[IN_SYSTEM].action, found[IN_SYSTEM].unanswered) == (Action.HOLD, True)
     assert found["Deployment kube-system/coredns"].cls is Class.BASELINE
@@ -585,7 +585,7 @@ def test_skipped_in_kube_system_nothing_of_it_comes() -> None:
     ],
     ids=["EKS", "Flux", "a controller", "going"],
 )
-def test_in_kube_system_what_somebody_else_brings_stays_theirs(metadata: dict[str, Any]) -> None:
+def test_in_kube_system_what_another_tool_brings_stays_with_it(metadata: dict[str, Any]) -> None:
     found = verdicts(autoscaler_in_kube_system(metadata=metadata))[IN_SYSTEM]
     assert (found.action, found.unanswered) == (Action.LEAVE, False)
 

@@ -70,7 +70,7 @@ def worker(name: str, kind: str = "Deployment", **spec: Any) -> dict[str, Any]:
     ],
     ids=["nothing like it is left", "another run of the same work"],
 )
-def test_an_answer_about_what_has_gone_from_blue_stops_nothing_and_is_told(answered: str, there: dict[str, Any]) -> None:
+def test_an_answer_about_what_has_gone_from_blue_is_only_information(answered: str, there: dict[str, Any]) -> None:
     (found,) = [each for each in findings([there], {answered: "skip"}) if each.code == "BG508"]
     assert (found.severity, found.object) == (Severity.INFO, answered)
 

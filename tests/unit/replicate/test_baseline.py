@@ -184,7 +184,7 @@ CONTROLLED = {"ownerReferences": [{"kind": "ExternalSecret", "name": "a", "uid":
         pytest.param(one(FILTER, "going", metadata={"deletionTimestamp": "t"}), id="being deleted"),
     ],
 )
-def test_what_nobody_put_there_by_hand_stays(obj: Object) -> None:
+def test_what_no_person_put_there_stays(obj: Object) -> None:
     assert verdict(obj).action is Action.LEAVE
 
 
@@ -265,7 +265,7 @@ def test_a_certificate_that_a_gateway_of_the_gateway_api_names_comes_along() -> 
         ),
     ],
 )
-def test_whom_the_mesh_trusts_and_calls_is_a_persons_choice(secret: Object, told: str) -> None:
+def test_a_secret_that_changes_whom_the_mesh_trusts_waits_for_an_answer(secret: Object, told: str) -> None:
     name = kinds.name_of(secret)
     found = verdict(secret)
     assert (found.action, found.unanswered) == (Action.HOLD, True)
@@ -318,7 +318,7 @@ POLICY = {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/admin"]
         ),
     ],
 )  # fmt: skip
-def test_another_by_that_name_is_a_conflict_and_greens_is_untouched(mine: Object, theirs: Object, field: str) -> None:
+def test_another_object_by_that_name_on_green_is_a_conflict(mine: Object, theirs: Object, field: str) -> None:
     green = FakeApiServer("fern", [theirs], resources=ALL)
     made, done = replicated([mine], green)
     assert [(c.action, c.name) for c in made.changes] == [("conflict", kinds.name_of(mine))]
@@ -342,7 +342,7 @@ def test_another_by_that_name_is_a_conflict_and_greens_is_untouched(mine: Object
         ),
     ],
 )
-def test_one_that_says_the_same_is_fine_and_stays_whose_it_is(theirs: Object) -> None:
+def test_an_equal_object_on_green_is_left_alone(theirs: Object) -> None:
     mine = one(AUTHORIZATION, spec=POLICY, metadata={"labels": {"team": "a"}, "annotations": {"note": "a"}})
     green = FakeApiServer("fern", [theirs], resources=ALL)
     made, done = replicated([mine], green)
@@ -350,14 +350,14 @@ def test_one_that_says_the_same_is_fine_and_stays_whose_it_is(theirs: Object) ->
     assert [f for f in look([mine], [theirs]) if f.code == "BG103"] == []
 
 
-def test_what_arrived_is_changed_with_blue_and_not_written_twice() -> None:
+def test_what_arrived_is_written_again_only_when_blue_changes() -> None:
     green = FakeApiServer("fern", resources=ALL)
     assert replicated([one(AUTHORIZATION, spec=POLICY)], green)[1].created == 1
     assert replicated([one(AUTHORIZATION, spec=POLICY)], green)[1].writes == 0
     assert replicated([one(AUTHORIZATION, spec={"action": "DENY"})], green)[0].changes[0].action == "update"
 
 
-def test_a_policy_that_somebody_made_on_green_is_not_completed_in_any_namespace() -> None:
+def test_a_policy_that_a_person_made_on_green_is_not_completed_in_any_namespace() -> None:
     theirs = one(AUTHORIZATION, namespace="istio-ingress", by="helm", spec={"action": "DENY"})
     green = FakeApiServer("fern", [theirs], resources=ALL)
     made, _ = replicated([one(AUTHORIZATION, namespace="istio-ingress", spec=POLICY)], green)
@@ -449,7 +449,7 @@ def judged_in_system(
     return {item.obj["metadata"]["name"]: item.verdict for item in (*bundle.items, *bundle.left)}
 
 
-def test_what_people_put_into_kube_system_is_asked_once() -> None:
+def test_what_people_put_into_kube_system_is_asked_about_once() -> None:
     found = judged_in_system(IN_SYSTEM)
     assert {(v.action, v.unanswered, v.add("")) for v in found.values()} == {
         (Action.HOLD, True, "Namespace kube-system: skip  # or start")
@@ -463,7 +463,7 @@ def test_what_people_put_into_kube_system_is_asked_once() -> None:
     assert isinstance(done.verdict(), Held)
 
 
-def test_one_answer_settles_the_namespace_and_an_objects_own_wins() -> None:
+def test_an_objects_own_answer_overrides_the_one_of_its_namespace() -> None:
     skipped = judged_in_system(IN_SYSTEM, {ASK: "skip", "Deployment kube-system/corp-audit-proxy": "start"})
     assert {name: v.action for name, v in skipped.items()} == {
         "deny": Action.LEAVE, "ecr-login-refresh": Action.LEAVE, "corp-audit-proxy": Action.COPY,
@@ -477,7 +477,7 @@ def test_one_answer_settles_the_namespace_and_an_objects_own_wins() -> None:
         judged_in_system(IN_SYSTEM, {ASK: "hold"})
 
 
-def test_what_was_brought_to_kube_system_is_still_asked_for_and_not_written_twice() -> None:
+def test_what_was_brought_to_kube_system_is_not_written_twice() -> None:
     green, said = FakeApiServer("fern", resources=ALL), Choices(answers={ASK: Answer.START})
     assert replicated(IN_SYSTEM, green, said)[1].verdict() is None
     again, done = replicated(IN_SYSTEM, green, said)
@@ -539,7 +539,7 @@ def test_what_argo_cd_deploys_to_kube_system_is_argo_cds() -> None:
     assert (found.cls, found.asked) == (Class.GITOPS, "Application system")
 
 
-def test_a_release_of_kube_system_that_green_lacks_is_told_by_its_name() -> None:
+def test_a_release_of_kube_system_that_green_lacks_is_reported_by_its_name() -> None:
     meta = chart("metrics-server-3.12.0", "metrics-server", "kube-system")
     server = one(kinds.DEPLOYMENT, "metrics-server", "kube-system", by="helm", metadata=meta, spec=pods("m:1", {}))
     (told,) = [f for f in look([server], []) if f.code == "BG105"]
@@ -548,7 +548,7 @@ def test_a_release_of_kube_system_that_green_lacks_is_told_by_its_name() -> None
     assert [f for f in look([server], [server]) if f.code == "BG105"] == []
 
 
-def test_what_a_person_changed_of_the_clusters_own_is_told() -> None:
+def test_what_a_person_changed_of_the_clusters_own_is_reported() -> None:
     blues = one(kinds.CONFIG_MAP, "coredns", "kube-system", by="kubectl-edit", data={"Corefile": "a"})
     greens = one(kinds.CONFIG_MAP, "coredns", "kube-system", by="kubeadm", data={"Corefile": "b"})
     written = one(kinds.CONFIG_MAP, "cluster-autoscaler-status", "kube-system", by="cluster-autoscaler")
@@ -558,7 +558,7 @@ def test_what_a_person_changed_of_the_clusters_own_is_told() -> None:
     assert "autoscaler" not in told.evidence
 
 
-def test_what_both_clusters_have_alike_in_kube_system_is_not_told() -> None:
+def test_what_both_clusters_have_alike_in_kube_system_is_not_reported() -> None:
     same = one(kinds.CONFIG_MAP, "coredns", "kube-system", data={"Corefile": "a"})
     assert [f for f in look([same], [same]) if f.code == "BG105"] == []
 
@@ -621,11 +621,11 @@ def test_a_mesh_that_lets_others_call_blocks(mine: str, theirs: str, key: str) -
         ),
     ],
 )
-def test_meshes_that_mean_the_same_are_not_told_apart(mine: str, theirs: str) -> None:
+def test_meshes_that_mean_the_same_have_no_finding(mine: str, theirs: str) -> None:
     assert look([mesh_config(mine)], [mesh_config(theirs)]) == []
 
 
-def test_everything_else_that_a_mesh_says_otherwise_is_told_together() -> None:
+def test_all_other_differences_of_a_mesh_are_one_finding() -> None:
     mine = "accessLogFile: /dev/stdout\ndefaultConfig: {holdApplicationUntilProxyStarts: true}\n"
     mine, theirs = f"{mine}extensionProviders: [{{name: a, x: 1}}]", "accessLogFile: ''\nextensionProviders: [{name: a, x: 2}]"
     (told,) = look([mesh_config(mine)], [mesh_config(theirs)])

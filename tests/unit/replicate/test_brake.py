@@ -51,7 +51,7 @@ def holding(*objects: dict[str, Any]) -> FakeApiServer:
     return green
 
 
-def test_more_updates_than_the_share_write_nothing_and_end_with_3() -> None:
+def test_more_updates_than_the_share_are_refused() -> None:
     green = holding(*configs(20))
     with pytest.raises(Held) as refused:
         run(green, configs(20, changed=7))
@@ -87,8 +87,11 @@ def test_where_green_has_few_objects_there_is_no_limit(count: int, refused: bool
     assert (plan_of.excess is not None) is refused
 
 
-def test_creating_is_free_and_does_not_make_room_for_rewriting() -> None:
+def test_creating_is_free() -> None:
     assert run(holding(*configs(10)), configs(100)).created == 90
+
+
+def test_creating_makes_no_room_for_rewriting() -> None:
     with pytest.raises(Held, match="4 of the 10 objects"):
         run(holding(*configs(10)), configs(100, changed=4))
 
@@ -99,7 +102,7 @@ def test_workloads_that_are_all_replaced_do_not_hide_among_objects_that_stay() -
         run(holding(*old, *configs(90)), [*new, *configs(90)])
 
 
-def test_what_others_changed_is_in_conflict_and_no_reason_to_refuse_the_rest() -> None:
+def test_conflicts_are_no_reason_to_refuse_the_rest() -> None:
     green = holding(*configs(20))
     in_conflict(green, range(15))
     done = run(green, [*configs(19), config(19, "new")])
@@ -131,7 +134,7 @@ def test_conflicts_do_not_make_room_for_rewriting_all_that_may_be_written() -> N
     assert green.writes() == []
 
 
-def test_with_force_conflicts_are_rewrites_too_and_the_plan_says_so() -> None:
+def test_with_force_conflicts_count_as_rewrites() -> None:
     green = holding(*configs(20))
     in_conflict(green, range(19))
     assert planned(green, configs(20), Rewrites()).excess is None

@@ -55,8 +55,11 @@ def test_both_autoscalers_get_what_blue_runs_now() -> None:
     assert short(found) == [("blue", "Horizontal", "minReplicas", 2, 5), ("green", "Horizontal", "minReplicas", 2, 5)]
 
 
-def test_a_floor_is_no_higher_than_the_maximum_and_is_never_lowered() -> None:
+def test_a_floor_is_no_higher_than_the_maximum() -> None:
     assert [c.after for c in planned([workload(9), scaler(2, 6)], [workload(2), scaler(2, 6)])] == [6, 6]
+
+
+def test_a_floor_is_never_lowered() -> None:
     assert planned([workload(3), scaler(5)], [workload(5), scaler(5)]) == []
 
 
@@ -65,7 +68,7 @@ def test_without_an_autoscaler_green_runs_as_many_as_blue() -> None:
     assert planned([workload(4)], [workload(4)]) == []
 
 
-def test_how_many_floors_wait_for_pods_is_told_while_it_waits() -> None:
+def test_how_many_floors_wait_for_pods_is_shown_while_it_waits() -> None:
     blue, green = [workload(4), workload(4, name="api")], [workload(1, ready=4), workload(1, ready=2, name="api")]
     one, other = pair(blue, green)
     told: list[tuple[int, int, str]] = []
@@ -78,7 +81,7 @@ def test_how_many_floors_wait_for_pods_is_told_while_it_waits() -> None:
     assert told[0] == (1, 2, "fern: Deployment shop/api: 2 of 4 ready")
 
 
-def test_what_is_not_on_green_is_a_problem_and_not_silence() -> None:
+def test_what_is_not_on_green_is_a_problem() -> None:
     (missing,) = planned([workload(4)], [])
     assert "replicate" in missing.problem
     done = asyncio.run(apply_floors([missing], *pair([], [])))
@@ -144,7 +147,7 @@ def test_the_baseline_is_raised_first() -> None:
     assert [c.namespace for c in planned(blue, blue)] == ["istio-system"] * 2 + ["shop"] * 2
 
 
-def test_floors_are_written_with_what_was_before_and_put_back() -> None:
+def test_floors_are_put_back_to_what_was_before() -> None:
     blue, green = pair([workload(5), scaler(None)], [workload(5), scaler(2)])
 
     async def run() -> None:
@@ -169,7 +172,7 @@ def test_floors_are_written_with_what_was_before_and_put_back() -> None:
     asyncio.run(run())
 
 
-def test_what_does_not_become_ready_is_told() -> None:
+def test_what_does_not_become_ready_is_reported() -> None:
     blue, green = pair([workload(5), scaler(2)], [workload(5, ready=3), scaler(2)])
 
     async def run() -> Any:
@@ -250,7 +253,7 @@ def minimums(*servers: FakeApiServer) -> dict[str, tuple[int | None, bool]]:
 BACK, FLOOR = (2, False), (5, True)
 
 
-def test_a_service_s_floors_go_and_others_stay_until_the_last_that_needs_them_has_baked() -> None:
+def test_a_floor_stays_until_the_last_service_that_needs_it_has_baked() -> None:
     async def run() -> None:
         blue, green = await raised()
         first = await release_floors(blue, green, originals=ROUTES, services=["shop/web"], keep={"shop/cart": "has not baked"})
@@ -276,7 +279,7 @@ def test_without_a_name_everything_goes_but_what_a_service_on_its_way_needs() ->
     asyncio.run(run())
 
 
-def test_what_somebody_else_has_set_since_stays_and_is_told_once() -> None:
+def test_what_another_client_has_set_since_stays() -> None:
     async def run() -> None:
         blue, green = await raised()
         set_by(green, "web", 7)
@@ -286,12 +289,12 @@ def test_what_somebody_else_has_set_since_stays_and_is_told_once() -> None:
         told = [str(change) for change in came if "since" in change.reason]
         assert [("argocd" in text, "kubectl-edit" in text) for text in told] == [(True, False), (False, True)]
         assert minimum(green, "cart") == minimum(blue, "cart") == BACK
-        assert await release_floors(blue, green) == []
+        assert await release_floors(blue, green) == [], "reported once"
 
     asyncio.run(run())
 
 
-def test_a_floor_raised_again_over_somebody_s_change_goes_back_to_theirs() -> None:
+def test_a_floor_raised_over_another_clients_change_is_put_back_to_it() -> None:
     async def run() -> None:
         blue, green = await raised()
         set_by(green, "web", 3)
@@ -306,7 +309,7 @@ def test_a_floor_raised_again_over_somebody_s_change_goes_back_to_theirs() -> No
     asyncio.run(run())
 
 
-def test_a_failure_is_told_holds_nothing_else_up_and_is_done_the_next_time() -> None:
+def test_a_failure_leaves_only_its_own_floor_for_the_next_time() -> None:
     async def run() -> None:
         blue, green = await raised()
 
@@ -326,7 +329,7 @@ def test_a_failure_is_told_holds_nothing_else_up_and_is_done_the_next_time() -> 
     asyncio.run(run())
 
 
-def test_a_cluster_that_is_gone_does_not_keep_the_other_s_floors() -> None:
+def test_a_cluster_that_is_gone_does_not_keep_the_others_floors() -> None:
     async def run() -> None:
         blue, green = await raised()
 
@@ -377,7 +380,7 @@ def test_the_write_names_the_version_that_was_looked_at() -> None:
 
 
 @pytest.mark.parametrize(("wished", "left"), [(4, 4), (3, 3), (1, 1)], ids=["as now", "less by now", "as before"])
-def test_a_workload_that_nothing_would_scale_up_keeps_what_blue_s_has(wished: int, left: int) -> None:
+def test_a_workload_that_nothing_would_scale_up_keeps_what_blues_has(wished: int, left: int) -> None:
     """Its users are on green: the one replica that was there before would not carry them."""
 
     async def run() -> None:
@@ -392,7 +395,7 @@ def test_a_workload_that_nothing_would_scale_up_keeps_what_blue_s_has(wished: in
     asyncio.run(run())
 
 
-def test_what_was_before_and_is_no_number_is_told_and_left() -> None:
+def test_a_former_value_that_is_no_number_is_left_alone() -> None:
     async def run() -> None:
         blue, green = await raised()
         green.objects["autoscaling", "HorizontalPodAutoscaler", "shop", "web"]["metadata"]["annotations"] = {

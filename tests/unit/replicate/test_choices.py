@@ -81,7 +81,7 @@ def test_a_selector_that_cannot_be_read_is_refused(selector: str) -> None:
 # -- the file -----------------------------------------------------------------------------------------------------------
 
 
-def test_all_of_it_is_read(tmp_path: Path) -> None:
+def test_every_choice_of_the_file_is_read(tmp_path: Path) -> None:
     text = """
   include: {namespaces: [shop, "team-*"], kinds: [Deployment], selector: "tier=front"}
   exclude: {namespaces: [scratch], kinds: [Job]}
@@ -180,7 +180,7 @@ def test_a_misspelt_namespace_or_service_is_refused_with_what_was_meant(asked: s
 
 
 @pytest.mark.parametrize("asked", ["shop", "shop/web", "scratch"])
-def test_namespaces_and_services_of_blue_are_taken(asked: str) -> None:
+def test_namespaces_and_services_of_blue_are_accepted(asked: str) -> None:
     assert refused(Choices(only=(asked,))) == ""
 
 
@@ -229,7 +229,7 @@ def test_a_misspelt_name_in_the_file_is_refused_with_its_line(tmp_path: Path, te
         "istioRevision: {1-26-0: default, later: default}",
     ],
 )
-def test_right_names_are_taken(tmp_path: Path, text: str) -> None:
+def test_right_names_are_accepted(tmp_path: Path, text: str) -> None:
     # Events are not served by this blue: an unknown kind would be refused
     assert refused(written(tmp_path, f"  {text.replace(', Event', '')}")) == ""
 

@@ -117,7 +117,7 @@ def test_a_broken_server_is_unreachable(how: str) -> None:
         against(handler, get, timeout_seconds=0.3, attempts=2)
 
 
-def test_nobody_there_names_cluster_server_file_and_remedy() -> None:
+def test_a_server_that_is_not_there_is_named_with_cluster_file_and_remedy() -> None:
     async def run() -> None:
         async with Kubernetes(kubeconfig.Access("plum", "http://127.0.0.1:9", "the-file", "ctx")) as client:
             await client.minor()
@@ -148,7 +148,7 @@ def test_nobody_there_names_cluster_server_file_and_remedy() -> None:
         pytest.param(200, {}, "\n<html>SECRET</html>", "200 with a page of HTML", id="a page of 200"),
     ],
 )  # fmt: skip
-def test_what_answers_in_the_place_of_an_api_server_is_told_and_is_no_refusal_of_its(
+def test_what_answers_in_the_place_of_an_api_server_is_reported_as_unreachable(
     method: str, code: int, headers: dict[str, str], body: str, told: str
 ) -> None:
     """`find` above all: an object that a login page does not have may be there."""
@@ -173,7 +173,7 @@ def test_what_answers_in_the_place_of_an_api_server_is_told_and_is_no_refusal_of
 
 
 @pytest.mark.parametrize("code", [429, 503])
-def test_a_server_that_asks_for_patience_gets_it(code: int) -> None:
+def test_a_server_that_asks_to_be_retried_is_retried(code: int) -> None:
     seen = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -186,7 +186,7 @@ def test_a_server_that_asks_for_patience_gets_it(code: int) -> None:
     assert len(seen) == 3
 
 
-def test_what_is_asked_after_the_end_is_refused_and_opens_nothing() -> None:
+def test_a_request_after_the_end_opens_no_session() -> None:
     async def ask(client: Kubernetes) -> None:
         await client.close()
         with pytest.raises(Unreachable, match="the command has ended"):
@@ -262,7 +262,7 @@ def test_a_create_that_may_be_repeated_is_sent_again_when_its_answer_is_lost() -
     assert seen == ["POST", "POST"]
 
 
-def test_a_list_is_read_in_pages_and_begun_again_after_410() -> None:
+def test_a_list_of_pages_is_begun_again_after_410() -> None:
     asked: list[str] = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -282,7 +282,7 @@ def test_a_list_is_read_in_pages_and_begun_again_after_410() -> None:
     ]
 
 
-def test_an_apply_says_who_and_under_which_version() -> None:
+def test_an_apply_names_its_manager_with_its_version() -> None:
     seen: dict[str, Any] = {}
 
     async def handler(request: web.Request) -> web.Response:
@@ -297,7 +297,7 @@ def test_an_apply_says_who_and_under_which_version() -> None:
     assert (seen["type"], seen["authorization"]) == ("application/apply-patch+yaml", "Bearer t")
 
 
-def test_the_limiter_grows_while_answered_and_halves_when_pressed() -> None:
+def test_the_limiter_follows_how_the_server_answers() -> None:
     async def run() -> None:
         limiter = Limiter(start=4, most=8)
         for _ in range(200):
@@ -314,7 +314,7 @@ def test_the_limiter_grows_while_answered_and_halves_when_pressed() -> None:
     asyncio.run(run())
 
 
-def test_the_limiter_serves_in_order_and_loses_no_place_to_a_cancelled_waiter() -> None:
+def test_a_cancelled_waiter_leaves_the_limiters_order_as_it_is() -> None:
     async def run() -> None:
         limiter = Limiter(start=1, most=1)
         await limiter.enter()

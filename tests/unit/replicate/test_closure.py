@@ -223,7 +223,7 @@ def asking(*only: str, **more: Any) -> Choices:
     return Choices(only=only, **more)
 
 
-def test_a_service_brings_all_that_it_needs_and_nothing_else() -> None:
+def test_a_service_brings_exactly_what_it_needs() -> None:
     items = judged(EVERYTHING, asking("shop/web"))
     needed = {f"{each['kind']} {name(each)}" for each in of(SHOP, *NAMED)}
     assert asked_for(items).keys() == needed
@@ -264,11 +264,11 @@ def name(obj: Object) -> str:
         ("PodMonitor watching/web", "brought by Deployment shop/web"),
     ],
 )
-def test_each_object_tells_what_brought_it(brought: str, by: str) -> None:
+def test_each_object_says_what_brought_it(brought: str, by: str) -> None:
     assert asked_for(judged(EVERYTHING, asking("shop/web")))[brought] == by
 
 
-def test_what_is_named_and_not_on_blue_is_told_unless_it_is_optional() -> None:
+def test_what_is_named_but_not_on_blue_is_reported_unless_it_is_optional() -> None:
     verdict = judged(EVERYTHING, asking("shop/web"))["Deployment shop/web"].verdict
     assert verdict.notes == ("names ConfigMap shop/gone, which is not on blue",)
 
@@ -335,7 +335,7 @@ ELSEWHERE = """
         pytest.param({"http": [{"route": [{"destination": {"host": "api.example.com"}}]}]}, "ServiceEntry", id="outside"),
     ],
 )
-def test_backends_in_other_namespaces_come_too_and_are_told(spec: Any, brought: str) -> None:
+def test_backends_in_other_namespaces_come_too(spec: Any, brought: str) -> None:
     asked = asked_for(judged([route(**spec), *of(ELSEWHERE)], asking("shop/web")))
     names = {"Service": "b", "VirtualService": "part", "ServiceEntry": "outside"}
     assert asked[f"{brought} other/{names[brought]}"] == "brought by VirtualService shop/web"
@@ -406,7 +406,7 @@ def test_whatever_makes_pods_is_a_workload(workload: str, kind: str) -> None:
     assert ("PersistentVolumeClaim shop/data-db-0" in asked) == (kind == "StatefulSet")
 
 
-def test_a_bare_pod_behind_a_service_comes_and_says_that_its_needs_were_not_looked_at() -> None:
+def test_a_bare_pod_behind_a_service_comes_with_a_note_about_its_needs() -> None:
     more = """
     {kind: Service, metadata: {name: one, namespace: shop}, spec: {selector: {app: one}}}
     ---
@@ -457,7 +457,7 @@ def test_included_namespaces_bring_of_the_cluster_wide_objects_those_they_need()
     assert left == "in no namespace, and nothing that `replicate.include` asks for needs it"
 
 
-def test_what_an_included_object_needs_in_a_namespace_that_is_not_is_told() -> None:
+def test_what_an_included_object_needs_in_a_namespace_that_is_not_is_reported() -> None:
     found = judged(EVERYTHING, chosen(include={"namespaces": ("shop",)}))["VirtualService shop/web"].verdict
     assert found.notes == (
         "needs Gateway edge/public, which is left out: not among what `replicate.include` asks for by namespaces",
@@ -506,12 +506,12 @@ def test_kinds_with_a_name_are_those_of_what_it_brings() -> None:
         pytest.param({"selector": "scraped in (yes)"}, {"Service shop/web"}, id="labels"),
     ],
 )
-def test_excluded_is_what_any_part_means_and_all_else_comes(exclude: Any, gone: set[str]) -> None:
+def test_an_object_is_excluded_where_any_part_means_it(exclude: Any, gone: set[str]) -> None:
     items = judged(EVERYTHING, chosen(exclude=exclude))
     assert {n for n, item in items.items() if item.verdict.cls is Class.UNASKED} == gone
 
 
-def test_what_is_excluded_is_not_brought_back_by_who_needs_it_and_brings_nothing_itself() -> None:
+def test_what_is_excluded_is_neither_brought_nor_brings_anything() -> None:
     said = chosen(only=("shop/web",), exclude={"kinds": ("ConfigMap", "ScaledObject")})
     items = judged(EVERYTHING, said)
     asked = asked_for(items)

@@ -65,7 +65,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_consumer_is_told_by_its_command_even_behind_a_service(command: str) -> None:
+def test_a_consumer_is_recognized_by_its_command_even_behind_a_service(command: str) -> None:
     assert takes(workload(command=command.split()), SERVICE)
     assert takes(workload(command=["sh", "-c"], args=[f"sleep 1 && exec {command}"]), SERVICE), "in a script"
 
@@ -92,7 +92,7 @@ def test_a_consumer_is_told_by_its_command_even_behind_a_service(command: str) -
     ],
     ids=lambda env: " ".join(env),
 )
-def test_a_consumer_is_told_by_its_variables_even_behind_a_service(env: dict[str, str]) -> None:
+def test_a_consumer_is_recognized_by_its_variables_even_behind_a_service(env: dict[str, str]) -> None:
     assert takes(workload(env=env), SERVICE)
 
 
@@ -113,7 +113,7 @@ SPEAKING = [
 
 
 @pytest.mark.parametrize("env", SPEAKING, ids=lambda env: " ".join(env))
-def test_what_speaks_to_a_queue_takes_from_it_where_nobody_calls_it_or_its_name_says_so(env: dict[str, str]) -> None:
+def test_what_speaks_to_a_queue_consumes_without_a_service_or_by_its_name(env: dict[str, str]) -> None:
     assert takes(workload(env=env)), "no Service leads to it"
     watched = one("Service", "x", spec={"selector": {"app": "x"}, "ports": [{"name": "http-metrics", "port": 9090}]})
     assert takes(workload(env=env), watched), "a Service for its metrics is nobody's call"
@@ -123,7 +123,7 @@ def test_what_speaks_to_a_queue_takes_from_it_where_nobody_calls_it_or_its_name_
 
 
 @pytest.mark.parametrize("env", SPEAKING, ids=lambda env: " ".join(env))
-def test_what_serves_and_speaks_to_a_queue_comes_along_and_is_told_and_may_be_held(env: dict[str, str]) -> None:
+def test_what_serves_and_speaks_to_a_queue_comes_with_a_note(env: dict[str, str]) -> None:
     obj = workload(env=env)
     assert not takes(obj, SERVICE)
     verdict = verdicts([obj, SERVICE])[NAME]
@@ -131,19 +131,22 @@ def test_what_serves_and_speaks_to_a_queue_comes_along_and_is_told_and_may_be_he
     assert verdicts([obj, SERVICE], answers={NAME: "hold"})[NAME].action is Action.STOP
 
 
-def test_variables_come_from_config_maps_by_value_and_from_secrets_by_the_names_of_keys() -> None:
+def test_variables_come_from_config_maps_by_value() -> None:
     settings = one("ConfigMap", "settings", data={"where": SQS, "KAFKA_GROUP_ID": "orders"})
-    secret = one("Secret", "secret", data={"KAFKA_GROUP_ID": "aGVsbG8=", "password": "aGVsbG8="})
     by_key = [{"name": "WHERE", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "where"}}}]
     assert takes(workload(env=by_key), settings)
     assert takes(workload(envFrom=[{"configMapRef": {"name": "settings"}}]), settings, SERVICE)
     assert takes(workload(envFrom=[{"prefix": "ORDERS_", "configMapRef": {"name": "settings"}}]), settings, SERVICE)
+
+
+def test_variables_come_from_secrets_by_the_names_of_keys() -> None:
+    secret = one("Secret", "secret", data={"KAFKA_GROUP_ID": "aGVsbG8=", "password": "aGVsbG8="})
     assert takes(workload(envFrom=[{"secretRef": {"name": "secret"}}]), secret, SERVICE)
     by_secret = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "secret", "key": "KAFKA_GROUP_ID"}}}]
     assert takes(workload(env=by_secret), secret, SERVICE)
 
 
-def test_a_mounted_file_tells_a_consumer() -> None:
+def test_a_consumer_is_recognized_by_a_mounted_file() -> None:
     text = "spring:\n  kafka:\n    consumer:\n      group-id: orders\n"
     settings = one("ConfigMap", "settings", data={"application.yaml": text})
     volumes = {"volumes": [{"name": "s", "configMap": {"name": "settings"}}]}
@@ -165,7 +168,7 @@ def test_what_keda_scales_by_a_queue_is_a_consumer(trigger: str) -> None:
 
 
 @pytest.mark.parametrize("trigger", ["cpu", "memory", "cron", "prometheus"])
-def test_what_keda_scales_by_load_or_clock_is_none(trigger: str) -> None:
+def test_what_keda_scales_by_load_or_clock_is_no_consumer(trigger: str) -> None:
     scaler = one("ScaledObject", "s", spec={"scaleTargetRef": {"name": "x"}, "triggers": [{"type": trigger}]})
     assert not takes(workload(), scaler, SERVICE)
 
@@ -224,7 +227,7 @@ def test_the_web_process_of_a_code_that_has_workers_serves() -> None:
         ("registry.k8s.io/redis-worker-cache/redis:8", {"REDIS_PORT": "6379"}),
     ],
 )
-def test_a_broker_and_what_looks_at_one_is_no_consumer(image: str, env: dict[str, str]) -> None:
+def test_a_broker_or_a_tool_for_one_is_no_consumer(image: str, env: dict[str, str]) -> None:
     assert not takes(workload(image, env=env, kind="StatefulSet"))
     assert not takes(workload(image, env=env), SERVICE)
 
@@ -244,7 +247,7 @@ def test_a_name_that_says_of_which_queue_is_enough(name: str) -> None:
     assert not takes(workload("corp/kafka-consumer-lag-exporter:1"), SERVICE)
 
 
-def test_a_worker_with_a_database_comes_along_and_is_told() -> None:
+def test_a_worker_with_a_database_comes_with_a_note() -> None:
     obj = workload(env={"DATABASE_URL": "postgres://db/shop"}, container="worker")
     assert not takes(obj)
     assert ["database" in note for note in verdicts([obj])[NAME].notes] == [True]
@@ -297,15 +300,18 @@ def test_what_a_command_runs_is_a_name_wherever_it_stands(command: list[str]) ->
     assert takes(workload(env=REDIS, command=command), SERVICE)
 
 
-def test_redis_and_a_name_ask_where_nobody_calls_it_and_are_told_where_a_service_leads_to_it() -> None:
+def test_redis_with_a_consumers_name_asks_where_no_service_leads_to_it() -> None:
+    assert takes(workload(env={"REDIS_HOST": "redis"}, container="order-listener"))
+
+
+def test_redis_with_a_consumers_name_is_a_note_where_a_service_leads_to_it() -> None:
     obj = workload(env={"REDIS_HOST": "redis"}, container="order-listener")
-    assert takes(obj)
     assert not takes(obj, SERVICE)
     assert ["Redis" in note for note in verdicts([obj, SERVICE])[NAME].notes] == [True]
 
 
 @pytest.mark.parametrize("name", ["order-processor", "event-handler", "orderProcessor", "order-worker-prod"])
-def test_a_name_that_says_processing_and_a_queues_address_ask_even_behind_a_service(name: str) -> None:
+def test_a_consumers_name_with_a_queues_address_asks_even_behind_a_service(name: str) -> None:
     settings = one("ConfigMap", "settings", data={"SQS_QUEUE_URL": SQS})
     obj = workload(container=name, envFrom=[{"configMapRef": {"name": "settings"}}])
     assert takes(obj, settings, SERVICE)
@@ -335,11 +341,11 @@ def test_what_starts_work_by_its_own_clock_asks(command: str) -> None:
 @pytest.mark.parametrize(
     "image", ["quay.io/debezium/server:3.0", "mirror.corp/debezium-server", "confluentinc/cp-kafka-connect:7.9"]
 )
-def test_a_program_that_always_takes_is_told_by_its_image(image: str) -> None:
+def test_a_program_that_always_consumes_is_recognized_by_its_image(image: str) -> None:
     assert takes(workload(image), SERVICE)
 
 
-def test_what_may_take_work_is_a_warning_until_somebody_answers() -> None:
+def test_what_may_consume_is_a_warning_until_it_is_answered() -> None:
     obj = workload(env={"DATABASE_URL": "postgres://db/shop"}, command=["node", "dist/worker.js"])
     (found,) = [f for f in findings([obj]) if f.code == "BG505"]
     assert (found.severity, found.object) == ("warning", NAME)
@@ -439,7 +445,7 @@ PAUSED, KEPT = "autoscaling.keda.sh/paused-replicas", "bluegreen.io/suspend"
 
 @pytest.mark.parametrize(("before", "kept"), [({}, "null"), ({PAUSED: "3"}, '"3"'), ({KEPT: "9"}, "null")])
 @pytest.mark.parametrize("target", [{}, {"kind": "Deployment", "apiVersion": "apps/v1"}, {"kind": "StatefulSet"}])
-def test_the_scaler_of_what_is_stopped_comes_paused_at_none(before: dict[str, str], kept: str, target: dict[str, str]) -> None:
+def test_the_scaler_of_what_is_stopped_comes_paused_at_zero(before: dict[str, str], kept: str, target: dict[str, str]) -> None:
     obj = workload(kind=target.get("kind", "Deployment"))
     once = transform(bundle([obj, scaler(before, **target)]))
     items = {item.resource.kind: item for item in once.items}
@@ -515,7 +521,7 @@ def replicated(green: Green, answer: str | None, *more: dict[str, Any]) -> Appli
 
 
 @pytest.mark.parametrize("more", [(), (HPA,), (scaler(),)], ids=["alone", "with an HPA", "with KEDA"])
-def test_a_stopped_one_stays_at_none_starts_by_the_answer_and_stops_by_it_again(more: tuple[dict[str, Any], ...]) -> None:
+def test_a_stopped_consumer_follows_its_answer(more: tuple[dict[str, Any], ...]) -> None:
     green = Green("fern", resources=ALL)
     assert replicated(green, None, *more).unanswered
     assert green.replicas() == 0

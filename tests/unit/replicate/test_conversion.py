@@ -66,7 +66,7 @@ def schemas(obj: dict[str, Any]) -> list[Any]:
         pytest.param(None, OPEN, id="no schema"),
     ],
 )
-def test_a_definition_that_kept_unknown_fields_goes_on_keeping_them(schema: Any, expected: Any) -> None:
+def test_a_definition_that_kept_unknown_fields_still_keeps_them(schema: Any, expected: Any) -> None:
     made = for_green(definition(schema, preserveUnknownFields=True))
     assert "preserveUnknownFields" not in made["spec"]
     assert schemas(definition(schema, preserveUnknownFields=True)) == [expected]
@@ -74,7 +74,7 @@ def test_a_definition_that_kept_unknown_fields_goes_on_keeping_them(schema: Any,
     assert any("preserveUnknownFields" in note for note in notes(definition(schema, preserveUnknownFields=True)))
 
 
-def test_each_version_is_converted_for_itself_and_one_without_a_schema_gets_an_open_one() -> None:
+def test_each_version_is_converted_by_its_own_schema() -> None:
     given = definition({"type": "object", "properties": {"a": TEXT}}, None, preserveUnknownFields=True)
     assert schemas(given) == [{**OPEN, "properties": {"a": TEXT}}, OPEN]
 
@@ -88,7 +88,7 @@ def test_a_definition_of_today_is_left_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("group", "asked"), [("storage.k8s.io", True), ("x.kubernetes.io", True), ("x-k8s.io", False), ("example.com", False)]
 )
-def test_a_protected_group_says_that_nobody_approved_it(group: str, asked: bool) -> None:
+def test_a_protected_group_says_that_it_is_unapproved(group: str, asked: bool) -> None:
     annotations = for_green(definition({"type": "object"}, group=group))["metadata"].get("annotations", {})
     assert (APPROVED in annotations) is asked
     approved = definition({"type": "object"}, group=group)
@@ -140,7 +140,7 @@ def test_a_webhook_that_never_said_whether_it_has_side_effects_says_none(kind: s
         ([{"name": "same.example.com"}, {"name": "same.example.com"}], "two of its webhooks are named same.example.com"),
     ],
 )
-def test_a_webhook_that_v1_takes_in_no_form_is_refused_with_what_to_change(hook: Any, why: str | None) -> None:
+def test_a_webhook_that_v1_accepts_in_no_form_is_refused_with_what_to_change(hook: Any, why: str | None) -> None:
     told = refused(hooks(*hook))
     assert (told is None) if why is None else (told is not None and why in told)
 
@@ -230,7 +230,7 @@ def test_a_budget_whose_empty_selector_meant_nothing_is_not_turned_into_one_for_
         (Resource("example.com", "v0", "Gadget", "gadgets", True), "only v1"),
     ],
 )
-def test_what_cannot_be_converted_is_told_with_what_to_write(resource: Resource, why: str) -> None:
+def test_what_cannot_be_converted_is_reported_with_what_to_write(resource: Resource, why: str) -> None:
     gadget = Resource("example.com", "v1", "Gadget", "gadgets", True)
     green = served(*kinds.WELL_KNOWN.values(), hpa("v2"), gadget)
     found = into(resource, {"apiVersion": resource.api_version, "kind": resource.kind}, green)
@@ -238,7 +238,7 @@ def test_what_cannot_be_converted_is_told_with_what_to_write(resource: Resource,
     assert why in found
 
 
-def test_objects_of_a_group_that_moved_are_read_where_they_went_and_not_twice() -> None:
+def test_objects_of_a_group_that_moved_are_read_once() -> None:
     old = Resource("extensions", "v1beta1", "Deployment", "deployments", True)
     assert mirrored(old, served(old, kinds.DEPLOYMENT))
     assert not mirrored(old, served(old))

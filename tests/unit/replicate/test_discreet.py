@@ -96,7 +96,7 @@ REFUSALS: dict[str, tuple[int, Any, str]] = {
 
 @pytest.mark.parametrize("verb", ["apply", "create", "replace"])
 @pytest.mark.parametrize(("code", "answer", "kept"), list(REFUSALS.values()), ids=list(REFUSALS))
-def test_a_refused_secret_is_told_by_what_is_harmless(code: int, answer: Any, kept: str, verb: str) -> None:
+def test_a_refused_secret_is_reported_by_what_is_harmless(code: int, answer: Any, kept: str, verb: str) -> None:
     problem = refusal(answer, code, verb)
     everything = " ".join([str(problem), repr(problem), str(problem.remedy), str(vars(problem))])
     assert CANARY not in everything

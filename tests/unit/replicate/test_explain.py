@@ -116,20 +116,20 @@ def test_an_object_is_named_by_kind_namespace_and_name(capsys: pytest.CaptureFix
     ]
 
 
-def test_the_answer_that_is_given_is_told_with_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_answer_that_is_given_is_shown_with_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
     told = document(capsys, "CronJob/shop/nightly", Choices(answers={"CronJob shop/nightly": Answer.START}))
     assert (told["answer"], told["becomes"]) == ("start", "copied as it is")
     told = document(capsys, "CronJob/shop/nightly", Choices(answers={"CronJob shop/nightly": Answer.SKIP}))
     assert (told["answer"], told["becomes"], told["action"]) == ("skip", "not written", "left")
 
 
-def test_of_an_object_whose_namespace_stays_behind_it_tells_that_it_is_held(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_object_whose_namespace_stays_behind_is_shown_as_held(capsys: pytest.CaptureFixture[str]) -> None:
     told = document(capsys, "ConfigMap/shop/settings", Choices(answers={"Namespace shop": Answer.SKIP}))
     assert told["action"] == "held"
     assert "its namespace shop is not written (skipped by its answer" in json.dumps(told)
 
 
-def test_what_is_taken_from_an_object_is_told_by_paths_and_no_value_that_could_be_secret(
+def test_what_is_removed_from_an_object_is_shown_by_paths_without_secret_values(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     told = document(capsys, "Service/shop/web")
@@ -147,7 +147,7 @@ def test_what_is_taken_from_an_object_is_told_by_paths_and_no_value_that_could_b
     assert (stopped["class"], stopped["sign"]) == ("singleton", "judge.singleton")
 
 
-def test_differences_are_told_once_each() -> None:
+def test_differences_are_shown_once_each() -> None:
     before = {"a": {"b": 1, "gone": "x"}, "list": [1, 2], "same": [1], "other": [{"c": 1}], "d.e/f": True}
     after = {"a": {"b": 2, "new": False}, "list": [1], "same": [1], "other": [{"c": "text"}], "d.e/f": False}
     assert sorted(changed(before, after)) == [
@@ -160,21 +160,24 @@ def test_differences_are_told_once_each() -> None:
     ]
 
 
-def test_a_plain_object_says_so_and_a_left_one_why(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plain_object_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     told = document(capsys, "Pod/shop/alone")
     assert (told["class"], told["sign"], told["becomes"]) == ("plain", "no sign", "copied as it is")
     assert "- spec.nodeName" in told["fields"], "it was fetched whole"
+
+
+def test_an_object_that_is_left_out_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     told = document(capsys, "ReplicaSet/shop/web-1")
     assert (told["class"], told["action"], told["reason"]) == ("controller", "left", "made by its Deployment")
     assert told["sign"] == "owners.sign"
 
 
-def test_a_kind_that_is_never_copied_tells_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kind_that_is_never_copied_is_shown_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
     told = document(capsys, "Lease/kube-system/whatever")
     assert (told["reason"], told["class"], told["sign"]) == ("leadership in one cluster", None, "kinds.SKIPPED_KINDS")
 
 
-def test_what_green_has_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_green_has_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     entry = {"manager": "helm", "operation": "Update", "fieldsV1": {"f:data": {"f:a": {}}}}
     there = {
         "apiVersion": "v1",
@@ -185,7 +188,7 @@ def test_what_green_has_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert (told["action"], told["action_reason"]) == ("conflict", "already on green, made by helm")
 
 
-def test_with_names_it_tells_what_brought_the_object(capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_names_it_shows_what_brought_the_object(capsys: pytest.CaptureFixture[str]) -> None:
     only = Choices(only=("shop/web",))
     assert document(capsys, "ConfigMap/shop/settings", only)["brought"] == "brought by Deployment shop/web"
     told = document(capsys, "ConfigMap/other/settings", only)
@@ -211,7 +214,7 @@ def test_what_is_not_there_is_refused_with_what_was_meant(name: str, told: str) 
     assert told in str(problem)
 
 
-def test_a_kind_that_could_not_be_read_is_no_word_of_absence() -> None:
+def test_an_object_of_a_kind_that_could_not_be_read_is_not_called_missing() -> None:
     def trouble(verb: str, resource: Resource, name: str) -> None:
         if resource.kind == "ConfigMap":
             raise Forbidden("configmaps is forbidden")
@@ -230,7 +233,7 @@ def test_people_read_it_as_a_few_lines(capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
-def test_the_classes_are_all_told_and_need_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_classes_are_explained_without_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert CLASSES.keys() == set(Class)
     assert ACTIONS.keys() == set(Action)
     assert ANSWERS.keys() == set(Answer)
@@ -269,7 +272,7 @@ def copied(
     return None, other
 
 
-def test_a_service_is_copied_with_what_it_needs_and_json_tells_what_brought_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_says_what_brought_each_object_of_a_service(capsys: pytest.CaptureFixture[str]) -> None:
     problem, green = copied("shop/web")
     assert problem is None
     told = {each["object"]: each for each in json.loads(capsys.readouterr().out)["objects"]}

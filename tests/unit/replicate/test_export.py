@@ -73,7 +73,7 @@ def run(*objects: dict[str, Any], choices: Choices | None = None, enrolled: Iter
         pytest.param(one("ConfigMap", "aws-auth", namespace="kube-system"), "belongs to the baseline", id="aws-auth"),
     ],
 )
-def test_left_out_with_the_reason(obj: dict[str, Any], reason: str) -> None:
+def test_what_stays_behind_is_left_out_with_the_reason(obj: dict[str, Any], reason: str) -> None:
     bundle = run(obj)
     assert bundle.items == []
     told = [s.reason for s in bundle.skipped if s.object.endswith(obj["metadata"]["name"])]
@@ -97,7 +97,7 @@ def test_left_out_with_the_reason(obj: dict[str, Any], reason: str) -> None:
         pytest.param(one("Job", version="batch/v1"), id="a job that has not ended"),
     ],
 )
-def test_copied(obj: dict[str, Any]) -> None:
+def test_what_belongs_to_the_user_is_copied(obj: dict[str, Any]) -> None:
     assert [item.obj["kind"] for item in run(obj).items] == [obj["kind"]]
 
 
@@ -141,7 +141,7 @@ def test_a_kind_that_may_not_be_listed_is_unknown() -> None:
     assert run(one("ConfigMap"), trouble=trouble).unread == {"secrets": "secrets is forbidden"}
 
 
-def test_enrolled_routes_and_unasked_namespaces_are_left_out() -> None:
+def test_enrolled_routes_and_other_namespaces_are_left_out() -> None:
     route = one("VirtualService", version="networking.istio.io/v1")
     assert run(route, enrolled={"n/x"}).items == []
     other = one("Namespace", "other", namespace="")
@@ -162,7 +162,7 @@ def by_edge(obj: dict[str, Any]) -> dict[str, Any]:
     return {**obj, "metadata": {**obj["metadata"], **OF_EDGE}}
 
 
-def test_a_route_that_was_let_go_is_copied_though_the_edge_still_owns_it() -> None:
+def test_an_unenrolled_route_is_copied_though_the_edge_still_owns_it() -> None:
     assert [item.obj["metadata"]["name"] for item in run(by_edge(ROUTE)).items] == ["web"]
 
 

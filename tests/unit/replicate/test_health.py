@@ -28,7 +28,7 @@ def workload(kind: str = "Deployment", replicas: int | None = None, **status: in
     ],
     ids=["by its spec", "one where nothing is said", "no status yet", "a DaemonSet by its nodes"],
 )
-def test_pods_of_a_workload(obj: dict[str, Any], expected: Health) -> None:
+def test_pods_of_a_workload_are_counted_by_its_status(obj: dict[str, Any], expected: Health) -> None:
     assert health(obj) == expected
 
 
@@ -42,7 +42,7 @@ def test_pods_of_a_workload(obj: dict[str, Any], expected: Health) -> None:
     ],
     ids=["all available", "ready is not available yet", "numbers of an earlier spec", "none wanted"],
 )
-def test_it_is_good_with_as_many_available_as_its_latest_spec_wants(pods: Health, good: bool) -> None:
+def test_a_workload_is_good_with_as_many_available_as_its_latest_spec_wants(pods: Health, good: bool) -> None:
     assert pods.good is good
 
 
@@ -56,7 +56,7 @@ def test_an_endpoint_that_does_not_say_so_counts_as_ready() -> None:
     assert ready_addresses({"endpoints": endpoints}) == 3
 
 
-def test_a_condition_by_its_type_and_status() -> None:
+def test_a_condition_is_found_by_its_type_and_status() -> None:
     obj = {"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Starting"}]}}
     assert condition(obj, "Ready", "False") == {"type": "Ready", "status": "False", "reason": "Starting"}
     assert condition(obj, "Ready", "True") is None
@@ -64,6 +64,6 @@ def test_a_condition_by_its_type_and_status() -> None:
 
 
 @pytest.mark.parametrize(("kind", "means"), [("HorizontalPodAutoscaler", ""), ("ScaledObject", "Deployment")])
-def test_what_an_autoscaler_scales(kind: str, means: str) -> None:
+def test_what_an_autoscaler_scales_is_read_from_its_spec(kind: str, means: str) -> None:
     scaler = {"kind": kind, "metadata": {"name": "web", "namespace": "shop"}, "spec": {"scaleTargetRef": {"name": "web"}}}
     assert scale_target(scaler) == (means, "shop", "web")

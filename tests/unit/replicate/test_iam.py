@@ -76,7 +76,7 @@ def test_what_is_no_arn_is_not_asked_for(iam: Any) -> None:
         asyncio.run(AwsIdentities().trust("uploads"))
 
 
-def test_a_provider_tells_its_audiences(iam: Any) -> None:
+def test_a_provider_has_its_audiences(iam: Any) -> None:
     url = "https://oidc.eks.eu-west-1.amazonaws.com/id/ABC"
     arn = iam.create_open_id_connect_provider(Url=url, ClientIDList=["sts.amazonaws.com"], ThumbprintList=["a" * 40])
     aws = AwsIdentities()

@@ -132,7 +132,7 @@ def added(finding: Finding) -> Any:
     return json.JSONDecoder().raw_decode(finding.remedy[finding.remedy.index("{") :])[0]
 
 
-def test_a_role_that_trusts_blue_alone_holds_and_the_remedy_is_the_statement_that_its_trust_policy_lacks() -> None:
+def test_the_remedy_of_a_role_that_trusts_blue_alone_is_the_statement_that_it_lacks() -> None:
     (found,) = look([account(), workload()], FakeAws({ROLE: trusting(OLD)}))
     assert told([found]) == HOLDS
     assert ROLE in found.evidence
@@ -153,7 +153,7 @@ def test_a_role_that_trusts_both_clusters_is_no_finding() -> None:
     assert look([account(), workload()], FakeAws({ROLE: trusting(OLD, NEW)})) == []
 
 
-def test_clusters_of_one_issuer_need_nothing_and_aws_is_not_asked() -> None:
+def test_clusters_of_one_issuer_need_no_look_at_aws() -> None:
     aws = FakeAws({ROLE: trusting(OLD)})
     assert look([account(), workload()], aws, issuers=(OLD, OLD)) == []
     assert aws.asked == []
@@ -162,14 +162,14 @@ def test_clusters_of_one_issuer_need_nothing_and_aws_is_not_asked() -> None:
 @pytest.mark.parametrize(
     ("keys", "status"), [(frozenset({"other"}), "fail"), (Forbidden("no"), "unknown")], ids=["other keys", "unread keys"]
 )
-def test_one_name_for_two_clusters_is_no_proof_that_aws_takes_the_tokens_of_both(keys: Any, status: str) -> None:
+def test_one_name_for_two_clusters_is_no_proof_that_aws_accepts_the_tokens_of_both(keys: Any, status: str) -> None:
     (found,) = look([account(), workload()], issuers=(OLD, OLD), green_keys=keys)
     assert told([found]) == [("BG601", "blocking", status, "ServiceAccount shop/writer")]
     assert "both clusters have the issuer" in found.evidence
     assert added(found)["Action"] == "sts:AssumeRoleWithWebIdentity"
 
 
-def test_nobody_is_asked_where_blue_has_no_identity_of_aws() -> None:
+def test_aws_is_not_asked_where_blue_has_no_identity_of_aws() -> None:
     aws = FakeAws()
     closed = Unreachable("must not be asked")
     assert look([workload()], aws, issuers=(closed, closed)) == []
@@ -204,7 +204,7 @@ def test_blues_issuer_is_not_needed_to_judge_a_role() -> None:
         pytest.param(FakeAws(closed=ConfigError("no credentials")), id="no credentials"),
     ],
 )
-def test_a_trust_policy_that_cannot_be_read_is_unknown_and_the_statement_is_told(aws: FakeAws | None) -> None:
+def test_a_trust_policy_that_cannot_be_read_is_unknown_with_the_statement_to_add(aws: FakeAws | None) -> None:
     (found,) = look([account(), workload()], aws)
     assert told([found]) == UNKNOWN
     assert "could not be read" in found.evidence
@@ -218,7 +218,7 @@ def test_a_condition_that_cannot_be_judged_is_unknown() -> None:
     assert told([found]) == UNKNOWN
 
 
-def test_a_role_that_is_gone_holds() -> None:
+def test_a_role_that_is_gone_blocks() -> None:
     (found,) = look([account(), workload()], FakeAws())
     assert told([found]) == HOLDS
     assert "no such role" in found.evidence
@@ -239,7 +239,7 @@ def test_the_statement_is_of_the_roles_own_partition_and_account(partition: str)
     assert added(found)["Principal"]["Federated"].startswith(f"arn:{partition}:iam::444455556666:oidc-provider/oidc.eks.")
 
 
-def test_a_provider_of_another_account_is_not_asked_by_sts_and_does_not_count() -> None:
+def test_a_provider_of_another_account_does_not_count() -> None:
     elsewhere = trusting(NEW, role="arn:aws:iam::999999999999:role/other")
     assert told(look([account(), workload()], FakeAws({ROLE: elsewhere}))) == HOLDS
 
@@ -264,7 +264,7 @@ def test_what_runs_under_an_account_makes_its_role_needed(naming: dict[str, Any]
     assert told(look([account(), naming], FakeAws({ROLE: trusting(OLD)}))) == HOLDS
 
 
-def test_an_account_that_nothing_names_is_told_and_holds_nobody() -> None:
+def test_an_account_that_nothing_names_is_only_information() -> None:
     other = made(FLINK, {"serviceAccount": "writer"}, namespace="elsewhere")
     (found,) = look([account(), workload(name="other"), other], FakeAws({ROLE: trusting(OLD)}))
     assert told([found]) == [("BG601", "info", "fail", "ServiceAccount shop/writer")]
@@ -332,7 +332,7 @@ def test_a_pod_that_asks_by_a_token_of_its_own_needs_its_role_as_well() -> None:
     assert told(look([spec], FakeAws({ROLE: trusting(OLD)}))) == HOLDS
 
 
-def test_one_role_is_read_once_and_told_for_each_account() -> None:
+def test_a_role_of_several_accounts_is_read_once() -> None:
     aws = FakeAws({ROLE: trusting(OLD)})
     found = look([account(), account("reader"), workload(), made(kinds.POD, pods_of("reader"), "r")], aws)
     assert [f.object for f in found] == ["ServiceAccount shop/reader", "ServiceAccount shop/writer"]
@@ -342,20 +342,20 @@ def test_one_role_is_read_once_and_told_for_each_account() -> None:
 PROVIDER = f"arn:aws:iam::111122223333:oidc-provider/{NEW.removeprefix('https://')}"
 
 
-def test_a_trusted_issuer_without_a_provider_in_the_account_holds() -> None:
+def test_a_trusted_issuer_without_a_provider_in_the_account_blocks() -> None:
     (found,) = look([account(), workload()], FakeAws({ROLE: trusting(OLD, NEW)}, providers={}))
     assert told([found]) == [("BG603", "blocking", "fail", PROVIDER)]
     assert "ServiceAccount shop/writer" in found.evidence
     assert found.remedy == f"aws iam create-open-id-connect-provider --url {NEW} --client-id-list sts.amazonaws.com"
 
 
-def test_a_role_that_lacks_the_statement_is_told_of_the_provider_that_the_account_lacks_too() -> None:
+def test_a_role_without_the_statement_is_reported_with_the_provider_it_lacks_too() -> None:
     (found,) = look([account(), workload()], FakeAws({ROLE: trusting(OLD)}, providers={}))
     assert told([found]) == HOLDS
     assert "create-open-id-connect-provider" in found.remedy
 
 
-def test_a_provider_without_the_audience_of_the_tokens_holds() -> None:
+def test_a_provider_without_the_audience_of_the_tokens_blocks() -> None:
     (found,) = look([account(), workload()], FakeAws({ROLE: trusting(NEW)}, providers={PROVIDER: ["other"]}))
     assert told([found]) == [("BG603", "blocking", "fail", PROVIDER)]
     assert "add-client-id-to-open-id-connect-provider" in found.remedy

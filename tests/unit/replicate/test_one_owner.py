@@ -40,7 +40,7 @@ def binding(name: str = "web", api_version: str = "elbv2.k8s.aws/v1beta1", label
         pytest.param("eks.amazonaws.com/v1", {"service.eks.amazonaws.com/stack-name": "web"}, id="EKS Auto Mode"),
     ],
 )
-def test_a_binding_that_the_controller_made_is_left_out_and_told_without_a_question(api_version: str, labels: Any) -> None:
+def test_a_binding_that_the_controller_made_is_left_out_without_a_question(api_version: str, labels: Any) -> None:
     made = binding(api_version=api_version, labels=labels)
     found = verdicts([made])["TargetGroupBinding shop/web"]
     assert (found.action, found.cls, found.required) == (Action.LEAVE, Class.ONE_OWNER, False)
@@ -51,7 +51,7 @@ def test_a_binding_that_the_controller_made_is_left_out_and_told_without_a_quest
     assert any("made by the load balancer controller" in line for line in plan_lines(green.plan))
 
 
-def test_a_persons_binding_waits_and_only_leaving_it_out_is_an_answer() -> None:
+def test_a_persons_binding_waits_for_the_answer_to_leave_it_out() -> None:
     mine = binding(labels={"app": "web"})
     (found,) = findings([mine])
     assert (found.code, found.severity) == ("BG506", Severity.BLOCKING)
@@ -75,7 +75,7 @@ def test_a_binding_of_a_group_for_several_clusters_may_be_started_but_not_by_its
 
 
 @pytest.mark.parametrize("prefix", ["aws-lbc-targets-", "eks-lbc-targets-"])
-def test_the_list_of_blues_targets_never_comes_for_green_would_deregister_them(prefix: str) -> None:
+def test_the_list_of_blues_targets_never_comes(prefix: str) -> None:
     listed = one("v1", "ConfigMap", f"{prefix}web", data={"targets": "10.0.1.5:8080,10.0.2.7:8080"})
     alike = one("v1", "ConfigMap", f"{prefix}docs", data={"targets": "a", "readme": "b"})
     assert Green([listed, alike]).names() == {f"ConfigMap shop/{prefix}docs"}
@@ -116,7 +116,7 @@ HELD = [
 
 
 @pytest.mark.parametrize(("api_version", "kind"), HELD)
-def test_what_has_one_owner_waits_with_the_line_to_add_and_comes_only_when_started(api_version: str, kind: str) -> None:
+def test_what_has_one_owner_comes_only_when_started(api_version: str, kind: str) -> None:
     obj = one(api_version, kind, spec={"deletionPolicy": "Delete"})
     (found,) = findings([obj])
     assert (found.code, found.severity, found.object) == ("BG506", Severity.BLOCKING, f"{kind} shop/x")
@@ -149,7 +149,7 @@ def test_every_line_of_the_table_holds_some_kind() -> None:
         ("example.com/v1", "Workspace"),
     ],
 )
-def test_what_only_says_how_comes_along(api_version: str, kind: str) -> None:
+def test_what_only_describes_how_comes_along(api_version: str, kind: str) -> None:
     assert verdicts([one(api_version, kind, spec={})])[f"{kind} shop/x"].action is Action.COPY
 
 
@@ -170,11 +170,11 @@ def test_an_object_with_an_external_name_is_managed() -> None:
 
 
 @pytest.mark.parametrize("spec", [{"compositionRef": {"name": "a"}}, {"crossplane": {"compositionRef": {"name": "a"}}}])
-def test_what_crossplane_makes_resources_from_is_known_even_where_its_definition_could_not_be_read(spec: Any) -> None:
+def test_what_crossplane_composes_from_is_known_even_where_its_definition_is_unread(spec: Any) -> None:
     assert verdicts([one("platform.example.org/v1", "Shop", spec=spec)])["Shop shop/x"].action is Action.HOLD
 
 
-def test_queues_of_a_broker_outside_wait_and_those_of_one_in_the_cluster_come() -> None:
+def test_only_queues_of_a_broker_outside_the_cluster_wait() -> None:
     outside = one("rabbitmq.com/v1beta1", "Queue", "a", spec={"rabbitmqClusterReference": {"connectionSecret": {"name": "s"}}})
     inside = one("rabbitmq.com/v1beta1", "Queue", "b", spec={"rabbitmqClusterReference": {"name": "rabbit"}})
     found = verdicts([outside, inside])
@@ -209,7 +209,7 @@ def ingress(**annotations: str) -> dict[str, Any]:
         pytest.param(route("TCPRoute"), id="a route of a network load balancer"),
     ],
 )
-def test_what_hands_blues_target_group_to_a_load_balancer_waits_for_a_second_cannot_have_it(obj: dict[str, Any]) -> None:
+def test_what_hands_blues_target_group_to_a_load_balancer_waits(obj: dict[str, Any]) -> None:
     name = f"{obj['kind']} shop/x"
     (found,) = [each for each in findings([obj]) if each.object == name]
     assert (found.code, found.severity) == ("BG506", Severity.BLOCKING)
@@ -338,7 +338,7 @@ spec:
 """
 
 
-def test_a_fixed_name_or_address_of_blue_is_not_asked_for_by_green_and_each_is_told() -> None:
+def test_a_fixed_name_or_address_of_blue_is_left_out_with_a_note() -> None:
     green = Green(objects(FIXED))
     service = green.of("Service shop/public")
     assert service is not None
@@ -402,7 +402,7 @@ def test_an_istio_gateway_keeps_its_fields_for_it_is_another_kind() -> None:
 
 
 @pytest.mark.parametrize("type_", [None, "ClusterIP", "LoadBalancer", "NodePort"])
-def test_a_service_without_its_external_addresses_says_nothing_that_only_one_reached_from_outside_may(type_: Any) -> None:
+def test_a_service_without_external_addresses_loses_the_fields_that_need_them(type_: Any) -> None:
     spec = {"externalIPs": ["192.0.2.8"], "externalTrafficPolicy": "Cluster", "internalTrafficPolicy": "Local", "ports": []}
     service = one("v1", "Service", spec={**spec, **({"type": type_} if type_ else {})})
     green = Green([service])

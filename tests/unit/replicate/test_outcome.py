@@ -92,9 +92,7 @@ def test_nothing_is_written_while_a_kind_is_unread() -> None:
 
 
 @pytest.mark.parametrize("word", ["configmaps", "all"])
-def test_with_the_word_all_else_is_written_and_what_is_unread_told_every_time(
-    word: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_left_unread_on_purpose_is_reported_every_time(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     one, other = unreadable(), FakeApiServer("fern")
     for applied in (["Namespace shop"], []):
         assert isinstance(run(one, other, despite=(word,)), Held)
@@ -187,7 +185,7 @@ def test_each_cause_each_user_and_each_cluster_has_its_own_line() -> None:
     assert "2 kinds on fern may not be listed by other: pods, services" in unread_lines(unread)[-2]
 
 
-def test_up_to_three_kinds_are_named_with_the_words_to_go_on_without_each() -> None:
+def test_up_to_three_kinds_are_named_with_the_words_to_continue_without_each() -> None:
     assert despite_words(["secrets", "pods", "pods on fern"]) == "--despite-unread pods --despite-unread secrets"
 
 
@@ -212,9 +210,7 @@ def test_without_blues_namespaces_what_green_has_no_namespace_for_is_held(capsys
 
 
 @pytest.mark.parametrize("answer", [Answer.SKIP, Answer.START], ids=["skipped", "that Argo CD brings"])
-def test_what_belongs_to_a_namespace_that_does_not_come_is_held_and_does_not_fail(
-    answer: Answer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_belongs_to_a_namespace_that_does_not_come_is_held(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
     tracked = {"annotations": {"argocd.argoproj.io/tracking-id": "hub:/Namespace:/shop"}} if answer is Answer.START else {}
     space = {**NAMESPACE, "metadata": {"name": "shop", **tracked}}
     told = NOTHING_SAID if tracked else replace(NOTHING_SAID, answers={"Namespace shop": answer})
@@ -268,9 +264,7 @@ EXITS = {"good": 0, "unread": 3, "conflict": 3, "unserved": 3, "namespace going"
 
 
 @pytest.mark.parametrize("named", EXITS)
-def test_every_end_prints_one_document_of_one_shape_and_a_second_run_ends_as_the_first(
-    named: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_end_prints_one_document_of_one_shape(named: str, capsys: pytest.CaptureFixture[str]) -> None:
     one, other = ends(named)
     assert isinstance(run(one, other, yes=False), Held)
     document = json.loads(capsys.readouterr().out)
@@ -284,7 +278,7 @@ def test_every_end_prints_one_document_of_one_shape_and_a_second_run_ends_as_the
         document = json.loads(capsys.readouterr().out)
         assert document.keys() == RUN_KEYS | ({"error"} if problem else set())
         assert all(each.keys() == OBJECT_KEYS for each in document["objects"])
-    assert codes == [EXITS[named]] * 2
+    assert codes == [EXITS[named]] * 2, "a second run ends as the first"
     assert other.writes() == [] or named == "refused", "a second run writes nothing"
     assert len(other.writes()) <= 2
 
@@ -361,7 +355,7 @@ def test_a_pod_that_may_be_listed_and_not_fetched_makes_its_kind_unread() -> Non
     assert other.writes() == []
 
 
-def test_a_conflict_holds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_conflict_ends_the_run_as_held(capsys: pytest.CaptureFixture[str]) -> None:
     problem = run(blue(config("wanted")), contested())
     assert isinstance(problem, Held)
     assert [c["object"] for c in json.loads(capsys.readouterr().out)["conflicts"]] == ["ConfigMap shop/c"]
@@ -377,7 +371,7 @@ def test_what_could_not_be_written_is_a_failure_whatever_else_holds() -> None:
     assert problem.exit_code == 1
 
 
-def test_what_green_does_not_serve_is_told_and_holds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_green_does_not_serve_is_held(capsys: pytest.CaptureFixture[str]) -> None:
     widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "shop"}, "spec": {}}
     one = blue(config("wanted"), widget, resources=(*kinds.WELL_KNOWN.values(), WIDGET))
     assert isinstance(run(one, FakeApiServer("fern")), Held)
@@ -395,7 +389,7 @@ def test_without_a_yes_the_plan_is_the_document(capsys: pytest.CaptureFixture[st
     assert other.writes() == []
 
 
-def test_it_tells_whether_green_was_changed() -> None:
+def test_a_run_says_whether_green_was_changed() -> None:
     """`verify`'s word of before is worth less from then on."""
     told: list[str] = []
     one, other = blue(config("wanted")), FakeApiServer("fern")

@@ -130,7 +130,7 @@ NAMED = [
 
 
 @pytest.mark.parametrize("obj", NAMED, ids=[kinds.name_of(obj) for obj in NAMED])
-def test_a_name_or_label_that_anybody_may_choose_keeps_nothing_back(obj: Object) -> None:
+def test_a_name_or_label_of_free_choice_keeps_nothing_back(obj: Object) -> None:
     assert comes(run(obj)) == {kinds.name_of(obj)}
 
 
@@ -198,7 +198,7 @@ def owned(kind: str, api_version: str, name: str = "web") -> list[Object]:
     return [{"apiVersion": api_version, "kind": kind, "name": name, "uid": "u", "controller": True}]
 
 
-def test_a_certificates_secret_is_written_before_the_certificate_and_no_other_controllers_object_is() -> None:
+def test_only_a_certificates_secret_of_what_controllers_made_is_written() -> None:
     tls = one(SECRET, "web-tls", type="kubernetes.io/tls", owners=owned("Certificate", "cert-manager.io/v1"))
     key = one(
         SECRET,
@@ -210,7 +210,7 @@ def test_a_certificates_secret_is_written_before_the_certificate_and_no_other_co
     other = one(SECRET, "own", owners=owned("Certificate", "networking.internal.knative.dev/v1alpha1"))
     account = one(SECRET, "letsencrypt-account", type="Opaque")
     _, done, green = whole(one(CERTIFICATE), tls, key, synced, other, account)
-    assert done.applied[-1] == "Certificate shop/web"
+    assert done.applied[-1] == "Certificate shop/web", "its Secret comes before it"
     assert set(done.applied) == {"Secret shop/web-tls", "Secret shop/letsencrypt-account", "Certificate shop/web"}
     assert "ownerReferences" not in green.objects["", "Secret", "shop", "web-tls"]["metadata"]
 
@@ -536,7 +536,7 @@ CLAIMED = {
 
 
 @pytest.mark.parametrize(("obj", "owner"), CLAIMED.values(), ids=CLAIMED)
-def test_what_is_claimed_by_somebody_who_is_not_there_waits_for_one_answer(obj: Object, owner: str) -> None:
+def test_what_an_absent_owner_claims_waits_for_one_answer(obj: Object, owner: str) -> None:
     (item,) = run(obj).left
     assert (item.verdict.action, item.verdict.cls, item.verdict.unanswered) == (Action.HOLD, Class.GITOPS, True)
     assert item.verdict.add(item.name) == f"{owner}: skip  # or start"
@@ -556,7 +556,7 @@ def findings(*blue: Object) -> list[tuple[str, str, str]]:
     return asyncio.run(act())
 
 
-def test_many_objects_of_one_owner_are_one_question_in_preflight_and_in_replicate() -> None:
+def test_many_objects_of_one_owner_are_one_question() -> None:
     blue = [one(kinds.NAMESPACE, "shop"), *TRACKED]
     asked = findings(*blue)
     assert [(code, name) for code, name, _ in asked] == [("BG507", "Application shop"), ("BG507", "Application hub/bank")]
@@ -572,16 +572,18 @@ def test_many_objects_of_one_owner_are_one_question_in_preflight_and_in_replicat
     assert {key[1] for key in green.objects} == {"Namespace", "Deployment", "Service", "ConfigMap"}
 
 
-def test_skip_means_that_the_tool_brings_it_so_it_is_awaited_and_an_objects_own_skip_is_not() -> None:
-    owner, own = {"Application shop": Answer.SKIP}, {"Deployment shop/web": Answer.SKIP}
-    made, done, _ = whole(*TRACKED[:2], answers=owner)
+def test_what_is_skipped_by_its_owner_is_awaited_from_the_tool() -> None:
+    made, done, _ = whole(*TRACKED[:2], answers={"Application shop": Answer.SKIP})
     assert made.awaited == {"Argo CD": ("Deployment shop/web", "Service shop/web")}
     assert "2 objects that Argo CD deploys" in str(done.verdict())
-    made, done, _ = whole(TRACKED[0], answers=own)
+
+
+def test_what_is_skipped_by_its_own_name_is_not_awaited() -> None:
+    made, done, _ = whole(TRACKED[0], answers={"Deployment shop/web": Answer.SKIP})
     assert (made.awaited, done.verdict()) == ({}, None)
 
 
-def test_what_a_person_lets_go_is_judged_like_any_other_object() -> None:
+def test_what_an_answer_takes_from_its_owner_is_judged_like_any_other_object() -> None:
     job = one(JOB, labels=FLUX, spec={}, status={"conditions": [{"type": "Complete", "status": "True"}]})
     bundle = run(job, answers={"Kustomization flux-system/apps": Answer.START})
     assert why(bundle, job) == "a Job that has ended"
@@ -655,7 +657,7 @@ def bundle_on(green: FakeApiServer) -> Any:
         pytest.param(asking(service=HERE, managers={"helm": CLIENT, "guard": BUNDLE}), id="its server"),
     ],
 )
-def test_a_webhook_comes_without_its_ca_where_one_is_put_in_on_green(hook: Object) -> None:
+def test_a_webhook_comes_without_its_ca_where_one_is_injected_on_green(hook: Object) -> None:
     _, done, green = whole(hook, BEHIND, SERVER)
     assert (done.verdict(), bundle_on(green)) == (None, None)
     assert HOOKED in done.applied
@@ -676,7 +678,7 @@ def test_a_webhook_comes_without_its_ca_where_one_is_put_in_on_green(hook: Objec
         ),
     ],
 )
-def test_a_webhook_whose_ca_nobody_puts_in_waits_for_an_answer_and_its_ca_never_comes(hook: Object) -> None:
+def test_a_webhook_whose_ca_is_not_injected_waits_for_an_answer(hook: Object) -> None:
     made, done, green = whole(hook, BEHIND, SERVER)
     assert [(name, verdict.add(name)) for name, verdict in made.unanswered()] == [(HOOKED, f"{HOOKED}: skip  # or start")]
     assert isinstance(done.verdict(), Held)
@@ -696,15 +698,19 @@ def test_greens_own_ca_stays_whatever_changes_in_the_webhook(force: bool, answer
     assert (bundle_on(fern), done.verdict()) == ("R1JFRU4=", None)
 
 
-def test_a_converted_definition_without_an_injector_is_asked_about_and_comes_without_the_ca() -> None:
-    def defined(**rest: Any) -> Object:
-        client = {"service": {"namespace": "guard", "name": "guard"}, "caBundle": "QkxVRQ=="}
-        spec = {"group": "example.com", "names": {"kind": "Web"}, "conversion": {"webhook": {"clientConfig": client}}}
-        return one(kinds.CRD, "webs.example.com", spec=spec, **rest)
+def converted(**rest: Any) -> Object:
+    client = {"service": {"namespace": "guard", "name": "guard"}, "caBundle": "QkxVRQ=="}
+    spec = {"group": "example.com", "names": {"kind": "Web"}, "conversion": {"webhook": {"clientConfig": client}}}
+    return one(kinds.CRD, "webs.example.com", spec=spec, **rest)
 
-    made, _, _ = whole(defined(), BEHIND, SERVER)
+
+def test_a_converted_definition_without_an_injector_is_asked_about() -> None:
+    made, _, _ = whole(converted(), BEHIND, SERVER)
     assert [name for name, _ in made.unanswered()] == ["CustomResourceDefinition webs.example.com"]
-    _, done, green = whole(defined(annotations={"cert-manager.io/inject-ca-from": "guard/guard"}), BEHIND, SERVER)
+
+
+def test_a_converted_definition_with_an_injector_comes_without_the_ca() -> None:
+    _, done, green = whole(converted(annotations={"cert-manager.io/inject-ca-from": "guard/guard"}), BEHIND, SERVER)
     spec = green.objects["apiextensions.k8s.io", "CustomResourceDefinition", "", "webs.example.com"]["spec"]
     assert (done.verdict(), "caBundle" in spec["conversion"]["webhook"]["clientConfig"]) == (None, False)
 
@@ -730,12 +736,12 @@ NOT_ANSWERED = {
 
 
 @pytest.mark.parametrize(("obj", "more", "reason"), NOT_ANSWERED.values(), ids=NOT_ANSWERED)
-def test_what_nobody_of_ours_would_answer_is_not_made_on_green(obj: Object, more: list[Object], reason: str) -> None:
+def test_what_no_server_would_answer_is_not_created_on_green(obj: Object, more: list[Object], reason: str) -> None:
     bundle = run(obj, *more)
     assert reason in why(bundle, obj)
 
 
-def test_a_webhook_that_is_ignored_where_nobody_answers_comes_as_it_is_on_blue() -> None:
+def test_a_webhook_with_failure_policy_ignore_comes_without_its_server() -> None:
     hook = asking("", "guard/gone")
     hook["webhooks"][0]["failurePolicy"] = "Ignore"
     assert comes(run(hook)) == {HOOKED}
@@ -751,7 +757,7 @@ def test_a_webhook_does_not_come_without_its_server() -> None:
     assert why(bundle, hook).startswith("its server Deployment guard/guard does not run on green")
 
 
-def test_a_webhook_waits_for_a_server_that_comes_stopped_and_needs_no_answer_of_its_own() -> None:
+def test_a_webhook_waits_for_its_stopped_server_without_a_question() -> None:
     one_side, other = server("plum", asking("", HERE), BEHIND, SERVER), server("fern")
     stopped = asyncio.run(export(one_side, other, singletons={HERE}))
     (hook,) = [item for item in stopped.left if item.name == HOOKED]
@@ -784,7 +790,7 @@ MAY = [
         pytest.param(asking("", service=HERE, managers=MADE), MAY, id="without a CA"),
     ],
 )
-def test_a_webhook_that_its_server_makes_when_it_runs_is_left_to_it_and_not_asked_about(hook: Object, more: Any) -> None:
+def test_a_webhook_that_its_server_creates_is_left_to_it(hook: Object, more: Any) -> None:
     blue = [hook, BEHIND, SERVER, *more]
     made, done, green = whole(*blue)
     assert (made.unanswered(), done.verdict()) == ([], None)
@@ -811,7 +817,7 @@ STOPPED = one(kinds.DEPLOYMENT, "guard", "guard", spec={"replicas": 0, "template
         pytest.param({}, BY_LABEL, [SERVER, *MAY], id="nobody knows who wrote it"),
     ],
 )
-def test_a_webhook_that_anybody_else_may_have_made_is_asked_about(managers: Any, labels: Any, more: list[Object]) -> None:
+def test_a_webhook_whose_maker_is_not_certain_is_asked_about(managers: Any, labels: Any, more: list[Object]) -> None:
     made, _, _ = whole(asking(service=HERE, labels=labels, managers=managers), BEHIND, *more)
     assert [name for name, _ in made.unanswered()] == [HOOKED]
 
@@ -822,7 +828,7 @@ def test_a_webhook_left_to_its_server_comes_where_a_person_says_so() -> None:
     assert (done.verdict(), bundle_on(green)) == (None, None)
 
 
-def test_an_api_that_has_no_server_hides_nothing_and_one_whose_server_is_away_does() -> None:
+def test_only_an_api_whose_server_is_away_is_unread() -> None:
     def away(service: str) -> FakeApiServer:
         blue = server("plum", served_by(service, "False"), BEHIND)
         blue.discovery = replace(blue.discovery, stale=("example.com/v1",))

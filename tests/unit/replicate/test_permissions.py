@@ -30,7 +30,7 @@ def test_the_role_that_reads_can_open_nothing_in_a_pod(roles: dict[str, list[dic
             assert not ACTING & set(rule.get("resources", ())), rule
 
 
-def test_no_role_deletes_what_it_did_not_make_or_plays_somebody_else(roles: dict[str, list[dict[str, Any]]]) -> None:
+def test_no_role_deletes_what_it_did_not_create_or_impersonates(roles: dict[str, list[dict[str, Any]]]) -> None:
     assert set(roles) == {"bluegreen-read", "bluegreen-replicate", "bluegreen-move", "bluegreen-record"}
     for rules in roles.values():
         for rule in rules:

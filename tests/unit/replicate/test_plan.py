@@ -76,7 +76,7 @@ def touch(green: FakeApiServer, group: str, kind: str, name: str, manager: str, 
     obj["metadata"]["managedFields"].append({"manager": manager, "fieldsV1": theirs, "time": "t999999", "subresource": sub})
 
 
-def test_what_is_missing_is_created_and_then_nothing_is_written() -> None:
+def test_what_is_missing_is_created_once() -> None:
     green = FakeApiServer("fern")
     made, done = replicate(green, config({"a": "1"}), deployment())
     assert actions(made) == [("create", "ConfigMap"), ("create", "Deployment")]
@@ -95,7 +95,7 @@ def test_defaults_of_green_are_not_a_difference() -> None:
     assert actions(made) == [("unchanged", "Deployment")]
 
 
-def test_a_change_on_blue_is_an_update_and_names_the_field() -> None:
+def test_a_change_on_blue_is_an_update_of_its_field() -> None:
     green = FakeApiServer("fern")
     replicate(green, config({"a": "1"}))
     made, done = replicate(green, config({"a": "2"}))
@@ -104,7 +104,7 @@ def test_a_change_on_blue_is_an_update_and_names_the_field() -> None:
     assert done.updated == 1
 
 
-def test_a_field_taken_away_on_blue_is_an_update() -> None:
+def test_a_field_removed_on_blue_is_an_update() -> None:
     green = FakeApiServer("fern")
     replicate(green, config({"a": "1", "b": "2"}))
     made, _ = replicate(green, config({"a": "1"}))
@@ -122,7 +122,7 @@ def test_a_field_that_green_does_not_keep_is_written_once() -> None:
     assert done.writes == 0
 
 
-def test_what_somebody_changed_on_green_is_a_conflict_and_stays() -> None:
+def test_what_another_client_changed_on_green_is_a_conflict() -> None:
     green = FakeApiServer("fern")
     replicate(green, config({"a": "1"}))
     touch(green, "", "ConfigMap", "c", "kubectl-edit", {"data": {"a": "theirs"}})
@@ -191,7 +191,7 @@ def test_what_the_edge_writes_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("host", "action"), [("web", "unchanged"), ("other", "conflict")], ids=["as on blue", "changed on blue since"]
 )
-def test_a_route_that_the_edge_let_go_is_compared_as_any_other(host: str, action: str) -> None:
+def test_a_route_that_the_edge_released_is_compared_as_any_other(host: str, action: str) -> None:
     def route(to: str, **meta: Any) -> dict[str, Any]:
         spec = {"hosts": ["a"], "http": [{"route": [{"destination": {"host": to}}]}]}
         meta = {"name": "web", "namespace": "n", **meta}
@@ -203,7 +203,7 @@ def test_a_route_that_the_edge_let_go_is_compared_as_any_other(host: str, action
     assert (made.changes[0].action, done.writes) == (action, 0)
 
 
-def test_definitions_come_first_and_webhooks_last() -> None:
+def test_objects_are_created_in_the_order_of_their_needs() -> None:
     crd_spec = {"group": "example.com", "names": {"kind": "Widget", "plural": "widgets"}}
     crd = {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -238,7 +238,7 @@ def test_an_object_that_green_does_not_serve_is_held_with_the_reason() -> None:
     assert done.held[0].remedy
 
 
-def test_a_kind_that_cannot_be_listed_on_green_is_unknown_and_not_written() -> None:
+def test_a_kind_that_cannot_be_listed_on_green_is_not_written() -> None:
     def trouble(verb: str, resource: Resource, name: str) -> None:
         if verb == "list" and resource.kind == "ConfigMap":
             raise Forbidden("configmaps is forbidden")
@@ -248,7 +248,7 @@ def test_a_kind_that_cannot_be_listed_on_green_is_unknown_and_not_written() -> N
     assert (done.created, len(done.held)) == (1, 1)
 
 
-def test_a_refused_object_does_not_stop_the_others_and_is_told() -> None:
+def test_a_refused_object_is_a_failure_that_stops_no_other() -> None:
     def trouble(verb: str, resource: Resource, name: str) -> None:
         if verb == "create" and resource.kind == "ConfigMap":
             raise Rejected("data: field is immutable", status=422)
@@ -327,7 +327,7 @@ def test_what_server_side_apply_refuses_is_replaced() -> None:
     assert found["metadata"]["resourceVersion"] == "7"
 
 
-def test_what_appeared_on_green_since_the_plan_is_applied_and_not_overwritten() -> None:
+def test_what_appeared_on_green_since_the_plan_is_not_overwritten() -> None:
     green = FakeApiServer("fern")
 
     async def both() -> Any:
@@ -371,7 +371,7 @@ def test_entries_of_others_stay_when_ours_become_one() -> None:
     assert applied_entries({"metadata": {}}) is None
 
 
-def test_a_label_that_the_api_server_put_in_is_not_told_as_taken_away() -> None:
+def test_a_label_that_the_api_server_added_is_not_reported_as_removed() -> None:
     green = FakeApiServer("fern")
     namespace: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {"a": "1"}}}
     replicate(green, namespace)
@@ -435,13 +435,16 @@ KEYED: dict[str, Any] = {
         pytest.param({"f": ["z"]}, {"f": ["y"]}, ({"f:f": {'v:"y"': {}}},), ['f["z"]'], id="missing from a set"),
     ],
 )
-def test_differences(wanted: Any, live: Any, fields: Any, paths: list[str]) -> None:
+def test_differences_are_those_of_the_wanted_fields(wanted: Any, live: Any, fields: Any, paths: list[str]) -> None:
     assert [readable(path) for path in differences(wanted, live, fields)] == paths
 
 
-def test_surplus_and_owners_walk_keyed_lists() -> None:
+def test_surplus_is_found_in_keyed_lists() -> None:
     owned = {"f:spec": KEYED}
     assert [readable(p) for p in surplus(owned, {"spec": {"ports": [{"port": 80}]}})] == ["spec.ports[port=81,protocol=TCP]"]
+
+
+def test_who_owns_a_map_owns_its_keys() -> None:
     entries: list[tuple[str, str, Mapping[str, Any]]] = [
         ("a", "", {"f:spec": {"f:labels": {}}}),
         ("b", "", {"f:spec": {"f:labels": {"f:x": {}}}}),
@@ -472,7 +475,7 @@ def namespace(**meta: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", **meta}}
 
 
-def test_everything_in_a_namespace_that_green_is_deleting_is_held_and_nothing_is_tried() -> None:
+def test_everything_in_a_namespace_that_green_is_deleting_is_held() -> None:
     waits = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": "example.com/gone in 1 resource instances"}
     live = {**namespace(deletionTimestamp=GOING_SINCE), "status": {"conditions": [waits]}}
     green = FakeApiServer("fern", [live, config({"a": "1"})], resources=SERVING)
@@ -506,7 +509,7 @@ def test_objects_of_a_definition_that_green_is_deleting_are_held() -> None:
 REFUSED = {"type": "NamesAccepted", "status": "False", "message": '"Widget" is already in use'}
 
 
-def test_a_definition_whose_names_green_does_not_accept_fails_at_once_and_holds_ever_after() -> None:
+def test_a_definition_whose_names_green_does_not_accept_never_succeeds() -> None:
     class Taken(FakeApiServer):
         def put(self, obj: Any) -> None:
             status = {"status": {"conditions": [REFUSED]}} if obj["kind"] == "CustomResourceDefinition" else {}
@@ -535,7 +538,7 @@ def test_a_definition_that_is_never_established_is_a_failure(monkeypatch: pytest
     assert "kubectl get crd widgets.example.com" in done.failures[0].remedy
 
 
-def test_a_webhook_that_nobody_may_make_anew_is_held_unless_green_has_it() -> None:
+def test_a_webhook_that_cannot_be_created_any_more_is_held_unless_green_has_it() -> None:
     hook = Resource(
         "admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", False
     )
@@ -572,7 +575,7 @@ class Prunes(FakeApiServer):
         return await self.get(resource, obj["metadata"].get("namespace"), obj["metadata"]["name"])
 
 
-def test_a_field_that_greens_definition_does_not_keep_is_lost_data_the_first_time_and_every_time() -> None:
+def test_a_field_that_greens_definition_does_not_keep_is_lost_data_every_time() -> None:
     green = Prunes("fern", resources=SERVING)
     for writes in (2, 0):
         _, done = replicate(green, definition(), widget(size=3, new={"a": 1}))
@@ -603,7 +606,7 @@ def test_a_field_of_kubernetes_own_that_green_does_not_keep_is_a_note_each_time(
         pytest.param({"l": ["a", "b"]}, {"l": ["a"]}, ["l"], id="a shorter list"),
     ],
 )
-def test_what_is_not_there_at_all(wanted: Any, live: Any, lost: list[str]) -> None:
+def test_only_what_is_not_there_at_all_is_dropped(wanted: Any, live: Any, lost: list[str]) -> None:
     assert [readable(path) for path in dropped(wanted, live)] == lost
 
 
@@ -619,7 +622,7 @@ def run_with_status(green: FakeApiServer, item: Item) -> Any:
     return asyncio.run(both())
 
 
-def test_status_that_is_data_is_written_and_a_change_by_hand_is_seen() -> None:
+def test_status_that_is_data_is_compared_like_any_field() -> None:
     green = FakeApiServer("fern", resources=SERVING)
     run_with_status(green, leased("10.0.0.1"))
     live = green.objects["example.com", "Widget", "n", "w"]
@@ -727,7 +730,7 @@ def route(**rule: Any) -> dict[str, Any]:
     return {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta, "spec": spec}
 
 
-def test_what_blue_took_out_of_an_item_of_a_list_goes_from_green() -> None:
+def test_what_blue_removed_from_an_item_of_a_list_is_removed_on_green() -> None:
     green = FakeApiServer("fern")
     fault = {"abort": {"httpStatus": 503}}
     replicate(green, route(timeout="5s", fault=fault))

@@ -149,7 +149,7 @@ def routes_unread(verb: str, resource: Resource, name: str) -> None:
         raise Forbidden("virtualservices is forbidden")
 
 
-def test_what_may_not_be_listed_is_told_once_with_all_that_is_unknown_for_it() -> None:
+def test_what_may_not_be_listed_is_one_finding_with_all_that_is_unknown_for_it() -> None:
     found = look(HEALTHY, trouble=routes_unread)
     assert [(f.code, f.status, f.severity, f.object) for f in found] == [("BG002", "unknown", "blocking", VIRTUAL_SERVICE.name)]
     assert "BG001, BG101, BG120, BG301, BG303, BG304 are not known: virtualservices is forbidden" in found[0].evidence
@@ -165,7 +165,7 @@ def test_what_may_not_be_listed_is_told_once_with_all_that_is_unknown_for_it() -
         (("BG002:services",), "unknown", "blocking"),
     ],
 )
-def test_an_unread_kind_weighs_as_the_gravest_check_that_is_not_waived(
+def test_an_unread_kind_weighs_as_the_gravest_check_that_is_not_ignored(
     waived: tuple[str, ...], status: str, severity: str
 ) -> None:
     found = look(HEALTHY, trouble=routes_unread, ignore=waived)
@@ -247,7 +247,7 @@ def applied(api_version: str) -> dict[str, str]:
         ),
     ],
 )
-def test_of_each_manager_the_newest_write_tells_whether_it_still_uses_a_version_that_is_gone(
+def test_a_managers_newest_write_shows_whether_it_uses_a_version_that_is_gone(
     entries: Any, annotations: Any, who: str | None
 ) -> None:
     found = [
@@ -310,7 +310,7 @@ def crd(resource: Resource) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_would_come_along_and_green_cannot_take_blocks(served: Resource, objects: Any, evidence: str | None) -> None:
+def test_what_would_come_along_but_green_cannot_accept_blocks(served: Resource, objects: Any, evidence: str | None) -> None:
     mine = (*(r for r in ALL if (r.group, r.kind) != (served.group, served.kind)), served)
     one_side = FakeApiServer("plum", objects, resources=mine)
     other = FakeApiServer("fern", [NODE], resources=tuple(r for r in ALL if r is not WIDGET))
@@ -326,7 +326,7 @@ def test_an_answer_to_skip_settles_what_green_does_not_serve() -> None:
     assert [f for f in found if f.code == "BG101"] == []
 
 
-def test_what_nobody_may_make_anew_blocks_with_what_to_change() -> None:
+def test_what_cannot_be_created_any_more_blocks_with_what_to_change() -> None:
     hook = Resource(
         "admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", False
     )
@@ -338,7 +338,7 @@ def test_what_nobody_may_make_anew_blocks_with_what_to_change() -> None:
 
 
 @pytest.mark.parametrize("waiver", ["BG401", "BG401:PersistentVolumeClaim shop/web"], ids=["code", "code and object"])
-def test_a_waiver_is_kept_visible(waiver: str) -> None:
+def test_an_ignored_finding_is_kept_visible(waiver: str) -> None:
     claim = one(kinds.PVC, spec={"accessModes": ["ReadWriteOnce"]})
     assert [(f.code, f.status) for f in look([claim], ignore=(waiver,))] == [("BG401", "waived")]
     assert [(f.code, f.status) for f in look([claim], ignore=("BG401:PersistentVolumeClaim shop/other",))] == [
@@ -346,7 +346,7 @@ def test_a_waiver_is_kept_visible(waiver: str) -> None:
     ]
 
 
-def test_what_is_on_its_way_out_is_not_told_of() -> None:
+def test_what_is_on_its_way_out_is_not_reported() -> None:
     going = one(kinds.NAMESPACE, "shop", metadata={"deletionTimestamp": "t"})
     claim = one(kinds.PVC, spec={"storageClassName": "gone"})
     lease = one(LEASE, spec={"holderIdentity": "web-1"})
@@ -358,9 +358,12 @@ def test_what_is_on_its_way_out_is_not_told_of() -> None:
     assert look([PUBLIC, *alone]) == []
 
 
-def test_the_worst_comes_first_and_every_code_is_explained() -> None:
+def test_the_worst_finding_comes_first() -> None:
     found = look([one(kinds.PVC, spec={"accessModes": ["ReadWriteOnce"]}), pod("9"), one(CRON)])
     assert [f.code for f in found] == ["BG201", "BG401", "BG502"]
+
+
+def test_every_code_is_explained() -> None:
     assert {check.code for check in CHECKS} <= DOCS.keys()
 
 
@@ -368,7 +371,7 @@ def test_the_worst_comes_first_and_every_code_is_explained() -> None:
     ("text", "value"),
     [("250m", 0.25), ("1Gi", 2.0**30), ("1e3", 1000.0), (2, 2.0), ("0.5", 0.5), ("1500M", 1.5e9), ("?", 0.0)],
 )
-def test_quantities(text: Any, value: float) -> None:
+def test_quantities_are_read_as_kubernetes_reads_them(text: Any, value: float) -> None:
     assert quantity(text) == pytest.approx(value)
 
 

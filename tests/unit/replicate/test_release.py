@@ -44,7 +44,7 @@ def test_floors_go_with_the_last_bake_that_needs_them() -> None:
     asyncio.run(run())
 
 
-def test_what_could_not_be_put_back_is_told_until_it_is() -> None:
+def test_what_could_not_be_put_back_is_reported_until_it_is() -> None:
     async def run() -> None:
         blue, green = await raised()
 
@@ -64,7 +64,7 @@ def test_what_could_not_be_put_back_is_told_until_it_is() -> None:
     asyncio.run(run())
 
 
-def test_a_cluster_that_cannot_be_read_is_told_and_the_other_is_served() -> None:
+def test_a_cluster_that_cannot_be_read_does_not_stop_the_other() -> None:
     async def run() -> None:
         blue, green = await raised()
 
@@ -139,7 +139,7 @@ def looks_of(many: int, most: int | None = None) -> int:
     return work.calls
 
 
-def test_so_is_what_verify_looks_up() -> None:
+def test_ten_times_as_many_services_are_ten_times_the_look_ups_of_verify() -> None:
     few = looks_of(300)
     assert looks_of(3000, most=11 * few) > few
 
@@ -163,7 +163,7 @@ def test_what_is_looked_up_is_not_looked_up_in_the_loop(monkeypatch: pytest.Monk
     assert seen[0] != threading.get_ident()
 
 
-def test_a_release_leaves_places_at_an_api_server_for_a_way_back() -> None:
+def test_a_release_leaves_places_at_an_api_server_for_a_rollback() -> None:
     """The servers would do 8 things at once, a client 32."""
     routes, objects = fleet(50)
     now, most = 0, 0

@@ -209,7 +209,7 @@ def test_what_green_would_not_take_up_is_held_with_all_that_is_in_it(
     assert f"      {line}" in plan_lines(made)
 
 
-def test_with_the_line_namespace_pods_and_selectors_carry_the_other_name() -> None:
+def test_with_the_line_every_label_and_selector_has_the_other_name() -> None:
     service = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -319,7 +319,7 @@ def test_a_revision_that_green_has_not_is_refused_with_those_that_it_has() -> No
         assert (caught.value.exit_code, caught.value.remedy) == (2, "name a revision or tag that green has: 1-28-0")
 
 
-def test_webhooks_of_green_that_cannot_be_listed_are_not_taken_for_none_of_blues_business() -> None:
+def test_webhooks_of_green_that_cannot_be_listed_are_not_taken_for_none() -> None:
     def trouble(verb: str, resource: Resource, name: str) -> None:
         if resource.kind == WEBHOOK.kind:
             raise Forbidden("not yours")
@@ -338,7 +338,7 @@ def test_an_injector_of_no_chart_is_known_by_what_it_selects() -> None:
     assert verdicts([OLD, namespace(rev="1-26-0")], [own], says(**{"1_26_0": "1-28-0"}))["Namespace shop"].relabel
 
 
-def test_an_injector_that_selects_nothing_is_no_word_that_every_label_is_good() -> None:
+def test_an_injector_that_selects_nothing_does_not_make_every_label_good() -> None:
     green = {**NEW, "webhooks": [{"name": "namespace.sidecar-injector.istio.io", "clientConfig": {"url": "https://a/inject"}}]}
     assert verdicts([OLD, namespace(rev="1-26-0")], [green])["Namespace shop"].action is Action.HOLD
     assert verdicts([OLD, namespace(rev="1-26-0")], [green], says(**{"1_26_0": "1-28-0"}))["Namespace shop"].relabel

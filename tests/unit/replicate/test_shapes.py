@@ -77,7 +77,7 @@ def test_data_are_texts(data: Any) -> None:
 
 
 @pytest.mark.parametrize("obj", GOOD)
-def test_what_is_one_goes_on(obj: Any) -> None:
+def test_what_is_an_object_is_accepted(obj: Any) -> None:
     found = against(
         answering({"kind": "DeploymentList", "metadata": {}, "items": [obj]}), lambda client: client.list(DEPLOYMENT)
     )

@@ -34,7 +34,7 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: wiki-data
 VOLUME, CLAIM = "PersistentVolume wiki-data", "PersistentVolumeClaim wiki/data"
 
 
-def test_a_static_volume_waits_with_its_claim_and_the_run_does_not_end_well() -> None:
+def test_a_static_volume_waits_for_an_answer_with_its_claim() -> None:
     green = Green(objects(STATIC))
     assert green.names() == set()
     assert not green.applied.ok
@@ -47,7 +47,7 @@ def test_a_static_volume_waits_with_its_claim_and_the_run_does_not_end_well() ->
     assert (waiting.action, waiting.reason) == (Action.HOLD, "waits for the answer about PersistentVolume wiki-data")
 
 
-def test_an_imported_volume_comes_with_retain_and_without_blues_claim_and_its_claim_is_bound_to_it() -> None:
+def test_an_imported_volume_comes_with_retain_for_its_claim_on_green() -> None:
     green = Green(objects(STATIC), {VOLUME: "import"})
     volume, claim = green.of(VOLUME), green.of(CLAIM)
     assert volume is not None
@@ -61,7 +61,7 @@ def test_an_imported_volume_comes_with_retain_and_without_blues_claim_and_its_cl
     assert green.again().writes == 0
 
 
-def test_the_claim_of_a_skipped_volume_comes_unbound_and_that_it_waits_is_told() -> None:
+def test_the_claim_of_a_skipped_volume_comes_unbound_with_a_note() -> None:
     green = Green(objects(STATIC), {VOLUME: "skip"})
     assert green.names() == {CLAIM}
     claim = green.of(CLAIM)
@@ -87,7 +87,7 @@ def claim(name: str = "data", volume: str = "pvc-1", **spec: Any) -> dict[str, A
     return one("v1", "PersistentVolumeClaim", name, spec={"accessModes": ["ReadWriteOnce"], "volumeName": volume, **spec})
 
 
-def test_a_provisioned_volume_is_left_without_a_question_and_its_claim_begins_anew() -> None:
+def test_the_claim_of_a_provisioned_volume_begins_anew_without_a_question() -> None:
     green = Green([provisioned(), claim()])
     made = green.of("PersistentVolumeClaim shop/data")
     assert green.names() == {"PersistentVolumeClaim shop/data"}
@@ -203,7 +203,7 @@ def test_a_pod_that_names_a_disk_or_a_share_by_itself_stands_still(volume: dict[
     assert every.action is Action.HOLD, "it has no replicas to set to 0"
 
 
-def test_directories_of_a_node_are_data_where_a_pod_writes_them_and_they_are_not_the_nodes_own() -> None:
+def test_a_nodes_directory_is_data_only_where_a_pod_writes_its_own_files() -> None:
     def at(path: str, kind: str = "Deployment", read_only: bool = False, **more: Any) -> Action:
         mounts = [{"name": "v", "mountPath": "/d", "readOnly": read_only}]
         obj = deployment({"name": "v", "hostPath": {"path": path, **more}}, kind=kind, mounts=mounts)
@@ -230,12 +230,18 @@ def test_what_keeps_nothing_comes_along(volume: dict[str, Any]) -> None:
     assert verdicts([deployment({"name": "v", **volume})])["Deployment shop/db"].action is Action.COPY
 
 
-def test_a_job_with_a_claim_comes_suspended_and_a_bare_pod_with_one_waits() -> None:
-    pods = {"containers": [{"name": "a"}], "volumes": [mounted()]}
-    job = one("batch/v1", "Job", "load", spec={"template": {"spec": pods}})
-    pod = one("v1", "Pod", "db", spec=pods)
-    found = verdicts([job, pod])
+def pod_of_a_claim() -> dict[str, Any]:
+    return {"containers": [{"name": "a"}], "volumes": [mounted()]}
+
+
+def test_a_job_with_a_claim_comes_suspended() -> None:
+    found = verdicts([one("batch/v1", "Job", "load", spec={"template": {"spec": pod_of_a_claim()}})])
     assert (found["Job shop/load"].action, found["Job shop/load"].cls) == (Action.SUSPEND, Class.SCHEDULED)
+
+
+def test_a_bare_pod_with_a_claim_waits_for_an_answer() -> None:
+    pod = one("v1", "Pod", "db", spec=pod_of_a_claim())
+    found = verdicts([pod])
     assert (found["Pod shop/db"].action, found["Pod shop/db"].required) == (Action.HOLD, True)
     assert Green([pod]).names() == set()
 
@@ -315,19 +321,25 @@ spec: {source: {persistentVolumeClaimName: data}}
 """
 
 
-def test_snapshots_of_blue_stay_and_one_by_its_handle_waits_and_comes_with_retain() -> None:
-    green = Green(objects(SNAPSHOTS))
-    assert green.names() == set()
-    assert [name for name, _ in green.applied.unanswered] == ["VolumeSnapshotContent by-hand"]
+def test_snapshots_of_blue_stay() -> None:
+    assert Green(objects(SNAPSHOTS)).names() == set()
     nightly = verdicts(objects(SNAPSHOTS))["VolumeSnapshot shop/nightly"]
     assert (nightly.action, nightly.cls) == (Action.LEAVE, Class.FINISHED)
+
+
+def test_a_snapshot_by_its_handle_waits_for_an_answer() -> None:
+    green = Green(objects(SNAPSHOTS))
+    assert [name for name, _ in green.applied.unanswered] == ["VolumeSnapshotContent by-hand"]
+    skipped = Green(objects(SNAPSHOTS), {"VolumeSnapshotContent by-hand": "skip"})
+    assert (skipped.names(), skipped.applied.ok) == (set(), True)
+
+
+def test_an_imported_snapshot_comes_with_retain() -> None:
     brought = Green(objects(SNAPSHOTS), {"VolumeSnapshotContent by-hand": "import"})
     assert brought.names() == {"VolumeSnapshotContent by-hand", "VolumeSnapshot shop/restored"}
     spec = (brought.of("VolumeSnapshotContent by-hand") or {})["spec"]
     assert (spec["deletionPolicy"], spec["volumeSnapshotRef"]) == ("Retain", {"name": "restored", "namespace": "shop"})
     assert brought.applied.ok
-    skipped = Green(objects(SNAPSHOTS), {"VolumeSnapshotContent by-hand": "skip"})
-    assert (skipped.names(), skipped.applied.ok) == (set(), True)
 
 
 BY_CLAIM = "${.PVC.namespace}/${.PVC.name}"
@@ -354,7 +366,7 @@ BY_CLAIM = "${.PVC.namespace}/${.PVC.name}"
         ({"type": "gp3"}, False),
     ],
 )
-def test_a_class_that_gives_claims_of_one_name_one_place_waits_and_comes_with_retain(parameters: Any, shared: bool) -> None:
+def test_a_class_that_gives_claims_of_one_name_one_place_waits_for_an_answer(parameters: Any, shared: bool) -> None:
     name = "StorageClass share"
     made = one("storage.k8s.io/v1", "StorageClass", "share", provisioner="a", parameters=parameters, reclaimPolicy="Delete")
     found = verdicts([made])[name]
@@ -424,7 +436,7 @@ anything = st.recursive(
 
 @settings(deadline=None, max_examples=300, derandomize=True)
 @given(anything, anything, st.sampled_from(["Widget", "Gateway", "Rollout"]))
-def test_a_custom_resource_of_any_shape_is_judged_and_changed_without_an_error(spec: Any, status: Any, kind: str) -> None:
+def test_a_custom_resource_of_any_shape_is_transformed_without_an_error(spec: Any, status: Any, kind: str) -> None:
     obj = one("example.org/v1", kind, spec=spec, status=status)
     obj["metadata"]["ownerReferences"] = [{"kind": "Other", "uid": "u"}]
     found = verdicts([obj])[f"{kind} shop/x"]

@@ -248,7 +248,7 @@ def usual(original: dict[str, Any]) -> Verdict:
 
 
 @pytest.mark.parametrize(("original", "expected"), CASES)
-def test_takes_off(original: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_what_belongs_to_blue_alone_is_removed(original: dict[str, Any], expected: dict[str, Any]) -> None:
     before = copy.deepcopy(original)
     wanted = {"apiVersion": "v1", "kind": original["kind"], "metadata": {"name": "x", "namespace": "n"}, **expected}
     assert for_green(original, usual(original)) == wanted
@@ -256,12 +256,12 @@ def test_takes_off(original: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", [case.values[0] for case in CASES], ids=[str(case.id) for case in CASES])
-def test_twice_is_once(case: Any) -> None:
+def test_transforming_twice_is_transforming_once(case: Any) -> None:
     once = for_green(case, usual(case))
     assert for_green(once, usual(once)) == once
 
 
-def test_a_singleton_waits_at_zero_and_keeps_its_size() -> None:
+def test_a_singleton_waits_at_zero_with_its_size_in_an_annotation() -> None:
     once = for_green(obj("Deployment", spec={"replicas": 3}), STOPPED)
     assert once["spec"]["replicas"] == 0
     assert once["metadata"]["annotations"] == {"bluegreen.io/replicas": "3"}
@@ -313,7 +313,7 @@ kind_names = st.sampled_from(
 
 @settings(deadline=None, max_examples=50, derandomize=True)
 @given(kind_names, meta, spec, values)
-def test_any_object_twice_is_once(kind: str, metadata: Any, spec_: Any, status: Any) -> None:
+def test_transforming_any_object_twice_is_transforming_it_once(kind: str, metadata: Any, spec_: Any, status: Any) -> None:
     original = {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": spec_, "status": status}
     verdict = STOPPED if kind == "Deployment" else usual(original)
     once = for_green(original, verdict)

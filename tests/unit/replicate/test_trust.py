@@ -73,7 +73,7 @@ def under(operator: str, value: Any, key: str = f"{KEY}:sub") -> dict[str, Any]:
         pytest.param(["nonsense"], None, id="what is no statement"),
     ],
 )
-def test_a_policy_lets_in_whom_its_statements_mean(statements: Any, result: bool | None) -> None:
+def test_a_policy_trusts_whom_its_statements_mean(statements: Any, result: bool | None) -> None:
     assert ROLE is not None
     assert admits({"Version": "2012-10-17", "Statement": statements}, ROLE, CALLER) is result
 

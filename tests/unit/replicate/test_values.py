@@ -92,7 +92,7 @@ def test_of_a_secret_each_key_is_only_said_to_change_or_not() -> None:
     assert gone == ["data.a: removed", "data.c: unchanged"]
 
 
-def test_a_secrets_annotations_are_not_shown_and_what_kubectl_applied_is_not_even_named() -> None:
+def test_no_value_of_a_secrets_annotations_is_shown() -> None:
     applied = "kubectl.kubernetes.io/last-applied-configuration"
     wanted = {"metadata": {"name": "x", "annotations": {applied: CANARY, "note": CANARY}}}
     live = {"metadata": {"name": "x", "annotations": {applied: "old-horse", "note": "old"}}}
@@ -179,13 +179,19 @@ def test_what_only_sounds_like_a_secret_is_shown(value: Any) -> None:
 # -- long values -------------------------------------------------------------------------------------------------------
 
 
-def test_long_values_are_cut_around_where_they_differ_and_whole_in_full() -> None:
-    old, new = "x" * 200 + "old" + "y" * 200, "x" * 200 + "new" + "y" * 200
-    (short,) = lines({"data": {"a": new}}, {"data": {"a": old}})
+OLD_LONG, NEW_LONG = "x" * 200 + "old" + "y" * 200, "x" * 200 + "new" + "y" * 200
+
+
+def test_long_values_are_cut_around_where_they_differ() -> None:
+    (short,) = lines({"data": {"a": NEW_LONG}}, {"data": {"a": OLD_LONG}})
     assert len(short) < 150
     assert "old" in short
     assert "new" in short
-    assert lines({"data": {"a": new}}, {"data": {"a": old}}, full=True) == [f"data.a: {old} -> {new}"]
+
+
+def test_long_values_are_whole_in_full() -> None:
+    shown = lines({"data": {"a": NEW_LONG}}, {"data": {"a": OLD_LONG}}, full=True)
+    assert shown == [f"data.a: {OLD_LONG} -> {NEW_LONG}"]
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ def test_a_route_that_only_redirects_is_not_verified() -> None:
     assert verdict.outcome == "not verified"
 
 
-def test_what_is_not_verified_is_not_asked_again_and_again() -> None:
+def test_what_is_not_verified_is_asked_once() -> None:
     gateways = Gateways(Answer(301, BY_ITSELF), Answer(301, BY_ITSELF))
     ask(GOOD, gateways, patience_seconds=60)
     assert len(gateways.asked) == 2
@@ -298,7 +298,7 @@ def test_an_enrolled_service_without_its_routes_on_green_is_to_be_enrolled_again
     assert "bluegreen enroll shop/web" in verdict.remedy
 
 
-def test_blue_s_peer_listener_without_the_route_is_told_and_compares_nothing() -> None:
+def test_blues_peer_listener_without_the_route_is_no_comparison() -> None:
     verdict = ask_enrolled([*ENROLLED, *BEHIND], Gateways(OK, Answer(404, BY_ITSELF)))
     assert verdict.ok
     assert any("blue could not be asked" in text for text in verdict.evidence)
@@ -338,7 +338,7 @@ def rule(uri: dict[str, str] | None, rewrite: dict[str, str] | None = None, **mo
         pytest.param([rule({"prefix": "/other"})], None, id="no rule"),
     ],
 )
-def test_what_the_original_would_send_on(rules: list[dict[str, Any]], expected: str | None) -> None:
+def test_the_request_is_what_the_original_would_forward(rules: list[dict[str, Any]], expected: str | None) -> None:
     sent = sent_on(route(http=rules), Request("a", "/api/x"), {})
     told = sent and f"{sent.headers[routing.RULE_HEADER].removeprefix('shop/web/')} {sent}"
     assert told == expected
@@ -352,7 +352,7 @@ def test_what_the_original_would_send_on(rules: list[dict[str, Any]], expected: 
         pytest.param({"port": {"number": 80, "protocol": "HTTP"}, "tls": {"httpsRedirect": True}}, "https", id="redirect"),
     ],
 )
-def test_a_service_that_is_asked_by_the_peer_listener_is_told_the_scheme_that_its_users_have(server, scheme):
+def test_a_service_that_is_asked_by_the_peer_listener_gets_the_scheme_of_its_users(server, scheme):
     """It would answer a redirect to https otherwise, which proves nothing."""
     original = route(gateways=["istio-system/public"])
     gateways = {"istio-system/public": {"spec": {"servers": [server]}}}
@@ -416,7 +416,7 @@ def test_what_a_tool_brings_is_waited_for(monkeypatch: pytest.MonkeyPatch, green
     assert rounds.said == ["0 of 1 waiting for shop/web"] * 2 + ["1 of 1"]
 
 
-def test_what_is_awaited_is_said_once_and_at_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_awaited_is_logged_once_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     told = progress.Progress("verifying on fern")
     at = progress.announced(told, 120.0, "--timeout 0 looks once")

@@ -20,7 +20,7 @@ def run(group: str, kind: str, **rest: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("group", "kind"), sorted(RUNS))
-def test_no_run_of_the_table_comes_and_only_one_that_goes_on_may_be_started(group: str, kind: str) -> None:
+def test_only_an_unfinished_run_of_the_table_may_be_started(group: str, kind: str) -> None:
     kind = "Thing" if kind == "*" else kind
     over = run(group, kind, status={"phase": "Succeeded"})
     found = verdicts([over])[f"{kind} shop/x"]
@@ -71,7 +71,7 @@ def test_that_a_run_is_over_is_read_from_its_status(status: dict[str, Any]) -> N
         {"conditions": [{"type": "Suspended", "status": "True"}]},
     ],
 )
-def test_that_a_run_goes_on_is_read_from_its_status(status: Any) -> None:
+def test_that_a_run_is_unfinished_is_read_from_its_status(status: Any) -> None:
     assert not ended({"status": status})
 
 
@@ -88,7 +88,7 @@ POD = {"restartPolicy": "Always", "containers": [{"name": "a"}]}
         pytest.param(one("v1", "Pod", spec={**POD, "restartPolicy": "OnFailure"}), False, id="until it succeeds"),
     ],
 )
-def test_a_pod_of_nobody_comes_only_if_it_serves_though_pods_are_listed_by_their_metadata(pod: Any, comes: bool) -> None:
+def test_a_bare_pod_comes_only_if_it_serves_though_pods_are_listed_by_their_metadata(pod: Any, comes: bool) -> None:
     green = Green([pod])
     assert (green.names() == {"Pod shop/x"}) is comes
     assert green.applied.ok
@@ -109,7 +109,7 @@ def filled(group: str, kind: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("group", "kind"), sorted(SWITCHES))
-def test_each_kind_of_the_table_comes_suspended_keeps_what_was_and_stays_so_where_it_was(group: str, kind: str) -> None:
+def test_each_kind_of_the_table_comes_suspended(group: str, kind: str) -> None:
     switch, name = SWITCHES[group, kind], f"{kind} shop/x"
     path = switch.path
     green = Green([filled(group, kind, None)])
@@ -122,6 +122,11 @@ def test_each_kind_of_the_table_comes_suspended_keeps_what_was_and_stays_so_wher
     assert green.applied.ok, "no answer is needed"
     assert green.again().writes == 0
 
+
+@pytest.mark.parametrize(("group", "kind"), sorted(SWITCHES))
+def test_each_kind_of_the_table_is_started_as_it_was_on_blue(group: str, kind: str) -> None:
+    switch, name = SWITCHES[group, kind], f"{kind} shop/x"
+    path = switch.path
     already = Green([filled(group, kind, switch.on)])
     assert value_of(already.of(name) or {}, path) == switch.on
     started = Green([filled(group, kind, switch.on)], {name: "start"})
@@ -148,9 +153,13 @@ def test_a_form_that_runs_nothing_by_itself_comes_as_it_is() -> None:
     assert verdicts([session])["FlinkDeployment shop/x"].action is Action.COPY
 
 
-def test_a_backup_of_a_table_with_a_schedule_is_one_and_without_it_is_a_run() -> None:
-    once, nightly = run("k8s.mariadb.com", "Backup"), run("k8s.mariadb.com", "Backup", spec={"schedule": {"cron": "0 3 * * *"}})
+def test_a_backup_of_the_table_without_a_schedule_is_a_run() -> None:
+    once = run("k8s.mariadb.com", "Backup")
     assert verdicts([once])["Backup shop/x"].cls is Class.FINISHED
+
+
+def test_a_backup_of_the_table_with_a_schedule_is_suspended() -> None:
+    nightly = run("k8s.mariadb.com", "Backup", spec={"schedule": {"cron": "0 3 * * *"}})
     assert verdicts([nightly])["Backup shop/x"].action is Action.SUSPEND
 
 
@@ -175,20 +184,21 @@ def test_the_clock_of_a_kind_that_is_in_no_table_is_read(spec: Any, clock: str |
 
 
 @pytest.mark.parametrize("field", ["suspend", "suspended", "paused", "disabled"])
-def test_a_kind_in_no_table_with_a_clock_is_suspended_by_the_field_that_it_shows_and_waits_where_it_shows_none(
-    field: str,
-) -> None:
+def test_a_kind_in_no_table_with_a_clock_is_suspended_by_the_field_that_it_has(field: str) -> None:
     shown = run("reports.example.org", "Report", spec={"schedule": "0 3 * * *", field: False})
     made = Green([shown]).of("Report shop/x")
     assert made is not None
     assert made["spec"][field] is True
+
+
+def test_a_kind_in_no_table_with_a_clock_waits_where_it_has_no_field_to_suspend_it() -> None:
     bare = run("reports.example.org", "Report", spec={"schedule": "0 3 * * *"})
     found = verdicts([bare])["Report shop/x"]
     assert (found.action, found.required, found.answers) == (Action.HOLD, True, (Answer.SKIP, Answer.START))
     assert "0 3 * * *" in found.reason
 
 
-def test_suspending_tells_what_to_go_back_to() -> None:
+def test_suspending_returns_what_to_restore() -> None:
     schedule = run("velero.io", "Schedule", spec={"paused": False})
     assert suspend(schedule) is False
     assert schedule["spec"] == {"paused": True}
@@ -201,7 +211,7 @@ def test_suspending_tells_what_to_go_back_to() -> None:
 
 
 @pytest.mark.parametrize("over", ["Complete", "Failed", "SuccessCriteriaMet"])
-def test_a_job_that_has_ended_is_not_run_again_and_one_that_runs_comes_suspended(over: str) -> None:
+def test_a_job_comes_only_if_it_has_not_ended(over: str) -> None:
     done = one("batch/v1", "Job", "a", spec={}, status={"conditions": [{"type": over, "status": "True"}]})
     runs = one("batch/v1", "Job", "b", spec={}, status={"active": 1})
     waits = one(
@@ -272,7 +282,7 @@ def test_a_custom_run_in_no_table_that_has_ended_is_not_run_again(kind: str, sta
         ("Cluster", {"phase": "Succeeded", "completionTime": END, "conditions": [UP]}),
     ],
 )
-def test_where_it_may_have_ended_or_goes_on_a_person_is_asked(kind: str, status: dict[str, Any]) -> None:
+def test_where_it_may_have_ended_or_still_run_a_person_is_asked(kind: str, status: dict[str, Any]) -> None:
     found = verdicts([run("acme.corp.io", kind, status=status)])[f"{kind} shop/x"]
     assert (found.action, found.required, found.answers) == (Action.HOLD, True, (Answer.SKIP, Answer.START))
     (finding,) = findings([run("acme.corp.io", kind, status=status)])
@@ -287,7 +297,7 @@ def test_where_it_may_have_ended_or_goes_on_a_person_is_asked(kind: str, status:
         ({"conditions": [{"type": "Succeeded", "status": "True"}]}, "condition Succeeded"),
     ],
 )
-def test_what_only_succeeded_or_failed_comes_and_is_told(status: dict[str, Any], said: str) -> None:
+def test_what_only_succeeded_or_failed_comes_with_a_note(status: dict[str, Any], said: str) -> None:
     green = Green([run("acme.corp.io", "Provisioning", status=status)])
     assert green.names() == {"Provisioning shop/x"}
     assert green.applied.ok

@@ -59,8 +59,11 @@ def test_what_a_file_gives_to_green() -> None:
     assert routing.at_green(intent({"shop/a": 0})) == {}
 
 
-def test_force_and_a_first_write_are_carried_out() -> None:
+def test_a_forced_write_is_carried_out() -> None:
     assert routing.admissible(intent({"shop/a": 9}, 1), 4, {}, force=True)[1] == []
+
+
+def test_a_first_write_is_carried_out() -> None:
     assert routing.admissible(intent({"shop/a": 9}, 1), None, {})[1] == []
 
 
@@ -70,7 +73,7 @@ def test_the_record_is_read_back() -> None:
 
 
 @pytest.mark.parametrize("data", [{}, {"generation": "x"}, {"generation": "1", "services": "[1]"}], ids=str)
-def test_what_is_no_record_is_said(data: dict[str, str]) -> None:
+def test_what_is_no_record_is_reported(data: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="istio-system/bluegreen-edge"):
         routing.read_record({"data": data})
 
@@ -103,7 +106,7 @@ def test_shares_become_route_53_weights(asked: tuple[int, int], got: tuple[int, 
 
 
 @given(st.integers(0, 10000))
-def test_weights_are_in_range_near_and_never_hide_a_share(green: int) -> None:
+def test_every_share_becomes_a_near_weight_in_range(green: int) -> None:
     asked = {"b": 10000 - green, "g": green}
     for made, most in ((weights.route53(asked), 255), (weights.elbv2(asked), 999)):
         assert all(0 <= weight <= most for weight in made.values())
@@ -112,8 +115,11 @@ def test_weights_are_in_range_near_and_never_hide_a_share(green: int) -> None:
         assert abs(weights.effective_bp(made)["g"] - green) <= max(step, 1)
 
 
-def test_all_zero_is_an_equal_share_and_shares_must_add_up() -> None:
+def test_weights_that_are_all_zero_are_an_equal_share() -> None:
     assert weights.effective_bp({"a": 0, "b": 0}) == {"a": 5000, "b": 5000}
+
+
+def test_shares_must_add_up() -> None:
     for wrong in ({}, {"a": 5000}, {"a": 11000, "b": -1000}):
         with pytest.raises(ValueError, match="add up to 10000"):
             weights.route53(wrong)

@@ -65,17 +65,21 @@ def test_a_split_route_gives_the_original_back_up_to_a_factor_of_its_weights(
     assert routing.live_split(live, found, side) == split or not any("route" in rule for rule in original["spec"]["http"])
 
 
-def test_a_route_that_serves_nothing_here_has_no_original_left_and_one_that_forwards_nothing_is_it() -> None:
+def test_a_route_that_serves_nothing_here_has_no_original_left() -> None:
     original = route({"route": [to("a", 60), to("b", 40)]}, {"redirect": {"uri": "/"}})
     assert routing.original_of_split(routing.public_route(original, 10_000, "blue")) is None
     assert routing.original_of_split(routing.public_route(original, 0, "green")) is None
+
+
+def test_a_route_that_forwards_nothing_is_the_original() -> None:
+    original = route({"route": [to("a", 60), to("b", 40)]}, {"redirect": {"uri": "/"}})
     found = routing.original_of_split(routing.public_route(original, 0, "blue"))
     assert found is not None
     assert routing.canonical(found["spec"]) == routing.canonical(original["spec"])
 
 
 @given(originals, st.sampled_from([0, *SPLITS, 10_000]))
-def test_the_peer_route_keeps_the_original_and_is_the_same_each_time(original: dict[str, Any], split: int) -> None:
+def test_the_peer_route_is_reproduced_from_the_original_that_it_keeps(original: dict[str, Any], split: int) -> None:
     peer = routing.peer_route(original, split)
     found = routing.original_of(peer)
     assert found is not None
@@ -116,12 +120,12 @@ def test_an_original_that_no_annotation_can_hold_is_left_out_as_a_whole() -> Non
     assert sum(len(k) + len(v.encode()) for k, v in small["metadata"]["annotations"].items()) < 256 * 1024
 
 
-def test_the_record_tells_the_sides_and_an_older_one_none() -> None:
+def test_the_record_has_the_sides_where_they_were_written() -> None:
     intent = routing.Intent({"blue": "plum", "green": "fern"}, {"plum": 10_000}, {"a/b": 5}, 3)
     made = routing.record(intent)
     assert routing.record_sides(made) == {"blue": "plum", "green": "fern"}
     assert routing.read_record(made) == (3, {"a/b": 5}, {"plum": 10_000})
     del made["data"]["sides"]
-    assert routing.record_sides(made) == {}
+    assert routing.record_sides(made) == {}, "an older record"
     alone = (routing.Intent({"blue": "plum"}, {}, {}, 1), routing.Intent({"blue": "plum", "green": ""}, {}, {}, 1))
     assert routing.record(alone[0]) == routing.record(alone[1]), "the command and the program write the same"
