@@ -91,8 +91,8 @@ def remove(path: Path, what: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def signature_of(there: os.stat_result) -> Signature:
-    return there.st_mtime_ns, there.st_size, there.st_ino
+def signature_of(status: os.stat_result) -> Signature:
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def write_whole(path: Path, text: str, what: str = "it") -> Signature:

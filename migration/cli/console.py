@@ -92,9 +92,9 @@ def show(context: Context, document: Document) -> None:
 def finish(context: Context, problem: BluegreenError | None) -> int:
     """The exit code of the run, after its last words: the error on stderr, and with --json one document on stdout."""
     if problem is not None:
-        told = [f"bluegreen: {problem}", *(causes(problem) if context.verbose else ())]
-        told += [f"  next: {remedy}"] if (remedy := problem.remedy or problem.usual) else []
-        click.echo(clean(discretion.without_passwords("\n".join(told))), err=True)
+        lines = [f"bluegreen: {problem}", *(causes(problem) if context.verbose else ())]
+        lines += [f"  next: {remedy}"] if (remedy := problem.remedy or problem.usual) else []
+        click.echo(clean(discretion.without_passwords("\n".join(lines))), err=True)
     if context.as_json and (context.document is not None or problem is not None):
         document = context.document or {"version": views.VERSION, "command": context.command}
         if problem is not None:
@@ -107,15 +107,15 @@ def finish(context: Context, problem: BluegreenError | None) -> int:
 
 def causes(problem: BaseException) -> list[str]:
     """What led to it, the nearest first: a library's own words, for whoever has to look further."""
-    told: list[str] = []
-    seen = {id(problem)}
+    lines: list[str] = []
+    visited = {id(problem)}
     while (cause := problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)) is not None:
-        if id(cause) in seen:
+        if id(cause) in visited:
             break
-        seen.add(id(cause))
-        told.append(f"  cause: {type(cause).__module__}.{type(cause).__qualname__}: {cause}".replace("builtins.", ""))
+        visited.add(id(cause))
+        lines.append(f"  cause: {type(cause).__module__}.{type(cause).__qualname__}: {cause}".replace("builtins.", ""))
         problem = cause
-    return told
+    return lines
 
 
 def confirm(context: Context, plan: list[str], planned: Document | None = None, *, yes: bool) -> None:

@@ -152,8 +152,8 @@ def run(arguments: Sequence[str]) -> int:
         context = Context()
         code = finish(context, _problem(context, arguments))
         out.flush()
-        if (code := code_of(out, code)) and (told := words(out)):
-            click.echo(told, err=True)
+        if (code := code_of(out, code)) and (message := words(out)):
+            click.echo(message, err=True)
         return code
     finally:
         sys.stdout, sys.stderr = streams
@@ -191,8 +191,8 @@ def _misused(context: Context, raised: click.ClickException, arguments: Sequence
     if (asked := getattr(raised, "ctx", None)) is not None:
         context.command = typed(asked)
     bare = context.as_json and isinstance(raised, click.exceptions.NoArgsIsHelpError)  # whose words are all of the help
-    told = "Missing command." if bare else clean(raised.format_message())
-    return UsageError(told, remedy=f"bluegreen {context.command}".rstrip() + " --help")
+    message = "Missing command." if bare else clean(raised.format_message())
+    return UsageError(message, remedy=f"bluegreen {context.command}".rstrip() + " --help")
 
 
 def main() -> NoReturn:

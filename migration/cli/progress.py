@@ -45,15 +45,15 @@ class Progress:
 
 def text(progress: Progress, seconds: float, *, width: int = 0) -> str:
     """`writing to fern: 120 of 800 (Deployment shop/web), 35 s`; cut to `width` where that is not 0."""
-    told = progress.what
+    head = progress.what
     if progress.of:
-        told += f": {progress.done} of {progress.of}"
+        head += f": {progress.done} of {progress.of}"
     ago = f", {seconds:.0f} s" if seconds < 120 else f", {seconds / 60:.0f} min"
     last = f" ({progress.last})" if progress.last else ""
-    if width and len(told + last + ago) > width:
-        room = width - len(told + ago) - len(" (…)")
+    if width and len(head + last + ago) > width:
+        room = width - len(head + ago) - len(" (…)")
         last = f" ({progress.last[:room]}…)" if room > 8 else ""
-    whole = told + last + ago
+    whole = head + last + ago
     return whole[:width] if width else whole
 
 

@@ -171,8 +171,8 @@ def look(page: str, dialect: Dialect, at: float = 0.0) -> Look:
         if not math.isfinite(value):
             continue
         if text.startswith(ACTIVE):
-            if there := series_of(text, dialect):
-                active[there.host] = active.get(there.host, 0) + int(value)
+            if open_series := series_of(text, dialect):
+                active[open_series.host] = active.get(open_series.host, 0) + int(value)
         elif (name := text.partition("{")[0]) in (UPTIME, BORN):
             identity[name] = value
         elif text.endswith("}"):
@@ -186,8 +186,8 @@ def growth(now: Look, before: Mapping[str, int]) -> dict[str, Tally]:
     for text, value in now.counted.items():
         base = before.get(text, 0)
         more = value - base if value >= base else value
-        if more and (there := series_of(text, now.dialect)):
-            ends[there.host][there.code, there.grpc_status] += more
+        if more and (counted_series := series_of(text, now.dialect)):
+            ends[counted_series.host][counted_series.code, counted_series.grpc_status] += more
     return {host: _whole(*tally(each)) for host, each in ends.items()}
 
 
@@ -294,10 +294,10 @@ IN_TURN = Silence(
 
 def unseen(silent: Mapping[str, Silence]) -> BluegreenError:
     """What to raise where not one page of a gateway tells anything."""
-    told = [f"{url} {each.why}" for url, each in silent.items()]
+    reasons = [f"{url} {each.why}" for url, each in silent.items()]
     remedy = next((each.remedy for each in silent.values() if each.remedy), None)
     passing = any(each.passing for each in silent.values())
-    text = f"the gateway's counters at {'; at '.join(told)}"
+    text = f"the gateway's counters at {'; at '.join(reasons)}"
     return Unreachable(text, remedy=remedy) if passing else Permanent(text, remedy=remedy)
 
 

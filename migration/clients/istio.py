@@ -121,11 +121,11 @@ class IstioRouter:
 
     async def _read_record(self) -> tuple[int | None, dict[str, int], dict[str, str]]:
         try:
-            found = await self.kubernetes.get(CONFIG_MAP, *RECORD, timeout_seconds=READ_SECONDS)
+            record = await self.kubernetes.get(CONFIG_MAP, *RECORD, timeout_seconds=READ_SECONDS)
         except NotFound:
             return None, {}, {}
-        reasons = returned.read(found)
-        data = found.get("data") or {}
+        reasons = returned.read(record)
+        data = record.get("data") or {}
         try:
             services = {k: int(v) for k, v in json.loads(data.get("services") or "{}").items()}
             return int(data.get("generation", "0")), services, reasons
@@ -337,8 +337,8 @@ class IstioRouter:
 
     async def _reread(self, service: str) -> RouteLive:
         namespace, name = service.split("/", 1)
-        found = await self.kubernetes.get(self._resource(service), namespace, name, timeout_seconds=READ_SECONDS)
-        self._known[service] = self._live(service, found)
+        route = await self.kubernetes.get(self._resource(service), namespace, name, timeout_seconds=READ_SECONDS)
+        self._known[service] = self._live(service, route)
         return self._known[service]
 
     async def _write_record(self, splits: Mapping[str, int], failed: Collection[str], generation: int) -> None:
@@ -398,8 +398,8 @@ class IstioRouter:
         before = now = self._known.get(service)
         for last_try in (False, False, True):
             if now is None:
-                found = await self.kubernetes.get(resource, namespace, name, timeout_seconds=READ_SECONDS)
-                now = self._live(service, found)
+                route = await self.kubernetes.get(resource, namespace, name, timeout_seconds=READ_SECONDS)
+                now = self._live(service, route)
                 before = before or now
             if now.fence >= fence:
                 raise LostFence(

@@ -170,11 +170,11 @@ class Kubernetes:
                         accept=accept,
                         timeout_seconds=timeout_seconds,
                     )
-                    found = self._listed(resource, namespace, page)
-                    items += found.items
+                    listing = self._listed(resource, namespace, page)
+                    items += listing.items
                     token = (page.get("metadata") or {}).get("continue")
                     if not token:
-                        return Listing(items, found.resource_version)
+                        return Listing(items, listing.resource_version)
                     page_query = {**query, "continue": token}
             except Rejected as problem:
                 if problem.status != 410:
@@ -291,10 +291,10 @@ class Kubernetes:
         """Key ids, as this API server itself publishes them; Forbidden as for `issuer`."""
         keys = (await self.request("GET", KEYS_PATH, accept="application/jwk-set+json, application/json")).get("keys")
         listed = keys if isinstance(keys, list) else []
-        found = frozenset(str(key["kid"]) for key in listed if isinstance(key, dict) and key.get("kid"))
-        if not found:
+        ids = frozenset(str(key["kid"]) for key in listed if isinstance(key, dict) and key.get("kid"))
+        if not ids:
             raise self._unreachable(f"names no key at {KEYS_PATH}", None)
-        return found
+        return ids
 
     async def discover(self, *, fresh: bool = False) -> Discovery:
         """What the server serves, in two requests (aggregated discovery), or in one for each group where it is older than
@@ -306,17 +306,17 @@ class Kubernetes:
             )
             try:
                 if "items" in core and "items" in groups:
-                    found = read_discovery([*core["items"], *groups["items"]])
+                    discovery = read_discovery([*core["items"], *groups["items"]])
                 else:
-                    found = await self._discover_by_group(core, groups)
+                    discovery = await self._discover_by_group(core, groups)
             except (AttributeError, KeyError, TypeError, ValueError) as problem:
                 raise self._odd("GET /apis", "discovery document", problem) from problem
-            if ("", "Namespace") not in found.served:
+            if ("", "Namespace") not in discovery.served:
                 raise Rejected(
                     f"cluster {self.name}: {self.access.server} serves no namespaces: nothing can be read of it",
                     remedy=f"check that {self.access.source}, context {self.access.context} leads to its API server",
                 )
-            self._discovery = found
+            self._discovery = discovery
         return self._discovery
 
     async def _discover_by_group(self, core: Object, groups: Object) -> Discovery:
@@ -384,20 +384,20 @@ class Kubernetes:
                 session = await self._open()
                 began = time.monotonic()  # a program that fetches a token takes its own time
                 used = self._credentials
-                told = await self._sent(session, used, asked, left, connect_seconds=min(limit, 5.0))
-                if told.status < 300:
-                    return self._read(told, asked)
-                if told.status == 401 and can_renew(self.access) and not renewed:
+                answer = await self._sent(session, used, asked, left, connect_seconds=min(limit, 5.0))
+                if answer.status < 300:
+                    return self._read(answer, asked)
+                if answer.status == 401 and can_renew(self.access) and not renewed:
                     renewed = True
                     if used is self._credentials:  # else another request has had them renewed already
                         self._stale = True
                     continue
-                if told.status in RETRIED and (told.status == 429 or asked.repeatable) and attempt < self._attempts:
-                    wait = _wait_seconds(told.headers.get("Retry-After"), attempt)
+                if answer.status in RETRIED and (answer.status == 429 or asked.repeatable) and attempt < self._attempts:
+                    wait = _wait_seconds(answer.headers.get("Retry-After"), attempt)
                     pressed = True
                     if time.monotonic() - began + wait < left:
                         continue
-                raise self._foreign(asked.where, told) or self._refusal(told.status, told.body, asked.method, asked.path)
+                raise self._foreign(asked.where, answer) or self._refusal(answer.status, answer.body, asked.method, asked.path)
             except Late as problem:
                 pressed = True
                 raise self._unreachable(f"did not answer {asked.where} within {limit:g} s", problem.__cause__) from problem
@@ -425,11 +425,11 @@ class Kubernetes:
             body=asked.body,
         )
 
-    def _read(self, told: Answer, asked: _Asked) -> Object:
+    def _read(self, response: Answer, asked: _Asked) -> Object:
         try:
-            answer: Object = orjson.loads(told.body) if told.body and asked.parse else {}
+            answer: Object = orjson.loads(response.body) if response.body and asked.parse else {}
         except orjson.JSONDecodeError as problem:
-            something = self._foreign(asked.where, told)
+            something = self._foreign(asked.where, response)
             raise something or self._unreachable(
                 f"answered {asked.where} with something that is not JSON", problem
             ) from problem
@@ -522,20 +522,20 @@ class Kubernetes:
         if not isinstance(answer, dict):
             answer = {}
         message = str(answer.get("message") or content[:300].decode(errors="replace") or f"{status} and no reason given")
-        message = discreet.told(method, path, status, answer, message)[:1000]
+        message = discreet.message_of(method, path, status, answer, message)[:1000]
         code = discreet.reason(answer)
-        told = f"cluster {self.name}: {method} {path}: {message}"
+        text = f"cluster {self.name}: {method} {path}: {message}"
         # without a remedy: callers know what the object is to whom; else `usual` of the kind is told
         if status == 404:
-            return NotFound(told, of=discreet.kind(answer))
+            return NotFound(text, of=discreet.kind(answer))
         if status == 409:
             managers, fields = conflict_details(answer)
-            return Conflict(told, managers=managers, fields=fields, exists=code == "AlreadyExists")
+            return Conflict(text, managers=managers, fields=fields, exists=code == "AlreadyExists")
         if status in (401, 403):
-            return Forbidden(f"{told} (kubeconfig {self.access.source}, context {self.access.context})", status=status)
+            return Forbidden(f"{text} (kubeconfig {self.access.source}, context {self.access.context})", status=status)
         if status in RETRIED:
-            return Unreachable(f"{told} ({status}: overloaded or not ready)")
-        return Rejected(told, status=status, reason=code, causes=tuple(discreet.causes(method, path, answer)))
+            return Unreachable(f"{text} ({status}: overloaded or not ready)")
+        return Rejected(text, status=status, reason=code, causes=tuple(discreet.causes(method, path, answer)))
 
 
 def conflict_details(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -67,7 +67,7 @@ def figure(value: float) -> str:
 
 def span(low: float, high: float, unit: str = "") -> str:
     """`from 1 to 60 seconds`"""
-    told = " ".join(
+    limits = " ".join(
         each for each in (f"from {figure(low)}" if low > -1e300 else "", f"to {figure(high)}" if high < 1e300 else "") if each
     )
-    return f"{told} {unit}".strip()
+    return f"{limits} {unit}".strip()

@@ -34,8 +34,8 @@ class Reader:
     def wrong(self, key: str, problem: str, allowed: str = "", remedy: str | None = None) -> ConfigError:
         line = next((self.lines[each] for each in _upwards(key) if each in self.lines), None)
         where = f"{self.path}:{line}" if line else str(self.path)
-        told = f"{where}: {key}: {problem}" + (f"; allowed: {allowed}" if allowed else "")
-        return ConfigError(told, remedy=remedy or f"edit {self.path} and run the same command again")
+        message = f"{where}: {key}: {problem}" + (f"; allowed: {allowed}" if allowed else "")
+        return ConfigError(message, remedy=remedy or f"edit {self.path} and run the same command again")
 
     def mapping(self, value: Any, key: str, allowed: Iterable[str] | None, required: Iterable[str] = ()) -> dict[str, Any]:
         known = None if allowed is None else list(allowed)
@@ -124,10 +124,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def some_of(known: Iterable[str], name: str, rest: str) -> str:
     """What is allowed, in one line: all of it where that is short, else those nearest to `name`, and where the `rest` is."""
-    there = list(known)
-    if len(there) <= KEYS_SHOWN:
-        return ", ".join(there)
-    return f"{', '.join(_nearest(name, there, NEAREST, 0.0) if name else there[:NEAREST])}, ...: {rest}"
+    names = list(known)
+    if len(names) <= KEYS_SHOWN:
+        return ", ".join(names)
+    return f"{', '.join(_nearest(name, names, NEAREST, 0.0) if name else names[:NEAREST])}, ...: {rest}"
 
 
 def _nearest(name: str, known: Iterable[str], most: int, cutoff: float) -> list[str]:
@@ -200,8 +200,8 @@ def _text(path: Path, what: str, remedy: str) -> str:
         with path.open("rb") as stream:
             raw = stream.read(MOST_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as problem:
-        told = f"{path}: {unread}: {problem.strerror or problem}{_link(path)}"
-        raise ConfigError(told, remedy=remedy) from problem
+        message = f"{path}: {unread}: {problem.strerror or problem}{_link(path)}"
+        raise ConfigError(message, remedy=remedy) from problem
     except OSError as problem:
         raise disk.trouble(path, unread, problem) from problem
     except ValueError as problem:  # a NUL byte in its name
@@ -322,12 +322,12 @@ def _too_deep(path: Path, line: int | None = None) -> ConfigError:
 def _broken(path: Path, text: str, problem: Any) -> ConfigError:
     from yaml.reader import Reader as Characters
 
-    where, told = str(path), getattr(problem, "problem", None) or str(problem)
+    where, fault = str(path), getattr(problem, "problem", None) or str(problem)
     if (mark := getattr(problem, "problem_mark", None)) is not None:
         where = f"{path}:{mark.line + 1}:{mark.column + 1}"
         if text.splitlines()[mark.line : mark.line + 1] and text.splitlines()[mark.line][mark.column :].startswith("\t"):
-            told = "a tab; YAML is indented with spaces"
+            fault = "a tab; YAML is indented with spaces"
     elif bad := Characters.NON_PRINTABLE.search(text):
         where = f"{path}:{text.count(chr(10), 0, bad.start()) + 1}"
-        told = f"a control character, {bad[0]!r}"
-    return ConfigError(f"{where}: broken YAML: {told}", remedy=f"fix {path} there and run the same command again")
+        fault = f"a control character, {bad[0]!r}"
+    return ConfigError(f"{where}: broken YAML: {fault}", remedy=f"fix {path} there and run the same command again")

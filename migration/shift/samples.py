@@ -95,7 +95,7 @@ class Samples:
         begins = self._first is None and at >= self._starts_at
         if begins:
             answered = {(side, pod) for side, reading in gateways.items() for pod in reading.pods or ("",)}
-            self._last = {key: there for key, there in self._last.items() if key in answered}
+            self._last = {key: last for key, last in self._last.items() if key in answered}
         for side, reading in gateways.items():
             pods = reading.pods or {"": reading.services}
             for pod, services in pods.items():

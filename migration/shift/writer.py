@@ -170,7 +170,7 @@ def foreign_of(change: FileChange, edge: Edge, states: Mapping[str, ServiceState
                 continue  # as it is on the gateways
             foreign.append(Foreign(service, change.services[service], now if state.split_bp == 0 else None))
         elif change.whole and state.phase not in (Phase.RETURNED, Phase.HELD):
-            foreign.append(Foreign(service, change.told))
+            foreign.append(Foreign(service, change.text))
     return foreign
 
 

@@ -172,7 +172,9 @@ def _raised(store: Path) -> int:
 
 def _read(text: str) -> Holder:
     try:
-        there = json.loads(text)
-        return Holder(str(there["command"]), str(there["user"]), str(there["host"]), int(there["pid"]), str(there["since"]))
+        fields = json.loads(text)
+        return Holder(
+            str(fields["command"]), str(fields["user"]), str(fields["host"]), int(fields["pid"]), str(fields["since"])
+        )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Holder()

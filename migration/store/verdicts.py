@@ -54,8 +54,8 @@ def doubts(store: Path, green: str, services: Iterable[str]) -> dict[str, str]:
     except StoreError:
         document = {}
     known = _of(document, green)
-    told = {service: _doubt(known["services"].get(service), known["replicated"]) for service in services}
-    return {service: why for service, why in told.items() if why}
+    reasons = {service: _doubt(known["services"].get(service), known["replicated"]) for service in services}
+    return {service: why for service, why in reasons.items() if why}
 
 
 def _doubt(last: Any, replicated_at: Any) -> str | None:
@@ -74,10 +74,10 @@ def _change(store: Path, green: str, *, services: Mapping[str, Any] | None = Non
     disk.make_folder(store)
     with disk.guarded(store / f"{FILE}.lock", WHAT):
         document = _read(store / FILE)
-        there = _of(document, green)
-        there["services"] |= services or {}
-        there["replicated"] = replicated or there["replicated"]
-        disk.write_whole(store / FILE, json.dumps({**document, green: there}, indent=1) + "\n", WHAT)
+        known = _of(document, green)
+        known["services"] |= services or {}
+        known["replicated"] = replicated or known["replicated"]
+        disk.write_whole(store / FILE, json.dumps({**document, green: known}, indent=1) + "\n", WHAT)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -90,10 +90,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _of(document: Mapping[str, Any], green: str) -> dict[str, Any]:
-    there = document.get(green)
-    there = there if isinstance(there, dict) else {}
-    services = there.get("services")
-    return {"replicated": there.get("replicated"), "services": dict(services) if isinstance(services, dict) else {}}
+    known = document.get(green)
+    known = known if isinstance(known, dict) else {}
+    services = known.get("services")
+    return {"replicated": known.get("replicated"), "services": dict(services) if isinstance(services, dict) else {}}
 
 
 def _stamp(wall: float) -> str:

@@ -88,9 +88,9 @@ class Released(Document):
 
 
 def releasing(changes: Iterable[FloorChange]) -> Released:
-    found = list(changes)
-    kept, failed = (tuple(floor(c) for c in found if keep(c)) for keep in (_kept, _failed))
-    return Released(tuple(floor(c) for c in found if not _kept(c) and not _failed(c)), (), kept, failed)
+    listed = list(changes)
+    kept, failed = (tuple(floor(c) for c in listed if keep(c)) for keep in (_kept, _failed))
+    return Released(tuple(floor(c) for c in listed if not _kept(c) and not _failed(c)), (), kept, failed)
 
 
 def released(plan: Released, came: Iterable[FloorChange]) -> Released:

@@ -52,25 +52,25 @@ class View:
 
 
 def table(shown: Shown, policy_of: Callable[[str], Policy]) -> Table:
-    made = Table(box=None, expand=True, pad_edge=False)
-    made.add_column("service", no_wrap=True)
+    grid = Table(box=None, expand=True, pad_edge=False)
+    grid.add_column("service", no_wrap=True)
     for name, width in (("green", 7), ("phase", 8), ("errors", 7), ("blue's", 7), ("left", 7)):
-        made.add_column(name, width=width, no_wrap=True, justify="left" if name == "phase" else "right")
-    made.add_column("", ratio=1, no_wrap=True, overflow="ellipsis")
-    for service, there in shown.services.items():
+        grid.add_column(name, width=width, no_wrap=True, justify="left" if name == "phase" else "right")
+    grid.add_column("", ratio=1, no_wrap=True, overflow="ellipsis")
+    for service, state in shown.services.items():
         policy, fast = policy_of(service), shown.fast.get(service)
-        needed = policy.bake_seconds if there.phase is Phase.ARRIVED else policy.dwell_seconds
-        left = f"{max(0.0, needed - there.dwell_seconds):.0f} s" if there.phase in (Phase.MOVING, Phase.ARRIVED) else ""
-        made.add_row(
+        needed = policy.bake_seconds if state.phase is Phase.ARRIVED else policy.dwell_seconds
+        left = f"{max(0.0, needed - state.dwell_seconds):.0f} s" if state.phase in (Phase.MOVING, Phase.ARRIVED) else ""
+        grid.add_row(
             service,
-            f"{there.split_bp / 100:g} %",
-            Text(str(there.phase), COLOURS.get(there.phase, "")),
+            f"{state.split_bp / 100:g} %",
+            Text(str(state.phase), COLOURS.get(state.phase, "")),
             _rate(fast.green_rate if fast else None),
             _rate(fast.blue_rate if fast else None),
             left,
-            Text(there.reason or (fast.reason if fast else "")),
+            Text(state.reason or (fast.reason if fast else "")),
         )
-    return made
+    return grid
 
 
 def _rate(rate: float | None) -> str:

@@ -114,8 +114,8 @@ def documents() -> list[type[Document]]:
     for module in pkgutil.iter_modules(views.__path__):
         if module.name != "reference":
             importlib.import_module(f"{views.__name__}.{module.name}")
-    found = [each for each in _below(Document) if each.__module__.startswith(f"{views.__name__}.")]
-    return sorted(found, key=lambda each: (each.command, each.form, each.__name__))
+    classes = [each for each in _below(Document) if each.__module__.startswith(f"{views.__name__}.")]
+    return sorted(classes, key=lambda each: (each.command, each.form, each.__name__))
 
 
 def _below(cls: type[Any]) -> Iterator[type[Any]]:
@@ -165,14 +165,14 @@ def _table(cls: type[Any]) -> list[str]:
     return lines
 
 
-def _rows(cls: type[Any], seen: list[type[Any]]) -> list[type[Any]]:
+def _rows(cls: type[Any], rows: list[type[Any]]) -> list[type[Any]]:
     """Dataclasses within a document, each once, in the order in which they are met."""
     for hint in typing.get_type_hints(cls).values():
         for each in _within(hint):
-            if each not in seen:
-                seen.append(each)
-                _rows(each, seen)
-    return seen
+            if each not in rows:
+                rows.append(each)
+                _rows(each, rows)
+    return rows
 
 
 def _within(hint: Any) -> Iterator[type[Any]]:

@@ -165,8 +165,8 @@ def _row(failure: Failure) -> NotWritten:
 
 def objects(plan: Plan) -> list[PlannedObject]:
     """Every object of blue that was read."""
-    found = [_planned(c.name, c.resource, c.verdict, c.action, c.reason, change=c) for c in plan.changes]
-    return found + [_planned(item.name, item.resource, item.verdict, "left") for item in plan.left]
+    planned = [_planned(c.name, c.resource, c.verdict, c.action, c.reason, change=c) for c in plan.changes]
+    return planned + [_planned(item.name, item.resource, item.verdict, "left") for item in plan.left]
 
 
 def _planned(
@@ -245,23 +245,23 @@ def _line(name: str, text: str) -> list[str]:
     return [f"  {name + ':':<11} {text}"] if text else []
 
 
-def explained(found: Explanation) -> Explained:
+def explained(explanation: Explanation) -> Explained:
     return Explained(
-        found.object,
-        found.api_version,
-        found.cls,
-        CLASSES[found.cls].why if found.cls else None,
-        found.reason,
-        found.action,
-        found.todo,
-        found.todo_reason,
-        found.sign,
-        found.brought,
-        found.answer,
-        dict(found.answers),
-        found.add,
-        tuple(found.notes),
-        tuple(found.fields),
+        explanation.object,
+        explanation.api_version,
+        explanation.cls,
+        CLASSES[explanation.cls].why if explanation.cls else None,
+        explanation.reason,
+        explanation.action,
+        explanation.todo,
+        explanation.todo_reason,
+        explanation.sign,
+        explanation.brought,
+        explanation.answer,
+        dict(explanation.answers),
+        explanation.add,
+        tuple(explanation.notes),
+        tuple(explanation.fields),
     )
 
 

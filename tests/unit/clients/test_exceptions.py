@@ -131,7 +131,7 @@ QUIET = {
     "shapes.first_bad",
     "shapes.named",
     "discreet.of_secret",
-    "discreet.told",
+    "discreet.message_of",
     "discreet.reason",
     "discreet.kind",
     "discreet.causes",

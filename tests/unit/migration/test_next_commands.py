@@ -21,18 +21,18 @@ CAUGHT = {
     ("clients/iam.py", "has no role"): "as above",
     ("clients/iam.py", "it is in account"): "as above",
     ("clients/iam.py", "there are no AWS credentials"): "as above",
-    ("clients/kubernetes.py", "NotFound(told"): "what an API server refuses: callers know better, else the kind's usual one",
-    ("clients/kubernetes.py", "Conflict(told"): "as above",
+    ("clients/kubernetes.py", "NotFound(text"): "what an API server refuses: callers know better, else the kind's usual one",
+    ("clients/kubernetes.py", "Conflict(text"): "as above",
     ("clients/kubernetes.py", "Forbidden("): "as above",
     ("clients/kubernetes.py", "overloaded or not ready"): "as above",
-    ("clients/kubernetes.py", "Rejected(told"): "as above",
+    ("clients/kubernetes.py", "Rejected(text"): "as above",
     ("clients/probe.py", "did not answer"): "verify makes it a verdict, which has a remedy",
     ("clients/probe.py", "cannot be asked for"): "as above",
     ("shift/gateways.py", "cut short"): "owed to the gateway, and paid by the loop",
     ("replicate/apply.py", "not tried: cluster"): "one line of the outcome, whose verdict has a remedy",
     ("shift/side_back.py", "does not answer"): "a line of what is not back; the end of `rollback` has the remedy",
     ("shift/observe.py", "the counters of"): "a verdict of the loop, which holds or takes back by it",
-    ("cli/session.py", "did not answer within"): "logged; the way back goes on without it",
+    ("cli/salvage.py", "did not answer within"): "logged; the way back goes on without it",
 }
 
 
