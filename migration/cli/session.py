@@ -49,7 +49,8 @@ class Session:
         return self.migration.clusters[name or ""]
 
     def routers(self) -> dict[Side, IstioRouter]:
-        from migration.clients.istio import IstioRouter, Sides
+        from migration.clients.edge_record import Sides
+        from migration.clients.istio import IstioRouter
 
         sides = Sides(self.edge.blue, self.edge.green or "", self.edge.entry)
         routers: dict[Side, IstioRouter] = {}
