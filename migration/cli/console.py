@@ -39,6 +39,7 @@ class Context:
         self.document: dict[str, Any] | None = None
 
     def load(self) -> Migration:
+        """migration.yaml, read strictly. Raises ConfigError or StoreError."""
         from migration.settings.migration_file import load
 
         return load(self.config)
@@ -50,9 +51,11 @@ class Commands(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names as they were added, not by the alphabet."""
         return list(self.commands)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's; notes the command in the context."""
         name, command, rest = super().resolve_command(ctx, args)
         ctx.ensure_object(Context).command = f"{typed(ctx)} {name}".strip()
         return name, command, rest
@@ -139,6 +142,12 @@ def confirm(context: Context, plan: list[str], planned: Document | None = None, 
 
 
 def locked(migration: Migration, command: str) -> tuple[Lock, Journal]:
+    """Lock and journal of a command that writes; the caller closes the journal and releases the lock.
+
+    Raises:
+        Locked: another command has it.
+        StoreError: the store cannot be read or written.
+    """
     import time
 
     from migration.store.journal import Journal

@@ -25,9 +25,13 @@ Step = Callable[[int, int, str], None]  # done, of how many, what has just been 
 
 
 class Clock(Protocol):
-    def monotonic(self) -> float: ...
+    def monotonic(self) -> float:
+        """Seconds from an unknown start."""
+        ...
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Waits without holding up the event loop."""
+        ...
 
 
 @dataclass
@@ -40,6 +44,7 @@ class Progress:
     last: str = ""
 
     def at(self, done: int, of: int, last: str) -> None:
+        """Notes how far it is: done, of how many, and what was done last or is waited for."""
         self.done, self.of, self.last = done, of, last
 
 
@@ -75,10 +80,12 @@ class Line:
                 self._gone = True
 
     def show(self, line: str) -> None:
+        """Writes the line over the one before."""
         self._write(f"\r{line.ljust(self._shown)}")
         self._shown = len(line)
 
     def erase(self) -> None:
+        """Leaves the terminal's line empty."""
         if self._shown:
             self._write(f"\r{' ' * self._shown}\r")
             self._shown = 0

@@ -45,10 +45,12 @@ class Session:
     _stack: AsyncExitStack = field(repr=False)
 
     def cluster_of(self, side: Side) -> Cluster:
+        """The cluster of a side, as migration.yaml has it."""
         name = self.edge.blue if side == "blue" else self.edge.green
         return self.migration.clusters[name or ""]
 
     def routers(self) -> dict[Side, IstioRouter]:
+        """Clients of the gateways' routes by side, closed with the session."""
         from migration.clients.edge_record import Sides
         from migration.clients.istio import IstioRouter
 
@@ -85,6 +87,7 @@ class Session:
         return pages
 
     def metrics(self) -> Metrics | None:
+        """The metrics store; None: migration.yaml names none."""
         if self.migration.metrics is None:
             return None
         from migration.clients.prometheus import PrometheusMetrics
@@ -96,6 +99,7 @@ class Session:
         return client
 
     def entry(self) -> Route53Entry | None:
+        """The entry's records; None: the stack file names no zone or no hosts."""
         if not self.edge.zone or not self.edge.hosts:
             return None
         from migration.clients.route53 import Route53Entry
@@ -267,6 +271,7 @@ def way_to(cluster: Kubernetes, path: Path, known: str | None = None) -> str:
 
 
 def peers_of(migration: Migration, names: Mapping[Side, str | None]) -> dict[Side, Peer]:
+    """By side, how its gateway reaches the other one. `names`: the clusters' names by side."""
     from routing import Peer
 
     def reached(side: Side) -> Peer:
@@ -280,6 +285,7 @@ def peers_of(migration: Migration, names: Mapping[Side, str | None]) -> dict[Sid
 
 
 async def reach_all(migration: Migration, stack: AsyncExitStack) -> tuple[dict[str, Kubernetes], dict[str, ConfigError]]:
+    """Clients of all clusters of migration.yaml by name, and why the others have none. `stack` closes them."""
     from migration.clients.kubernetes import Kubernetes
 
     reached: dict[str, Kubernetes] = {}

@@ -74,6 +74,7 @@ class Connection:
         await self.close()
 
     async def close(self) -> None:
+        """Ends what is under way to credentials, and closes all connections; nothing is sent after it."""
         self._closed = True
         if self._opening is not None:
             self._opening.cancel()

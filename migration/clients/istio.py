@@ -59,8 +59,7 @@ class IstioRouter:
         originals: Mapping[str, Object],
         sides: Sides,
     ) -> None:
-        """`other`: how this gateway reaches the other one; `probe`: address and port of this gateway's own
-        peer listener."""
+        """`other`: how this gateway reaches the other one; `probe`: address and port of its own peer listener."""
         self.cluster = kubernetes.name
         self.kubernetes = kubernetes
         self.side = side
@@ -86,12 +85,15 @@ class IstioRouter:
         self._record.entry = shares
 
     async def ready(self) -> None:
+        """Fetches credentials where there are none. Raises as `Connection.ready`."""
         await self.kubernetes.ready()
 
     async def close(self) -> None:
+        """Closes what it opened itself; the API server's client is its owner's."""
         await self._peer_probe.close()
 
     async def read(self) -> RouterState:
+        """Routes and record as they are live. What this router knew of a route already stays known for its next write."""
         kinds = routing.used(self.originals.values())
         listed, record = await asyncio.gather(
             routes.listed(self.kubernetes, kinds, timeout_seconds=READ_SECONDS), self._record.read()
@@ -125,6 +127,7 @@ class IstioRouter:
         force: bool = False,
         taken: Callable[[str], None] | None = None,
     ) -> Written:
+        """As the port `Router` has it: each service for itself, those that go back before others, the record last."""
         back = {service for service in changed if self._goes_back(service, splits[service])}
         self._wanted |= {service: splits[service] for service in changed}
         try:
@@ -299,6 +302,7 @@ class IstioRouter:
         return self._known[service]
 
     async def raise_fence(self, fence: int) -> list[str]:
+        """As the port `Router` has it; given up after MOST_SILENT requests without an answer, one after the other."""
         lost: list[LostFence] = []
         changed: list[str] = []
         silent = 0  # requests without an answer, one after the other
@@ -328,7 +332,8 @@ class IstioRouter:
 
     async def _mark(self, service: str, fence: int) -> bool:
         """Whether the route is another than this router last read or wrote; then that stays known, so that the next write
-        is a conflict."""
+        is a conflict.
+        """
         namespace, name = service.split("/", 1)
         resource = self._resource(service)
         mark = {
@@ -371,7 +376,9 @@ class IstioRouter:
         raise AssertionError("the last try raises")
 
     async def keep_returned(self, changes: Mapping[str, str | None]) -> None:
+        """As the port `Router` has it. Raises what the cluster answers."""
         await returned.write(self.kubernetes, changes)
 
     async def in_effect(self, service: str, split_bp: int) -> bool:
+        """As the port `Router` has it. Raises Unreachable where the peer listener does not answer."""
         return await self._peer_probe.in_effect(service, split_bp)

@@ -56,6 +56,12 @@ class Kubernetes(Connection):
     async def get(
         self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None
     ) -> Object:
+        """The object as it is live.
+
+        Raises:
+            NotFound: no such object, or no such kind.
+            Unreachable: no answer, or one that is no object of Kubernetes.
+        """
         path = resource.path(namespace, name)
         answer = await self.request("GET", path, timeout_seconds=timeout_seconds)
         if (fault := shapes.fault(answer, resource)) is not None:
@@ -157,6 +163,7 @@ class Kubernetes(Connection):
         return self._whole(path, await self.request("POST", path, query=query, body=obj, repeatable=repeatable))
 
     async def replace(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, dry_run: bool = False) -> Object:
+        """PUT of the whole object; gives it as the server has it then. Conflict where its resourceVersion is not the newest."""
         meta = obj["metadata"]
         path = resource.path(meta.get("namespace"), meta["name"])
         return self._whole(path, await self.request("PUT", path, query=_write_query(manager, dry_run), body=obj))
@@ -174,6 +181,7 @@ class Kubernetes(Connection):
         dry_run: bool = False,
         timeout_seconds: float | None = None,
     ) -> Object:
+        """The object after it. `kind`: of patch, by default a merge patch."""
         path = resource.path(namespace, name) + (f"/{subresource}" if subresource else "")
         query = _write_query(manager, dry_run)
         answer = await self.request(
@@ -190,6 +198,7 @@ class Kubernetes(Connection):
         resource_version: str | None = None,
         missing_ok: bool = True,
     ) -> None:
+        """`resource_version`: only if nothing has changed since then. NotFound is raised only without `missing_ok`."""
         body = {"preconditions": {"resourceVersion": resource_version}} if resource_version else None
         try:
             await self.request("DELETE", resource.path(namespace, name), body=body)
@@ -200,6 +209,7 @@ class Kubernetes(Connection):
     # -- the server ----------------------------------------------------------------------------------------------------
 
     async def version(self, *, timeout_seconds: float | None = None) -> dict[str, Any]:
+        """The server's `/version` document."""
         return await self.request("GET", "/version", timeout_seconds=timeout_seconds)
 
     async def minor(self) -> str:

@@ -77,6 +77,7 @@ SELECTORS: Mapping[Dialect, Selectors] = {
 
 
 def fill(query: str, cluster: str, hosts: Iterable[str], seconds: float) -> str:
+    """The query of one cluster for these hosts over so many seconds."""
     # re.escape's backslashes would have to be doubled inside a PromQL string; a class of one character needs none
     alternation = "|".join(re.sub(r"([.*+?()\[\]{}^$|])", r"[\1]", host) for host in sorted(hosts))
     window_ms = max(1, math.floor(seconds * (1 - STAMP_PART) * 1000))  # rounded up, it would reach back before its beginning
@@ -157,7 +158,8 @@ def counted(all_series: Iterable[Sampled], dialect: Dialect, hosts: Collection[s
 def quantile(bucket_series: Iterable[Sampled], part: float) -> float | None:
     """Of the growth of cumulative buckets (label `le`; a series without one is left out), as PromQL's histogram_quantile has
     it: linear within a bucket; beyond the last finite bound, that bound. None: nothing grew, or there is no bucket for
-    everything."""
+    everything.
+    """
     buckets: defaultdict[float, float] = defaultdict(float)
     for labels, more in grown(bucket_series):
         try:
@@ -204,11 +206,18 @@ class PrometheusMetrics:
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
+        """Closes its connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def window(self, service: str, side: Side, seconds: float) -> WindowStats | None:
+        """One side's answers over the last seconds; None: no series shows any.
+
+        Raises:
+            Unreachable: no answer, or a part of one.
+            Forbidden, Permanent: the store refuses, or has neither cluster's series.
+        """
         own, other = self.sides[side], self.sides["blue" if side == "green" else "green"]
         local, peer = self._hosts[service], [peer_host(service)]
         both = [*local, *peer]  # each gateway's other traffic shows since when it is scraped

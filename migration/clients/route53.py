@@ -36,17 +36,26 @@ class Route53Entry:
         self._known_weights: Mapping[str, int] | None = None
 
     async def read(self) -> Mapping[str, int]:
+        """Shares by cluster in basis points, as Route 53's weights give them. Raises ForeignWrite where hosts disagree."""
         self._known_weights = await asyncio.to_thread(self._call, lambda client: self._weights(self._records(client)))
         return effective_bp(self._known_weights)
 
     async def write(self, shares_bp: Mapping[str, int], *, force: bool = False) -> str:
+        """Sets the weights of all hosts in one batch; gives the change's id. `force`: whatever others wrote since `read`.
+
+        Raises:
+            ForeignWrite: the weights are not as they were last read.
+            NotFound: a cluster has no weighted record.
+        """
         return await asyncio.to_thread(self._call, lambda client: self._write(client, shares_bp, force))
 
     async def in_effect(self, change: str) -> bool:
+        """Whether a change has reached all of Route 53's name servers (INSYNC)."""
         status = await asyncio.to_thread(self._call, lambda client: client.get_change(Id=change)["ChangeInfo"]["Status"])
         return bool(status == "INSYNC")
 
     async def ttl_seconds(self) -> int:
+        """The longest TTL of the records; 60 where none says."""
         return await asyncio.to_thread(self._call, self._ttl)
 
     def _ttl(self, client: Route53Client) -> int:

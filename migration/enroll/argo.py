@@ -64,6 +64,7 @@ def setting(kinds: Iterable[routing.RouteKind]) -> str:
 
 
 def leaves_alone(application: Mapping[str, Any], kind: routing.RouteKind) -> bool:
+    """Whether an Application ignores the fields of such routes that we write."""
     spec = application.get("spec") or {}
     options: Sequence[str] = ((spec.get("syncPolicy") or {}).get("syncOptions")) or ()
     return "RespectIgnoreDifferences=true" in options and any(_ours(each, kind) for each in spec.get("ignoreDifferences") or ())

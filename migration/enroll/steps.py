@@ -130,6 +130,7 @@ async def enroll(
 
 
 def refuse_unshiftable(chosen: Iterable[Candidate]) -> None:
+    """Raises Held with every reason for which a route cannot be shifted."""
     refused = [f"{c.service}: {reason}" for c in chosen for reason in c.reasons]
     if refused:
         raise Held(
@@ -296,6 +297,12 @@ def refuse_between(edge: Edge, services: Iterable[str]) -> None:
 async def unenroll(
     services: Sequence[str], *, clusters: Mapping[Side, Kubernetes], file: StackFile, journal: Journal, force: bool = False
 ) -> Edge:
+    """Restores the original routes, then removes what they had needed; gives the edge without these services.
+
+    Raises:
+        UsageError: a name is not enrolled.
+        Held: users would move by it, and not `force`.
+    """
     edge = file.read()
     refuse_not_enrolled(services, edge.services)
     splits = {service: edge.services[service] for service in services}

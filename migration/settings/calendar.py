@@ -26,6 +26,7 @@ class Window:
     zone: str = "UTC"
 
     def holds(self, wall: float) -> bool:
+        """Whether the window is open at this time (seconds since the epoch)."""
         now = datetime.fromtimestamp(wall, _zone(self.zone))
         minute = now.hour * 60 + now.minute
         if self.start < self.end:

@@ -241,6 +241,7 @@ def _means(selection: Selection, meta: Mapping[str, Any], resource: Resource, *,
 
 
 def in_any(namespace: str, patterns: Iterable[str]) -> bool:
+    """Whether a pattern, such as `team-*`, means this namespace."""
     return any(fnmatchcase(namespace, each) for each in patterns)
 
 

@@ -34,6 +34,7 @@ class Key:
 
     @property
     def range(self) -> tuple[float, float]:
+        """The lowest and the highest value that are allowed; infinite where there is no limit."""
         return (-float("inf") if self.low is None else self.low), (float("inf") if self.high is None else self.high)
 
 

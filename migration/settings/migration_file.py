@@ -150,6 +150,7 @@ class Migration:
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def policy_of(self, service: str) -> Policy:
+        """The common policy with what differs for this service."""
         own = self.services.get(service)
         return _with(self.policy, own) if own and own.overrides else self.policy
 
@@ -222,6 +223,7 @@ def _is_of_this_version(reader: Reader, document: Any) -> bool:
 
 
 def path_of(reader: Reader, value: Any, where: str, folder: Path) -> Path:
+    """A path of the file, relative to `folder`; `~` is the home folder. Raises ConfigError."""
     text = reader.text(value, where)
     try:
         return folder / (Path(text).expanduser() if text.startswith("~") else text)

@@ -13,6 +13,7 @@ PAGE = "docs/configuration.md#policy"
 
 
 def read(reader: Reader, value: Any, key: str) -> dict[str, Any]:
+    """The keys of `policy` that are given, each checked against its range. Raises ConfigError."""
     keys = keys_of(Policy)
     fields = Reader(reader.path, reader.lines, PAGE).mapping(value, key, keys)
     return {name: _policy_value(reader, inner, f"{key}.{name}", name) for name, inner in fields.items()}
@@ -46,6 +47,7 @@ def _growing(reader: Reader, value: Any, where: str, name: str) -> tuple[float, 
 
 
 def read_own(reader: Reader, value: Any, key: str) -> dict[str, Any]:
+    """As `read`, of one service: without what counts for all of them together. Raises ConfigError."""
     own = read(reader, value, key)
     for name in COMMON:
         if name in own:

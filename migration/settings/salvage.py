@@ -139,6 +139,7 @@ class Words:
 
     @property
     def sides(self) -> dict[str, str]:
+        """The clusters' names by side, as far as the file says them."""
         sides = self.config.get("sides")
         return {k: str(v) for k, v in sides.items() if v} if isinstance(sides, Mapping) else {}
 

@@ -23,6 +23,7 @@ SIMPLE = {str: "string", Path: "string", bool: "boolean", int: "integer", float:
 
 
 def schema() -> Schema:
+    """The whole schema, as JSON has it."""
     root = _object(Migration)
     names = list(root["properties"])
     names.insert(0, names.pop(names.index("version")))

@@ -58,6 +58,7 @@ class Edge:
 
     @property
     def green_entry_bp(self) -> int:
+        """Green's share of the entry in basis points; 0 where there is no green."""
         return self.entry.get(self.green, 0) if self.green else 0
 
     @property
@@ -84,13 +85,16 @@ class StackFile:
 
     @property
     def stack(self) -> str:
+        """The stack's name: `edge` of Pulumi.edge.yaml."""
         return self.path.stem.partition(".")[2] or self.path.stem
 
     @property
     def routes_folder(self) -> Path:
+        """Where the original routes are stored: `edge.routes` beside the file."""
         return self.path.parent / f"{self.stack}.routes"
 
     def read(self) -> Edge:
+        """What the file says; `changed_by_others` compares with it. Raises ConfigError or StoreError."""
         signature = self._signature()
         self.known = self._parse()
         self._known_signature = signature
@@ -289,6 +293,7 @@ def _word(value: Any) -> str:
 
 
 def route_path(folder: Path, service: str) -> Path:
+    """The file of a service's original route."""
     return folder / routing.file_of(service)
 
 

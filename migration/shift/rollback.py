@@ -63,6 +63,7 @@ class Proofs:
     seconds: float = 0.0
 
     def by_side(self) -> dict[Side, Proof]:
+        """The worst of each side."""
         return {"blue": worst(self.blue), "green": self.green}
 
 

@@ -221,6 +221,7 @@ class Samples:
         return newest.at - since
 
     def green_active(self) -> int:
+        """Requests that green has open now."""
         return self._recent[-1].green.active if self._recent else 0
 
     def green_requests(self) -> int:

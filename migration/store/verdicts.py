@@ -26,13 +26,19 @@ WHAT = "what `verify` found"
 
 class Verdict(Protocol):
     @property
-    def service(self) -> str: ...
+    def service(self) -> str:
+        """`namespace/name` of its route."""
+        ...
 
     @property
-    def outcome(self) -> str: ...
+    def outcome(self) -> str:
+        """`ok`, `failed` or `not verified`."""
+        ...
 
     @property
-    def problems(self) -> tuple[str, ...]: ...
+    def problems(self) -> tuple[str, ...]:
+        """Why it does not pass, in words; empty where it does."""
+        ...
 
 
 def keep(store: Path, green: str, verdicts: Iterable[Verdict], wall: float) -> None:

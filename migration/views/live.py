@@ -37,21 +37,25 @@ class View:
         self._streams: list[tuple[logging.StreamHandler[Any], Any]] = []
 
     def start(self) -> None:
+        """Draws the table, and leads the log's lines around it."""
         self._live.start()
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler) and sys.stderr.isatty():
                 self._streams.append((handler, handler.setStream(sys.stderr)))  # which is the table's own now
 
     def stop(self) -> None:
+        """Leaves the last table standing; the log writes as before."""
         for handler, stream in self._streams:
             handler.setStream(stream)
         self._live.stop()
 
     def show(self, shown: Shown) -> None:
+        """Draws one tick."""
         self._live.update(table(shown, self._policy_of))
 
 
 def table(shown: Shown, policy_of: Callable[[str], Policy]) -> Table:
+    """A row for each service: shares, phase, rates and the seconds that are left of its dwell."""
     grid = Table(box=None, expand=True, pad_edge=False)
     grid.add_column("service", no_wrap=True)
     for name, width in (("green", 7), ("phase", 8), ("errors", 7), ("blue's", 7), ("left", 7)):

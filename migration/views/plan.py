@@ -23,6 +23,7 @@ MOST_AWAITED = 5
 
 
 def plan_lines(plan: Plan, *, full: bool = False) -> list[str]:
+    """The plan for people, with the lines that migration.yaml lacks. `full`: cut nowhere."""
     counts = plan.counts()
     lines = [f"{plan.cluster}: " + ", ".join(f"{counts[action]} {word}" for action, word in COUNTED)]
     lines += _creates(plan.of("create"), full)

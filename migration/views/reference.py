@@ -104,6 +104,7 @@ as others do by SIGPIPE.
 
 
 def page() -> str:
+    """All of json.md."""
     parts = [INTRODUCTION, _kinds()]
     parts += [_section(each) for each in documents()]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
@@ -125,6 +126,7 @@ def _below(cls: type[Any]) -> Iterator[type[Any]]:
 
 
 def errors_page() -> str:
+    """All of errors.md."""
     rows = [f"| `{each.kind}` | {each.exit_code} | {each.means} | {each.then} |" for each in kinds()]
     head = ["| kind | exit code | what it means | what the caller does |", "|---|---|---|---|"]
     return ERRORS_BEFORE + "\n".join([*head, *rows]) + "\n" + ERRORS_AFTER
@@ -159,9 +161,9 @@ def _table(cls: type[Any]) -> list[str]:
     hints = typing.get_type_hints(cls)
     lines = ["| field | type | what it is |", "|---|---|---|"]
     for field in dataclasses.fields(cls):
-        if "told" not in field.metadata:
+        if "meaning" not in field.metadata:
             raise TypeError(f"{cls.__name__}.{field.name} has no sentence: make it a field with `described(...)`")
-        lines.append(f"| `{key_of(field)}` | {type_name(hints[field.name])} | {_escaped(field.metadata['told'])} |")
+        lines.append(f"| `{key_of(field)}` | {type_name(hints[field.name])} | {_escaped(field.metadata['meaning'])} |")
     return lines
 
 

@@ -218,6 +218,7 @@ class Explained(Document):
     )
 
     def lines(self) -> list[str]:
+        """The object, its class and reason, what becomes of it, and the answers that it may be given."""
         now = self.action + (f" ({self.action_reason})" if self.action_reason else "")
         lines = [
             f"{self.object} ({self.api_version})",
@@ -246,6 +247,7 @@ def _line(name: str, text: str) -> list[str]:
 
 
 def explained(explanation: Explanation) -> Explained:
+    """The document of one explanation."""
     return Explained(
         explanation.object,
         explanation.api_version,
@@ -284,8 +286,10 @@ class Classes(Document):
     classes: tuple[ClassRow, ...] = described("all of them")
 
     def lines(self) -> list[str]:
+        """Each class with what belongs to it and what becomes of it."""
         return [f"{row.cls.value:<14} {row.why}\n{'':<14}   -> {row.becomes}" for row in self.classes]
 
 
 def classes() -> Classes:
+    """All of them, in the order of objects/classes.py."""
     return Classes(tuple(ClassRow(each, about.why, about.becomes) for each, about in CLASSES.items()))

@@ -26,6 +26,7 @@ class ServiceRow:
     missing: tuple[Side, ...] = described("sides whose cluster answers and has no route of it")
 
     def line(self, width: int, reachable: Mapping[Side, bool]) -> str:
+        """One line, the name filled up to `width`. `reachable`: by side, whether its cluster was read."""
         return f"{self.service:<{width}}  {percent(self.file):>8}  {self.state:<8}  {self._details(reachable)}".rstrip()
 
     def _details(self, reachable: Mapping[Side, bool]) -> str:
@@ -42,6 +43,7 @@ class ServiceRow:
         return "has a route that bluegreen did not write" if split is None else percent(split)
 
     def drifts(self, reachable: Mapping[Side, bool]) -> bool:
+        """Whether a gateway that was read holds another share than the file wants."""
         live: dict[Side, int | None] = {"blue": self.blue, "green": self.green}
         return any(reachable.get(side) and split != self.file for side, split in live.items())
 
@@ -66,6 +68,7 @@ class Watched:
     silent: Mapping[str, str] = described("pages that cannot be used, by URL: why")
 
     def lines(self) -> list[str]:
+        """The pages that cannot be used, and what that means for `shift`; nothing where all answer."""
         lines = [f"{self.cluster}: the gateway's counters at {url} {why}" for url, why in self.silent.items()]
         if not lines:
             return []
@@ -86,6 +89,7 @@ class Running:
     since: str = described("ISO 8601; empty: not known")
 
     def line(self) -> str:
+        """Which command runs, in one line."""
         if not self.command:
             return "running: another command"
         return f"running: `{self.command}` of {self.user} on {self.host} (pid {self.pid}), since {self.since}"
@@ -117,6 +121,7 @@ class Status(Document):
     pause_ends: str | None = described("what ends the pause, in words; null: not paused", default=None)
 
     def lines(self) -> list[str]:
+        """What cannot be seen, then a line for each service, then what to do about them."""
         blue, green = self.sides["blue"], self.sides["green"]
         lines = [f"blue {blue}, green {green}, entry: {shares(self.entry)}, generation {self.generation}"]
         lines += [
