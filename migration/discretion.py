@@ -36,16 +36,16 @@ def without_passwords(text: str) -> str:
     return _EKS.sub("***", _JWT.sub(r"\1***", text))
 
 
-def _of_header(found: re.Match[str]) -> str:
+def _of_header(match: re.Match[str]) -> str:
     """What follows a scheme is a credential; without one it may be a word: `authorization: denied`."""
-    before, scheme, word = found.groups()
-    return f"{before}{scheme or ''}***" if scheme or _is_credential(word) else found[0]
+    before, scheme, word = match.groups()
+    return f"{before}{scheme or ''}***" if scheme or _is_credential(word) else match[0]
 
 
-def _of_scheme(found: re.Match[str]) -> str:
-    scheme, _, word = found.groups()
+def _of_scheme(match: re.Match[str]) -> str:
+    scheme, _, word = match.groups()
     credential = _is_credential(word) or (scheme.lower() == "basic" and _is_login(word))
-    return f"{scheme} ***" if credential else found[0]
+    return f"{scheme} ***" if credential else match[0]
 
 
 def _is_credential(word: str) -> bool:

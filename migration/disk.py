@@ -67,6 +67,7 @@ def as_store_error(path: Path, what: str, remedy: str | None = None) -> Iterator
 
 
 def make_folder(path: Path, what: str = "the migration's store") -> None:
+    """With the folders above it. `what`: it in words. Raises StoreError."""
     with as_store_error(path, f"{what} cannot be made"):
         path.mkdir(parents=True, exist_ok=True)
 
@@ -91,8 +92,9 @@ def remove(path: Path, what: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def signature_of(there: os.stat_result) -> Signature:
-    return there.st_mtime_ns, there.st_size, there.st_ino
+def signature_of(status: os.stat_result) -> Signature:
+    """By what it is known that a file was written meanwhile."""
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def write_whole(path: Path, text: str, what: str = "it") -> Signature:

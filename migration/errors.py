@@ -29,6 +29,7 @@ class BluegreenError(Exception):
         self.remedy = remedy
 
     def as_json(self) -> dict[str, Any]:
+        """As `error` of a command's document has it."""
         return {"kind": self.kind, "message": str(self), "remedy": self.remedy or self.usual, "exit_code": self.exit_code}
 
 

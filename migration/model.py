@@ -22,8 +22,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check found. `status` fail: it is so; unknown: it could not be looked at; waived: known
-    and accepted."""
+    """One thing that a check found. `status` fail: it is so; unknown: it could not be looked at; waived: known and accepted."""
 
     code: str
     severity: Severity
@@ -65,9 +64,8 @@ def class_of(code: str, grpc_status: str = "") -> str | None:
 class Tally:
     """Counters since some start: they only grow (but `active`), and begin again at 0 when a proxy restarts.
 
-    `requests` are finished ones with any answer or none (a request that timed out or never connected is finished,
-    with an error);
-    `errors` those of them with 5xx, no answer or a gRPC status of GRPC_ERRORS; `active` are begun and not finished;
+    `requests` are finished ones with any answer or none (a request that timed out or never connected is finished, with an
+    error); `errors` those of them with 5xx, no answer or a gRPC status of GRPC_ERRORS; `active` are begun and not finished;
     `classes` counts the answers that are neither good nor errors, as `class_of` names them.
     """
 

@@ -44,10 +44,10 @@ def choose(
     wanted = [unit for unit in units if set(unit) & set(names)]
     moved = {service for unit in wanted for service in unit}
     if lacking := _lacking(moved, order, splits):
-        told = "; ".join(
+        reason = "; ".join(
             f"{service} depends on {need}, which is at {percent(splits[need])} and not named" for service, need in lacking
         )
-        raise Held(told, remedy=f"`bluegreen shift {' '.join(_with_needs(names, moved, order, splits))}`")
+        raise Held(reason, remedy=f"`bluegreen shift {' '.join(_with_needs(names, moved, order, splits))}`")
     rest: list[Unit] = [unit for unit in units if unit not in wanted]
     stay = frozenset(service for unit in rest for service in unit)
     batches = (*batched(wanted, first_batch, batch), *([tuple(rest)] if rest else []))

@@ -39,6 +39,7 @@ class Context:
         self.document: dict[str, Any] | None = None
 
     def load(self) -> Migration:
+        """migration.yaml, read strictly. Raises ConfigError or StoreError."""
         from migration.settings.migration_file import load
 
         return load(self.config)
@@ -50,9 +51,11 @@ class Commands(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names as they were added, not by the alphabet."""
         return list(self.commands)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's; notes the command in the context."""
         name, command, rest = super().resolve_command(ctx, args)
         ctx.ensure_object(Context).command = f"{typed(ctx)} {name}".strip()
         return name, command, rest
@@ -92,9 +95,9 @@ def show(context: Context, document: Document) -> None:
 def finish(context: Context, problem: BluegreenError | None) -> int:
     """The exit code of the run, after its last words: the error on stderr, and with --json one document on stdout."""
     if problem is not None:
-        told = [f"bluegreen: {problem}", *(causes(problem) if context.verbose else ())]
-        told += [f"  next: {remedy}"] if (remedy := problem.remedy or problem.usual) else []
-        click.echo(clean(discretion.without_passwords("\n".join(told))), err=True)
+        lines = [f"bluegreen: {problem}", *(causes(problem) if context.verbose else ())]
+        lines += [f"  next: {remedy}"] if (remedy := problem.remedy or problem.usual) else []
+        click.echo(clean(discretion.without_passwords("\n".join(lines))), err=True)
     if context.as_json and (context.document is not None or problem is not None):
         document = context.document or {"version": views.VERSION, "command": context.command}
         if problem is not None:
@@ -107,15 +110,15 @@ def finish(context: Context, problem: BluegreenError | None) -> int:
 
 def causes(problem: BaseException) -> list[str]:
     """What led to it, the nearest first: a library's own words, for whoever has to look further."""
-    told: list[str] = []
-    seen = {id(problem)}
+    lines: list[str] = []
+    visited = {id(problem)}
     while (cause := problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)) is not None:
-        if id(cause) in seen:
+        if id(cause) in visited:
             break
-        seen.add(id(cause))
-        told.append(f"  cause: {type(cause).__module__}.{type(cause).__qualname__}: {cause}".replace("builtins.", ""))
+        visited.add(id(cause))
+        lines.append(f"  cause: {type(cause).__module__}.{type(cause).__qualname__}: {cause}".replace("builtins.", ""))
         problem = cause
-    return told
+    return lines
 
 
 def confirm(context: Context, plan: list[str], planned: Document | None = None, *, yes: bool) -> None:
@@ -139,6 +142,12 @@ def confirm(context: Context, plan: list[str], planned: Document | None = None, 
 
 
 def locked(migration: Migration, command: str) -> tuple[Lock, Journal]:
+    """Lock and journal of a command that writes; the caller closes the journal and releases the lock.
+
+    Raises:
+        Locked: another command has it.
+        StoreError: the store cannot be read or written.
+    """
     import time
 
     from migration.store.journal import Journal

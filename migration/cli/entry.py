@@ -14,7 +14,7 @@ from migration.model import WHOLE_BP
 from migration.views.entries import EntryAdopted, EntryPlan, EntryShifted, EntryStatus
 
 if TYPE_CHECKING:
-    from migration.cli.session import Opened
+    from migration.cli.session import Session
     from migration.clients.route53 import Route53Entry
 
 
@@ -33,10 +33,10 @@ def entry_status(context: Context) -> None:
         from migration.cli.session import opened
         from migration.entry.move import drifts
 
-        async with opened(migration, need=()) as there:
-            client = _client(there)
+        async with opened(migration, need=()) as session:
+            client = _client(session)
             shares, ttl = await client.read(), await client.ttl_seconds()
-            edge = there.edge
+            edge = session.edge
             return EntryStatus(shares, edge.entry, edge.hosts, drifts(edge.entry, shares), ttl, edge.green)
 
     show(context, run(act()))
@@ -52,8 +52,8 @@ def entry_adopt(context: Context, *, yes: bool) -> None:
     async def act() -> EntryAdopted:
         from migration.cli.session import opened
 
-        async with opened(migration, need=()) as there:
-            client, edge = _client(there), there.edge
+        async with opened(migration, need=()) as session:
+            client, edge = _client(session), session.edge
             confirm(context, [f"simple records of {', '.join(edge.hosts)} become weighted, all at {edge.blue}"], yes=yes)
             return EntryAdopted(await client.adopt(edge.blue, edge.green) or None, edge.blue)
 
@@ -91,22 +91,22 @@ def entry_shift(context: Context, share_bp: int, *, force: bool, yes: bool) -> N
         from migration.cli.session import opened
         from migration.entry.move import check_ready, shift_entry
 
-        async with opened(migration, need=()) as there:
-            client = _client(there)
-            shares = {there.edge.blue: WHOLE_BP - share_bp, there.edge.green or "": share_bp}
+        async with opened(migration, need=()) as session:
+            client = _client(session)
+            shares = {session.edge.blue: WHOLE_BP - share_bp, session.edge.green or "": share_bp}
             lock, journal = locked(migration, "bluegreen entry shift")
             try:
                 before = dict(await client.read())
-                check_ready(shares, there.edge, before, journal, force=force)
-                plan = EntryPlan(before, shares, there.edge.hosts, await client.ttl_seconds())
+                check_ready(shares, session.edge, before, journal, force=force)
+                plan = EntryPlan(before, shares, session.edge.hosts, await client.ttl_seconds())
                 if context.as_json:
                     show(context, EntryShifted(plan))  # where it is declined, or fails
                 confirm(context, plan.lines(), yes=yes)
                 ttl = await shift_entry(
                     shares,
                     entry=client,
-                    clusters=there.clusters,
-                    file=there.file,
+                    clusters=session.clusters,
+                    file=session.file,
                     journal=journal,
                     clock=SystemClock(),
                     force=force,
@@ -119,11 +119,11 @@ def entry_shift(context: Context, share_bp: int, *, force: bool, yes: bool) -> N
     show(context, run(act()))
 
 
-def _client(there: Opened) -> Route53Entry:
-    client = there.entry()
+def _client(session: Session) -> Route53Entry:
+    client = session.entry()
     if client is None:
         raise ConfigError(
-            f"{there.file.path}: has no bluegreen:zone and bluegreen:hosts; allowed: a domain and a list of names in it",
-            remedy=f"name them in {there.file.path}, as docs/configuration.md shows",
+            f"{session.file.path}: has no bluegreen:zone and bluegreen:hosts; allowed: a domain and a list of names in it",
+            remedy=f"name them in {session.file.path}, as docs/configuration.md shows",
         )
     return client

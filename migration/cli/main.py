@@ -42,6 +42,7 @@ class Discreet(logging.Formatter):
     """Lines, and tracebacks among them, without the passwords that addresses may carry."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as text, without passwords."""
         return without_passwords(super().format(record))
 
 
@@ -121,6 +122,7 @@ class CleanText(click.types.StringParamType):
     """Words of the command line end up in the journal, on clusters and in JSON, which have nothing but UTF-8."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word as UTF-8 can have it (`words.clean`)."""
         return clean(str(super().convert(value, param, ctx)))
 
 
@@ -152,8 +154,8 @@ def run(arguments: Sequence[str]) -> int:
         context = Context()
         code = finish(context, _problem(context, arguments))
         out.flush()
-        if (code := code_of(out, code)) and (told := words(out)):
-            click.echo(told, err=True)
+        if (code := code_of(out, code)) and (message := words(out)):
+            click.echo(message, err=True)
         return code
     finally:
         sys.stdout, sys.stderr = streams
@@ -191,11 +193,12 @@ def _misused(context: Context, raised: click.ClickException, arguments: Sequence
     if (asked := getattr(raised, "ctx", None)) is not None:
         context.command = typed(asked)
     bare = context.as_json and isinstance(raised, click.exceptions.NoArgsIsHelpError)  # whose words are all of the help
-    told = "Missing command." if bare else clean(raised.format_message())
-    return UsageError(told, remedy=f"bluegreen {context.command}".rstrip() + " --help")
+    message = "Missing command." if bare else clean(raised.format_message())
+    return UsageError(message, remedy=f"bluegreen {context.command}".rstrip() + " --help")
 
 
 def main() -> NoReturn:
+    """The command's entry point: runs `sys.argv` and exits with its code."""
     stops.as_interrupts()
     while (free := os.open(os.devnull, os.O_RDWR)) < 3:
         pass  # a closed stdin, stdout or stderr: no file of ours may become it

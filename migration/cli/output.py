@@ -22,6 +22,7 @@ class Patient:
         self.trouble: Exception | None = OSError(errno.EBADF, "it is closed") if stream is None else None
 
     def write(self, text: str) -> int:
+        """Gives the length of the text, written or not."""
         if self.trouble is None:
             try:
                 self._stream.write(text)
@@ -32,10 +33,12 @@ class Patient:
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
+        """Each as `write`."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
+        """As the stream's; a failure is kept in `trouble`."""
         if self.trouble is None:
             try:
                 self._stream.flush()

@@ -13,7 +13,7 @@ from migration.errors import Held
 from migration.words import counted
 
 if TYPE_CHECKING:
-    from migration.cli.session import Opened
+    from migration.cli.session import Session
     from migration.settings.migration_file import Migration
     from migration.views.verify import Verified
 
@@ -31,8 +31,8 @@ def preflight(context: Context) -> None:
         from migration.cli.session import opened
         from migration.preflight.run import preflight as look
 
-        async with opened(migration) as there:
-            blue, green = there.clusters["blue"], there.clusters["green"]
+        async with opened(migration) as session:
+            blue, green = session.clusters["blue"], session.clusters["green"]
             async with progress.shown(f"reading {blue.name} and {green.name}", quiet=context.as_json):
                 return await look(
                     blue,
@@ -40,17 +40,17 @@ def preflight(context: Context) -> None:
                     ignore=migration.ignore,
                     singletons=migration.singletons,
                     choices=migration.replicate,
-                    enrolled=there.edge.services,
-                    aws=there.aws(),
+                    enrolled=session.edge.services,
+                    aws=session.aws(),
                 )
 
-    from migration.views.preflight import preflight as told
+    from migration.views import preflight as views
 
-    found = told(run_once(act()))
-    show(context, found)
-    if found.blocking:
+    document = views.preflight(run_once(act()))
+    show(context, document)
+    if document.blocking:
         raise Held(
-            counted(found.blocking, "blocking finding"),
+            counted(document.blocking, "blocking finding"),
             remedy="fix them, or waive a known one under `ignore:` in migration.yaml (`CODE:OBJECT`, or `CODE` for all of a "
             "check); then `bluegreen preflight` again",
         )
@@ -74,14 +74,14 @@ def _raise_floors(context: Context, *, yes: bool) -> None:
         from migration.cli.session import opened
         from migration.views import capacity as views
 
-        async with opened(migration) as there:
-            blue, green = there.clusters["blue"], there.clusters["green"]
+        async with opened(migration) as session:
+            blue, green = session.clusters["blue"], session.clusters["green"]
             changes = await plan_floors(blue, green, choices=migration.replicate, singletons=migration.singletons)
             planned = views.planned(changes)
             if changes:
                 confirm(context, views.plan_lines(planned), planned, yes=yes)
-            async with progress.shown("raising floors", quiet=context.as_json) as told:
-                done = await apply_floors(changes, blue, green, progress=told.at)
+            async with progress.shown("raising floors", quiet=context.as_json) as wait:
+                done = await apply_floors(changes, blue, green, progress=wait.at)
         show(context, views.raised(planned, done))
         if not done.ok:
             raise Held(
@@ -108,8 +108,8 @@ def capacity_release(context: Context, services: tuple[str, ...], *, yes: bool) 
         from migration.store.memory import remember
         from migration.views import capacity as views
 
-        async with opened(migration, need=()) as there:
-            splits = there.edge.services
+        async with opened(migration, need=()) as session:
+            splits = session.edge.services
             everything = "`bluegreen capacity release` without a name puts everything back"
             refuse_not_enrolled(services, splits, remedy=everything)
             memory = remember(read(migration.store / FILE))
@@ -120,8 +120,8 @@ def capacity_release(context: Context, services: tuple[str, ...], *, yes: bool) 
                 # with names: of these alone, whatever state they are in; without: but for what is on its way
                 if name not in baked and (name not in services if services else split > 0)
             }
-            blue, green = there.clusters["blue"], there.clusters["green"]
-            changes = await plan_release(blue, green, originals=there.originals, services=services or None, keep=keep)
+            blue, green = session.clusters["blue"], session.clusters["green"]
+            changes = await plan_release(blue, green, originals=session.originals, services=services or None, keep=keep)
             planned = views.releasing(changes)
             if planned.floors:
                 confirm(context, views.plan_lines(planned), planned, yes=yes)
@@ -170,26 +170,28 @@ def verify(context: Context, services: tuple[str, ...], timeout_seconds: float, 
     async def act() -> Verified:
         from migration.cli.session import opened
 
-        async with opened(migration) as there:
-            return await _verify(context, migration, there, services, seconds)
+        async with opened(migration) as session:
+            return await _verify(context, migration, session, services, seconds)
 
-    found = run_once(act())
-    show(context, found)
-    if not found.verdicts:
+    document = run_once(act())
+    show(context, document)
+    if not document.verdicts:
         raise Held(
             "nothing was verified: blue has no service that can be asked", remedy="`bluegreen verify NAMESPACE/NAME` names one"
         )
-    bad = [v for v in found.verdicts if not v.ok]
+    bad = [v for v in document.verdicts if not v.ok]
     if bad:
-        told = []
+        reasons = []
         for outcome, words in (("failed", "not good on green"), ("not verified", "not verified")):
             if names := [v.service for v in bad if v.outcome == outcome]:
-                told.append(f"{words}: {', '.join(names)}")
+                reasons.append(f"{words}: {', '.join(names)}")
         remedies = list(dict.fromkeys(v.remedy for v in bad if v.remedy))
-        raise Held("; ".join(told), remedy=remedies[0] if len(remedies) == 1 else f"{AGAIN} `bluegreen verify` again")
+        raise Held("; ".join(reasons), remedy=remedies[0] if len(remedies) == 1 else f"{AGAIN} `bluegreen verify` again")
 
 
-async def _verify(context: Context, migration: Migration, there: Opened, services: tuple[str, ...], seconds: float) -> Verified:
+async def _verify(
+    context: Context, migration: Migration, session: Session, services: tuple[str, ...], seconds: float
+) -> Verified:
     import routing
     from migration.cli import progress
     from migration.enroll.steps import candidates
@@ -201,39 +203,39 @@ async def _verify(context: Context, migration: Migration, there: Opened, service
     from migration.verify.run import verify as check
     from migration.views.verify import verified
 
-    blue, green = there.clusters["blue"], there.clusters["green"]
-    names, left = list(dict.fromkeys(services)) or list(there.edge.services), []
+    blue, green = session.clusters["blue"], session.clusters["green"]
+    names, left = list(dict.fromkeys(services)) or list(session.edge.services), []
     if services:
         listings = [await routes.listed(cluster, metadata_only=True) for cluster in (blue, green)]
         live = {kinds.full_name(route) for listing in listings for route in listing}
-        known = {*there.edge.services, *(name for name in live if not routing.is_peer(name))}
+        known = {*session.edge.services, *(name for name in live if not routing.is_peer(name))}
         refuse_unknown(
             services,
             known,
             lacks=f"neither {blue.name} nor {green.name} has {routing.called()}",
-            there="there are",
+            heading="there are",
             remedy=f"a service is NAMESPACE/NAME of {routing.called(article=True)}; `bluegreen verify` without a name asks all",
         )
     if not names:
-        found = await candidates(blue, (), ())
-        names = [c.service for c in found if not c.refusals]
-        left = [(c.service, c.reasons) for c in found if c.refusals]
+        listed = await candidates(blue, (), ())
+        names = [c.service for c in listed if not c.refusals]
+        left = [(c.service, c.reasons) for c in listed if c.refusals]
     own = {
         name: Check(s.check.path if s.check.path != "/" else None, s.check.host, s.check.status)
         for name, s in migration.services.items()
     }
-    async with progress.shown(f"verifying on {green.name}", quiet=context.as_json) as told:
-        at = progress.announced(told, seconds, "--timeout 0 looks once")
+    async with progress.shown(f"verifying on {green.name}", quiet=context.as_json) as wait:
+        at = progress.announced(wait, seconds, "--timeout 0 looks once")
         verdicts = await check(
             names,
-            there.cluster_of("blue").gateway,
-            there.cluster_of("green").gateway,
+            session.cluster_of("blue").gateway,
+            session.cluster_of("green").gateway,
             blue,
             green,
-            probe=there.probe,
+            probe=session.probe,
             checks=own,
-            enrolled=there.originals,
-            listeners={"blue": there.peers["green"], "green": there.peers["blue"]},  # of that side's gateway
+            enrolled=session.originals,
+            listeners={"blue": session.peers["green"], "green": session.peers["blue"]},  # of that side's gateway
             patience_seconds=seconds,
             progress=at,
         )
@@ -256,53 +258,53 @@ def enroll(context: Context, services: tuple[str, ...], *, yes: bool) -> None:
     async def act() -> None:
         from migration.cli.session import opened
 
-        async with opened(migration) as there:
-            await take_in(context, migration, there, services, yes=yes)
+        async with opened(migration) as session:
+            await take_in(context, migration, session, services, yes=yes)
 
     run_once(act())
 
 
-async def take_in(context: Context, migration: Migration, there: Opened, services: tuple[str, ...], *, yes: bool) -> None:
+async def take_in(context: Context, migration: Migration, session: Session, services: tuple[str, ...], *, yes: bool) -> None:
     """What `enroll` does on two clusters that answer: new services, and those that an interrupted run left unfinished."""
     from migration.enroll import argo, steps
     from migration.store.journal import FILE, read
     from migration.views.enroll import Enrolled
     from migration.views.verify import LeftOut
 
-    found = await steps.candidates(there.clusters["blue"], services, list(there.edge.services))
+    listed = await steps.candidates(session.clusters["blue"], services, list(session.edge.services))
     again = await steps.unfinished(
-        there.clusters,
-        there.edge,
-        there.originals,
+        session.clusters,
+        session.edge,
+        session.originals,
         wanted=services,
         events=read(migration.store / FILE),
     )
-    hop = await steps.hop_lacks(there.clusters, there.peers, there.originals)
-    chosen = [c for c in found if not c.refusals or services]
+    hop = await steps.hop_lacks(session.clusters, session.peers, session.originals)
+    chosen = [c for c in listed if not c.refusals or services]
     steps.refuse_unshiftable([*chosen, *again])
     planned = Enrolled(
         tuple(c.service for c in chosen),
         tuple(c.service for c in again),
-        tuple(steps.hop_lines(there.clusters, hop)),
-        tuple(LeftOut(c.service, c.reasons) for c in found if c.refusals and not services),
-        tuple(await argo.warnings(there.clusters["blue"], {c.service: c.original for c in chosen})),
+        tuple(steps.hop_lines(session.clusters, hop)),
+        tuple(LeftOut(c.service, c.reasons) for c in listed if c.refusals and not services),
+        tuple(await argo.warnings(session.clusters["blue"], {c.service: c.original for c in chosen})),
     )
     if planned.nothing:
         show(context, planned)
         return
     confirm(context, planned.plan(), planned, yes=yes)
     lock, journal = locked(migration, "bluegreen enroll")
-    edge = there.edge
+    edge = session.edge
     try:
-        await steps.mend_hop(there.clusters, hop)
+        await steps.mend_hop(session.clusters, hop)
         if chosen or again:
             edge = await steps.enroll(
-                [*chosen, *again], clusters=there.clusters, peers=there.peers, file=there.file, journal=journal
+                [*chosen, *again], clusters=session.clusters, peers=session.peers, file=session.file, journal=journal
             )
     finally:
         journal.close()
         lock.release()
-    show(context, planned.done(generation=edge.generation, routes_folder=str(there.file.routes_folder)))
+    show(context, planned.done(generation=edge.generation, routes_folder=str(session.file.routes_folder)))
 
 
 @click.command()
@@ -324,15 +326,15 @@ def unenroll(context: Context, services: tuple[str, ...], *, yes: bool, force: b
         from migration.settings.named import refuse_not_enrolled
         from migration.views.enroll import Unenrolled
 
-        async with opened(migration) as there:
-            refuse_not_enrolled(names, there.edge.services)
+        async with opened(migration) as session:
+            refuse_not_enrolled(names, session.edge.services)
             if not force:
-                steps.refuse_between(there.edge, names)
+                steps.refuse_between(session.edge, names)
             planned = Unenrolled(names)
             confirm(context, planned.plan(), planned, yes=yes)
             lock, journal = locked(migration, "bluegreen unenroll")
             try:
-                edge = await steps.unenroll(names, clusters=there.clusters, file=there.file, journal=journal, force=force)
+                edge = await steps.unenroll(names, clusters=session.clusters, file=session.file, journal=journal, force=force)
             finally:
                 journal.close()
                 lock.release()

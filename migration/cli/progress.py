@@ -25,9 +25,13 @@ Step = Callable[[int, int, str], None]  # done, of how many, what has just been 
 
 
 class Clock(Protocol):
-    def monotonic(self) -> float: ...
+    def monotonic(self) -> float:
+        """Seconds from an unknown start."""
+        ...
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Waits without holding up the event loop."""
+        ...
 
 
 @dataclass
@@ -40,20 +44,21 @@ class Progress:
     last: str = ""
 
     def at(self, done: int, of: int, last: str) -> None:
+        """Notes how far it is: done, of how many, and what was done last or is waited for."""
         self.done, self.of, self.last = done, of, last
 
 
 def text(progress: Progress, seconds: float, *, width: int = 0) -> str:
     """`writing to fern: 120 of 800 (Deployment shop/web), 35 s`; cut to `width` where that is not 0."""
-    told = progress.what
+    head = progress.what
     if progress.of:
-        told += f": {progress.done} of {progress.of}"
+        head += f": {progress.done} of {progress.of}"
     ago = f", {seconds:.0f} s" if seconds < 120 else f", {seconds / 60:.0f} min"
     last = f" ({progress.last})" if progress.last else ""
-    if width and len(told + last + ago) > width:
-        room = width - len(told + ago) - len(" (…)")
+    if width and len(head + last + ago) > width:
+        room = width - len(head + ago) - len(" (…)")
         last = f" ({progress.last[:room]}…)" if room > 8 else ""
-    whole = told + last + ago
+    whole = head + last + ago
     return whole[:width] if width else whole
 
 
@@ -75,10 +80,12 @@ class Line:
                 self._gone = True
 
     def show(self, line: str) -> None:
+        """Writes the line over the one before."""
         self._write(f"\r{line.ljust(self._shown)}")
         self._shown = len(line)
 
     def erase(self) -> None:
+        """Leaves the terminal's line empty."""
         if self._shown:
             self._write(f"\r{' ' * self._shown}\r")
             self._shown = 0

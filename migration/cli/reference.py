@@ -58,8 +58,8 @@ def _row(option: click.Option, context: click.Context) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     value = "" if option.is_flag or option.count else f" {option.make_metavar(context)}"
     default = option.get_default(context, call=False)
-    told = "" if default is None or option.is_flag or callable(default) or not option.show_default else f"`{default}`"
-    return f"| {names}{value} | {told} | {_cell(option.help or '')} |"
+    shown = "" if default is None or option.is_flag or callable(default) or not option.show_default else f"`{default}`"
+    return f"| {names}{value} | {shown} | {_cell(option.help or '')} |"
 
 
 def _cell(text: str) -> str:

@@ -12,7 +12,7 @@ from migration.cli.console import Context, confirm, keep, pass_context, run_once
 from migration.errors import Held
 
 if TYPE_CHECKING:
-    from migration.cli.session import Opened
+    from migration.cli.session import Session
     from migration.settings.choices import Choices
     from migration.settings.migration_file import Migration
 
@@ -70,22 +70,22 @@ def replicate(
         from migration.cli.session import opened
         from migration.store import verdicts
 
-        async with opened(migration) as there:
+        async with opened(migration) as session:
             if explain is not None:
-                await tell(context, migration, there, explain)
+                await tell(context, migration, session, explain)
                 return
 
             def changed() -> None:
-                keep(lambda wall: verdicts.replicated(migration.store, there.clusters["green"].name, wall))
+                keep(lambda wall: verdicts.replicated(migration.store, session.clusters["green"].name, wall))
 
             await copy(
-                context, migration, there, yes=yes, force=force, despite_unread=despite_unread, full=full, changed=changed
+                context, migration, session, yes=yes, force=force, despite_unread=despite_unread, full=full, changed=changed
             )
 
     run_once(act())
 
 
-async def tell(context: Context, migration: Migration, there: Opened, name: str) -> None:
+async def tell(context: Context, migration: Migration, session: Session, name: str) -> None:
     """What `--explain` does: one object, as the plan would have it. Writes nothing."""
     from migration.cli import progress
     from migration.objects import kinds
@@ -96,35 +96,35 @@ async def tell(context: Context, migration: Migration, there: Opened, name: str)
     from migration.replicate.transform import transform
     from migration.views.replicate import explained
 
-    blue, green = there.clusters["blue"], there.clusters["green"]
+    blue, green = session.clusters["blue"], session.clusters["green"]
     async with progress.shown(f"reading {blue.name} and {green.name}", quiet=context.as_json):
         known = await learn(
-            blue, green, choices=migration.replicate, enrolled=there.edge.services, singletons=migration.singletons
+            blue, green, choices=migration.replicate, enrolled=session.edge.services, singletons=migration.singletons
         )
         resource, obj = explain.find(known, name)
-        found = await bundle(known, blue) if obj is not None else None
-    if obj is None or found is None:
-        told = explain.of_kind_left_out(resource, name)
+        objects = await bundle(known, blue) if obj is not None else None
+    if obj is None or objects is None:
+        explanation = explain.of_kind_left_out(resource, name)
     else:
-        item = explain.item_of([*found.items, *found.left], obj, resource)
+        item = explain.item_of([*objects.items, *objects.left], obj, resource)
         if item.verdict.action in WRITTEN:
             # what decides about it on green: its definition may come along, an autoscaler may have its replicas, its
             # namespace may stay behind
-            beside = [each for each in found.items if each is item or each.resource.kind in explain.BESIDE]
-            spaces = [each for each in found.left if each.resource == kinds.NAMESPACE]
-            made = transform(replace(found, items=beside, left=spaces))
-            change = next(each for each in (await plan(made, green)).changes if each.name == item.name)
-            copied = made.items[beside.index(item)].obj
-            told = explain.explain(known, item, copied, change.action, change.reason)
+            beside = [each for each in objects.items if each is item or each.resource.kind in explain.BESIDE]
+            spaces = [each for each in objects.left if each.resource == kinds.NAMESPACE]
+            transformed = transform(replace(objects, items=beside, left=spaces))
+            change = next(each for each in (await plan(transformed, green)).changes if each.name == item.name)
+            copied = transformed.items[beside.index(item)].obj
+            explanation = explain.explain(known, item, copied, change.action, change.reason)
         else:
-            told = explain.explain(known, item, None)
-    show(context, explained(told))
+            explanation = explain.explain(known, item, None)
+    show(context, explained(explanation))
 
 
 async def copy(
     context: Context,
     migration: Migration,
-    there: Opened,
+    session: Session,
     *,
     yes: bool,
     force: bool = False,
@@ -145,10 +145,10 @@ async def copy(
     from migration.views.plan import plan_lines
     from migration.views.replicate import replicated
 
-    blue, green = there.clusters["blue"], there.clusters["green"]
+    blue, green = session.clusters["blue"], session.clusters["green"]
     async with progress.shown(f"reading {blue.name} and {green.name}", quiet=context.as_json):
         bundle = await export(
-            blue, green, choices=migration.replicate, enrolled=there.edge.services, singletons=migration.singletons
+            blue, green, choices=migration.replicate, enrolled=session.edge.services, singletons=migration.singletons
         )
         planned = await plan(transform(bundle), green, limit=migration.replicate.rewrites, force=force)
     before, _ = begun(planned)
@@ -171,8 +171,8 @@ async def copy(
         return
     if writes or not yes:
         confirm(context, plan_lines(planned, full=full), replicated(planned, before), yes=yes)
-    async with progress.shown(f"writing to {green.name}", quiet=context.as_json) as told:
-        applied = await apply(planned, green, force=force, despite_unread=despite_unread, progress=told.at)
+    async with progress.shown(f"writing to {green.name}", quiet=context.as_json) as wait:
+        applied = await apply(planned, green, force=force, despite_unread=despite_unread, progress=wait.at)
     if applied.writes:
         changed()
     show(context, replicated(planned, applied))

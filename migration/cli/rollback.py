@@ -18,7 +18,8 @@ from migration.words import some
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from migration.cli.session import Opened, Salvaged
+    from migration.cli.salvage import Salvage
+    from migration.cli.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +36,20 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
 
     so_far = SoFar()
 
-    async def act() -> tuple[RollbackResult, Opened]:
+    async def act() -> tuple[RollbackResult, Session]:
         import asyncio
 
-        from migration.cli.session import salvaged
+        from migration.cli.salvage import salvaged
 
         try:
-            async with salvaged(context.config, services) as saved:
-                return await _roll_back(saved, services, reason, so_far), saved.opened
+            async with salvaged(context.config, services) as salvage:
+                return await _roll_back(salvage, services, reason, so_far), salvage.session
         except asyncio.CancelledError:
             show(context, RolledBack.of(so_far.result()))
             raise
 
     try:
-        rolled, there = run(act())
+        rolled, session = run(act())
     except Interrupted as problem:
         problem.remedy = f"`{' '.join(('bluegreen rollback', *services))}` again; {stops.STATUS}"
         raise
@@ -59,19 +60,19 @@ def rollback(context: Context, services: tuple[str, ...], reason: str) -> None:
         raise BluegreenError(
             ("rollback is not complete: " if at_green else "users are served by blue, but not all is done: ")
             + "; ".join(rolled.problems or ("blue's gateway does not serve it yet",)),
-            remedy=_finish(rolled, there, again),
+            remedy=_finish(rolled, session, again),
         )
 
 
-def _finish(rolled: RollbackResult, there: Opened, again: str) -> str:
+def _finish(rolled: RollbackResult, session: Session, again: str) -> str:
     """What to do first, and then the same command again: alone it helps nobody while blue is dead or forbidden."""
     from migration.settings.stack_file import route_path
 
     before = []
-    if blue := _reach_blue(rolled, there):
+    if blue := _reach_blue(rolled, session):
         before.append(blue)
     if rolled.lost:
-        files = some(str(route_path(there.file.routes_folder, service)) for service in rolled.lost)
+        files = some(str(route_path(session.file.routes_folder, service)) for service in rolled.lost)
         before.append(f"restore from version control: {files}")
     if rolled.through_green:
         return "; ".join((*before, f"`{again}`, which moves the entry back, too"))
@@ -80,40 +81,42 @@ def _finish(rolled: RollbackResult, there: Opened, again: str) -> str:
     return f"`{again}` again finishes what is left" if rolled.not_back else f"put that right, then `{again}` again"
 
 
-def _reach_blue(rolled: RollbackResult, there: Opened) -> str:
+def _reach_blue(rolled: RollbackResult, session: Session) -> str:
     import routing
 
-    blue = there.clusters["blue"]
+    blue = session.clusters["blue"]
     kubectl = f"kubectl --kubeconfig {blue.access.source} --context {blue.access.context}"
     if rolled.in_effect.get("blue") is Proof.UNREACHABLE:
         return f"reach {blue.name}'s API server ({kubectl} version)"
     if "blue" in rolled.refused:
-        kinds = routing.used(there.originals.values())
+        kinds = routing.used(session.originals.values())
         asked = " && ".join(f"{kubectl} auth can-i patch {kind.resource.name} -A" for kind in kinds)
         return f"get the right to write routes on {blue.name} ({asked})"
     return ""
 
 
-async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str, so_far: SoFar) -> RollbackResult:
+async def _roll_back(salvage: Salvage, services: tuple[str, ...], reason: str, so_far: SoFar) -> RollbackResult:
     import time
 
     from migration.cli.clock import SystemClock
     from migration.shift import rollback as way_back
     from migration.shift.ledger import open_ledger
 
-    there = saved.opened
+    session = salvage.session
     if services:
-        await _refuse_unknown(saved, services)
-    for problem in saved.told:
+        await _refuse_unknown(salvage, services)
+    for problem in salvage.problems:
         log.warning("%s", problem)
-    if not services and (nothing := await _nothing_there(saved)):
+    if not services and (nothing := await _nothing_there(salvage)):
         return nothing
-    ledger = await open_ledger(there.migration.store, time.time)
+    ledger = await open_ledger(session.migration.store, time.time)
     try:
         return await way_back.rollback(
-            there.edge,
-            [name for name in services or there.edge.services if name in there.originals],
-            way_back.Means(there.routers(), there.entry(), there.file, ledger, SystemClock(), there.clusters, saved.witness),
+            session.edge,
+            [name for name in services or session.edge.services if name in session.originals],
+            way_back.Means(
+                session.routers(), session.entry(), session.file, ledger, SystemClock(), session.clusters, salvage.witness
+            ),
             reason=reason,
             so_far=so_far,
         )
@@ -121,42 +124,42 @@ async def _roll_back(saved: Salvaged, services: tuple[str, ...], reason: str, so
         ledger.close()
 
 
-async def _refuse_unknown(saved: Salvaged, services: tuple[str, ...]) -> None:
+async def _refuse_unknown(salvage: Salvage, services: tuple[str, ...]) -> None:
     """Where no name is known to anybody: not to the stack file, and not to the clusters."""
     from migration.settings.named import not_enrolled
     from migration.settings.yaml_reader import meant
 
-    enrolled, path = saved.opened.edge.services, saved.opened.file.path
+    enrolled, path = salvage.session.edge.services, salvage.session.file.path
     if any(name in enrolled for name in services):
         return
-    others = await saved.witness.others()
+    others = await salvage.witness.others()
     if others.services or others.lost:
         return
-    told = not_enrolled(services, enrolled)
-    if unread := await _unread(saved):
+    message = not_enrolled(services, enrolled)
+    if unread := await _unread(salvage):
         raise Unreachable(
-            f"nothing was done: {told}, and {unread} could not be asked", remedy=_restore(path, " ".join(services))
+            f"nothing was done: {message}, and {unread} could not be asked", remedy=_restore(path, " ".join(services))
         )
     near = [close for name in services if (close := meant(name, enrolled))]
     again = f"`bluegreen rollback {' '.join(near)}`; " if near else ""
-    raise UsageError(told, remedy=f"{again}`bluegreen rollback` without a name rolls everything back")
+    raise UsageError(message, remedy=f"{again}`bluegreen rollback` without a name rolls everything back")
 
 
-async def _nothing_there(saved: Salvaged) -> RollbackResult | None:
+async def _nothing_there(salvage: Salvage) -> RollbackResult | None:
     """Where neither the stack file nor the clusters know of a service that green may serve. Changes nothing.
 
     Raises:
         Unreachable: the file lists none, and blue's cluster, which knows better, cannot be asked.
     """
-    edge, path = saved.opened.edge, saved.opened.file.path
+    edge, path = salvage.session.edge, salvage.session.file.path
     if edge.services or edge.green_entry_bp:
         return None
-    others = await saved.witness.others()
+    others = await salvage.witness.others()
     if others.services or others.lost:
         return None
-    if "blue" in await saved.witness.silent():
+    if "blue" in await salvage.witness.silent():
         raise Unreachable(
-            f"nothing was done: {path} lists no service, and {await _unread(saved)} could not be asked whether a gateway "
+            f"nothing was done: {path} lists no service, and {await _unread(salvage)} could not be asked whether a gateway "
             "forwards any to green",
             remedy=_restore(path),
         )
@@ -166,10 +169,10 @@ async def _nothing_there(saved: Salvaged) -> RollbackResult | None:
     )
 
 
-async def _unread(saved: Salvaged) -> str:
+async def _unread(salvage: Salvage) -> str:
     """Names of the clusters that did not tell what their gateways forward."""
-    edge = saved.opened.edge
-    return " and ".join((edge.blue if side == "blue" else edge.green) or side for side in await saved.witness.silent())
+    edge = salvage.session.edge
+    return " and ".join((edge.blue if side == "blue" else edge.green) or side for side in await salvage.witness.silent())
 
 
 def _restore(path: Path, services: str = "") -> str:

@@ -14,6 +14,6 @@ def schema() -> None:
     Editors complete and check the file by it: save it beside migration.yaml and name it in the first line there,
     `# yaml-language-server: $schema=migration.schema.json`. Reads no file.
     """
-    from migration.settings.schema import schema as made
+    from migration.settings import schema as settings
 
-    click.echo(json.dumps(made(), indent=2))
+    click.echo(json.dumps(settings.schema(), indent=2))

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-import routing
 from migration.cli import choice
-from migration.errors import BluegreenError, ConfigError, NotFound, StoreError, Unreachable
-from migration.model import WHOLE_BP, Side
+from migration.errors import BluegreenError, ConfigError, Unreachable
+from migration.model import Side
 from migration.objects.kinds import Object
 from migration.settings import calendar
 from migration.settings.migration_file import Cluster, Migration
 from migration.settings.stack_file import Edge, StackFile, read_route
 from migration.settings.yaml_reader import Reader, did_you_mean, some_of
 from migration.shift import order as orders
-from migration.shift.witness import BESIDE_SECONDS, Held, Witness, recorded
 from migration.store import pause
 
 if TYPE_CHECKING:
@@ -34,14 +31,11 @@ if TYPE_CHECKING:
     from routing import Peer
 
 log = logging.getLogger(__name__)
-SALVAGE_SECONDS = 3.0
 RELEASED_AT_ONCE = 4  # so that a way back finds places free at its API servers
-ASKED_SECONDS = 5.0  # for all pages of a list
-T = TypeVar("T")
 
 
 @dataclass
-class Opened:
+class Session:
     migration: Migration
     file: StackFile
     edge: Edge
@@ -51,20 +45,23 @@ class Opened:
     _stack: AsyncExitStack = field(repr=False)
 
     def cluster_of(self, side: Side) -> Cluster:
+        """The cluster of a side, as migration.yaml has it."""
         name = self.edge.blue if side == "blue" else self.edge.green
         return self.migration.clusters[name or ""]
 
     def routers(self) -> dict[Side, IstioRouter]:
-        from migration.clients.istio import IstioRouter, Sides
+        """Clients of the gateways' routes by side, closed with the session."""
+        from migration.clients.edge_record import Sides
+        from migration.clients.istio import IstioRouter
 
         sides = Sides(self.edge.blue, self.edge.green or "", self.edge.entry)
-        made: dict[Side, IstioRouter] = {}
+        routers: dict[Side, IstioRouter] = {}
         for side, cluster in self.clusters.items():
             gateway = self.cluster_of(side).gateway
             probe = (gateway.peer_address or gateway.address, gateway.peer_port)
-            made[side] = IstioRouter(cluster, side, self.peers[side], probe, self.originals, sides)
-            self._stack.push_async_callback(made[side].close)
-        return made
+            routers[side] = IstioRouter(cluster, side, self.peers[side], probe, self.originals, sides)
+            self._stack.push_async_callback(routers[side].close)
+        return routers
 
     def counters(self, *, as_far_as_known: bool = False) -> dict[Side, PageCounters]:
         """`as_far_as_known`: leaves clusters without counters out, for looking only."""
@@ -72,7 +69,7 @@ class Opened:
 
         # well below what a sample may take, so that one page which hangs does not spoil the whole sample
         read_seconds = min(READ_SECONDS, max(0.15, 0.6 * self.migration.policy.sample_interval_seconds))
-        made: dict[Side, PageCounters] = {}
+        pages: dict[Side, PageCounters] = {}
         for side in self.clusters:
             source = self.cluster_of(side).counters
             if source is None and as_far_as_known:
@@ -86,21 +83,23 @@ class Opened:
             dialect: Dialect = "envoy" if source.dialect == "envoy" else "istio"
             counters = PageCounters(source.urls, dialect, self.originals, read_seconds=read_seconds)
             self._stack.push_async_callback(counters.close)
-            made[side] = counters
-        return made
+            pages[side] = counters
+        return pages
 
     def metrics(self) -> Metrics | None:
+        """The metrics store; None: migration.yaml names none."""
         if self.migration.metrics is None:
             return None
         from migration.clients.prometheus import PrometheusMetrics
 
         source = self.migration.metrics
         names = {side: self.cluster_of(side).name for side in self.clusters}
-        made = PrometheusMetrics(source.url, "envoy" if source.dialect == "envoy" else "istio", names, self.originals)
-        self._stack.push_async_callback(made.close)
-        return made
+        client = PrometheusMetrics(source.url, "envoy" if source.dialect == "envoy" else "istio", names, self.originals)
+        self._stack.push_async_callback(client.close)
+        return client
 
     def entry(self) -> Route53Entry | None:
+        """The entry's records; None: the stack file names no zone or no hosts."""
         if not self.edge.zone or not self.edge.hosts:
             return None
         from migration.clients.route53 import Route53Entry
@@ -203,7 +202,7 @@ def _warn_of_unenrolled(migration: Migration, enrolled: Iterable[str]) -> None:
         log.warning("%s; it has no effect yet", _not_enrolled(migration, key, name, meant, enrolled))
 
 
-def _refuse_one_cluster_twice(migration: Migration, clusters: Mapping[Side, Kubernetes]) -> None:
+def refuse_one_cluster_twice(migration: Migration, clusters: Mapping[Side, Kubernetes]) -> None:
     """Two names, contexts or copies of a kubeconfig may lead to one API server. Asks nobody."""
     if len(clusters) < 2:
         return
@@ -220,7 +219,7 @@ def _refuse_one_cluster_twice(migration: Migration, clusters: Mapping[Side, Kube
 
 
 @asynccontextmanager
-async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "green")) -> AsyncIterator[Opened]:
+async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "green")) -> AsyncIterator[Session]:
     """`need`: clusters that must answer before anything is begun."""
     from migration.clients.kubernetes import Kubernetes
 
@@ -240,14 +239,14 @@ async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "gre
     async with AsyncExitStack() as stack:
         clusters: dict[Side, Kubernetes] = {}
         for side, name in names.items():
-            there = migration.clusters[name or ""]
+            cluster = migration.clusters[name or ""]
             try:
-                clusters[side] = Kubernetes.from_kubeconfig(there.kubeconfig, there.context, name=there.name)
+                clusters[side] = Kubernetes.from_kubeconfig(cluster.kubeconfig, cluster.context, name=cluster.name)
             except ConfigError as problem:
-                problem.remedy = f"fix it, or set kubeconfig and context of clusters.{there.name} in {migration.path}"
+                problem.remedy = f"fix it, or set kubeconfig and context of clusters.{cluster.name} in {migration.path}"
                 raise
             await stack.enter_async_context(clusters[side])
-        _refuse_one_cluster_twice(migration, clusters)
+        refuse_one_cluster_twice(migration, clusters)
         if need and edge.services:
             _warn_of_unenrolled(migration, edge.services)
         for side in need:
@@ -261,214 +260,42 @@ async def opened(migration: Migration, *, need: tuple[Side, ...] = ("blue", "gre
                 raise
             except BluegreenError:
                 pass  # it answers; whether it lets us do things will be seen
-        yield Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack)
+        yield Session(migration, file, edge, clusters, originals, peers_of(migration, names), stack)
 
 
 def way_to(cluster: Kubernetes, path: Path, known: str | None = None) -> str:
     """What is known to help, else how people see whether they reach it; and where it is named in migration.yaml."""
     access = cluster.access
-    told = known or f"kubectl --kubeconfig {access.source} --context {access.context} version"
-    return f"{told}; {path} names it under clusters.{cluster.name}"
+    advice = known or f"kubectl --kubeconfig {access.source} --context {access.context} version"
+    return f"{advice}; {path} names it under clusters.{cluster.name}"
 
 
-def _peers(migration: Migration, names: Mapping[Side, str | None]) -> dict[Side, Peer]:
+def peers_of(migration: Migration, names: Mapping[Side, str | None]) -> dict[Side, Peer]:
+    """By side, how its gateway reaches the other one. `names`: the clusters' names by side."""
     from routing import Peer
 
     def reached(side: Side) -> Peer:
-        there = migration.clusters.get(names[side] or "")
-        if there is None:
+        cluster = migration.clusters.get(names[side] or "")
+        if cluster is None:
             return Peer("")  # of a way back, which writes no destination
-        gateway = there.gateway
+        gateway = cluster.gateway
         return Peer(gateway.peer_address or gateway.address, gateway.peer_port)
 
     return {"blue": reached("green"), "green": reached("blue")}
 
 
-@dataclass
-class Salvaged:
-    """What a way back works with. `told`: what of the files is wrong."""
-
-    opened: Opened
-    told: Sequence[str]
-    witness: Witness  # of originals, and of services that the file lacks
-
-
-@asynccontextmanager
-async def salvaged(path: Path, wanted: Collection[str] = ()) -> AsyncIterator[Salvaged]:
-    """What `opened` gives, for the way back of `wanted` (empty: of all): as much of it as can be had.
-
-    Broken files are read as far as they go; what they do not tell is asked of the clusters, and of them alone where it is
-    needed. A green that cannot be opened is left out.
-
-    Raises:
-        ConfigError, StoreError: it cannot be told which cluster is blue, or blue cannot be opened.
-    """
-    from migration.settings import salvage
-
-    migration, told = salvage.load(path)
-    file = StackFile(migration.edge)
-    words = None
-    try:
-        edge: Edge | None = file.read()
-    except (ConfigError, StoreError) as problem:
-        told.append(str(problem))
-        edge, words = None, salvage.read_words(file.path)
-    async with AsyncExitStack() as stack:
-        named = {"blue": edge.blue, "green": edge.green} if edge else dict((words or salvage.Words({})).sides)
-        reached, closed = await _reach(migration, stack)
-        asking = {name: asyncio.ensure_future(_held(cluster)) for name, cluster in reached.items()}
-        stack.push_async_callback(_end, asking.values())
-        held: dict[str, Held] = {}
-        enrolled = edge.services if edge else {}
-        originals, missing = _originals(file, [name for name in wanted or enrolled if name in enrolled])
-        if edge is None and words is not None:
-            held = await _heard(asking, named.get("blue"), patient=not words.config.get("services"))
-            records = [each.record or {} for each in held.values()]
-            sides = _sides(migration, named, records)
-            edge = words.edge(file.path, sides, recorded(records, [each.routes or {} for each in held.values()]))
-            told += words.problems
-            originals, missing = _originals(file, [name for name in wanted or edge.services if name in edge.services])
-        assert edge is not None
-        if edge.blue not in migration.clusters:
-            raise ConfigError(
-                f"{migration.path}: clusters has no {edge.blue}, which {file.path} names as blue; "
-                f"there: {', '.join(migration.clusters)}",
-                remedy=f"add {edge.blue} to clusters in {migration.path}",
-            )
-        if edge.blue in closed:
-            raise closed[edge.blue]
-        names: dict[Side, str | None] = {"blue": edge.blue, "green": edge.green}
-        clusters = {side: reached[name] for side, name in names.items() if name in reached}
-        told += [f"{name} is left out: {problem}" for name, problem in closed.items()]
-        _refuse_one_cluster_twice(migration, clusters)
-        witness = Witness(
-            edge,
-            str(file.path),
-            {side: asking[cluster.name] for side, cluster in clusters.items()},
-            originals,
-            missing,
-            wanted,
-            lambda service: _usable(file, service),
-        )
-        yield Salvaged(Opened(migration, file, edge, clusters, originals, _peers(migration, names), stack), told, witness)
-
-
-async def _heard(asking: Mapping[str, asyncio.Task[Held]], blue: str | None, *, patient: bool) -> dict[str, Held]:
-    """What the clusters told: all of them, but for those that are late where blue has told all or the file tells enough.
-    Their credentials may take long, and nothing is at blue before this ends. `blue`: None where the file does not say.
-    `patient`: the file tells nothing of services.
-    """
-    waiting = set(asking.values())
-    while waiting and (blue is None or blue in asking):
-        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            blue = blue or routing.record_sides(task.result().record or {}).get("blue")
-        if (known := asking.get(blue or "")) is not None and known.done():
-            break
-    first = asking.get(blue or "")
-    told = first.result() if first is not None and first.done() else Held()
-    whole = told.record is not None and told.routes is not None
-    if waiting:
-        await asyncio.wait(waiting, timeout=BESIDE_SECONDS if whole or not patient else None)
-    return {name: each.result() if each.done() else Held() for name, each in asking.items()}
-
-
-async def _end(tasks: Collection[asyncio.Task[Held]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _reach(migration: Migration, stack: AsyncExitStack) -> tuple[dict[str, Kubernetes], dict[str, ConfigError]]:
+async def reach_all(migration: Migration, stack: AsyncExitStack) -> tuple[dict[str, Kubernetes], dict[str, ConfigError]]:
+    """Clients of all clusters of migration.yaml by name, and why the others have none. `stack` closes them."""
     from migration.clients.kubernetes import Kubernetes
 
     reached: dict[str, Kubernetes] = {}
     closed: dict[str, ConfigError] = {}
-    for name, there in migration.clusters.items():
+    for name, cluster in migration.clusters.items():
         try:
-            reached[name] = Kubernetes.from_kubeconfig(there.kubeconfig, there.context, name=name)
+            reached[name] = Kubernetes.from_kubeconfig(cluster.kubeconfig, cluster.context, name=name)
         except ConfigError as problem:
             problem.remedy = f"fix it, or set kubeconfig and context of clusters.{name} in {migration.path}"
             closed[name] = problem
             continue
         await stack.enter_async_context(reached[name])
     return reached, closed
-
-
-def _originals(file: StackFile, services: Iterable[str]) -> tuple[dict[str, Object], dict[str, str]]:
-    originals: dict[str, Object] = {}
-    missing: dict[str, str] = {}
-    for service in services:
-        try:
-            originals[service] = _usable(file, service)
-        except (ConfigError, StoreError) as problem:
-            missing[service] = str(problem)
-    return originals, missing
-
-
-def _usable(file: StackFile, service: str) -> Object:
-    """A stored original that routes can be made of; a ConfigError or StoreError for every other."""
-    route = read_route(file.routes_folder, service)
-    try:
-        wrong = [*map(str, routing.refusals(route))]
-        routing.public_route(route, WHOLE_BP // 2, "blue")
-        routing.peer_route(route, 0)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
-        wrong = [f"has a wrong shape ({problem!r})"]
-    if wrong:
-        raise ConfigError(
-            f"the stored original route of {service} in {file.routes_folder}: {'; '.join(wrong)}",
-            remedy=f"restore it from git, or `bluegreen enroll {service}` again",
-        )
-    return route
-
-
-async def _held(cluster: Kubernetes) -> Held:
-    from migration.objects.kinds import CONFIG_MAP
-    from migration.ports import routes
-
-    async def record() -> Object:
-        try:
-            return await cluster.get(CONFIG_MAP, routing.EDGE_NAMESPACE, routing.RECORD_NAME, timeout_seconds=SALVAGE_SECONDS)
-        except NotFound:
-            return {}
-
-    async def listed() -> dict[str, Object]:
-        return routing.by_service(await routes.listed(cluster, timeout_seconds=SALVAGE_SECONDS))
-
-    async def bounded(asking: Coroutine[Any, Any, T]) -> T:
-        try:
-            return await asyncio.wait_for(asking, ASKED_SECONDS)
-        except TimeoutError as problem:
-            raise Unreachable(f"{cluster.name} did not answer within {ASKED_SECONDS:g} s") from problem
-
-    try:
-        await cluster.ready()  # before any clock starts
-    except BluegreenError as problem:
-        log.warning("%s", problem)
-        return Held()
-    first, second = await asyncio.gather(bounded(record()), bounded(listed()), return_exceptions=True)
-    for came in (first, second):
-        if isinstance(came, BaseException) and not isinstance(came, BluegreenError):
-            raise came
-    for told in dict.fromkeys(str(came) for came in (first, second) if isinstance(came, BluegreenError)):
-        log.warning("%s", told)
-    return Held(None if isinstance(first, BaseException) else first, None if isinstance(second, BaseException) else second)
-
-
-def _sides(migration: Migration, named: Mapping[str, str | None], records: Iterable[Object]) -> dict[str, str]:
-    """By the file where any part of it tells, else by the records; the other one of two clusters is green."""
-    blue = named.get("blue")
-    known = {side: name for side, name in named.items() if name}
-    if not blue:
-        told = {sides["blue"]: sides for record in records if "blue" in (sides := routing.record_sides(record))}
-        if len(told) != 1:
-            raise ConfigError(
-                f"{migration.edge}: which cluster is blue cannot be read from it, nor from the record "
-                f"({routing.EDGE_NAMESPACE}/{routing.RECORD_NAME}) on {' or '.join(migration.clusters)}",
-                remedy=f"put the line `bluegreen:sides: {{blue: NAME, green: NAME}}` right in {migration.edge}",
-            )
-        blue, known = next(iter(told.items()))
-    others = [name for name in migration.clusters if name != blue]
-    green = known.get("green") or (others[0] if len(others) == 1 else None)
-    return {"blue": blue, **({"green": green} if green else {})}

@@ -18,7 +18,7 @@ from migration.views.pauses import Paused, Resumed
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from migration.cli.session import Opened
+    from migration.cli.session import Session
     from migration.shift.loop import Shift
     from migration.shift.world import Result, Rules
     from migration.store.lock import Lock
@@ -49,8 +49,8 @@ def shift(context: Context, services: tuple[str, ...], *, yes: bool, retry: tupl
 
         lock = take(migration.store, "bluegreen shift")  # before any question: a second one should not be asked
         try:
-            async with opened(migration) as there:
-                return await _shift(context, there, lock, asked)
+            async with opened(migration) as session:
+                return await _shift(context, session, lock, asked)
         finally:
             lock.release()
 
@@ -106,7 +106,7 @@ def _retry(services: Iterable[str], named: Collection[str]) -> str:
     return " ".join(("bluegreen shift", *(services if named else ()), *words))
 
 
-async def _shift(context: Context, there: Opened, lock: Lock, asked: Asked) -> ShiftEnd:
+async def _shift(context: Context, session: Session, lock: Lock, asked: Asked) -> ShiftEnd:
     import time
 
     from migration.cli.clock import SystemClock
@@ -115,31 +115,31 @@ async def _shift(context: Context, there: Opened, lock: Lock, asked: Asked) -> S
     from migration.shift.world import World
     from migration.store.journal import Journal
 
-    if not there.edge.services:
-        raise ConfigError(f"{there.file.path}: no service is enrolled", remedy="`bluegreen enroll`")
-    named = _named(asked, there.edge.services)
-    rules = there.rules(reassert=asked.reassert, services=asked.services)
+    if not session.edge.services:
+        raise ConfigError(f"{session.file.path}: no service is enrolled", remedy="`bluegreen enroll`")
+    named = _named(asked, session.edge.services)
+    rules = session.rules(reassert=asked.reassert, services=asked.services)
     retried = _retried(asked, named, rules)
-    await require_hop(there.clusters, there.peers, there.originals)
-    plan = _plan(there, rules, retried)
+    await require_hop(session.clusters, session.peers, session.originals)
+    plan = _plan(session, rules, retried)
     for line in plan.warnings():
         click.echo(line, err=True)
     if context.as_json:
         show(context, ShiftEnd(plan))  # of a run that is not begun
-    counters, metrics = there.counters(), there.metrics()  # what is wrong with them is said before any question
+    counters, metrics = session.counters(), session.metrics()  # what is wrong with them is said before any question
     confirm(context, plan.lines(), yes=asked.yes)
-    journal = Journal(there.migration.store, lock.fence, time.time)
+    journal = Journal(session.migration.store, lock.fence, time.time)
     world = World(
-        routers=there.routers(),
+        routers=session.routers(),
         counters=counters,
         metrics=metrics,
         clock=SystemClock(),
-        file=there.file,
+        file=session.file,
         journal=journal,
         lock=lock,
-        entry=there.entry(),
-        clusters=there.clusters,
-        release=there.release(),
+        entry=session.entry(),
+        clusters=session.clusters,
+        release=session.release(),
     )
     try:
         return await _move(context, Shift(world, rules), plan, retried)
@@ -205,7 +205,7 @@ def _end(plan: ShiftPlan, result: Result, *, interrupted: bool = False) -> Shift
     )
 
 
-def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
+def _plan(session: Session, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
     """Raises StoreError where the journal, or what `verify` kept, cannot be read."""
     import time
 
@@ -214,7 +214,7 @@ def _plan(there: Opened, rules: Rules, retried: frozenset[str]) -> ShiftPlan:
     from migration.store import pause as pauses
     from migration.store.memory import remember
 
-    edge, store = there.edge, there.migration.store
+    edge, store = session.edge, session.migration.store
     batches = [[unit for unit in batch if rules.order.stay.isdisjoint(unit)] for batch in rules.order.batches]
     moved = {service for batch in batches for unit in batch for service in unit}
     memory = remember(journal.read(store / journal.FILE))
@@ -286,21 +286,21 @@ def status(context: Context) -> None:
         from migration.cli.status import status as look
         from migration.store import pause as pauses
 
-        async with opened(migration, need=()) as there:
-            pages = there.counters(as_far_as_known=True)
-            ways = {side: way_to(cluster, migration.path) for side, cluster in there.clusters.items()}
-            return await look(there.edge, there.routers(), pages, migration.store, pauses.paused(migration.store), ways)
+        async with opened(migration, need=()) as session:
+            pages = session.counters(as_far_as_known=True)
+            ways = {side: way_to(cluster, migration.path) for side, cluster in session.clusters.items()}
+            return await look(session.edge, session.routers(), pages, migration.store, pauses.paused(migration.store), ways)
 
-    found = run(act())
-    show(context, found)
+    current = run(act())
+    show(context, current)
     from migration.cli.status import unseen
     from migration.store import journal
 
     broken: BluegreenError | None = None
-    if found.journal is not None:
+    if current.journal is not None:
         try:
             journal.read(migration.store / journal.FILE)
         except BluegreenError as problem:  # what was said, with its kind and remedy
             broken = problem
-    if (trouble := unseen(found, broken)) is not None:
+    if (trouble := unseen(current, broken)) is not None:
         raise trouble

@@ -53,8 +53,8 @@ async def status(
         asyncio.gather(*(_read(router, names[side] or side) for side, router in routers.items())),
         asyncio.gather(*(each.silent() for each in pages.values())),
     )
-    found, silent = dict(zip(routers, states, strict=True)), dict(zip(pages, silences, strict=True))
-    live = {side: state for side, state in found.items() if isinstance(state, RouterState)}
+    answers, silent = dict(zip(routers, states, strict=True)), dict(zip(pages, silences, strict=True))
+    live = {side: state for side, state in answers.items() if isinstance(state, RouterState)}
     problem = None
     memory: Mapping[str, Remembered] = {}
     try:
@@ -69,7 +69,7 @@ async def status(
         sides=names,
         entry=dict(edge.entry),
         generation=edge.generation,
-        gateways={side: _api(names[side] or side, state, ways.get(side)) for side, state in found.items()},
+        gateways={side: _api(names[side] or side, state, ways.get(side)) for side, state in answers.items()},
         counters={side: Watched(names[side] or side, len(pages[side].urls), dict(silent[side])) for side in pages},
         lock=Running(**asdict(running)) if running else None,
         paused=paused,
@@ -80,21 +80,21 @@ async def status(
     )
 
 
-def unseen(found: Status, broken: BluegreenError | None) -> BluegreenError | None:
+def unseen(current: Status, broken: BluegreenError | None) -> BluegreenError | None:
     """The error with which `status` ends where it could not look at all that it shows: a monitor must not take shares of the
     stack file for what users get. `broken`: what is wrong with the journal, which weighs less than a cluster. Pure.
     """
-    there = {side: api for side, api in found.gateways.items() if not api.reachable}
-    if not there:
+    unreachable = {side: api for side, api in current.gateways.items() if not api.reachable}
+    if not unreachable:
         return broken
-    told = [f"{side} is not seen: {api.problem}" for side, api in there.items()]
-    remedies = [api.remedy for api in there.values() if api.remedy]
+    reasons = [f"{side} is not seen: {api.problem}" for side, api in unreachable.items()]
+    remedies = [api.remedy for api in unreachable.values() if api.remedy]
     if broken is not None:
-        told.append(f"the journal cannot be read: {broken}")
+        reasons.append(f"the journal cannot be read: {broken}")
         remedies += [broken.remedy] if broken.remedy else []
-    kind = Forbidden if all(api.kind == Forbidden.kind for api in there.values()) else Unreachable
+    kind = Forbidden if all(api.kind == Forbidden.kind for api in unreachable.values()) else Unreachable
     remedy = "; ".join([*dict.fromkeys(remedies), "then `bluegreen status` again"])
-    return kind("; ".join(told), remedy=remedy)
+    return kind("; ".join(reasons), remedy=remedy)
 
 
 def _api(cluster: str, state: RouterState | BluegreenError, way: str | None) -> ApiServer:
@@ -138,11 +138,11 @@ def row(
     )
 
 
-def needs_eyes(there: ServiceRow) -> bool:
+def needs_eyes(shown: ServiceRow) -> bool:
     """By what the gateways hold; of a side that was not seen, or that somebody else wrote, the file's share counts."""
-    shares: dict[Side, int | None] = {"blue": there.blue, "green": there.green}
-    live = [0 if side in there.missing else there.file if share is None else share for side, share in shares.items()]
-    return there.state is not Phase.BAKED and max(live) > 0
+    shares: dict[Side, int | None] = {"blue": shown.blue, "green": shown.green}
+    live = [0 if side in shown.missing else shown.file if share is None else share for side, share in shares.items()]
+    return shown.state is not Phase.BAKED and max(live) > 0
 
 
 def _phase(split: int, memory: Remembered | None, kept: str | None) -> Phase:

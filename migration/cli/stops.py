@@ -31,14 +31,14 @@ def handled(by: Callable[[int, Any], Any]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # nobody else is told of signals
         return
-    before = {number: there for number in SIGNALS if (there := signal.getsignal(number)) not in (signal.SIG_IGN, None)}
+    before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)}
     try:
         for number in before:
             signal.signal(number, by)
         yield
     finally:
-        for number, there in before.items():
-            signal.signal(number, there)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def at_once() -> Any:

@@ -89,18 +89,18 @@ def _refusal(service: str, problem: ClientError, if_gone: str) -> BluegreenError
     response: dict[str, Any] = dict(problem.response or {})
     code = str((response.get("Error") or {}).get("Code", ""))
     status = (response.get("ResponseMetadata") or {}).get("HTTPStatusCode") or 0
-    told = f"{service}: {_said(problem)}"
+    message = f"{service}: {_said(problem)}"
     if code in REFUSED:
-        return Forbidden(told, status=403, remedy=LOG_IN)
+        return Forbidden(message, status=403, remedy=LOG_IN)
     if code in BUSY:
-        return Unreachable(told, remedy="the same command again, later")
+        return Unreachable(message, remedy="the same command again, later")
     if code in GONE:
-        return NotFound(told, remedy=if_gone)
+        return NotFound(message, remedy=if_gone)
     if status in (401, 403):
-        return Forbidden(told, status=status, remedy=LOG_IN)
+        return Forbidden(message, status=status, remedy=LOG_IN)
     if status == 429 or status >= 500:
-        return Unreachable(told, remedy="the same command again, later")
-    return Rejected(told, status=status or 400, reason=code, remedy="see what AWS says of it above")
+        return Unreachable(message, remedy="the same command again, later")
+    return Rejected(message, status=status or 400, reason=code, remedy="see what AWS says of it above")
 
 
 def _said(problem: Exception) -> str:

@@ -88,6 +88,7 @@ def series_of(text: str, dialect: Dialect) -> Series | None:
 
 
 def series(name: str, labels: Mapping[str, str], dialect: Dialect) -> Series | None:
+    """What a series counts, by its name and labels; None: no answers that a gateway sent for."""
     if dialect == "istio":
         # only what the proxy sent; the host of a forward is as its ServiceEntry has it
         host = labels.get("destination_service", "") if labels.get("reporter", "source") == "source" else ""
@@ -154,6 +155,7 @@ class Look:
 
 
 def look(page: str, dialect: Dialect, at: float = 0.0) -> Look:
+    """Reads a Prometheus text page. `at`: when it came (monotonic). Lines that cannot be read are left out."""
     counted: dict[str, int] = {}
     active: dict[str, int] = {}
     identity: dict[str, float] = {}
@@ -171,8 +173,8 @@ def look(page: str, dialect: Dialect, at: float = 0.0) -> Look:
         if not math.isfinite(value):
             continue
         if text.startswith(ACTIVE):
-            if there := series_of(text, dialect):
-                active[there.host] = active.get(there.host, 0) + int(value)
+            if open_series := series_of(text, dialect):
+                active[open_series.host] = active.get(open_series.host, 0) + int(value)
         elif (name := text.partition("{")[0]) in (UPTIME, BORN):
             identity[name] = value
         elif text.endswith("}"):
@@ -186,8 +188,8 @@ def growth(now: Look, before: Mapping[str, int]) -> dict[str, Tally]:
     for text, value in now.counted.items():
         base = before.get(text, 0)
         more = value - base if value >= base else value
-        if more and (there := series_of(text, now.dialect)):
-            ends[there.host][there.code, there.grpc_status] += more
+        if more and (counted_series := series_of(text, now.dialect)):
+            ends[counted_series.host][counted_series.code, counted_series.grpc_status] += more
     return {host: _whole(*tally(each)) for host, each in ends.items()}
 
 
@@ -203,6 +205,7 @@ def destination_hosts(original: Mapping[str, Any]) -> frozenset[str]:
 
 
 def service_counters(by_host: Mapping[str, Tally], service: str, local_hosts: Iterable[str]) -> ServiceCounters:
+    """One service's part of what a gateway counted. `local_hosts`: its own destinations."""
     local = sum((by_host.get(host, Tally()) for host in local_hosts), Tally())
     return ServiceCounters(local=local, forwarded=by_host.get(routing.peer_host(service), Tally()))
 
@@ -248,6 +251,7 @@ class Followed:
 
     @property
     def by_turns(self) -> bool:
+        """Whether several proxies answer behind this page."""
         return any(later - sooner < TURNS_SECONDS for sooner, later in pairwise(self.others_at))
 
 
@@ -294,10 +298,10 @@ IN_TURN = Silence(
 
 def unseen(silent: Mapping[str, Silence]) -> BluegreenError:
     """What to raise where not one page of a gateway tells anything."""
-    told = [f"{url} {each.why}" for url, each in silent.items()]
+    reasons = [f"{url} {each.why}" for url, each in silent.items()]
     remedy = next((each.remedy for each in silent.values() if each.remedy), None)
     passing = any(each.passing for each in silent.values())
-    text = f"the gateway's counters at {'; at '.join(told)}"
+    text = f"the gateway's counters at {'; at '.join(reasons)}"
     return Unreachable(text, remedy=remedy) if passing else Permanent(text, remedy=remedy)
 
 
@@ -313,8 +317,7 @@ class PageCounters:
         read_seconds: float = READ_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`originals`: the enrolled routes by service; they say which hosts are a service's own. `read_seconds`: for each
-        page, all at once."""
+        """`originals`: the enrolled routes by service, which say whose hosts are whose. `read_seconds`: for each page."""
         self._addresses = {without_passwords(url): url for url in urls}
         self.urls = tuple(self._addresses)  # for words
         self.dialect = dialect
@@ -326,13 +329,15 @@ class PageCounters:
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
+        """Closes its connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def read(self) -> GatewayCounters:
-        """`services` never falls: a page that does not answer is in it with what it told last. Raises Unreachable (or
-        Permanent, where asking again will not help) if no page tells anything."""
+        """`services` never falls: a page that does not answer is in it with what it told last. Raises Unreachable (Permanent
+        where asking again will not help) if no page tells anything.
+        """
         silent: dict[str, Silence] = {}
         for url, (page, at) in (await self._ask()).items():
             if isinstance(page, Silence):

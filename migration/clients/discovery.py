@@ -43,13 +43,13 @@ def preferred_first(core: Object, groups: Object) -> dict[str, str]:
     """group/version -> where its own document is, of the documents APIVersions and APIGroupList; of each group the version
     that the server prefers comes first.
     """
-    found = {str(version): f"/api/{version}" for version in core.get("versions") or ()}
+    paths = {str(version): f"/api/{version}" for version in core.get("versions") or ()}
     for group in groups.get("groups") or ():
         preferred = (group.get("preferredVersion") or {}).get("groupVersion")
         versions = [str(each["groupVersion"]) for each in group.get("versions") or ()]
         for each in sorted(versions, key=lambda version: version != preferred):
-            found[each] = f"/apis/{each}"
-    return found
+            paths[each] = f"/apis/{each}"
+    return paths
 
 
 def read_by_group(documents: Mapping[str, Object], stale: Sequence[str]) -> Discovery:
@@ -68,5 +68,5 @@ def read_by_group(documents: Mapping[str, Object], stale: Sequence[str]) -> Disc
             if "/" not in each["name"]  # a subresource
         ]
         groups.setdefault(group, []).append({"version": version, "resources": entries})
-    found = read_discovery([{"metadata": {"name": group}, "versions": versions} for group, versions in groups.items()])
-    return Discovery(found.resources, found.served, tuple(stale))
+    discovery = read_discovery([{"metadata": {"name": group}, "versions": versions} for group, versions in groups.items()])
+    return Discovery(discovery.resources, discovery.served, tuple(stale))

@@ -48,7 +48,7 @@ def of_secret(method: str, path: str) -> bool:
     return method in ("POST", "PUT", "PATCH") and _SECRET.match(path) is not None
 
 
-def told(method: str, path: str, status: int, answer: Mapping[str, Any], message: str) -> str:
+def message_of(method: str, path: str, status: int, answer: Mapping[str, Any], message: str) -> str:
     """The words of a refusal that may be passed on. `message`: what the server said, or the beginning of its answer."""
     if not of_secret(method, path):
         return without_structures(message)
@@ -101,10 +101,10 @@ def without_structures(text: str) -> str:
     """
     braces, brackets = text.rfind("}"), text.rfind("]")
     said, at = "", 0
-    for found in _STRUCTURE.finditer(text):
-        if found.start() < at:
+    for structure in _STRUCTURE.finditer(text):
+        if structure.start() < at:
             continue
-        end = braces if found[2] else max(braces, brackets)
-        said += text[at : found.end(1)] + "..."
-        at = end + 1 if end >= found.end() else len(text)
+        end = braces if structure[2] else max(braces, brackets)
+        said += text[at : structure.end(1)] + "..."
+        at = end + 1 if end >= structure.end() else len(text)
     return said + text[at:]

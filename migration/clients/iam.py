@@ -52,10 +52,10 @@ class AwsIdentities:
         account = role.account
 
         def asked(iam: Any) -> Mapping[str, Any]:
-            found = iam.get_role(RoleName=role.name)["Role"]
-            if found["Arn"] != role_arn:
-                raise NotFound(f"account {account} has no role {role_arn}, but {found['Arn']}")
-            policy = found.get("AssumeRolePolicyDocument") or {}
+            live = iam.get_role(RoleName=role.name)["Role"]
+            if live["Arn"] != role_arn:
+                raise NotFound(f"account {account} has no role {role_arn}, but {live['Arn']}")
+            policy = live.get("AssumeRolePolicyDocument") or {}
             return dict(json.loads(unquote(policy)) if isinstance(policy, str) else policy)
 
         return await self._ask(role.partition, account, asked)

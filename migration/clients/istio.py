@@ -11,43 +11,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import routing
-from access.causes import why
+from migration.clients.edge_record import EdgeRecord, Sides
 from migration.clients.limiter import Turns
+from migration.clients.live_route import live_route
+from migration.clients.peer_probe import PeerProbe
 from migration.errors import BluegreenError, Conflict, ForeignWrite, LostFence, NotFound, Permanent, Unreachable
 from migration.model import FENCE, LOCK_MANAGER, MANAGER, RouteLive, RouterState, Side
-from migration.objects.kinds import CONFIG_MAP, Object, Resource
+from migration.objects.kinds import Object, Resource
 from migration.ports import Kubernetes, Written, returned, routes
 
 if TYPE_CHECKING:
-    import aiohttp
+    pass
 
-RECORD = (routing.EDGE_NAMESPACE, routing.RECORD_NAME)
 READ_SECONDS = 3.0
 WRITE_SECONDS = 3.0
 SILENT_SECONDS = 4.0  # an API server that answers nothing for so long is given up
-PROBE_SECONDS = 1.0
 IN_FLIGHT = 32
-PROBES = 64
 MOST_SILENT = 8
 BACK, FORWARD, PEER = range(3)  # whose turn is first
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Sides:
-    """Names and entry as the edge's file has them, for the record."""
-
-    blue: str
-    green: str
-    entry: Mapping[str, int]
 
 
 @dataclass
@@ -71,40 +59,44 @@ class IstioRouter:
         originals: Mapping[str, Object],
         sides: Sides,
     ) -> None:
-        """`other`: how this gateway reaches the other one; `probe`: address and port of this gateway's own
-        peer listener."""
+        """`other`: how this gateway reaches the other one; `probe`: address and port of its own peer listener."""
         self.cluster = kubernetes.name
         self.kubernetes = kubernetes
         self.side = side
         self.other = other
-        self.probe = probe
         self.originals = originals
-        self.sides = sides
-        self.entry = sides.entry
         self._known: dict[str, RouteLive] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._record = EdgeRecord(kubernetes, sides)
+        self._peer_probe = PeerProbe(self.cluster, *probe)
         self._wanted: dict[str, int] = {}  # the latest split that was asked for
         self._unanswered: dict[str, set[int]] = defaultdict(set)  # splits that the server may have taken, and did not say so
         self._public: dict[str, int] = {}  # what the public route was last written with
         self._locks: dict[str, asyncio.Lock] = {}  # by service: its writes keep their order
         self._turns = Turns(IN_FLIGHT)
-        self._probes = Turns(PROBES)
         self._answered = 0.0  # when the API server last answered a write
-        self._recorded: tuple[int, Mapping[str, int]] = (0, {})
-        self._recording = asyncio.Lock()
+
+    @property
+    def entry(self) -> Mapping[str, int]:
+        """Shares by cluster, in basis points, as the record has them from its next write on."""
+        return self._record.entry
+
+    @entry.setter
+    def entry(self, shares: Mapping[str, int]) -> None:
+        self._record.entry = shares
 
     async def ready(self) -> None:
+        """Fetches credentials where there are none. Raises as `Connection.ready`."""
         await self.kubernetes.ready()
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Closes what it opened itself; the API server's client is its owner's."""
+        await self._peer_probe.close()
 
     async def read(self) -> RouterState:
+        """Routes and record as they are live. What this router knew of a route already stays known for its next write."""
         kinds = routing.used(self.originals.values())
         listed, record = await asyncio.gather(
-            routes.listed(self.kubernetes, kinds, timeout_seconds=READ_SECONDS), self._read_record()
+            routes.listed(self.kubernetes, kinds, timeout_seconds=READ_SECONDS), self._record.read()
         )
         by_name = {routing.identity_of(item): item for item in listed}
         live = {}
@@ -119,41 +111,8 @@ class IstioRouter:
         generation, services, reasons = record
         return RouterState(generation, services, live, reasons)
 
-    async def _read_record(self) -> tuple[int | None, dict[str, int], dict[str, str]]:
-        try:
-            found = await self.kubernetes.get(CONFIG_MAP, *RECORD, timeout_seconds=READ_SECONDS)
-        except NotFound:
-            return None, {}, {}
-        reasons = returned.read(found)
-        data = found.get("data") or {}
-        try:
-            services = {k: int(v) for k, v in json.loads(data.get("services") or "{}").items()}
-            return int(data.get("generation", "0")), services, reasons
-        except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
-            return None, {}, reasons  # not as we write it: as good as none, and the next write mends it
-
     def _live(self, service: str, item: Object, split: int | None = None) -> RouteLive:
-        """`split`: what we know it to hold; found out otherwise."""
-        meta = item.get("metadata") or {}
-        manager, at = last_writer(meta.get("managedFields") or ())
-        try:
-            fence = int((meta.get("annotations") or {}).get(FENCE, "0"))
-        except (AttributeError, TypeError, ValueError):
-            fence = 0
-        return RouteLive(
-            split_bp=self._split(service, item) if split is None else split,
-            resource_version=meta.get("resourceVersion", ""),
-            fence=fence,
-            digest=_digest(item),
-            manager=manager,
-            changed_at=at,
-        )
-
-    def _split(self, service: str, item: Object) -> int | None:
-        try:
-            return routing.live_split(item, self.originals[service], self.side)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
-            return None  # one damaged original, or live route, keeps nobody from reading the others
+        return live_route(item, self.originals[service], self.side, split)
 
     def _resource(self, service: str) -> Resource:
         return routing.kind_of(self.originals[service]).resource
@@ -168,6 +127,7 @@ class IstioRouter:
         force: bool = False,
         taken: Callable[[str], None] | None = None,
     ) -> Written:
+        """As the port `Router` has it: each service for itself, those that go back before others, the record last."""
         back = {service for service in changed if self._goes_back(service, splits[service])}
         self._wanted |= {service: splits[service] for service in changed}
         try:
@@ -175,7 +135,7 @@ class IstioRouter:
         except BluegreenError as problem:
             return Written(generation, dict.fromkeys(changed, problem), None if changed else problem)
         # with force nobody has read the record yet; it is read while the routes are being written
-        reading = asyncio.ensure_future(self._read_record()) if force else None
+        reading = asyncio.ensure_future(self._record.read()) if force else None
         call = _Call(fence, force, taken, back)
         try:
             problems = await self._write_routes(call, changed)
@@ -190,7 +150,7 @@ class IstioRouter:
         trouble = None
         if len(problems) < len(changed) or not changed:
             try:
-                await self._write_record(splits, set(problems), generation)
+                await self._record.write(splits, set(problems), generation)
             except BluegreenError as problem:
                 trouble = problem
         return Written(generation, problems, trouble)
@@ -337,27 +297,12 @@ class IstioRouter:
 
     async def _reread(self, service: str) -> RouteLive:
         namespace, name = service.split("/", 1)
-        found = await self.kubernetes.get(self._resource(service), namespace, name, timeout_seconds=READ_SECONDS)
-        self._known[service] = self._live(service, found)
+        route = await self.kubernetes.get(self._resource(service), namespace, name, timeout_seconds=READ_SECONDS)
+        self._known[service] = self._live(service, route)
         return self._known[service]
 
-    async def _write_record(self, splits: Mapping[str, int], failed: Collection[str], generation: int) -> None:
-        """One after the other, never an older one after a newer one. Services whose route may be anything are left out."""
-        if generation >= self._recorded[0]:
-            self._recorded = (generation, {s: v for s, v in splits.items() if s not in failed})
-        async with self._recording:
-            newest, services = self._recorded
-            intent = routing.Intent(
-                sides={"blue": self.sides.blue, "green": self.sides.green},
-                entry=self.entry,
-                services=services,
-                generation=newest,
-            )
-            await self.kubernetes.apply(
-                CONFIG_MAP, routing.record(intent), manager=MANAGER, force=True, timeout_seconds=WRITE_SECONDS
-            )
-
     async def raise_fence(self, fence: int) -> list[str]:
+        """As the port `Router` has it; given up after MOST_SILENT requests without an answer, one after the other."""
         lost: list[LostFence] = []
         changed: list[str] = []
         silent = 0  # requests without an answer, one after the other
@@ -387,7 +332,8 @@ class IstioRouter:
 
     async def _mark(self, service: str, fence: int) -> bool:
         """Whether the route is another than this router last read or wrote; then that stays known, so that the next write
-        is a conflict."""
+        is a conflict.
+        """
         namespace, name = service.split("/", 1)
         resource = self._resource(service)
         mark = {
@@ -398,8 +344,8 @@ class IstioRouter:
         before = now = self._known.get(service)
         for last_try in (False, False, True):
             if now is None:
-                found = await self.kubernetes.get(resource, namespace, name, timeout_seconds=READ_SECONDS)
-                now = self._live(service, found)
+                route = await self.kubernetes.get(resource, namespace, name, timeout_seconds=READ_SECONDS)
+                now = self._live(service, route)
                 before = before or now
             if now.fence >= fence:
                 raise LostFence(
@@ -430,47 +376,9 @@ class IstioRouter:
         raise AssertionError("the last try raises")
 
     async def keep_returned(self, changes: Mapping[str, str | None]) -> None:
+        """As the port `Router` has it. Raises what the cluster answers."""
         await returned.write(self.kubernetes, changes)
 
     async def in_effect(self, service: str, split_bp: int) -> bool:
-        import aiohttp
-
-        if self._session is None:
-            # a connection of its own each time: a kept one may be answered by a listener that is being drained
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
-        address, port = self.probe
-        try:
-            async with (
-                self._probes.taken(0),  # before the clock starts
-                self._session.get(
-                    f"http://{address}:{port}/",
-                    headers={routing.PROBE_HEADER: service},
-                    timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS),
-                    allow_redirects=False,
-                ) as response,
-            ):
-                return response.status == 200 and (await response.text(errors="replace")).strip() == str(split_bp)
-        except (aiohttp.ClientError, OSError, ValueError, LookupError) as problem:  # LookupError: a charset nobody knows
-            raise Unreachable(
-                f"the peer listener of {self.cluster} at {address}:{port} does not answer: {why(problem)[:300]}",
-                remedy=f"check that this machine reaches {address}:{port}, and peer_port of {self.cluster} in migration.yaml",
-            ) from problem
-
-
-def _digest(item: Object) -> str:
-    """By what a changed spec is known; of one that is nested too deep, by its version."""
-    try:
-        text = json.dumps(item.get("spec"), sort_keys=True)
-    except RecursionError:
-        text = str(item["metadata"].get("resourceVersion"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def last_writer(managed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """Who wrote `spec` last besides ourselves, else we: (manager, time)."""
-    known = [entry for entry in managed if isinstance(entry, Mapping)] if isinstance(managed, Sequence) else []
-    entries = [entry for entry in known if "f:spec" in (entry.get("fieldsV1") or {})]
-    if not entries:
-        return "", ""
-    newest = max(entries, key=lambda entry: (str(entry.get("time", "")), entry.get("manager") != MANAGER))
-    return str(newest.get("manager", "")), str(newest.get("time", ""))
+        """As the port `Router` has it. Raises Unreachable where the peer listener does not answer."""
+        return await self._peer_probe.in_effect(service, split_bp)

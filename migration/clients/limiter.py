@@ -82,6 +82,7 @@ class Turns:
 
     @asynccontextmanager
     async def taken(self, rank: int) -> AsyncIterator[None]:
+        """Within, one of the places is taken. The lowest `rank` waits least."""
         if self._free > 0:
             self._free -= 1
         else:

@@ -28,5 +28,5 @@ async def ask(address: str, port: int, request: Request, *, timeout_seconds: flo
     except TimeoutError as problem:
         raise Unreachable(f"gateway {address}:{port} did not answer {asked} within {timeout_seconds:g} s") from problem
     except (aiohttp.ClientError, OSError, ValueError) as problem:
-        told = without_passwords(why(problem))[:300]
-        raise Unreachable(f"gateway {address}:{port} cannot be asked for {asked} ({told})") from problem
+        reason = without_passwords(why(problem))[:300]
+        raise Unreachable(f"gateway {address}:{port} cannot be asked for {asked} ({reason})") from problem

@@ -77,6 +77,7 @@ SELECTORS: Mapping[Dialect, Selectors] = {
 
 
 def fill(query: str, cluster: str, hosts: Iterable[str], seconds: float) -> str:
+    """The query of one cluster for these hosts over so many seconds."""
     # re.escape's backslashes would have to be doubled inside a PromQL string; a class of one character needs none
     alternation = "|".join(re.sub(r"([.*+?()\[\]{}^$|])", r"[\1]", host) for host in sorted(hosts))
     window_ms = max(1, math.floor(seconds * (1 - STAMP_PART) * 1000))  # rounded up, it would reach back before its beginning
@@ -95,27 +96,27 @@ def sampled(document: Any) -> list[Sampled]:
     """The series of an instant query's answer. Raises one of SHAPE if it is none."""
     if document["status"] != "success":
         raise ValueError(document["status"])
-    kind, found = document["data"]["resultType"], []
+    kind, all_series = document["data"]["resultType"], []
     for each in document["data"]["result"]:
         pairs = each.get("values", []) if kind == "matrix" else [each["value"]]
         numbers = [(float(at), float(value)) for at, value in pairs]
         kept = sorted((at, value) for at, value in numbers if math.isfinite(value))
-        found.append(Sampled({str(name): str(value) for name, value in each["metric"].items()}, kept))
-    return found
+        all_series.append(Sampled({str(name): str(value) for name, value in each["metric"].items()}, kept))
+    return all_series
 
 
-def grown(found: Iterable[Sampled]) -> list[tuple[Mapping[str, str], float]]:
+def grown(all_series: Iterable[Sampled]) -> list[tuple[Mapping[str, str], float]]:
     """How much each series grew between its first and its last sample; none for a series that does not show it.
 
     A counter that fell began again at 0. One that was not there at an earlier scrape of its target, as another series of
     the same scrape was, began at 0 too: otherwise the first error of a service would never count.
     """
-    known = [each for each in found if each.samples]
+    known = [each for each in all_series if each.samples]
     # when each target was scraped, but for the first time of each series
     again: defaultdict[tuple[str, ...], set[float]] = defaultdict(set)
     for each in known:
         again[_target(each.labels)].update(at for at, _ in each.samples[1:])
-    told = []
+    growths = []
     for each in known:
         (first, last), rest = each.samples[0], each.samples[1:]
         target = _target(each.labels)
@@ -127,8 +128,8 @@ def grown(found: Iterable[Sampled]) -> list[tuple[Mapping[str, str], float]]:
         for _, value in rest:
             total += value - last if value >= last else value
             last = value
-        told.append((each.labels, total))
-    return told
+        growths.append((each.labels, total))
+    return growths
 
 
 def _target(labels: Mapping[str, str]) -> tuple[str, ...]:
@@ -144,22 +145,23 @@ class Counted:
     classes: Mapping[str, float]
 
 
-def counted(found: Iterable[Sampled], dialect: Dialect, hosts: Collection[str]) -> Counted | None:
+def counted(all_series: Iterable[Sampled], dialect: Dialect, hosts: Collection[str]) -> Counted | None:
     """None: no series of these hosts shows how it grew."""
     ends: defaultdict[tuple[str, str], float] = defaultdict(float)
-    for labels, more in grown(found):
-        there = series(labels.get("__name__", ""), labels, dialect)
-        if there is not None and there.host in hosts and (there.code or there.grpc_status):
-            ends[there.code, there.grpc_status] += more
+    for labels, more in grown(all_series):
+        counted_series = series(labels.get("__name__", ""), labels, dialect)
+        if counted_series is not None and counted_series.host in hosts and (counted_series.code or counted_series.grpc_status):
+            ends[counted_series.code, counted_series.grpc_status] += more
     return Counted(*tally(ends)) if ends else None
 
 
-def quantile(found: Iterable[Sampled], part: float) -> float | None:
+def quantile(bucket_series: Iterable[Sampled], part: float) -> float | None:
     """Of the growth of cumulative buckets (label `le`; a series without one is left out), as PromQL's histogram_quantile has
     it: linear within a bucket; beyond the last finite bound, that bound. None: nothing grew, or there is no bucket for
-    everything."""
+    everything.
+    """
     buckets: defaultdict[float, float] = defaultdict(float)
-    for labels, more in grown(found):
+    for labels, more in grown(bucket_series):
         try:
             buckets[float(labels.get("le", ""))] += more
         except ValueError:
@@ -204,40 +206,47 @@ class PrometheusMetrics:
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
+        """Closes its connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def window(self, service: str, side: Side, seconds: float) -> WindowStats | None:
+        """One side's answers over the last seconds; None: no series shows any.
+
+        Raises:
+            Unreachable: no answer, or a part of one.
+            Forbidden, Permanent: the store refuses, or has neither cluster's series.
+        """
         own, other = self.sides[side], self.sides["blue" if side == "green" else "green"]
         local, peer = self._hosts[service], [peer_host(service)]
         both = [*local, *peer]  # each gateway's other traffic shows since when it is scraped
-        here, there, latency = await asyncio.gather(
+        at_own, at_other, latency = await asyncio.gather(
             self.ask(fill(self.selectors.answers, own, both, seconds)),
             self.ask(fill(self.selectors.answers, other, both, seconds)),
             self.ask(fill(self.selectors.latency, own, local, seconds)),
         )
-        if not here and not there:
+        if not at_own and not at_other:
             await self._refuse_unlabelled()
-        sides = [counted(here, self.dialect, local), counted(there, self.dialect, peer)]
-        told = [each for each in sides if each is not None]
-        if not told:
+        sides = [counted(at_own, self.dialect, local), counted(at_other, self.dialect, peer)]
+        counts = [each for each in sides if each is not None]
+        if not counts:
             return None
-        errors = max(each.errors for each in told)
-        names = sorted({name for each in told for name in each.classes})
-        classes = {name: max(each.classes.get(name, 0.0) for each in told) for name in names}
-        requests = max(errors + sum(classes.values()), *(each.requests for each in told))
+        errors = max(each.errors for each in counts)
+        names = sorted({name for each in counts for name in each.classes})
+        classes = {name: max(each.classes.get(name, 0.0) for each in counts) for name in names}
+        requests = max(errors + sum(classes.values()), *(each.requests for each in counts))
         return WindowStats(requests, errors, quantile(latency, QUANTILE), classes)
 
     async def _refuse_unlabelled(self) -> None:
         """A store whose series are of other clusters, or do not say of which, would have no data for ever."""
-        found = await self.ask(f"count by (cluster) ({self.selectors.any_answers})")
-        names = sorted({each.labels.get("cluster", "") for each in found})
+        by_cluster = await self.ask(f"count by (cluster) ({self.selectors.any_answers})")
+        names = sorted({each.labels.get("cluster", "") for each in by_cluster})
         if names and not set(names) & set(self.sides.values()):
             wanted = " or ".join(f'cluster="{name}"' for name in self.sides.values())
-            seen = ", ".join(f'cluster="{name}"' if name else "no label cluster" for name in names)
+            present = ", ".join(f'cluster="{name}"' if name else "no label cluster" for name in names)
             raise Permanent(
-                f"no series of the gateways at {self.url} has {wanted}; they have {seen}",
+                f"no series of the gateways at {self.url} has {wanted}; they have {present}",
                 remedy="set metrics.url to a store that has both clusters' series, each with the label cluster "
                 "(externalLabels of a Prometheus are only on what it sends to another store)",
             )
@@ -247,16 +256,18 @@ class PrometheusMetrics:
         text = await self._get(query)
         try:
             document = json.loads(text)
-            found = sampled(document)
+            all_series = sampled(document)
         except SHAPE as error:
             raise Permanent(
                 f"what answers at {self.url} is no Prometheus-compatible store: {text[:200]}",
                 remedy="put the store's address under metrics.url",
             ) from error
         if document.get("warnings") or document.get("isPartial"):
-            told = "; ".join(map(str, document.get("warnings") or ["isPartial"]))
-            raise Unreachable(f"the metrics store at {self.url} answers {query} with a part only: {told[:200]}", remedy=LOOK)
-        return found
+            warnings = "; ".join(map(str, document.get("warnings") or ["isPartial"]))
+            raise Unreachable(
+                f"the metrics store at {self.url} answers {query} with a part only: {warnings[:200]}", remedy=LOOK
+            )
+        return all_series
 
     async def _get(self, query: str) -> str:
         import aiohttp
@@ -277,8 +288,8 @@ class PrometheusMetrics:
                         )
                 text = body.decode()
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            told = without_passwords(why(error))[:300]
-            raise Unreachable(f"the metrics store at {self.url} does not answer: {told}", remedy=LOOK) from error
+            reason = without_passwords(why(error))[:300]
+            raise Unreachable(f"the metrics store at {self.url} does not answer: {reason}", remedy=LOOK) from error
         if answer.status >= 500 or answer.status == 429:
             raise Unreachable(f"the metrics store at {self.url} answers {answer.status}: {text[:200]}", remedy=LOOK)
         if answer.status in (401, 403):

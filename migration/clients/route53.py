@@ -33,20 +33,29 @@ class Route53Entry:
         self.hosts = tuple(host.rstrip(".") for host in hosts)
         self._client: Route53Client | None = None
         self._zone_id = zone_id.rpartition("/")[2]
-        self._seen: Mapping[str, int] | None = None
+        self._known_weights: Mapping[str, int] | None = None
 
     async def read(self) -> Mapping[str, int]:
-        self._seen = await asyncio.to_thread(self._call, lambda client: self._weights(self._records(client)))
-        return effective_bp(self._seen)
+        """Shares by cluster in basis points, as Route 53's weights give them. Raises ForeignWrite where hosts disagree."""
+        self._known_weights = await asyncio.to_thread(self._call, lambda client: self._weights(self._records(client)))
+        return effective_bp(self._known_weights)
 
     async def write(self, shares_bp: Mapping[str, int], *, force: bool = False) -> str:
+        """Sets the weights of all hosts in one batch; gives the change's id. `force`: whatever others wrote since `read`.
+
+        Raises:
+            ForeignWrite: the weights are not as they were last read.
+            NotFound: a cluster has no weighted record.
+        """
         return await asyncio.to_thread(self._call, lambda client: self._write(client, shares_bp, force))
 
     async def in_effect(self, change: str) -> bool:
+        """Whether a change has reached all of Route 53's name servers (INSYNC)."""
         status = await asyncio.to_thread(self._call, lambda client: client.get_change(Id=change)["ChangeInfo"]["Status"])
         return bool(status == "INSYNC")
 
     async def ttl_seconds(self) -> int:
+        """The longest TTL of the records; 60 where none says."""
         return await asyncio.to_thread(self._call, self._ttl)
 
     def _ttl(self, client: Route53Client) -> int:
@@ -70,10 +79,12 @@ class Route53Entry:
     def _write(self, client: Route53Client, shares_bp: Mapping[str, int], force: bool) -> str:
         records = self._records(client)
         now = self._weights(records, agreed=not force)
-        if not force and self._seen is not None and now != self._seen:
-            told = ", ".join(f"{name} {self._seen.get(name)} -> {now.get(name)}" for name in sorted({*now, *self._seen}))
+        if not force and self._known_weights is not None and now != self._known_weights:
+            changed = ", ".join(
+                f"{name} {self._known_weights.get(name)} -> {now.get(name)}" for name in sorted({*now, *self._known_weights})
+            )
             raise ForeignWrite(
-                f"the weights of {self.zone} were changed by another client: {told}",
+                f"the weights of {self.zone} were changed by another client: {changed}",
                 target=self.zone,
                 who="somebody",
                 remedy="`bluegreen entry status` shows them; then the same command again, which continues from there",
@@ -91,7 +102,7 @@ class Route53Entry:
             if record["SetIdentifier"] in weights  # other sets are somebody else's
         ]
         change = self._change(client, changes, "bluegreen: entry")
-        self._seen = {**now, **{name: weight for name, weight in weights.items() if name in now}}
+        self._known_weights = {**now, **{name: weight for name, weight in weights.items() if name in now}}
         return change
 
     def _change(self, client: Route53Client, changes: list[Any], comment: str) -> str:
@@ -122,28 +133,30 @@ class Route53Entry:
 
     def _only_public(self, client: Route53Client) -> str:
         """The id of the zone that has our name, where there is no doubt which."""
-        found: list[Any] = []
+        zones: list[Any] = []
         asked: dict[str, Any] = {"DNSName": self.zone}
         while True:  # by name, and by id within one name: ours come first
             answer = client.list_hosted_zones_by_name(**asked)
             ours = [zone for zone in answer["HostedZones"] if zone["Name"].rstrip(".") == self.zone.lower()]
-            found += ours
+            zones += ours
             more = answer.get("IsTruncated") and answer.get("NextDNSName", "").rstrip(".") == self.zone.lower()
             if not more:
                 break
             asked = {"DNSName": answer["NextDNSName"], "HostedZoneId": answer["NextHostedZoneId"]}
-        told = ", ".join(_described(zone) for zone in found)
+        described = ", ".join(_described(zone) for zone in zones)
         remedy = "set bluegreen:zoneId in the edge's stack file to the one that users ask, then `pulumi preview` of the edge"
-        if not found:
+        if not zones:
             raise NotFound(f"no hosted zone {self.zone}", remedy="check bluegreen:zone in the edge's stack file")
-        if len(found) > 1:
-            raise ConfigError(f"{len(found)} hosted zones are named {self.zone}: {told}; nothing was changed", remedy=remedy)
-        if found[0].get("Config", {}).get("PrivateZone"):
+        if len(zones) > 1:
             raise ConfigError(
-                f"the only hosted zone {self.zone} is a private one: {told}; without an id `pulumi up` makes a public one",
+                f"{len(zones)} hosted zones are named {self.zone}: {described}; nothing was changed", remedy=remedy
+            )
+        if zones[0].get("Config", {}).get("PrivateZone"):
+            raise ConfigError(
+                f"the only hosted zone {self.zone} is a private one: {described}; without an id `pulumi up` makes a public one",
                 remedy=remedy,
             )
-        return str(found[0]["Id"])
+        return str(zones[0]["Id"])
 
     def _weights(self, records: Sequence[Mapping[str, Any]], *, agreed: bool = True) -> dict[str, int]:
         """One weight a cluster; hosts that disagree are somebody's hand, and an error where they must be `agreed`."""

@@ -65,8 +65,8 @@ def first_bad(items: list[Any], resource: Resource) -> tuple[Any, str] | None:
                 continue
         except (AttributeError, KeyError, TypeError):
             pass
-        if (found := fault(item, resource)) is not None:
-            return item, found
+        if (problem := fault(item, resource)) is not None:
+            return item, problem
     return None
 
 

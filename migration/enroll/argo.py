@@ -35,15 +35,15 @@ async def warnings(cluster: Kubernetes, routes: Mapping[str, Object]) -> list[st
     if not kept:
         return []
     applications = await _applications(cluster)
-    told = []
+    lines = []
     for name, services in sorted(kept.items()):
-        there = applications.get(name)
+        application = applications.get(name)
         kinds = routing.used(routes[service] for service in services)
-        if there is not None and all(leaves_alone(there, kind) for kind in kinds):
+        if application is not None and all(leaves_alone(application, kind) for kind in kinds):
             continue
-        seen = "which cannot be read from here" if there is None else "which would put their routes back"
-        told.append(f"{', '.join(services)}: kept by Argo CD's Application {name}, {seen}; set {setting(kinds)}")
-    return told
+        why = "which cannot be read from here" if application is None else "which would put their routes back"
+        lines.append(f"{', '.join(services)}: kept by Argo CD's Application {name}, {why}; set {setting(kinds)}")
+    return lines
 
 
 async def _applications(cluster: Kubernetes) -> dict[str, Object]:
@@ -64,6 +64,7 @@ def setting(kinds: Iterable[routing.RouteKind]) -> str:
 
 
 def leaves_alone(application: Mapping[str, Any], kind: routing.RouteKind) -> bool:
+    """Whether an Application ignores the fields of such routes that we write."""
     spec = application.get("spec") or {}
     options: Sequence[str] = ((spec.get("syncPolicy") or {}).get("syncOptions")) or ()
     return "RespectIgnoreDifferences=true" in options and any(_ours(each, kind) for each in spec.get("ignoreDifferences") or ())

@@ -55,7 +55,7 @@ async def candidates(blue: Kubernetes, wanted: Sequence[str], enrolled: Sequence
         wanted,
         public.keys() | frozenset(enrolled),
         lacks=f"cluster {blue.name} has no {routing.called()}",
-        there="it has",
+        heading="it has",
         remedy=f"`kubectl get {plurals} -A` lists them; a service is NAMESPACE/NAME of one bound to a gateway",
     )
     possible = []
@@ -110,10 +110,10 @@ async def enroll(
     for service, original in originals.items():
         keep_route(file.routes_folder, service, original)
     edge = file.write(services=dict.fromkeys(originals, 0))
-    made = await asyncio.gather(
+    results = await asyncio.gather(
         *(make(clusters[side], side, peers[side], edge, originals) for side in clusters), return_exceptions=True
     )
-    for problem in made:
+    for problem in results:
         if isinstance(problem, BluegreenError):
             first = _AGAIN.sub("", problem.remedy or problem.usual or "")
             first = f"{first}, then " if first else ""
@@ -130,6 +130,7 @@ async def enroll(
 
 
 def refuse_unshiftable(chosen: Iterable[Candidate]) -> None:
+    """Raises Held with every reason for which a route cannot be shifted."""
     refused = [f"{c.service}: {reason}" for c in chosen for reason in c.reasons]
     if refused:
         raise Held(
@@ -142,11 +143,11 @@ async def _refuse_gateway_elsewhere(cluster: Kubernetes) -> None:
     """The hop's objects are exported to one namespace; a gateway in another would answer 503 for every forward."""
     labels = ",".join(f"{key}={value}" for key, value in routing.GATEWAY_LABELS.items())
     pods = (await cluster.list(POD, labels=labels, metadata_only=True)).items
-    found = {str(pod["metadata"].get("namespace")) for pod in pods}
-    if found and routing.GATEWAY_NAMESPACE not in found:
+    namespaces = {str(pod["metadata"].get("namespace")) for pod in pods}
+    if namespaces and routing.GATEWAY_NAMESPACE not in namespaces:
         raise Held(
-            f"the gateway pods ({labels}) of {cluster.name} are in {', '.join(sorted(found))}; what routes forward to is made "
-            f"known to gateways in {routing.GATEWAY_NAMESPACE} alone, these would answer 503",
+            f"the gateway pods ({labels}) of {cluster.name} are in {', '.join(sorted(namespaces))}; what routes forward to is "
+            f"made known to gateways in {routing.GATEWAY_NAMESPACE} alone, these would answer 503",
             remedy=f"run the gateway in {routing.GATEWAY_NAMESPACE} (Istio's gateway chart, --namespace), "
             "then `bluegreen enroll` again",
         )
@@ -175,7 +176,7 @@ async def unfinished(
     listed = await asyncio.gather(*(_live(cluster, resources) for cluster in clusters.values()))
     live = dict(zip(clusters, listed, strict=True))
     begun = {event.target for event in _open(events, edge.services)}
-    found = []
+    cut_short = []
     for service, split in sorted(edge.services.items()):
         if split or (wanted and service not in wanted):
             continue
@@ -187,8 +188,8 @@ async def unfinished(
         if service in begun or any(lacks(live[side], original, side) for side in clusters):
             # blue's owner may have changed a route that the edge has not written yet
             goes_on = original if written or public is None else original_of(public)
-            found.append(Candidate(service, goes_on, tuple(routing.refusals(goes_on))))
-    return found
+            cut_short.append(Candidate(service, goes_on, tuple(routing.refusals(goes_on))))
+    return cut_short
 
 
 Live = Mapping[tuple[str, str], Object]  # by kind and `namespace/name`
@@ -234,8 +235,8 @@ def _serves(live: Mapping[str, Any] | None, needed: Mapping[str, Any]) -> bool:
     """Addresses and selectors are their owner's business; how a connection is made and who sees it are the hop's."""
     if live is None:
         return False
-    there, wanted = live.get("spec") or {}, needed["spec"]
-    return all(there.get(key) == wanted.get(key) for key in ("exportTo", "trafficPolicy"))
+    spec, wanted = live.get("spec") or {}, needed["spec"]
+    return all(spec.get(key) == wanted.get(key) for key in ("exportTo", "trafficPolicy"))
 
 
 async def mend_hop(clusters: Mapping[Side, Kubernetes], lacking: Mapping[Side, Sequence[Object]]) -> None:
@@ -277,15 +278,15 @@ def hop_lines(clusters: Mapping[Side, Kubernetes], lacking: Mapping[Side, Sequen
 async def make(cluster: Kubernetes, side: Side, peer: routing.Peer, edge: Edge, originals: Mapping[str, Object]) -> None:
     """All objects of one gateway in their order: destinations before the routes that name them, the record last."""
     intent = routing.Intent({"blue": edge.blue, "green": edge.green or ""}, edge.entry, edge.services, edge.generation)
-    made = routing.objects(intent, originals, side, peer)
-    for stage in (made.destinations, made.peer_routes, made.routes, (made.record,)):
+    objects = routing.objects(intent, originals, side, peer)
+    for stage in (objects.destinations, objects.peer_routes, objects.routes, (objects.record,)):
         await asyncio.gather(*(cluster.apply(routing.resource_of(o), o, manager=MANAGER, force=True) for o in stage))
 
 
 def refuse_between(edge: Edge, services: Iterable[str]) -> None:
     """With the originals back, each gateway serves what comes in by it: nobody is moved only where that is so already."""
-    there = {service: edge.services[service] for service in services}
-    between = [s for s, split in there.items() if split != edge.green_entry_bp or split not in (0, routing.WHOLE_BP)]
+    splits = {service: edge.services[service] for service in services}
+    between = [s for s, split in splits.items() if split != edge.green_entry_bp or split not in (0, routing.WHOLE_BP)]
     if between:
         raise Held(
             f"unenrolling {', '.join(between)} would move users to the entry cluster at once",
@@ -296,14 +297,20 @@ def refuse_between(edge: Edge, services: Iterable[str]) -> None:
 async def unenroll(
     services: Sequence[str], *, clusters: Mapping[Side, Kubernetes], file: StackFile, journal: Journal, force: bool = False
 ) -> Edge:
+    """Restores the original routes, then removes what they had needed; gives the edge without these services.
+
+    Raises:
+        UsageError: a name is not enrolled.
+        Held: users would move by it, and not `force`.
+    """
     edge = file.read()
     refuse_not_enrolled(services, edge.services)
-    there = {service: edge.services[service] for service in services}
+    splits = {service: edge.services[service] for service in services}
     if not force:
         refuse_between(edge, services)
     originals = {service: read_route(file.routes_folder, service) for service in services}
     of_the_hop = [obj for original in originals.values() for obj in routing.hop_objects(original)]
-    ids = journal.promise(Op.UNENROLL, [Change(service, split, None) for service, split in there.items()])
+    ids = journal.promise(Op.UNENROLL, [Change(service, split, None) for service, split in splits.items()])
 
     async def one(cluster: Kubernetes, service: str) -> None:
         namespace, name = service.split("/", 1)

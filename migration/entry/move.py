@@ -21,13 +21,13 @@ INSYNC_SECONDS = 180.0
 def unready(edge: Edge, journal: Journal) -> list[str]:
     """Why the entry should not move to green yet."""
     memory = remember(journal.events)
-    told = []
+    reasons = []
     for service, split in edge.services.items():
         if split < WHOLE_BP:
-            told.append(f"{service} is at {split / 100:g} %")
+            reasons.append(f"{service} is at {split / 100:g} %")
         elif service not in memory or memory[service].state is not Standing.BAKED:
-            told.append(f"{service} has not baked")
-    return told
+            reasons.append(f"{service} has not baked")
+    return reasons
 
 
 def check_ready(shares: Mapping[str, int], edge: Edge, live: Mapping[str, int], journal: Journal, *, force: bool) -> None:

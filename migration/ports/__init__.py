@@ -17,17 +17,25 @@ from migration.objects.listing import Discovery, Listing
 
 
 class Clock(Protocol):
-    def monotonic(self) -> float: ...
+    def monotonic(self) -> float:
+        """Seconds from an unknown start, for durations."""
+        ...
 
-    def wall(self) -> float: ...  # seconds since the epoch; for the journal and windows, never for durations
+    def wall(self) -> float:
+        """Seconds since the epoch; for the journal and windows, never for durations."""
+        ...
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Waits, while the event loop goes on."""
+        ...
 
 
 class Counters(Protocol):
     """One gateway's own counters. Read once a second; must answer well within that."""
 
-    async def read(self) -> GatewayCounters: ...
+    async def read(self) -> GatewayCounters:
+        """What was counted up to now; it only grows."""
+        ...
 
 
 class Metrics(Protocol):
@@ -61,7 +69,9 @@ class Router(Protocol):
         """Fetches credentials, which may take a program 15 s; what has a time-out of its own waits for it first."""
         ...
 
-    async def read(self) -> RouterState: ...
+    async def read(self) -> RouterState:
+        """Record and enrolled routes as they are live."""
+        ...
 
     async def write(
         self,
@@ -109,13 +119,21 @@ class Router(Protocol):
 class Entry(Protocol):
     """By which cluster's gateway requests come in."""
 
-    async def read(self) -> Mapping[str, int]: ...  # cluster -> share in basis points, as effective
+    async def read(self) -> Mapping[str, int]:
+        """Shares by cluster, in basis points, as they are in effect."""
+        ...
 
-    async def write(self, shares_bp: Mapping[str, int], *, force: bool = False) -> str: ...  # a change's id
+    async def write(self, shares_bp: Mapping[str, int], *, force: bool = False) -> str:
+        """Sets the shares (basis points by cluster); gives the change's id, empty where there is none to wait for."""
+        ...
 
-    async def in_effect(self, change: str) -> bool: ...
+    async def in_effect(self, change: str) -> bool:
+        """Whether the change with this id has reached all name servers."""
+        ...
 
-    async def ttl_seconds(self) -> int: ...
+    async def ttl_seconds(self) -> int:
+        """How long resolvers may keep the old answer."""
+        ...
 
 
 class Reader(Protocol):
@@ -123,9 +141,13 @@ class Reader(Protocol):
 
     name: str
 
-    async def discover(self, *, fresh: bool = False) -> Discovery: ...
+    async def discover(self, *, fresh: bool = False) -> Discovery:
+        """What the server serves; asked once, and again where it is to be `fresh`."""
+        ...
 
-    async def minor(self) -> str: ...
+    async def minor(self) -> str:
+        """Its version, such as `1.34`."""
+        ...
 
     async def issuer(self) -> str:
         """The URL in every token of a ServiceAccount by which others (IAM) know this cluster."""
@@ -137,9 +159,13 @@ class Reader(Protocol):
 
     async def get(
         self, resource: Resource, namespace: str | None, name: str, *, timeout_seconds: float | None = None
-    ) -> Object: ...
+    ) -> Object:
+        """The object as it is live. Raises NotFound."""
+        ...
 
-    async def find(self, resource: Resource, namespace: str | None, name: str) -> Object | None: ...
+    async def find(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
+        """As `get`; None where there is no such object, or no such kind."""
+        ...
 
     async def list(
         self,
@@ -149,7 +175,9 @@ class Reader(Protocol):
         labels: str | None = None,
         metadata_only: bool = False,
         timeout_seconds: float | None = None,
-    ) -> Listing: ...
+    ) -> Listing:
+        """All objects of a kind, in one namespace or (None) in all. `labels`: a selector."""
+        ...
 
 
 class Writer(Protocol):
@@ -167,11 +195,21 @@ class Writer(Protocol):
         dry_run: bool = False,
         resource_version: str | None = None,
         timeout_seconds: float | None = None,
-    ) -> Object: ...
+    ) -> Object:
+        """Server-side apply; gives the object after it. `resource_version`: only if nothing has changed since then.
 
-    async def create(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, repeatable: bool = False) -> Object: ...
+        Raises:
+            Conflict: others own a field and not `force`, or it has changed.
+        """
+        ...
 
-    async def replace(self, resource: Resource, obj: Mapping[str, Any], *, manager: str) -> Object: ...
+    async def create(self, resource: Resource, obj: Mapping[str, Any], *, manager: str, repeatable: bool = False) -> Object:
+        """The object as it was created. Raises Conflict where it exists."""
+        ...
+
+    async def replace(self, resource: Resource, obj: Mapping[str, Any], *, manager: str) -> Object:
+        """The object after it. Raises Conflict where it has changed since."""
+        ...
 
     async def patch(
         self,
@@ -181,9 +219,13 @@ class Writer(Protocol):
         body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
         manager: str,
-    ) -> Object: ...
+    ) -> Object:
+        """A merge patch; gives the object after it."""
+        ...
 
-    async def delete(self, resource: Resource, namespace: str | None, name: str) -> None: ...
+    async def delete(self, resource: Resource, namespace: str | None, name: str) -> None:
+        """Nothing where it is gone already."""
+        ...
 
 
 class Kubernetes(Reader, Writer, Protocol):

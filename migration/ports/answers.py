@@ -41,6 +41,7 @@ class Answer:
 
     @property
     def is_grpc(self) -> bool:
+        """Whether the answer is one of gRPC, by its first headers."""
         return "grpc-status" in self.headers or self.headers.get("content-type", "").startswith("application/grpc")
 
 

@@ -34,10 +34,10 @@ async def write(cluster: Kubernetes, changes: Mapping[str, str | None]) -> None:
     namespace, name = routing.EDGE_NAMESPACE, routing.RECORD_NAME
     for last_try in (False, False, True):
         try:
-            found = await cluster.get(CONFIG_MAP, namespace, name, timeout_seconds=SECONDS)
+            record = await cluster.get(CONFIG_MAP, namespace, name, timeout_seconds=SECONDS)
         except NotFound:
-            found = {}
-        before = read(found)
+            record = {}
+        before = read(record)
         reasons = {service: why for service, why in {**before, **changes}.items() if why is not None}
         if reasons == before:
             return
@@ -49,7 +49,7 @@ async def write(cluster: Kubernetes, changes: Mapping[str, str | None]) -> None:
                 ours,
                 manager=LOCK_MANAGER,
                 force=True,
-                resource_version=(found.get("metadata") or {}).get("resourceVersion"),
+                resource_version=(record.get("metadata") or {}).get("resourceVersion"),
                 timeout_seconds=SECONDS,
             )
             return

@@ -26,6 +26,7 @@ class Window:
     zone: str = "UTC"
 
     def holds(self, wall: float) -> bool:
+        """Whether the window is open at this time (seconds since the epoch)."""
         now = datetime.fromtimestamp(wall, _zone(self.zone))
         minute = now.hour * 60 + now.minute
         if self.start < self.end:
@@ -36,10 +37,10 @@ class Window:
 
 def parse_window(text: str) -> Window:
     """Raises ValueError with what is wrong."""
-    found = re.fullmatch(FORM, text.strip())
-    if not found:
+    match = re.fullmatch(FORM, text.strip())
+    if not match:
         raise ValueError("not a window")
-    named, begins, ends, zone = found.groups()
+    named, begins, ends, zone = match.groups()
     days = frozenset(_days(named)) if named else frozenset(range(7))
     start, end = _minutes(begins), _minutes(ends)
     if start == end:

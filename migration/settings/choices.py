@@ -87,8 +87,8 @@ class Choices:
         """The complaint about a key of `replicate`, with its line where it stands in a file."""
         if self.reader is not None:
             return self.reader.wrong(key, problem, allowed, remedy)
-        told = f"{key}: {problem}" + (f"; allowed: {allowed}" if allowed else "")
-        return ConfigError(told, remedy=remedy or "edit migration.yaml and run the same command again")
+        message = f"{key}: {problem}" + (f"; allowed: {allowed}" if allowed else "")
+        return ConfigError(message, remedy=remedy or "edit migration.yaml and run the same command again")
 
 
 NOTHING_SAID = Choices()
@@ -171,7 +171,7 @@ _ONE = re.compile(
 @lru_cache(maxsize=64)
 def requirements(selector: str) -> tuple[Requirement, ...]:
     """`a=b,c in (d,e),!f` as (key, operator, values): operators `in`, `notin`, `exists`, `absent`. ValueError: unreadable."""
-    found: list[Requirement] = []
+    terms: list[Requirement] = []
     at = 0
     while at < len(selector):
         match = _ONE.match(selector, at)
@@ -179,16 +179,16 @@ def requirements(selector: str) -> tuple[Requirement, ...]:
             raise ValueError(f"cannot be read from {selector[at:]!r} on")
         at = match.end()
         if match["not"]:
-            found.append((match["absent"], "absent", frozenset()))
+            terms.append((match["absent"], "absent", frozenset()))
         elif match["op"]:
-            found.append((match["key"], match["op"], frozenset(v.strip() for v in match["values"].split(","))))
+            terms.append((match["key"], match["op"], frozenset(v.strip() for v in match["values"].split(","))))
         elif match["eq"]:
-            found.append((match["key"], "notin" if match["eq"] == "!=" else "in", frozenset({match["value"]})))
+            terms.append((match["key"], "notin" if match["eq"] == "!=" else "in", frozenset({match["value"]})))
         else:
-            found.append((match["key"], "exists", frozenset()))
+            terms.append((match["key"], "exists", frozenset()))
     if selector.rstrip().endswith(","):
         raise ValueError("ends with a comma")
-    return tuple(found)
+    return tuple(terms)
 
 
 def selects(selector: str, labels: Mapping[str, str]) -> bool:
@@ -241,6 +241,7 @@ def _means(selection: Selection, meta: Mapping[str, Any], resource: Resource, *,
 
 
 def in_any(namespace: str, patterns: Iterable[str]) -> bool:
+    """Whether a pattern, such as `team-*`, means this namespace."""
     return any(fnmatchcase(namespace, each) for each in patterns)
 
 

@@ -34,6 +34,7 @@ class Key:
 
     @property
     def range(self) -> tuple[float, float]:
+        """The lowest and the highest value that are allowed; infinite where there is no limit."""
         return (-float("inf") if self.low is None else self.low), (float("inf") if self.high is None else self.high)
 
 
@@ -67,7 +68,7 @@ def figure(value: float) -> str:
 
 def span(low: float, high: float, unit: str = "") -> str:
     """`from 1 to 60 seconds`"""
-    told = " ".join(
+    limits = " ".join(
         each for each in (f"from {figure(low)}" if low > -1e300 else "", f"to {figure(high)}" if high < 1e300 else "") if each
     )
-    return f"{told} {unit}".strip()
+    return f"{limits} {unit}".strip()

@@ -150,6 +150,7 @@ class Migration:
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def policy_of(self, service: str) -> Policy:
+        """The common policy with what differs for this service."""
         own = self.services.get(service)
         return _with(self.policy, own) if own and own.overrides else self.policy
 
@@ -164,7 +165,7 @@ def load(path: Path) -> Migration:
         path, "migration.yaml", remedy=f"write {path} as docs/configuration.md shows, or name another with --config"
     )
     reader = Reader(path, lines, PAGE)
-    told = _is_of_this_version(reader, document)
+    versioned = _is_of_this_version(reader, document)
     top = reader.mapping(document, "", KEYS[""], required=("clusters", "edge"))
     folder = path.resolve().parent
     clusters = _clusters(reader, top["clusters"], folder)
@@ -199,7 +200,7 @@ def load(path: Path) -> Migration:
         ),
         lines=lines,
     )
-    if not told:
+    if not versioned:
         log.warning("%s: has no version and is read as version %d; add the line `version: %d`", path, VERSION, VERSION)
     return migration
 
@@ -222,6 +223,7 @@ def _is_of_this_version(reader: Reader, document: Any) -> bool:
 
 
 def path_of(reader: Reader, value: Any, where: str, folder: Path) -> Path:
+    """A path of the file, relative to `folder`; `~` is the home folder. Raises ConfigError."""
     text = reader.text(value, where)
     try:
         return folder / (Path(text).expanduser() if text.startswith("~") else text)
@@ -245,7 +247,7 @@ def _groups(reader: Reader, value: Any) -> tuple[tuple[str, ...], ...]:
 
 def _clusters(reader: Reader, value: Any, folder: Path) -> dict[str, Cluster]:
     clusters: dict[str, Cluster] = {}
-    seen: dict[tuple[str, str | None], str] = {}
+    contexts: dict[tuple[str, str | None], str] = {}
     gateways: dict[tuple[str, int], str] = {}
     for name, entry in reader.mapping(value, "clusters", None).items():
         key = f"clusters.{name}"
@@ -254,7 +256,7 @@ def _clusters(reader: Reader, value: Any, folder: Path) -> dict[str, Cluster]:
         path = str(path_of(reader, kubeconfig, f"{key}.kubeconfig", folder))
         context = reader.text(fields["context"], f"{key}.context") if fields.get("context") is not None else None
         gateway = _gateway(reader, fields["gateway"], f"{key}.gateway")
-        if other := seen.get((path, context)):
+        if other := contexts.get((path, context)):
             raise reader.wrong(
                 key, f"is the same cluster as {other}: {kubeconfig}, context {context}", "two different clusters"
             )
@@ -264,7 +266,7 @@ def _clusters(reader: Reader, value: Any, folder: Path) -> dict[str, Cluster]:
                 f"is the gateway of {other} too: {gateway.address}:{gateway.port}",
                 "a gateway of its own",
             )
-        seen[path, context] = gateways[gateway.address, gateway.port] = name
+        contexts[path, context] = gateways[gateway.address, gateway.port] = name
         counters = _pages(reader, fields["counters"], f"{key}.counters") if fields.get("counters") is not None else None
         clusters[name] = Cluster(name, path, context, gateway, counters)
     if len(clusters) != 2:
@@ -361,5 +363,5 @@ def _window(reader: Reader, value: Any, key: str) -> Window:
     try:
         return parse_window(text)
     except ValueError as problem:
-        told = f"must be days and hours, such as {' or '.join(EXAMPLES)}, got {shown(text)}: {problem}"
-        raise reader.wrong(key, told) from problem
+        refusal = f"must be days and hours, such as {' or '.join(EXAMPLES)}, got {shown(text)}: {problem}"
+        raise reader.wrong(key, refusal) from problem

@@ -78,10 +78,10 @@ def impossible(policy: Policy, *, metrics: bool) -> Iterator[tuple[str, str]]:
         if getattr(policy, name) is not None and not metrics:
             yield name, "needs a metrics store, which alone knows latencies: without `metrics` it is never looked at"
     if policy.inconclusive_limit_seconds < policy.sample_interval_seconds:
-        told = f"{policy.sample_interval_seconds:g}"
+        interval = f"{policy.sample_interval_seconds:g}"
         yield (
             "inconclusive_limit_seconds",
-            f"must be at least policy.sample_interval_seconds ({told} seconds), got {policy.inconclusive_limit_seconds:g}: "
+            f"must be at least policy.sample_interval_seconds ({interval} seconds), got {policy.inconclusive_limit_seconds:g}: "
             "it would be over before anything more is known",
         )
 

@@ -13,13 +13,14 @@ PAGE = "docs/configuration.md#policy"
 
 
 def read(reader: Reader, value: Any, key: str) -> dict[str, Any]:
-    there = keys_of(Policy)
-    fields = Reader(reader.path, reader.lines, PAGE).mapping(value, key, there)
+    """The keys of `policy` that are given, each checked against its range. Raises ConfigError."""
+    keys = keys_of(Policy)
+    fields = Reader(reader.path, reader.lines, PAGE).mapping(value, key, keys)
     return {name: _policy_value(reader, inner, f"{key}.{name}", name) for name, inner in fields.items()}
 
 
 def _policy_value(reader: Reader, value: Any, where: str, name: str) -> Any:
-    hint, there = get_type_hints(Policy)[name], keys_of(Policy)[name]
+    hint, limits = get_type_hints(Policy)[name], keys_of(Policy)[name]
     kinds = get_args(hint)
     if get_origin(hint) is tuple:
         return _growing(reader, value, where, name)
@@ -27,25 +28,26 @@ def _policy_value(reader: Reader, value: Any, where: str, name: str) -> Any:
         return reader.choice(value, where, kinds)
     if value is None and type(None) in kinds:
         return None
-    number = reader.number(value, where, *there.range, there.unit, whole=hint is int)
+    number = reader.number(value, where, *limits.range, limits.unit, whole=hint is int)
     return int(number) if hint is int else number
 
 
 def _growing(reader: Reader, value: Any, where: str, name: str) -> tuple[float, ...]:
     """`steps_bp` and `windows_seconds`."""
-    there, steps = keys_of(Policy)[name], name == "steps_bp"
+    limits, steps = keys_of(Policy)[name], name == "steps_bp"
     numbers = [
-        reader.number(each, f"{where}[{index}]", *there.range, there.unit, whole=steps)
-        for index, each in enumerate(reader.sequence(value, where, f"a list of {there.unit}"))
+        reader.number(each, f"{where}[{index}]", *limits.range, limits.unit, whole=steps)
+        for index, each in enumerate(reader.sequence(value, where, f"a list of {limits.unit}"))
     ]
     if not numbers or numbers != sorted(set(numbers)) or (steps and numbers[-1] != WHOLE_BP):
         such = ", such as [10, 100, 2500, 10000]" if steps else ": at least one, such as [1, 2, 5, 10]"
         last = f" and end with {WHOLE_BP}" if steps else ""
-        raise reader.wrong(where, f"must be {there.unit} that grow{last}{such}, got {shown(value)}")
+        raise reader.wrong(where, f"must be {limits.unit} that grow{last}{such}, got {shown(value)}")
     return tuple(int(each) if steps else each for each in numbers)
 
 
 def read_own(reader: Reader, value: Any, key: str) -> dict[str, Any]:
+    """As `read`, of one service: without what counts for all of them together. Raises ConfigError."""
     own = read(reader, value, key)
     for name in COMMON:
         if name in own:

@@ -40,7 +40,7 @@ def load(path: Path) -> tuple[Migration, list[str]]:
         return migration_file.load(path), []
     except (ConfigError, StoreError) as problem:
         whole: BluegreenError = problem
-        told = [str(problem)]
+        problems = [str(problem)]
     try:
         document, lines = read_yaml(path, "migration.yaml")
         top = dict(document) if isinstance(document, Mapping) else {}
@@ -58,11 +58,11 @@ def load(path: Path) -> tuple[Migration, list[str]]:
             clusters[str(name)] = _cluster(reader, str(name), near, folder)
         except ConfigError as problem:
             refused.append(problem)
-            told.append(str(problem))
+            problems.append(str(problem))
     stack = edge_beside(folder)
     if not isinstance(top.get("edge"), str) and stack is not None:
         top["edge"] = str(stack.relative_to(folder))
-        told.append(f"{path}: edge is not to be read; {stack} is the only stack file of an edge beside it, and is used")
+        problems.append(f"{path}: edge is not to be read; {stack} is the only stack file of an edge beside it, and is used")
     if not clusters or not isinstance(top.get("edge"), str):
         stuck = refused[0] if refused and not clusters else whole
         stuck.remedy = f"{stuck.remedy}; without bluegreen: {_other_way(stack)}"
@@ -72,7 +72,7 @@ def load(path: Path) -> tuple[Migration, list[str]]:
     store = top.get("store")
     return Migration(
         path, clusters, folder / top["edge"], None, folder / (store if isinstance(store, str) else ".bluegreen"), Policy(), {}
-    ), told
+    ), problems
 
 
 def edge_beside(folder: Path) -> Path | None:
@@ -81,8 +81,8 @@ def edge_beside(folder: Path) -> Path | None:
         files = sorted((folder / "stacks").glob("Pulumi.*.yaml"))
     except OSError:
         return None
-    found = [file for file in files if re.search(rf"^\s+{PREFIX}kind\s*:\s*[\"']?edge\b", _text(file), re.MULTILINE)]
-    return found[0] if len(found) == 1 else None
+    edges = [file for file in files if re.search(rf"^\s+{PREFIX}kind\s*:\s*[\"']?edge\b", _text(file), re.MULTILINE)]
+    return edges[0] if len(edges) == 1 else None
 
 
 def _other_way(stack: Path | None) -> str:
@@ -90,16 +90,16 @@ def _other_way(stack: Path | None) -> str:
     return f"set every share of {PREFIX}services to 0 in {stack or 'the edge stack file'}, then `pulumi up --stack {name}`"
 
 
-def _near(there: Mapping[Any, Any], known: Iterable[str]) -> dict[str, Any]:
+def _near(section: Mapping[Any, Any], known: Iterable[str]) -> dict[str, Any]:
     """With the value of a misspelt key where the right one is missing and only one key is like it."""
-    made = {str(key): value for key, value in there.items()}
+    fields = {str(key): value for key, value in section.items()}
     names = list(known)
-    strange = [key for key in made if key not in names]
+    strange = [key for key in fields if key not in names]
     for name in names:
         like = difflib.get_close_matches(name, strange, 2, NEAR)
-        if made.get(name) is None and len(like) == 1:
-            made[name] = made[like[0]]
-    return made
+        if fields.get(name) is None and len(like) == 1:
+            fields[name] = fields[like[0]]
+    return fields
 
 
 def _blue_is_known(file: Path, clusters: Mapping[str, Cluster], named: Any) -> bool:
@@ -119,15 +119,15 @@ def _cluster(reader: Reader, name: str, entry: Any, folder: Path) -> Cluster:
     kubeconfig = str(migration_file.path_of(reader, fields["kubeconfig"], f"{key}.kubeconfig", folder))
     context = fields.get("context")
     gateway = fields.get("gateway")
-    there = gateway if isinstance(gateway, Mapping) else {}
+    gateway_fields = gateway if isinstance(gateway, Mapping) else {}
 
     def port(name: str, default: int) -> int:
-        value = there.get(name)
+        value = gateway_fields.get(name)
         return value if isinstance(value, int) and 0 < value < 65536 else default
 
-    address, peer = (str(there.get(name) or "") for name in ("address", "peer_address"))
-    made = Gateway(address or "127.0.0.1", port("port", 80), port("peer_port", routing.PEER_PORT), peer or None)
-    return Cluster(name, kubeconfig, context if isinstance(context, str) else None, made, None)
+    address, peer = (str(gateway_fields.get(name) or "") for name in ("address", "peer_address"))
+    reached = Gateway(address or "127.0.0.1", port("port", 80), port("peer_port", routing.PEER_PORT), peer or None)
+    return Cluster(name, kubeconfig, context if isinstance(context, str) else None, reached, None)
 
 
 @dataclass
@@ -139,8 +139,9 @@ class Words:
 
     @property
     def sides(self) -> dict[str, str]:
-        there = self.config.get("sides")
-        return {k: str(v) for k, v in there.items() if v} if isinstance(there, Mapping) else {}
+        """The clusters' names by side, as far as the file says them."""
+        sides = self.config.get("sides")
+        return {k: str(v) for k, v in sides.items() if v} if isinstance(sides, Mapping) else {}
 
     def edge(self, path: Path, sides: Mapping[str, str], record: Mapping[str, Any]) -> Edge:
         """`sides`: as found out. `record`: `services`, `entry`, `generation` of the live one, where the file has none;
@@ -148,18 +149,18 @@ class Words:
         """
         reader = Reader(path, {})
         known: dict[str, Any] = {"sides": dict(sides)}
-        there = {**record, **self.config}
-        there["services"] = _good_shares(record.get("services")) | _good_shares(self.config.get("services"))
-        there["entry"] = _even(_good_shares(there.get("entry")), sides)
+        values = {**record, **self.config}
+        values["services"] = _good_shares(record.get("services")) | _good_shares(self.config.get("services"))
+        values["entry"] = _even(_good_shares(values.get("entry")), sides)
         for key in KEYS:
-            if key == "sides" or there.get(key) is None:
+            if key == "sides" or values.get(key) is None:
                 continue
             try:
-                edge_of(reader, {**known, key: there[key]})
+                edge_of(reader, {**known, key: values[key]})
             except ConfigError as problem:
                 self.problems.append(str(problem))
             else:
-                known[key] = there[key]
+                known[key] = values[key]
         return edge_of(reader, known)
 
 
@@ -186,9 +187,9 @@ def read_words(path: Path) -> Words:
     """Of a stack file that `StackFile.read` refuses. Raises nothing."""
     try:
         document, _ = read_yaml(path, "the edge's stack file")
-        there = document.get("config") if isinstance(document, Mapping) else None
-        if isinstance(there, Mapping):
-            return Words({str(k).removeprefix(PREFIX): v for k, v in there.items() if str(k).startswith(PREFIX)})
+        config = document.get("config") if isinstance(document, Mapping) else None
+        if isinstance(config, Mapping):
+            return Words({str(k).removeprefix(PREFIX): v for k, v in config.items() if str(k).startswith(PREFIX)})
     except (ConfigError, StoreError):
         pass
     texts = _blocks(_text(path), re.compile(rf"""^(\s+)["']?{PREFIX}(\w+)["']?\s*:"""))
@@ -196,8 +197,8 @@ def read_words(path: Path) -> Words:
     for key, versions in texts.items():
         whole = "\n".join(versions)
         if key == "sides":
-            found = {side: {name for at, name in SIDE.findall(whole) if at == side} for side in ("blue", "green")}
-            sides = {side: names.pop() for side, names in found.items() if len(names) == 1}
+            candidates = {side: {name for at, name in SIDE.findall(whole) if at == side} for side in ("blue", "green")}
+            sides = {side: names.pop() for side, names in candidates.items() if len(names) == 1}
             if "blue" in sides and sides.get("green") != sides["blue"]:
                 known[key] = sides
         elif key in ("services", "entry"):
@@ -231,8 +232,8 @@ def _value(text: str) -> Any:
         if value is not None:
             return value
     below = _blocks(rest.replace("\t", "  "), re.compile(r"""^(\s+)["']?([\w.-]+)["']?\s*:"""))
-    found = {key: value for key, texts in below.items() if (value := _value(texts[0].lstrip())) is not None}
-    return found or None
+    inner = {key: value for key, texts in below.items() if (value := _value(texts[0].lstrip())) is not None}
+    return inner or None
 
 
 def _agreed(versions: list[str], *, largest: bool) -> Any:
@@ -257,13 +258,13 @@ def _text(path: Path) -> str:
 
 def _blocks_of(path: Path) -> dict[str, Any]:
     """Top-level keys of a broken YAML file whose own text is whole."""
-    found = {key: _agreed(texts, largest=False) for key, texts in _blocks(_text(path), re.compile(r"^()(\w+)\s*:")).items()}
-    return {key: value for key, value in found.items() if value is not None}
+    values = {key: _agreed(texts, largest=False) for key, texts in _blocks(_text(path), re.compile(r"^()(\w+)\s*:")).items()}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _blocks(text: str, head: re.Pattern[str]) -> dict[str, list[str]]:
     """The text of each key that `head` (indentation, name) finds, in every version that a conflict left."""
-    found: dict[str, list[list[str]]] = {}
+    blocks: dict[str, list[list[str]]] = {}
     lines: list[str] | None = None  # of the key that we are in
     indent = 0
     for line in text.splitlines():
@@ -272,24 +273,26 @@ def _blocks(text: str, head: re.Pattern[str]) -> dict[str, list[str]]:
             continue
         if match := head.match(line):
             lines, indent = [bare], len(match[1])
-            found.setdefault(match[2], []).append(lines)
+            blocks.setdefault(match[2], []).append(lines)
         elif lines is not None and len(line) - len(line.lstrip()) > indent:
             lines.append(bare)
         else:
             lines = None
-    return {key: ["\n".join(each) for each in versions] for key, versions in found.items()}
+    return {key: ["\n".join(each) for each in versions] for key, versions in blocks.items()}
 
 
 def original(service: str, live: Mapping[routing.Side, Mapping[str, Object]]) -> tuple[Object, str] | None:
     """A service's original from what the clusters hold, and where it was found. `live`: routes by side and
     `namespace/name`. What the peer route keeps comes first where a gateway's route is made of it: it is exact.
     """
-    kept = [made for side in live if (made := routing.original_of(live[side].get(routing.peer_of(service)) or {}))]
+    kept = [
+        kept_original for side in live if (kept_original := routing.original_of(live[side].get(routing.peer_of(service)) or {}))
+    ]
     public = {side: live[side][service] for side in live if service in live[side]}
-    for made in kept:
-        if any(routing.live_split(route, made, side) is not None for side, route in public.items()):
-            return made, "its peer route"
+    for kept_original in kept:
+        if any(routing.live_split(route, kept_original, side) is not None for side, route in public.items()):
+            return kept_original, "its peer route"
     for side, route in public.items():
-        if (found := routing.original_of_split(route)) is not None and routing.live_split(route, found, side) is not None:
-            return found, f"{side}'s route"
+        if (restored := routing.original_of_split(route)) is not None and routing.live_split(route, restored, side) is not None:
+            return restored, f"{side}'s route"
     return (kept[0], "its peer route") if kept else None

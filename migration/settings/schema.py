@@ -23,18 +23,19 @@ SIMPLE = {str: "string", Path: "string", bool: "boolean", int: "integer", float:
 
 
 def schema() -> Schema:
-    made = _object(Migration)
-    names = list(made["properties"])
+    """The whole schema, as JSON has it."""
+    root = _object(Migration)
+    names = list(root["properties"])
     names.insert(0, names.pop(names.index("version")))
     title = f"migration.yaml of bluegreen, version {VERSION}"
-    return {"$schema": DIALECT, "title": title, **made, "properties": {name: made["properties"][name] for name in names}}
+    return {"$schema": DIALECT, "title": title, **root, "properties": {name: root["properties"][name] for name in names}}
 
 
 def _object(cls: Any, leave_out: tuple[str, ...] = ()) -> Schema:
-    hints, there = get_type_hints(cls), {name: key for name, key in keys_of(cls).items() if name not in leave_out}
+    hints, known = get_type_hints(cls), {name: key for name, key in keys_of(cls).items() if name not in leave_out}
     fields = {each.name: each for each in dataclasses.fields(cls)}
     properties, required = {}, []
-    for name, key in there.items():
+    for name, key in known.items():
         factory = fields[name].default_factory
         default = fields[name].default if factory is dataclasses.MISSING else factory()
         own = _overrides() if (cls, name) == (ServicePolicy, "overrides") else _of(hints[name], key)
@@ -44,14 +45,14 @@ def _object(cls: Any, leave_out: tuple[str, ...] = ()) -> Schema:
         properties[key.name or name] = {"description": _described(key), **own, **_default(default)}
         if not optional and type(None) not in get_args(hints[name]):
             required.append(key.name or name)
-    made: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    result: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     if cls is Pages:
         one = {"description": "the page of the only gateway pod", **properties["urls"]["items"]}
-        made["properties"] = {"url": one, **properties}
-        made["oneOf"] = [{"required": ["url"]}, {"required": ["urls"]}]
+        result["properties"] = {"url": one, **properties}
+        result["oneOf"] = [{"required": ["url"]}, {"required": ["urls"]}]
     elif required:
-        made["required"] = required
-    return made
+        result["required"] = required
+    return result
 
 
 def _overrides() -> Schema:
@@ -81,13 +82,13 @@ def _of(hint: Any, key: Key) -> Schema:
         return {**_object(hint), **shape}
     if issubclass(hint, Enum):
         return {"type": "string", "enum": [each.value for each in hint], **shape}
-    made: Schema = {"type": SIMPLE[hint]}
+    result: Schema = {"type": SIMPLE[hint]}
     if hint in (str, Path):
-        made["minLength"] = 1
+        result["minLength"] = 1
     for name, limit in (("minimum", key.low), ("maximum", key.high)):
         if limit is not None:
-            made[name] = int(limit) if float(limit).is_integer() else limit
-    return {**made, **shape}
+            result[name] = int(limit) if float(limit).is_integer() else limit
+    return {**result, **shape}
 
 
 def _described(key: Key) -> str:

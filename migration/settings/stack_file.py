@@ -58,6 +58,7 @@ class Edge:
 
     @property
     def green_entry_bp(self) -> int:
+        """Green's share of the entry in basis points; 0 where there is no green."""
         return self.entry.get(self.green, 0) if self.green else 0
 
     @property
@@ -68,9 +69,9 @@ class Edge:
 
 @dataclass(frozen=True)
 class Change:
-    """What somebody else changed of the shares: `told` in words, `services` each in words; `whole`: sides or entry too."""
+    """What somebody else changed of the shares: `text` in words, `services` each in words; `whole`: sides or entry too."""
 
-    told: str
+    text: str
     services: Mapping[str, str]
     whole: bool
 
@@ -79,21 +80,24 @@ class StackFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.known: Edge | None = None
-        self._seen: Signature | None = None  # of the file when `known` was what it says
+        self._known_signature: Signature | None = None  # of the file when `known` was what it says
         self._document: tuple[Any, Signature | None] = (None, None)  # as we last wrote it, comments and all
 
     @property
     def stack(self) -> str:
+        """The stack's name: `edge` of Pulumi.edge.yaml."""
         return self.path.stem.partition(".")[2] or self.path.stem
 
     @property
     def routes_folder(self) -> Path:
+        """Where the original routes are stored: `edge.routes` beside the file."""
         return self.path.parent / f"{self.stack}.routes"
 
     def read(self) -> Edge:
-        seen = self._signature()
+        """What the file says; `changed_by_others` compares with it. Raises ConfigError or StoreError."""
+        signature = self._signature()
         self.known = self._parse()
-        self._seen = seen
+        self._known_signature = signature
         return self.known
 
     def _signature(self) -> Signature | None:
@@ -107,7 +111,7 @@ class StackFile:
 
         Other settings (`ttl`, `hosts`, ...) may change at any time: they move nobody.
         """
-        if self.known is None or self._signature() == self._seen:
+        if self.known is None or self._signature() == self._known_signature:
             return None
         return _change(self.known, self._parse())
 
@@ -128,7 +132,7 @@ class StackFile:
         """
         if not force and (change := self.changed_by_others()):
             raise ForeignWrite(
-                f"{self.path}: changed by another process at {self._changed_at()}: {change.told}",
+                f"{self.path}: changed by another process at {self._changed_at()}: {change.text}",
                 target=str(self.path),
                 who=self._owner(),
                 when=self._changed_at(),
@@ -141,8 +145,8 @@ class StackFile:
         yaml = YAML()
         yaml.preserve_quotes = True
         yaml.width = 4096
-        (document, seen), self._document = self._document, (None, None)  # one that a failed write has changed is not kept
-        if document is None or seen != self._signature():
+        (document, signature), self._document = self._document, (None, None)  # one that a failed write has changed is not kept
+        if document is None or signature != self._signature():
             try:
                 document = yaml.load(disk.read_bytes(self.path, WHAT) or b"")
             except YAMLError as problem:  # YAML 1.2 refuses what 1.1, by which we read, allows
@@ -151,17 +155,17 @@ class StackFile:
                 ) from problem
         config = document["config"]
         if services or remove:
-            there = config.setdefault(f"{PREFIX}services", {})
-            if there is None:
-                config[f"{PREFIX}services"] = there = {}
+            shares = config.setdefault(f"{PREFIX}services", {})
+            if shares is None:
+                config[f"{PREFIX}services"] = shares = {}
             for service, split in (services or {}).items():
-                there[service] = _share(split)
+                shares[service] = _share(split)
             for service in remove:
-                there.pop(service, None)
+                shares.pop(service, None)
         if entry:
-            there = config.setdefault(f"{PREFIX}entry", {})
+            shares = config.setdefault(f"{PREFIX}entry", {})
             for cluster, share in entry.items():
-                there[cluster] = _share(share)
+                shares[cluster] = _share(share)
         config[f"{PREFIX}generation"] = max(current.generation + 1, generation or 0)
         buffer = io.StringIO()
         yaml.dump(document, buffer)
@@ -277,11 +281,11 @@ def _change(before: Edge, after: Edge) -> Change | None:
         return {key: f"{PREFIX}{name}.{key} {_word(old.get(key))} -> {_word(new.get(key))}" for key in keys}
 
     services = changed("services", before.services, after.services)
-    told = [*services.values(), *(whole := list(changed("entry", before.entry, after.entry).values()))]
+    changes = [*services.values(), *(whole := list(changed("entry", before.entry, after.entry).values()))]
     if (before.blue, before.green) != (after.blue, after.green):
         whole.append(f"{PREFIX}sides {before.blue}/{before.green} -> {after.blue}/{after.green}")
-        told.append(whole[-1])
-    return Change("; ".join(told), services, bool(whole)) if told else None
+        changes.append(whole[-1])
+    return Change("; ".join(changes), services, bool(whole)) if changes else None
 
 
 def _word(value: Any) -> str:
@@ -289,6 +293,7 @@ def _word(value: Any) -> str:
 
 
 def route_path(folder: Path, service: str) -> Path:
+    """The file of a service's original route."""
     return folder / routing.file_of(service)
 
 
@@ -324,7 +329,7 @@ def read_route(folder: Path, service: str) -> dict[str, Any]:
     if not isinstance(document, dict) or not routing.is_route(document) or not isinstance(document.get("spec"), dict):
         raise ConfigError(f"{path}: is not {routing.called(article=True)}", remedy=remedy)
     metadata = document.get("metadata")
-    there = metadata if isinstance(metadata, dict) else {}
-    if (named := f"{there.get('namespace') or 'default'}/{there.get('name')}") != service:
+    meta = metadata if isinstance(metadata, dict) else {}
+    if (named := f"{meta.get('namespace') or 'default'}/{meta.get('name')}") != service:
         raise ConfigError(f"{path}: is the route of {named}; allowed: that of {service}", remedy=remedy)
     return document

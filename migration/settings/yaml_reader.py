@@ -32,12 +32,14 @@ class Reader:
         self.page = page
 
     def wrong(self, key: str, problem: str, allowed: str = "", remedy: str | None = None) -> ConfigError:
+        """The complaint about a key, with the line where it (or what it stands in) begins."""
         line = next((self.lines[each] for each in _upwards(key) if each in self.lines), None)
         where = f"{self.path}:{line}" if line else str(self.path)
-        told = f"{where}: {key}: {problem}" + (f"; allowed: {allowed}" if allowed else "")
-        return ConfigError(told, remedy=remedy or f"edit {self.path} and run the same command again")
+        message = f"{where}: {key}: {problem}" + (f"; allowed: {allowed}" if allowed else "")
+        return ConfigError(message, remedy=remedy or f"edit {self.path} and run the same command again")
 
     def mapping(self, value: Any, key: str, allowed: Iterable[str] | None, required: Iterable[str] = ()) -> dict[str, Any]:
+        """A mapping as a dict. `allowed`: its keys; None: any. Raises ConfigError, as all below."""
         known = None if allowed is None else list(allowed)
         if not isinstance(value, Mapping):
             of = f" with keys {self._some(known, '')}" if known else ""
@@ -57,6 +59,7 @@ class Reader:
         return some_of(known, name, f"all {len(known)} are in {self.page}")
 
     def text(self, value: Any, key: str) -> str:
+        """A string that is not empty and has no control characters."""
         if not isinstance(value, str):
             raise self.wrong(key, f"must be a string, got {shown(value)}{_quotes(value)}")
         if not value:
@@ -66,6 +69,7 @@ class Reader:
         return value
 
     def host(self, value: Any, key: str) -> str:
+        """A host name or an address, maybe with a port."""
         text = self.text(value, key)
         if not HOST.fullmatch(text):
             raise self.wrong(key, f"must be a host name or an address, without http:// and path, got {shown(text)}")
@@ -80,9 +84,11 @@ class Reader:
         return float(value)
 
     def whole(self, value: Any, key: str, low: int, high: int, unit: str = "") -> int:
+        """As `number`, a whole one."""
         return int(self.number(value, key, low, high, unit, whole=True))
 
     def choice(self, value: Any, key: str, allowed: Iterable[str]) -> str:
+        """One of the words that are allowed."""
         known = list(allowed)
         if not isinstance(value, str) or value not in known:
             close = did_you_mean(value, known) if isinstance(value, str) else ""
@@ -90,16 +96,19 @@ class Reader:
         return value
 
     def boolean(self, value: Any, key: str) -> bool:
+        """`true` or `false`."""
         if not isinstance(value, bool):
             raise self.wrong(key, f"must be true or false, got {shown(value)}")
         return value
 
     def sequence(self, value: Any, key: str, allowed: str = "a list") -> list[Any]:
+        """A list. `allowed`: what it is of, for messages."""
         if not isinstance(value, list):
             raise self.wrong(key, f"must be {allowed}, got {shown(value)}")
         return value
 
     def service(self, value: Any, key: str) -> str:
+        """`namespace/name` of a route."""
         if not isinstance(value, str) or not SERVICE.fullmatch(value):
             raise self.wrong(key, f"must be namespace/name of {routing.called(article=True)}, got {shown(value)}")
         return value
@@ -124,10 +133,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def some_of(known: Iterable[str], name: str, rest: str) -> str:
     """What is allowed, in one line: all of it where that is short, else those nearest to `name`, and where the `rest` is."""
-    there = list(known)
-    if len(there) <= KEYS_SHOWN:
-        return ", ".join(there)
-    return f"{', '.join(_nearest(name, there, NEAREST, 0.0) if name else there[:NEAREST])}, ...: {rest}"
+    names = list(known)
+    if len(names) <= KEYS_SHOWN:
+        return ", ".join(names)
+    return f"{', '.join(_nearest(name, names, NEAREST, 0.0) if name else names[:NEAREST])}, ...: {rest}"
 
 
 def _nearest(name: str, known: Iterable[str], most: int, cutoff: float) -> list[str]:
@@ -200,8 +209,8 @@ def _text(path: Path, what: str, remedy: str) -> str:
         with path.open("rb") as stream:
             raw = stream.read(MOST_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as problem:
-        told = f"{path}: {unread}: {problem.strerror or problem}{_link(path)}"
-        raise ConfigError(told, remedy=remedy) from problem
+        message = f"{path}: {unread}: {problem.strerror or problem}{_link(path)}"
+        raise ConfigError(message, remedy=remedy) from problem
     except OSError as problem:
         raise disk.trouble(path, unread, problem) from problem
     except ValueError as problem:  # a NUL byte in its name
@@ -322,12 +331,12 @@ def _too_deep(path: Path, line: int | None = None) -> ConfigError:
 def _broken(path: Path, text: str, problem: Any) -> ConfigError:
     from yaml.reader import Reader as Characters
 
-    where, told = str(path), getattr(problem, "problem", None) or str(problem)
+    where, fault = str(path), getattr(problem, "problem", None) or str(problem)
     if (mark := getattr(problem, "problem_mark", None)) is not None:
         where = f"{path}:{mark.line + 1}:{mark.column + 1}"
         if text.splitlines()[mark.line : mark.line + 1] and text.splitlines()[mark.line][mark.column :].startswith("\t"):
-            told = "a tab; YAML is indented with spaces"
+            fault = "a tab; YAML is indented with spaces"
     elif bad := Characters.NON_PRINTABLE.search(text):
         where = f"{path}:{text.count(chr(10), 0, bad.start()) + 1}"
-        told = f"a control character, {bad[0]!r}"
-    return ConfigError(f"{where}: broken YAML: {told}", remedy=f"fix {path} there and run the same command again")
+        fault = f"a control character, {bad[0]!r}"
+    return ConfigError(f"{where}: broken YAML: {fault}", remedy=f"fix {path} there and run the same command again")

@@ -50,7 +50,7 @@ def fast(samples: Samples, policy: Policy, *, alone: bool = False) -> Judged:
             for kind in _kinds(part(window)):
                 if why := _guilty(kind, part, window, samples, policy, alone=alone):
                     return Judged(Verdict.FAIL, why, *rates, green.requests)
-        last = Judged(Verdict.PASS, _told(ERRORS, green), *rates, green.requests)
+        last = Judged(Verdict.PASS, _figures(ERRORS, green), *rates, green.requests)
     hung, active = samples.hung_seconds(), samples.green_active()
     if active >= policy.hang_requests and hung >= policy.hang_seconds:
         return Judged(Verdict.FAIL, f"{active} requests open, none finished for {hung:.0f} s", None, None, 0)
@@ -70,12 +70,12 @@ def _windows(samples: Samples, policy: Policy) -> Iterator[Window]:
 Part = Callable[[Sample | Window], Tally]
 
 
-def _green(seen: Sample | Window) -> Tally:
-    return seen.green
+def _green(span: Sample | Window) -> Tally:
+    return span.green
 
 
-def _sent(seen: Sample | Window) -> Tally:
-    return seen.sent
+def _sent(span: Sample | Window) -> Tally:
+    return span.sent
 
 
 def _parts(window: Window) -> tuple[Part, ...]:
@@ -130,7 +130,7 @@ def _guilty(kind: str, part: Part, window: Window, samples: Samples, policy: Pol
         return None
     when = "since the step took effect" if window.whole else f"within {window.seconds:g} s"
     if _worse(kind, green, blue, policy):
-        return f"{_told(kind, green)} {when} ({_rate(kind, green)}), blue {_count(blue, kind)} of {blue.requests}"
+        return f"{_figures(kind, green)} {when} ({_rate(kind, green)}), blue {_count(blue, kind)} of {blue.requests}"
     if _can_tell(kind, green, blue, policy.false_alarm):
         return None
     known = samples.remembered(window.since) + blue
@@ -140,7 +140,7 @@ def _guilty(kind: str, part: Part, window: Window, samples: Samples, policy: Pol
     if not _too_many(kind, forgiven, policy) or not _worse_than_remembered(kind, forgiven, known, policy, alone=alone):
         return None
     showed = f"blue showed {_count(known, kind)} of {known.requests}" if known.requests else "nothing is known of blue"
-    return f"{_told(kind, green)} {when} ({_rate(kind, green)}), {showed}"
+    return f"{_figures(kind, green)} {when} ({_rate(kind, green)}), {showed}"
 
 
 def _worse_than_remembered(kind: str, green: Tally, known: Tally, policy: Policy, *, alone: bool) -> bool:
@@ -202,11 +202,11 @@ def _in_doubt(green: Tally, beside: Tally, before: Tally, policy: Policy) -> _In
         if same and _by_chance(kind, green, blue, policy, DOUBT):
             continue
         showed = f"{_count(blue, kind)} of {blue.requests}" if blue.requests else "nothing is known"
-        return _InDoubt(kind, f"{_told(kind, green)} ({_rate(kind, green)}), of blue {showed},")
+        return _InDoubt(kind, f"{_figures(kind, green)} ({_rate(kind, green)}), of blue {showed},")
     return None
 
 
-def _told(kind: str, answers: Tally) -> str:
+def _figures(kind: str, answers: Tally) -> str:
     what = ERRORS if kind == ERRORS else f"answers {kind}"
     return f"{_count(answers, kind)} {what} in {answers.requests} requests"
 
@@ -235,8 +235,8 @@ def slow(green: WindowStats | None, blue: WindowStats | None, policy: Policy, re
 
     for kind in _kinds(served):
         if _too_many(kind, served, policy) and _worse(kind, served, beside, policy):
-            told = f"{_told(kind, served)} ({_rate(kind, served)}), blue {_count(beside, kind)} of {beside.requests}"
-            return judged(Verdict.FAIL, told, kind)
+            why = f"{_figures(kind, served)} ({_rate(kind, served)}), blue {_count(beside, kind)} of {beside.requests}"
+            return judged(Verdict.FAIL, why, kind)
     if in_doubt := _in_doubt(served, beside, remembered.answers, policy):
         return judged(Verdict.INCONCLUSIVE, f"{in_doubt.text} by the metrics store", in_doubt.kind)
     limits = [] if policy.latency_limit_ms is None else [policy.latency_limit_ms]
@@ -251,7 +251,7 @@ def slow(green: WindowStats | None, blue: WindowStats | None, policy: Policy, re
             return judged(Verdict.INCONCLUSIVE, "the metrics store has no latency of green", "no latency of green")
         if green.latency_ms > min(limits):
             return judged(Verdict.FAIL, f"latency {green.latency_ms:.0f} ms, allowed {min(limits):.0f} ms", "latency")
-    return judged(Verdict.PASS, _told(ERRORS, served), "")
+    return judged(Verdict.PASS, _figures(ERRORS, served), "")
 
 
 def _answers(stats: WindowStats | None) -> Tally | None:

@@ -56,12 +56,15 @@ class Turn:
         self.wants: set[str] = set()
 
     def of(self, unit: Collection[str], phase: Phase) -> list[str]:
+        """Services of the unit that are in this phase."""
         return [service for service in unit if self.services[service].phase is phase]
 
     def note(self, op: Op, service: str, reason: str) -> None:
+        """Something to be written into the journal."""
         self.notes.append(Note(op, service, reason))
 
     def hold(self, services: Collection[str], hold: Hold) -> None:
+        """Says why these services do not go on."""
         for service in services:
             self.services[service] = replace(self.services[service], hold=hold)
 
@@ -107,6 +110,7 @@ class Turn:
 
 
 def decide(order: Order, state: State, observation: Observation, policy_of: Callable[[str], Policy], now: float) -> Decision:
+    """What each service becomes at this tick, and which moves and notes that takes. `now`: monotonic."""
     turn = Turn(state, observation, policy_of, now)
     _freeze(turn)
     guilty = _judge_all(turn)

@@ -37,6 +37,7 @@ class Effect:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
+        """What it has under way, to be cancelled at the end."""
         return list(self._watching.values())
 
     def watch(self, service: str) -> None:

@@ -32,6 +32,7 @@ class Floors:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
+        """What it has under way, to be cancelled at the end."""
         return [self._releasing] if self._releasing else []
 
     def baked(self) -> None:

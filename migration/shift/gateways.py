@@ -203,4 +203,5 @@ class Gateways:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
+        """Writes under way, to be cancelled at the end."""
         return [*self._paying.values(), *self._writing]

@@ -29,8 +29,9 @@ class Sight:
 
 @dataclass(frozen=True)
 class Observation:
-    """`slow` holds only verdicts that came since the last tick; `requests` is what green answered since the step
-    is in effect."""
+    """`slow` holds only verdicts that came since the last tick; `requests` is what green answered since the step is in
+    effect.
+    """
 
     fast: Mapping[str, Judged] = field(default_factory=dict)
     slow: Mapping[str, Judged] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Observation:
     metrics: bool = False  # a metrics store is configured: its word is needed to advance
 
     def of(self, service: str) -> Sight:
+        """What was seen of one service."""
         return Sight(
             self.fast.get(service, NOTHING),
             self.slow.get(service),
@@ -132,6 +134,7 @@ class Proven:
 
 
 def prove(state: ServiceState, sight: Sight, policy: Policy) -> Proven:
+    """Of a service whose dwell or bake may be over; what is missing, or too little, never passes."""
     done_at = state.dwell_done_at
     if state.in_effect_at is None or done_at is None or sight.fast.verdict is Verdict.ERROR:
         return Proven(state)

@@ -24,10 +24,12 @@ class LeaveGreen:
 
     @property
     def under_way(self) -> bool:
+        """Whether the entry is being moved to blue, or was just tried."""
         return self._leaving is not None and not self._leaving.done()
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
+        """What it has under way, to be cancelled at the end."""
         return [self._leaving] if self._leaving else []
 
     def if_stuck(self) -> None:

@@ -34,6 +34,7 @@ class Ledger:
         return self.journal.trouble
 
     def close(self) -> None:
+        """Closes the journal where there is one. Raises nothing."""
         if self.journal is not None:
             self.journal.close()
 

@@ -51,9 +51,16 @@ class Shift:
 
     @property
     def state(self) -> Mapping[str, ServiceState]:
+        """Where each service is; empty before the run has begun."""
         return self.services.states
 
     async def run(self, retry: frozenset[str] = frozenset()) -> Result:
+        """Moves until all is done or `stop` is set. `retry`: services that went back and are tried again.
+
+        Raises:
+            LostFence: another process took the migration over.
+            BluegreenError: the world could not be read at the beginning, or a gateway's route not marked.
+        """
         loop = Loop(self.world, self.rules, self.services, self.on_tick)
         try:
             await loop.begin(retry)
@@ -86,6 +93,7 @@ class Shift:
             task.cancel()
 
     def result(self) -> Result:
+        """How far it is, also while it runs."""
         reasons, went_back, stay = self.services.reasons, self.services.returned, self.rules.order.stay
         left = reasons(Phase.RETURNED, Phase.HELD, Phase.WAITING, Phase.MOVING)
         return Result(
@@ -158,11 +166,13 @@ class Loop:
         self.world.journal.note(Op.START, RUN, after=self.services.splits())
 
     def interrupted(self) -> None:
+        """Writes down where the run is, for the one after it."""
         self.reporter.progress()
         self.reporter.baselines()
         self.world.journal.note(Op.STOP, RUN, reason="interrupted")
 
     async def end(self) -> None:
+        """Gives the clusters KEEP_SECONDS to take which services went back, then cancels all that runs beside."""
         if self._keeping:  # so that another store knows, too
             await asyncio.wait(self._keeping, timeout=KEEP_SECONDS)
         parts = (self.effect, self.observer, self.gateways, self.leave_green, self.floors)

@@ -46,6 +46,7 @@ class MetricsPoller:
             self._latencies.setdefault(service, deque(maxlen=LATENCIES)).append(latency_ms)
 
     def remembered_latency(self, service: str) -> float | None:
+        """The median of blue's last latencies in milliseconds; None: none is known."""
         known = self._latencies.get(service)
         return median(known) if known else None
 

@@ -63,6 +63,7 @@ class Observer:
             self._samples[service].restart(now)
 
     def step_in_effect(self, service: str, at: float) -> None:
+        """The step's history begins here (`at`: monotonic)."""
         self._samples[service].restart(at, anew=False)
 
     async def count(self, entry_sides: Collection[Side]) -> Counted:
@@ -90,6 +91,7 @@ class Observer:
     # -- what was counted --------------------------------------------------------------------------------------------
 
     def fast(self, service: str, counted: Counted) -> Judged:
+        """The word of the gateways' counters on this service."""
         if counted.problem:
             return Judged.unknown(counted.problem)
         alone = self._services[service].split_bp >= WHOLE_BP
@@ -100,6 +102,7 @@ class Observer:
             return Judged.unknown(_not_judged(problem))
 
     def doubt(self, service: str) -> Hold | None:
+        """Why its step should not end by what was counted; None: nothing speaks against it."""
         try:
             return analysis.doubt(self._samples[service], self._rules.policy_of(service))
         except Exception as problem:
@@ -110,9 +113,11 @@ class Observer:
         return {service: samples.green_requests() for service, samples in self._samples.items()}
 
     def step(self, service: str) -> Step:
+        """What both sides answered since its step took effect."""
         return self._samples[service].step()
 
     def baseline(self, service: str) -> Baseline:
+        """What blue is remembered to have answered for it."""
         samples = self._samples[service]
         latency_ms = self._poller.remembered_latency(service) if self._poller else None
         return Baseline(samples.remembered(), latency_ms, samples.bins)
@@ -124,14 +129,17 @@ class Observer:
         return self._poller.take() if self._poller else {}
 
     def last_slow(self) -> dict[str, Judged]:
+        """The store's last word on each service, however old."""
         return dict(self._poller.last) if self._poller else {}
 
     def ask_store(self, now: float, wanted: Collection[str]) -> None:
+        """Asks the metrics store, if there is one, beside the loop. `wanted`: whose step hangs on its word."""
         if self._poller:
             self._poller.ask(now, wanted)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
+        """Questions to the store under way, to be cancelled at the end."""
         return list(self._poller.tasks.values()) if self._poller else []
 
 

@@ -25,6 +25,7 @@ class Order:
     held: frozenset[str] = frozenset()
 
     def parks(self, unit: Unit) -> bool:
+        """Whether a service of the unit is held, so that none of it moves."""
         return not self.held.isdisjoint(unit)
 
 

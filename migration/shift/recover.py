@@ -60,6 +60,7 @@ class Start:
 
 
 def recover(traces: Traces, wish: Wish) -> Start:
+    """Where a service goes on, and what has to be written and noted for that."""
     traces = _with_later_word(traces)
     memory = traces.memory
     unmoved = memory.split_bp is None or memory.state is Standing.RETURNED

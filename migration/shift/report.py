@@ -31,6 +31,7 @@ class Reporter:
         self._baselines[service] = baseline
 
     def decided(self, notes: Iterable[Note]) -> None:
+        """Writes notes into the journal and the log."""
         for note in notes:
             self._journal.note(note.op, note.service, reason=note.reason)
             level = logging.INFO if note.op is Op.BAKE else logging.WARNING
@@ -50,6 +51,7 @@ class Reporter:
             self._holds[service] = hold
 
     def hold(self, service: str, split_bp: int, hold: Hold, level: int = logging.INFO) -> None:
+        """Why a service stays at its split (basis points), into the journal and the log."""
         self._journal.note(Op.HOLD, service, after=split_bp, reason=str(hold))
         log.log(level, "%s: %s", service, hold)
 

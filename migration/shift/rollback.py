@@ -63,6 +63,7 @@ class Proofs:
     seconds: float = 0.0
 
     def by_side(self) -> dict[Side, Proof]:
+        """The worst of each side."""
         return {"blue": worst(self.blue), "green": self.green}
 
 
@@ -141,7 +142,7 @@ class Rollback:
         _say(self.edge.blue, self.proofs.blue, self.proofs.seconds)
         await rest
         others = await self.others if self.others else Others()
-        warn(others.told)
+        warn(others.notes)
         self.way = self.way.along_with(others)
         if late := [service for service in self.way.services if service not in self.proofs.blue]:
             self.proofs.blue |= await blue.effect(late)

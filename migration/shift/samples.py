@@ -95,7 +95,7 @@ class Samples:
         begins = self._first is None and at >= self._starts_at
         if begins:
             answered = {(side, pod) for side, reading in gateways.items() for pod in reading.pods or ("",)}
-            self._last = {key: there for key, there in self._last.items() if key in answered}
+            self._last = {key: last for key, last in self._last.items() if key in answered}
         for side, reading in gateways.items():
             pods = reading.pods or {"": reading.services}
             for pod, services in pods.items():
@@ -221,6 +221,7 @@ class Samples:
         return newest.at - since
 
     def green_active(self) -> int:
+        """Requests that green has open now."""
         return self._recent[-1].green.active if self._recent else 0
 
     def green_requests(self) -> int:

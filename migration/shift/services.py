@@ -17,15 +17,18 @@ class Services:
 
     @property
     def states(self) -> Mapping[str, ServiceState]:
+        """By service, to be read only."""
         return self._states
 
     def __getitem__(self, service: str) -> ServiceState:
         return self._states[service]
 
     def become(self, states: Mapping[str, ServiceState]) -> None:
+        """Takes over all states of a decision."""
         self._states = dict(states)
 
     def put(self, service: str, state: ServiceState) -> None:
+        """Takes over one state."""
         self._states[service] = state
 
     def in_effect(self, service: str, split_bp: int, at: float) -> bool:
@@ -37,10 +40,13 @@ class Services:
         return True
 
     def splits(self) -> dict[str, int]:
+        """Green's share by service, in basis points, as it is written."""
         return {service: state.split_bp for service, state in self._states.items()}
 
     def of(self, *phases: Phase) -> list[str]:
+        """Services in one of these phases."""
         return [service for service, state in self._states.items() if state.phase in phases]
 
     def reasons(self, *phases: Phase) -> dict[str, str]:
+        """By service in one of these phases, why it is where it is."""
         return {service: self._states[service].reason for service in self.of(*phases)}

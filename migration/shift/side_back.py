@@ -43,6 +43,7 @@ class SideBack:
 
     @property
     def problems(self) -> Mapping[str, BluegreenError]:
+        """Why a route was not written, by service."""
         return self.written.problems if self.written else {}
 
     async def write(self, filed: Mapping[str, int], openings: Iterable[asyncio.Future[None]]) -> None:
@@ -144,5 +145,6 @@ async def look(router: Router) -> RouterState | None:
 
 
 def warn(lines: Iterable[str]) -> None:
+    """Each line as a warning of the log."""
     for line in lines:
         log.warning("%s", line)

@@ -70,10 +70,12 @@ def doubted(services: Iterable[str], live: RouterState) -> list[str]:
 
 
 def unwritten(problem: BluegreenError) -> Proof:
+    """What is known of a gateway whose route was not written, by the problem."""
     return Proof.UNREACHABLE if isinstance(problem, Unreachable) else Proof.FAILED
 
 
 def worst(proofs: Mapping[str, Proof]) -> Proof:
+    """SERVED where there are none."""
     order = list(Proof)
     return max(proofs.values(), key=order.index, default=Proof.SERVED)
 

@@ -35,7 +35,7 @@ class Others:
     services: Mapping[str, int] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)  # why an original is not to be had
     problems: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     filed: frozenset[str] = frozenset()  # services that the stack file lacks, though their route is stored
 
 
@@ -70,20 +70,20 @@ class Witness:
         `seconds`: at most; None: until each has been heard, blue alone where that is enough. A file that nobody can speak
         to is left as it is.
         """
-        told: list[str] = []
+        lines: list[str] = []
         left = list(services)
         if seconds is not None:
             await asyncio.wait(self.asking.values(), timeout=seconds)
         else:
             await asyncio.wait({self.asking["blue"]})
-            left = [service for service in left if not self._judged(service, told)]
+            left = [service for service in left if not self._judged(service, lines)]
             if left:
                 await asyncio.wait(self.asking.values())
         for service in left:
-            self._judged(service, told)
-        return told
+            self._judged(service, lines)
+        return lines
 
-    def _judged(self, service: str, told: list[str]) -> bool:
+    def _judged(self, service: str, lines: list[str]) -> bool:
         live, known = self._live(), self.originals[service]
         text = routing.canonical(known["spec"])
         for side, routes in live.items():
@@ -92,11 +92,11 @@ class Witness:
                 return True
             if service in routes and routing.live_split(routes[service], known, side) is not None:
                 return True
-        if (found := _found(service, live)) is None:
+        if (original := _original_of(service, live)) is None:
             return False
-        self.originals[service] = found[0]
-        told.append(
-            f"the stored original route of {service} is not what its live routes were made of; taken from {found[1]} instead"
+        self.originals[service] = original[0]
+        lines.append(
+            f"the stored original route of {service} is not what its live routes were made of; taken from {original[1]} instead"
         )
         return True
 
@@ -118,11 +118,11 @@ class Witness:
         held = blue.result()
         whole = held.routes is not None and held.record is not None
         await asyncio.wait(self.asking.values(), timeout=BESIDE_SECONDS if whole else None)
-        found = self._tell()
-        if found.lost and not all(task.done() for task in self.asking.values()):
+        others = self._tell()
+        if others.lost and not all(task.done() for task in self.asking.values()):
             await asyncio.wait(self.asking.values())
-            found = self._tell()
-        return found
+            others = self._tell()
+        return others
 
     def _tell(self) -> Others:
         held, live = self._held(), self._live()
@@ -134,17 +134,17 @@ class Witness:
         services: dict[str, int] = {}
         lost: dict[str, str] = {}
         problems: list[str] = []
-        told: list[str] = []
+        notes: list[str] = []
         filed: set[str] = set()
         for service, why in self.missing.items():
             if live.get("blue") and service not in live["blue"]:
-                told.append(f"{service}: {self.edge.blue} has no route of it; nothing to roll back")
-            elif (original := _found(service, live)) is None:
+                notes.append(f"{service}: {self.edge.blue} has no route of it; nothing to roll back")
+            elif (original := _original_of(service, live)) is None:
                 lost[service] = f"{why}; nor do the clusters have it"
             else:
                 self.originals[service] = original[0]
                 services[service] = splits.get(service, self.edge.services.get(service, 0))
-                told.append(f"{why}; taken from {original[1]} instead")
+                notes.append(f"{why}; taken from {original[1]} instead")
         heard = "blue" in live or any(each.record for each in held.values())
         unfiled = [name for name in self.wanted or sorted(splits) if name not in self.edge.services]
         for service in unfiled:
@@ -154,7 +154,7 @@ class Witness:
                 continue
             if not self.wanted and not self._on_green(service, splits[service], live):
                 continue
-            stored, original = self._file(service), _found(service, live)
+            stored, original = self._file(service), _original_of(service, live)
             if original is None and stored is None:
                 lost[service] = f"{self.path} lacks it, and the clusters do not keep its original route"
                 continue
@@ -163,13 +163,13 @@ class Witness:
             if stored is not None:
                 filed.add(service)
             filing = "put into the file again, at 0" if stored else f"`bluegreen enroll {service}` puts it into the file again"
-            told.append(f"{service} is enrolled on the clusters, but {self.path} lacks it: rolled back too; {filing}")
+            notes.append(f"{service} is enrolled on the clusters, but {self.path} lacks it: rolled back too; {filing}")
         if not heard and (unfiled or not self.wanted):
             problems.append(
                 f"it is not known whether green serves other services than those of {self.path}: {self.edge.blue} lists no "
                 "routes, and no record of the edge can be read"
             )
-        return Others(services, lost, tuple(problems), tuple(told), frozenset(filed))
+        return Others(services, lost, tuple(problems), tuple(notes), frozenset(filed))
 
     def _on_green(self, service: str, split: int, live: Mapping[Side, Mapping[str, Object]]) -> bool:
         """Whether users may be: a route of blue that forwards nothing is nobody's business, whatever was once recorded."""
@@ -186,7 +186,7 @@ class Witness:
             return None
 
 
-def _found(service: str, live: Mapping[Side, Mapping[str, Object]]) -> tuple[Object, str] | None:
+def _original_of(service: str, live: Mapping[Side, Mapping[str, Object]]) -> tuple[Object, str] | None:
     try:
         return salvage.original(service, live)
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -202,10 +202,10 @@ def recorded(records: Iterable[Object], routes: Iterable[Mapping[str, Object]]) 
     newest: tuple[int, dict[str, int], dict[str, int]] = (0, {}, {})
     for record in records:
         with contextlib.suppress(ValueError):
-            newest = max(newest, routing.read_record(record), key=lambda told: told[0])
+            newest = max(newest, routing.read_record(record), key=lambda intent: intent[0])
     enrolled: dict[str, int] = {}
-    for there in routes:
-        for name, route in there.items():
+    for by_name in routes:
+        for name, route in by_name.items():
             if routing.is_peer(name) and (split := routing.probe_split(route)) is not None:
                 service = routing.without_peer(name)
                 enrolled[service] = max(split, enrolled.get(service, 0))

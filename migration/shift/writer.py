@@ -42,6 +42,7 @@ class Writer:
         self._reported: str | None = None
 
     def begin(self, edge: Edge, generation: int) -> None:
+        """Takes over the entry's sides and the generation with which the run begins."""
         self.generation, self.entry_sides = generation, sides_of_entry(edge)
 
     @property
@@ -126,6 +127,7 @@ class Writer:
         self._reported = self._trouble
 
     def try_again(self) -> None:
+        """Writes what file and journal are owed, if they take it now."""
         if self.owed:
             self._write_file({})
         else:
@@ -170,7 +172,7 @@ def foreign_of(change: FileChange, edge: Edge, states: Mapping[str, ServiceState
                 continue  # as it is on the gateways
             foreign.append(Foreign(service, change.services[service], now if state.split_bp == 0 else None))
         elif change.whole and state.phase not in (Phase.RETURNED, Phase.HELD):
-            foreign.append(Foreign(service, change.told))
+            foreign.append(Foreign(service, change.text))
     return foreign
 
 

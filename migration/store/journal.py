@@ -1,8 +1,7 @@
 """Why everything is as it is: an append-only file of JSON Lines in the store folder.
 
     {"seq": 7, "time": "2026-08-24T10:00:00.123Z", "fence": 3, "kind": "intent" | "outcome" | "note", "id": "3-7",
-    "of": "3-6" | null,
-     "op": "shift", "target": "shop/catalog", "before": 0, "after": 10, "reason": "..."}
+     "of": "3-6" | null, "op": "shift", "target": "shop/catalog", "before": 0, "after": 10, "reason": "..."}
 
 On the way to green an intent is on disk (fsync) before its side effect; its outcome names it in `of`. An intent
 without an outcome is open: whoever comes next looks at the live world. A last line that a crash tore is dropped when the
@@ -101,6 +100,7 @@ class Journal:
         self.outcomes(op, ids, [Outcome(each.target, each.before, f"not done: {problem}") for each in changes])
 
     def note(self, op: Op, target: str, after: Value = None, reason: str = "") -> None:
+        """A line that answers no intent; not forced to disk (no fsync)."""
         self._append([self._make("note", op, target, None, after, reason)], sync=False)
 
     def try_again(self) -> None:

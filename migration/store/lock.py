@@ -1,11 +1,10 @@
 """One writer: a lock held for life, and a fencing number for what a lock cannot stop.
 
-`STORE/lock` is held with flock: the kernel lets go of it when the process dies, however it dies. Inside stands who
-holds it, to be named.
-`STORE/fence` holds a number that grows whenever somebody takes the migration over; a holder whose number is lower
-than the file's has lost it
-and stops. `rollback` never waits for the lock: it raises the fence. The routes carry the fence, too, and it only grows
-there: a store that knows less than they do rises above them first.
+`STORE/lock` is held with flock: the kernel lets go of it when the process dies, however it dies. Inside stands who holds
+it, to be named.
+`STORE/fence` holds a number that grows whenever somebody takes the migration over; a holder whose number is lower than the
+file's has lost it and stops. `rollback` never waits for the lock: it raises the fence. The routes carry the fence, too, and
+it only grows there: a store that knows less than they do rises above them first.
 """
 
 from __future__ import annotations
@@ -78,6 +77,7 @@ class Lock:
         return True
 
     def release(self) -> None:
+        """Lets go of it, once. Raises nothing."""
         if self._stream is not None:
             stream, self._stream = self._stream, None
             with suppress(OSError):  # who held it is words only
@@ -172,7 +172,9 @@ def _raised(store: Path) -> int:
 
 def _read(text: str) -> Holder:
     try:
-        there = json.loads(text)
-        return Holder(str(there["command"]), str(there["user"]), str(there["host"]), int(there["pid"]), str(there["since"]))
+        fields = json.loads(text)
+        return Holder(
+            str(fields["command"]), str(fields["user"]), str(fields["host"]), int(fields["pid"]), str(fields["since"])
+        )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Holder()

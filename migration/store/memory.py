@@ -46,9 +46,11 @@ class _Player:
         self._baselines: dict[str, Any] = {}
 
     def of(self, service: str) -> Remembered:
+        """What is known of a service so far."""
         return self._services.setdefault(service, Remembered())
 
     def remembered(self) -> dict[str, Remembered]:
+        """By service, after the last line."""
         for service, document in self._steps.items():
             self.of(service).step = _step(document)
         for service, document in self._baselines.items():
@@ -56,6 +58,7 @@ class _Player:
         return self._services
 
     def play(self, event: Event) -> None:
+        """Takes over what one line says."""
         many = event.after if isinstance(event.after, Mapping) else {}
         if event.op in SPLITS:
             if event.kind == "outcome" and isinstance(event.after, int):

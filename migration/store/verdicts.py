@@ -26,13 +26,19 @@ WHAT = "what `verify` found"
 
 class Verdict(Protocol):
     @property
-    def service(self) -> str: ...
+    def service(self) -> str:
+        """`namespace/name` of its route."""
+        ...
 
     @property
-    def outcome(self) -> str: ...
+    def outcome(self) -> str:
+        """`ok`, `failed` or `not verified`."""
+        ...
 
     @property
-    def problems(self) -> tuple[str, ...]: ...
+    def problems(self) -> tuple[str, ...]:
+        """Why it does not pass, in words; empty where it does."""
+        ...
 
 
 def keep(store: Path, green: str, verdicts: Iterable[Verdict], wall: float) -> None:
@@ -54,8 +60,8 @@ def doubts(store: Path, green: str, services: Iterable[str]) -> dict[str, str]:
     except StoreError:
         document = {}
     known = _of(document, green)
-    told = {service: _doubt(known["services"].get(service), known["replicated"]) for service in services}
-    return {service: why for service, why in told.items() if why}
+    reasons = {service: _doubt(known["services"].get(service), known["replicated"]) for service in services}
+    return {service: why for service, why in reasons.items() if why}
 
 
 def _doubt(last: Any, replicated_at: Any) -> str | None:
@@ -74,10 +80,10 @@ def _change(store: Path, green: str, *, services: Mapping[str, Any] | None = Non
     disk.make_folder(store)
     with disk.guarded(store / f"{FILE}.lock", WHAT):
         document = _read(store / FILE)
-        there = _of(document, green)
-        there["services"] |= services or {}
-        there["replicated"] = replicated or there["replicated"]
-        disk.write_whole(store / FILE, json.dumps({**document, green: there}, indent=1) + "\n", WHAT)
+        known = _of(document, green)
+        known["services"] |= services or {}
+        known["replicated"] = replicated or known["replicated"]
+        disk.write_whole(store / FILE, json.dumps({**document, green: known}, indent=1) + "\n", WHAT)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -90,10 +96,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _of(document: Mapping[str, Any], green: str) -> dict[str, Any]:
-    there = document.get(green)
-    there = there if isinstance(there, dict) else {}
-    services = there.get("services")
-    return {"replicated": there.get("replicated"), "services": dict(services) if isinstance(services, dict) else {}}
+    known = document.get(green)
+    known = known if isinstance(known, dict) else {}
+    services = known.get("services")
+    return {"replicated": known.get("replicated"), "services": dict(services) if isinstance(services, dict) else {}}
 
 
 def _stamp(wall: float) -> str:

@@ -32,16 +32,16 @@ def lines(wanted: Iterable[Unanswered]) -> list[str]:
     if not rows:
         return []
     what = "1 object needs" if len(rows) == 1 else f"{len(rows)} objects need"
-    told = [f"  {what} an answer in migration.yaml:", "    replicate:"]
+    text = [f"  {what} an answer in migration.yaml:", "    replicate:"]
     instead = [row for row in rows if row.under == "replicate"]
     for line in sorted({row.add for row in instead}):
-        told.append(f"      {line}")
-        told += [f"          # {row.object}: {row.reason}" for row in instead if row.add == line]
+        text.append(f"      {line}")
+        text += [f"          # {row.object}: {row.reason}" for row in instead if row.add == line]
     answered = [row for row in rows if row.under != "replicate"]
-    told += ["      answers:"] if answered else []
+    text += ["      answers:"] if answered else []
     reasons: dict[str, list[str]] = {}
     for row in answered:
         reasons.setdefault(row.reason, []).append(row.add)
     for reason, added in reasons.items():
-        told += [f"        # {reason}", *(f"        {line}" for line in added)]
-    return told
+        text += [f"        # {reason}", *(f"        {line}" for line in added)]
+    return text

@@ -35,6 +35,7 @@ class Floor:
 
 
 def floor(change: FloorChange, problem: str = "") -> Floor:
+    """The row of a change. `problem`: why it could not be done; empty: the change's own."""
     name = f"{change.resource.kind} {change.namespace}/{change.name}" if change.name else ""
     return Floor(
         *(change.side, change.cluster, name, change.field, change.before, change.after, change.reason),
@@ -53,6 +54,7 @@ class Capacity(Document):
     seconds: float = described("seconds that it took, with the wait for pods to be ready")
 
     def lines(self) -> list[str]:
+        """How many floors were raised, and each that was not."""
         if not self.floors:
             return ["every floor holds already"]
         done = f"{counted(len(self.raised), 'floor')} raised in {self.seconds:.1f} s"
@@ -60,10 +62,12 @@ class Capacity(Document):
 
 
 def planned(changes: Iterable[FloorChange]) -> Capacity:
+    """The document before anything is raised."""
     return Capacity(tuple(map(floor, changes)), (), (), 0.0)
 
 
 def raised(plan: Capacity, floors: Floors) -> Capacity:
+    """The plan with what came of it."""
     failed = tuple(floor(change, why) for change, why in floors.failed)
     return replace(plan, raised=tuple(map(floor, floors.done)), failed=failed, seconds=round(floors.seconds, 3))
 
@@ -79,6 +83,7 @@ class Released(Document):
     failed: tuple[Floor, ...] = described("what is a floor still, each with its problem: exit 3")
 
     def lines(self) -> list[str]:
+        """How many floors were put back, and each that was not."""
         lines = [f"  kept {each}" for each in self.kept] + [f"  FAILED {each}" for each in self.failed]
         if not self.floors and not lines:
             return ["no floor is held"]
@@ -88,17 +93,20 @@ class Released(Document):
 
 
 def releasing(changes: Iterable[FloorChange]) -> Released:
-    found = list(changes)
-    kept, failed = (tuple(floor(c) for c in found if keep(c)) for keep in (_kept, _failed))
-    return Released(tuple(floor(c) for c in found if not _kept(c) and not _failed(c)), (), kept, failed)
+    """The document before anything is put back."""
+    listed = list(changes)
+    kept, failed = (tuple(floor(c) for c in listed if keep(c)) for keep in (_kept, _failed))
+    return Released(tuple(floor(c) for c in listed if not _kept(c) and not _failed(c)), (), kept, failed)
 
 
 def released(plan: Released, came: Iterable[FloorChange]) -> Released:
+    """The plan with what came of it."""
     done = releasing(came)
     return replace(done, floors=plan.floors, released=done.floors)
 
 
 def plan_lines(document: Capacity | Released) -> list[str]:
+    """What is about to be done, for the confirmation: a line for each floor."""
     word = "put back" if isinstance(document, Released) else "raise"
     lines = [f"{word} {each}" for each in document.floors if not each.problem]
     lines += [f"cannot {word} {each}" for each in document.floors if each.problem]

@@ -32,6 +32,7 @@ class Document:
     form: ClassVar[str] = ""
 
     def lines(self) -> list[str]:
+        """The text for people, without line ends."""
         raise NotImplementedError
 
 
@@ -39,14 +40,16 @@ def described(text: str, *, key: str = "", **options: Any) -> Any:
     """A field with the sentence that docs/reference/json.md has for it: what it is, unit, what None means. `key`: its name
     in JSON, where Python cannot have it.
     """
-    return dataclasses.field(metadata={"told": text, "key": key}, **options)
+    return dataclasses.field(metadata={"meaning": text, "key": key}, **options)
 
 
 def key_of(field: dataclasses.Field[Any]) -> str:
+    """The field's name in JSON."""
     return str(field.metadata.get("key") or field.name)
 
 
 def as_json(document: Document) -> dict[str, Any]:
+    """The document with its version and command."""
     return {"version": VERSION, "command": document.command, **plain(document)}
 
 

@@ -28,9 +28,11 @@ class Enrolled(Document):
 
     @property
     def nothing(self) -> bool:
+        """Whether there is nothing to do."""
         return not self.enroll and not self.finish and not self.update
 
     def plan(self) -> list[str]:
+        """What is about to be done, for the confirmation."""
         return [
             *(f"enroll {service} at 0 %" for service in self.enroll),
             *(f"finish {service}: enrolled, but not everything of it is in place" for service in self.finish),
@@ -40,6 +42,7 @@ class Enrolled(Document):
         ]
 
     def lines(self) -> list[str]:
+        """What was done, and what to commit."""
         if self.nothing:
             return ["nothing to enroll", *self._left()]
         lines = [f"updated the forwarding objects on {each}" for each in self.updated]
@@ -54,6 +57,7 @@ class Enrolled(Document):
         return [f"  left out {each}" for each in self.left_out]
 
     def done(self, *, generation: int, routes_folder: str) -> Enrolled:
+        """The plan as one that was carried out. `generation`: the stack file's after it."""
         return replace(
             self,
             enrolled=self.enroll,
@@ -74,9 +78,11 @@ class Unenrolled(Document):
     generation: int | None = described("the stack file's number of writes, after it; null: it was not written", default=None)
 
     def plan(self) -> list[str]:
+        """What is about to be done, for the confirmation."""
         return [f"restore the original route of {service} on both clusters" for service in self.unenroll]
 
     def lines(self) -> list[str]:
+        """Which services were unenrolled, and what to commit."""
         return [
             f"{counted(len(self.unenrolled), 'service')} unenrolled: {', '.join(self.unenrolled)}",
             "  next: commit the stack file and the removed routes",

@@ -25,6 +25,7 @@ class EntryStatus(Document):
     green: str | None = described("green's name; null: the stack file names none")
 
     def lines(self) -> list[str]:
+        """The shares in percent, and how they differ from the stack file's."""
         lines = [f"{shares(self.entry)} ({', '.join(self.hosts)}; TTL {self.ttl_seconds} s)"]
         if self.drift:
             wanted = self.file.get(self.green or "", 0) / 100
@@ -44,6 +45,7 @@ class EntryAdopted(Document):
     cluster: str = described("the cluster at which all of the entry is")
 
     def lines(self) -> list[str]:
+        """Whether records were changed, and by which change."""
         if self.change is None:
             return ["nothing to adopt: no simple record of these hosts; nothing was changed"]
         return [f"adopted: the records are weighted, all at {self.cluster} (change {self.change})"]
@@ -61,6 +63,7 @@ class EntryPlan:
     ttl_seconds: int = described("seconds, the records' TTL")
 
     def lines(self) -> list[str]:
+        """What is about to be done, for the confirmation."""
         moved = ", ".join(f"{name} {percent(self.before.get(name, 0))} -> {percent(to)}" for name, to in self.after.items())
         return [
             f"entry: {moved}",
@@ -83,6 +86,7 @@ class EntryShifted(Document):
     )
 
     def lines(self) -> list[str]:
+        """The shares in percent; the plan where nothing was done."""
         if self.entry is None:
             return self.plan.lines()
         return [f"entry: {shares(self.entry)}; resolvers follow within {self.ttl_seconds} s, some clients later"]

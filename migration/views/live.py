@@ -37,40 +37,44 @@ class View:
         self._streams: list[tuple[logging.StreamHandler[Any], Any]] = []
 
     def start(self) -> None:
+        """Draws the table, and leads the log's lines around it."""
         self._live.start()
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler) and sys.stderr.isatty():
                 self._streams.append((handler, handler.setStream(sys.stderr)))  # which is the table's own now
 
     def stop(self) -> None:
+        """Leaves the last table standing; the log writes as before."""
         for handler, stream in self._streams:
             handler.setStream(stream)
         self._live.stop()
 
     def show(self, shown: Shown) -> None:
+        """Draws one tick."""
         self._live.update(table(shown, self._policy_of))
 
 
 def table(shown: Shown, policy_of: Callable[[str], Policy]) -> Table:
-    made = Table(box=None, expand=True, pad_edge=False)
-    made.add_column("service", no_wrap=True)
+    """A row for each service: shares, phase, rates and the seconds that are left of its dwell."""
+    grid = Table(box=None, expand=True, pad_edge=False)
+    grid.add_column("service", no_wrap=True)
     for name, width in (("green", 7), ("phase", 8), ("errors", 7), ("blue's", 7), ("left", 7)):
-        made.add_column(name, width=width, no_wrap=True, justify="left" if name == "phase" else "right")
-    made.add_column("", ratio=1, no_wrap=True, overflow="ellipsis")
-    for service, there in shown.services.items():
+        grid.add_column(name, width=width, no_wrap=True, justify="left" if name == "phase" else "right")
+    grid.add_column("", ratio=1, no_wrap=True, overflow="ellipsis")
+    for service, state in shown.services.items():
         policy, fast = policy_of(service), shown.fast.get(service)
-        needed = policy.bake_seconds if there.phase is Phase.ARRIVED else policy.dwell_seconds
-        left = f"{max(0.0, needed - there.dwell_seconds):.0f} s" if there.phase in (Phase.MOVING, Phase.ARRIVED) else ""
-        made.add_row(
+        needed = policy.bake_seconds if state.phase is Phase.ARRIVED else policy.dwell_seconds
+        left = f"{max(0.0, needed - state.dwell_seconds):.0f} s" if state.phase in (Phase.MOVING, Phase.ARRIVED) else ""
+        grid.add_row(
             service,
-            f"{there.split_bp / 100:g} %",
-            Text(str(there.phase), COLOURS.get(there.phase, "")),
+            f"{state.split_bp / 100:g} %",
+            Text(str(state.phase), COLOURS.get(state.phase, "")),
             _rate(fast.green_rate if fast else None),
             _rate(fast.blue_rate if fast else None),
             left,
-            Text(there.reason or (fast.reason if fast else "")),
+            Text(state.reason or (fast.reason if fast else "")),
         )
-    return made
+    return grid
 
 
 def _rate(rate: float | None) -> str:

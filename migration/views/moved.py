@@ -36,6 +36,7 @@ class ShiftPlan:
     pause_ends: str | None = described("what ends the pause, in words; null: not paused", default=None)
 
     def lines(self) -> list[str]:
+        """Batches, what does not move and why, and whether it is paused."""
         steps = ", ".join(percent(step) for step in self.steps_bp)
         lines = [f"{self.blue} -> {self.green}, steps {steps}, at least {self.dwell_seconds:g} s each"]
         for number, batch in enumerate(self.batches, start=1):
@@ -55,6 +56,7 @@ class ShiftPlan:
         return lines
 
     def warnings(self) -> list[str]:
+        """A line for each service that is not known to work on green."""
         return [f"warning: {service}: {why}; `bluegreen verify {service}`" for service, why in self.unverified.items()]
 
     def _moves(self, service: str) -> bool:
@@ -93,6 +95,7 @@ class ShiftEnd(Document):
         return [service for service, split in self.splits.items() if 0 < split < WHOLE_BP]
 
     def lines(self) -> list[str]:
+        """What became of each service: those at 100 % first."""
         lines = [f"arrived: {', '.join(self.arrived) or 'none'}"]
         lines += [f"rolled back: {service}: {why}" for service, why in self.returned.items()]
         lines += [f"frozen: {service}: {why}" for service, why in self.frozen.items()]

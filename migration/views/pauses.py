@@ -18,6 +18,7 @@ class Paused(Document):
     paused: bool = described("true", default=True)
 
     def lines(self) -> list[str]:
+        """Who paused, and what ends it."""
         if self.already:
             return [f"already paused by {self.by}: nothing was changed; `bluegreen resume` ends it"]
         return [f"paused by {self.by}: nothing moves forward, what turns bad is still rolled back; `bluegreen resume` ends it"]
@@ -32,6 +33,7 @@ class Resumed(Document):
     paused: bool = described("false", default=False)
 
     def lines(self) -> list[str]:
+        """Whose pause is over, and what goes on."""
         if self.by is None:
             return ["it was not paused: nothing was changed; if no shift runs (`bluegreen status`), `bluegreen shift`"]
         return [f"the pause of {self.by} is over: a running shift continues; if none runs, `bluegreen shift`"]

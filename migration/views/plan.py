@@ -23,23 +23,24 @@ MOST_AWAITED = 5
 
 
 def plan_lines(plan: Plan, *, full: bool = False) -> list[str]:
+    """The plan for people, with the lines that migration.yaml lacks. `full`: cut nowhere."""
     counts = plan.counts()
-    told = [f"{plan.cluster}: " + ", ".join(f"{counts[action]} {word}" for action, word in COUNTED)]
-    told += _creates(plan.of("create"), full)
-    told += _changes(plan.of("update"), "update", full)
-    told += _changes(plan.of("conflict"), "conflict", full)
-    told += _changes([change for change in plan.of("unchanged") if change.wait is Wait.DROPPED], "dropped", full)
+    lines = [f"{plan.cluster}: " + ", ".join(f"{counts[action]} {word}" for action, word in COUNTED)]
+    lines += _creates(plan.of("create"), full)
+    lines += _changes(plan.of("update"), "update", full)
+    lines += _changes(plan.of("conflict"), "conflict", full)
+    lines += _changes([change for change in plan.of("unchanged") if change.wait is Wait.DROPPED], "dropped", full)
     held = [change for change in plan.of("held") if change.wait is not Wait.ANSWER]
-    told += _pairs([(f"  held {c.name}: {c.reason}", f"      {refusal.held_remedy(c)}") for c in held], full)
-    told += _not_running(plan, full)
-    told += first([f"  note {name}: {note}" for name, note in plan.notes()], MOST_OBJECTS, full=full, what="notes")
-    told += answers.lines(answers.unanswered(plan.unanswered()))
-    told += _left_out(plan, full)
-    told += awaited_lines(plan.awaited, full=full)
-    told += unread_lines(plan.unread)
+    lines += _pairs([(f"  held {c.name}: {c.reason}", f"      {refusal.held_remedy(c)}") for c in held], full)
+    lines += _not_running(plan, full)
+    lines += first([f"  note {name}: {note}" for name, note in plan.notes()], MOST_OBJECTS, full=full, what="notes")
+    lines += answers.lines(answers.unanswered(plan.unanswered()))
+    lines += _left_out(plan, full)
+    lines += awaited_lines(plan.awaited, full=full)
+    lines += unread_lines(plan.unread)
     if plan.excess is not None:
-        told.append(f"  LIMIT {plan.excess}")
-    return told
+        lines.append(f"  LIMIT {plan.excess}")
+    return lines
 
 
 def _creates(changes: Iterable[Change], full: bool) -> list[str]:
@@ -58,13 +59,13 @@ def _creates(changes: Iterable[Change], full: bool) -> list[str]:
 
 def _changes(changes: Iterable[Change], word: str, full: bool) -> list[str]:
     """Each with what it changes, green's value first."""
-    told: list[tuple[str, ...]] = []
+    blocks: list[tuple[str, ...]] = []
     for change in changes:
         fields = [f"      {values.line(each, full=full)}" for each in values.field_changes(change)]
         reason = f": {change.reason}" if change.reason else ""
         shown = () if word == "dropped" else first(fields, MOST_FIELDS, full=full, indent="      ")
-        told.append((f"  {word} {change.name}{reason}", *shown))
-    return _pairs(told, full)
+        blocks.append((f"  {word} {change.name}{reason}", *shown))
+    return _pairs(blocks, full)
 
 
 def _pairs(blocks: list[tuple[str, ...]], full: bool) -> list[str]:
@@ -88,13 +89,13 @@ def _left_out(plan: Plan, full: bool) -> list[str]:
     reasons = Counter(item.verdict.reason for item in plan.left if not item.verdict.unanswered)
     often = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
     rest = [] if full else often[MOST_REASONS:]
-    told = [f"  left out: {count} ({reason})" for reason, count in often[: len(often) - len(rest)]]
+    lines = [f"  left out: {count} ({reason})" for reason, count in often[: len(often) - len(rest)]]
     if rest:
-        told.append(f"  left out: {sum(count for _, count in rest)} (for {len(rest)} other reasons; {FULL})")
+        lines.append(f"  left out: {sum(count for _, count in rest)} (for {len(rest)} other reasons; {FULL})")
     if plan.kinds_left:
         kinds = f": {', '.join(each.object for each in plan.kinds_left)}" if full else ""
-        told.append(f"  left out: {counted(len(plan.kinds_left), 'kind')} of which each cluster has its own{kinds}")
-    return told
+        lines.append(f"  left out: {counted(len(plan.kinds_left), 'kind')} of which each cluster has its own{kinds}")
+    return lines
 
 
 def awaited_lines(awaited: Mapping[str, tuple[str, ...]], *, full: bool = False) -> list[str]:

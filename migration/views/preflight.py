@@ -36,6 +36,7 @@ class Preflight(Document):
     blocking: int = described("how many of them are blocking and not waived")
 
     def lines(self) -> list[str]:
+        """Each finding with its remedy, then how many there are."""
         lines = []
         for each in self.findings:
             lines.append(f"{each.code} {each.severity:<8} {each.status:<7} {each.object}: {each.evidence}")
@@ -55,5 +56,6 @@ SUMMED = ("blocking", "warning", "info", "waived")
 
 
 def preflight(findings: Iterable[Finding]) -> Preflight:
+    """The document of these findings, in their order."""
     rows = tuple(Found(f.code, f.severity, f.status, f.object, f.evidence, f.remedy, f.doc) for f in findings)
     return Preflight(rows, sum(row.status != "waived" and row.severity is Severity.BLOCKING for row in rows))

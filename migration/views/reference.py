@@ -104,6 +104,7 @@ as others do by SIGPIPE.
 
 
 def page() -> str:
+    """All of json.md."""
     parts = [INTRODUCTION, _kinds()]
     parts += [_section(each) for each in documents()]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
@@ -114,8 +115,8 @@ def documents() -> list[type[Document]]:
     for module in pkgutil.iter_modules(views.__path__):
         if module.name != "reference":
             importlib.import_module(f"{views.__name__}.{module.name}")
-    found = [each for each in _below(Document) if each.__module__.startswith(f"{views.__name__}.")]
-    return sorted(found, key=lambda each: (each.command, each.form, each.__name__))
+    classes = [each for each in _below(Document) if each.__module__.startswith(f"{views.__name__}.")]
+    return sorted(classes, key=lambda each: (each.command, each.form, each.__name__))
 
 
 def _below(cls: type[Any]) -> Iterator[type[Any]]:
@@ -125,6 +126,7 @@ def _below(cls: type[Any]) -> Iterator[type[Any]]:
 
 
 def errors_page() -> str:
+    """All of errors.md."""
     rows = [f"| `{each.kind}` | {each.exit_code} | {each.means} | {each.then} |" for each in kinds()]
     head = ["| kind | exit code | what it means | what the caller does |", "|---|---|---|---|"]
     return ERRORS_BEFORE + "\n".join([*head, *rows]) + "\n" + ERRORS_AFTER
@@ -159,20 +161,20 @@ def _table(cls: type[Any]) -> list[str]:
     hints = typing.get_type_hints(cls)
     lines = ["| field | type | what it is |", "|---|---|---|"]
     for field in dataclasses.fields(cls):
-        if "told" not in field.metadata:
+        if "meaning" not in field.metadata:
             raise TypeError(f"{cls.__name__}.{field.name} has no sentence: make it a field with `described(...)`")
-        lines.append(f"| `{key_of(field)}` | {type_name(hints[field.name])} | {_escaped(field.metadata['told'])} |")
+        lines.append(f"| `{key_of(field)}` | {type_name(hints[field.name])} | {_escaped(field.metadata['meaning'])} |")
     return lines
 
 
-def _rows(cls: type[Any], seen: list[type[Any]]) -> list[type[Any]]:
+def _rows(cls: type[Any], rows: list[type[Any]]) -> list[type[Any]]:
     """Dataclasses within a document, each once, in the order in which they are met."""
     for hint in typing.get_type_hints(cls).values():
         for each in _within(hint):
-            if each not in seen:
-                seen.append(each)
-                _rows(each, seen)
-    return seen
+            if each not in rows:
+                rows.append(each)
+                _rows(each, rows)
+    return rows
 
 
 def _within(hint: Any) -> Iterator[type[Any]]:

@@ -165,8 +165,8 @@ def _row(failure: Failure) -> NotWritten:
 
 def objects(plan: Plan) -> list[PlannedObject]:
     """Every object of blue that was read."""
-    found = [_planned(c.name, c.resource, c.verdict, c.action, c.reason, change=c) for c in plan.changes]
-    return found + [_planned(item.name, item.resource, item.verdict, "left") for item in plan.left]
+    planned = [_planned(c.name, c.resource, c.verdict, c.action, c.reason, change=c) for c in plan.changes]
+    return planned + [_planned(item.name, item.resource, item.verdict, "left") for item in plan.left]
 
 
 def _planned(
@@ -218,6 +218,7 @@ class Explained(Document):
     )
 
     def lines(self) -> list[str]:
+        """The object, its class and reason, what becomes of it, and the answers that it may be given."""
         now = self.action + (f" ({self.action_reason})" if self.action_reason else "")
         lines = [
             f"{self.object} ({self.api_version})",
@@ -245,23 +246,24 @@ def _line(name: str, text: str) -> list[str]:
     return [f"  {name + ':':<11} {text}"] if text else []
 
 
-def explained(found: Explanation) -> Explained:
+def explained(explanation: Explanation) -> Explained:
+    """The document of one explanation."""
     return Explained(
-        found.object,
-        found.api_version,
-        found.cls,
-        CLASSES[found.cls].why if found.cls else None,
-        found.reason,
-        found.action,
-        found.todo,
-        found.todo_reason,
-        found.sign,
-        found.brought,
-        found.answer,
-        dict(found.answers),
-        found.add,
-        tuple(found.notes),
-        tuple(found.fields),
+        explanation.object,
+        explanation.api_version,
+        explanation.cls,
+        CLASSES[explanation.cls].why if explanation.cls else None,
+        explanation.reason,
+        explanation.action,
+        explanation.todo,
+        explanation.todo_reason,
+        explanation.sign,
+        explanation.brought,
+        explanation.answer,
+        dict(explanation.answers),
+        explanation.add,
+        tuple(explanation.notes),
+        tuple(explanation.fields),
     )
 
 
@@ -284,8 +286,10 @@ class Classes(Document):
     classes: tuple[ClassRow, ...] = described("all of them")
 
     def lines(self) -> list[str]:
+        """Each class with what belongs to it and what becomes of it."""
         return [f"{row.cls.value:<14} {row.why}\n{'':<14}   -> {row.becomes}" for row in self.classes]
 
 
 def classes() -> Classes:
+    """All of them, in the order of objects/classes.py."""
     return Classes(tuple(ClassRow(each, about.why, about.becomes) for each, about in CLASSES.items()))

@@ -46,9 +46,11 @@ class RolledBack(Document):
 
     @classmethod
     def of(cls, result: RollbackResult) -> RolledBack:
+        """Field by field from the result of a rollback."""
         return cls(**{each.name: getattr(result, each.name) for each in fields(result)})
 
     def lines(self) -> list[str]:
+        """What went back and how far that is known, then what did not."""
         if self.nothing:
             return [self.nothing]
         if self.interrupted:

@@ -25,12 +25,15 @@ class ServiceRow:
     reason: str = described("why it is returned or frozen; empty: nothing is known")
     missing: tuple[Side, ...] = described("sides whose cluster answers and has no route of it")
 
-    def line(self, width: int, seen: Mapping[Side, bool]) -> str:
-        return f"{self.service:<{width}}  {percent(self.file):>8}  {self.state:<8}  {self._details(seen)}".rstrip()
+    def line(self, width: int, reachable: Mapping[Side, bool]) -> str:
+        """One line, the name filled up to `width`. `reachable`: by side, whether its cluster was read."""
+        return f"{self.service:<{width}}  {percent(self.file):>8}  {self.state:<8}  {self._details(reachable)}".rstrip()
 
-    def _details(self, seen: Mapping[Side, bool]) -> str:
+    def _details(self, reachable: Mapping[Side, bool]) -> str:
         live: dict[Side, int | None] = {"blue": self.blue, "green": self.green}
-        wrong = [f"{side} {self._word(side, split)}" for side, split in live.items() if seen.get(side) and split != self.file]
+        wrong = [
+            f"{side} {self._word(side, split)}" for side, split in live.items() if reachable.get(side) and split != self.file
+        ]
         drift = f"drift: file {percent(self.file)}, {', '.join(wrong)}" if wrong else ""
         return "; ".join(filter(None, (self.reason, drift)))
 
@@ -39,9 +42,10 @@ class ServiceRow:
             return "has no route"
         return "has a route that bluegreen did not write" if split is None else percent(split)
 
-    def drifts(self, seen: Mapping[Side, bool]) -> bool:
+    def drifts(self, reachable: Mapping[Side, bool]) -> bool:
+        """Whether a gateway that was read holds another share than the file wants."""
         live: dict[Side, int | None] = {"blue": self.blue, "green": self.green}
-        return any(seen.get(side) and split != self.file for side, split in live.items())
+        return any(reachable.get(side) and split != self.file for side, split in live.items())
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Watched:
     silent: Mapping[str, str] = described("pages that cannot be used, by URL: why")
 
     def lines(self) -> list[str]:
+        """The pages that cannot be used, and what that means for `shift`; nothing where all answer."""
         lines = [f"{self.cluster}: the gateway's counters at {url} {why}" for url, why in self.silent.items()]
         if not lines:
             return []
@@ -84,6 +89,7 @@ class Running:
     since: str = described("ISO 8601; empty: not known")
 
     def line(self) -> str:
+        """Which command runs, in one line."""
         if not self.command:
             return "running: another command"
         return f"running: `{self.command}` of {self.user} on {self.host} (pid {self.pid}), since {self.since}"
@@ -115,6 +121,7 @@ class Status(Document):
     pause_ends: str | None = described("what ends the pause, in words; null: not paused", default=None)
 
     def lines(self) -> list[str]:
+        """What cannot be seen, then a line for each service, then what to do about them."""
         blue, green = self.sides["blue"], self.sides["green"]
         lines = [f"blue {blue}, green {green}, entry: {shares(self.entry)}, generation {self.generation}"]
         lines += [
@@ -131,10 +138,10 @@ class Status(Document):
             lines.append(f"the journal cannot be read; states below come from the shares alone: {self.journal}")
         if not self.services:
             return [*lines, "no service is enrolled; next: `bluegreen enroll`"]
-        seen = {side: api.reachable for side, api in self.gateways.items()}
+        reachable = {side: api.reachable for side, api in self.gateways.items()}
         width = max(len(row.service) for row in self.services)
-        lines += [row.line(width, seen) for row in self.services]
-        drifting = [row.service for row in self.services if row.drifts(seen)]
+        lines += [row.line(width, reachable) for row in self.services]
+        drifting = [row.service for row in self.services if row.drifts(reachable)]
         if drifting and not self.lock:  # else the command that runs is just writing
             lines.append(
                 f"drift of {counted(len(drifting), 'service')}: a command was interrupted, or another client changed it; "

@@ -52,6 +52,7 @@ class Verified(Document):
     left_out: tuple[LeftOut, ...] = described("services of blue that move with the entry and were not named")
 
     def lines(self) -> list[str]:
+        """Each verdict with its remedy, what was left out, and how many passed."""
         lines = []
         for each in self.verdicts:
             word = {"ok": "ok", "failed": "FAIL", "not verified": "UNSURE"}[each.outcome]
@@ -66,6 +67,7 @@ class Verified(Document):
 
 
 def verified(cluster: str, verdicts: Iterable[ServiceVerdict], left_out: Iterable[tuple[str, tuple[str, ...]]]) -> Verified:
+    """The document of these verdicts. `left_out`: services, each with its reasons."""
     rows = tuple(
         Verdict(
             *(v.service, v.ok, v.outcome, v.evidence, v.problems, v.remedy, _asked(v.request), v.green_status, v.blue_status)

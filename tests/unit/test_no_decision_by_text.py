@@ -22,7 +22,7 @@ LIBRARIES = "TLS and aiohttp tell a cause in words alone"
 EXCEPTIONS = {
     "access/causes.py:tls_failure": LIBRARIES,
     "access/causes.py:why": LIBRARIES,
-    "migration/clients/discreet.py:told": "picks out of a server's words what may be passed on",
+    "migration/clients/discreet.py:message_of": "picks out of a server's words what may be passed on",
     "migration/replicate/apply.py:refused_by_typing": SERVERS,
     "migration/replicate/refusal.py:remedy": SERVERS,
     "migration/replicate/unread.py:by_cause": SERVERS,

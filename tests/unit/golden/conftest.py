@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from migration.cli import session
+from migration.cli import salvage
 from migration.shift import side_back
 
 HERE = Path(__file__).parent
@@ -37,8 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every server here answers or refuses; on a machine that is busy for seconds, none of them is given up."""
-    monkeypatch.setattr(session, "SALVAGE_SECONDS", 60.0)
-    monkeypatch.setattr(session, "ASKED_SECONDS", 60.0)
+    monkeypatch.setattr(salvage, "SALVAGE_SECONDS", 60.0)
+    monkeypatch.setattr(salvage, "ASKED_SECONDS", 60.0)
     monkeypatch.setattr(side_back, "LOOK_SECONDS", 60.0)
 
 

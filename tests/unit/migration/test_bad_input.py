@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 from migration.cli.entry import entry_shift
 from migration.cli.main import cli, run, take_json
-from migration.cli.session import Opened, opened, salvaged
+from migration.cli.salvage import salvaged
+from migration.cli.session import Session, opened
 from migration.errors import BluegreenError, ConfigError, StoreError
 from migration.settings.migration_file import load
 from migration.settings.stack_file import Edge, StackFile
@@ -181,7 +182,7 @@ def test_only_a_misspelt_service_is_refused_before_a_shift(tmp_path: Path):
 
     def rules(text: str) -> Any:
         path.write_text(GOOD + text)
-        return Opened(load(path), StackFile(path), enrolled, {}, {}, {}, AsyncExitStack()).rules()
+        return Session(load(path), StackFile(path), enrolled, {}, {}, {}, AsyncExitStack()).rules()
 
     for text, parts in {
         "services: {shop/paymnts: {hold: true}}\n": [":6", "services.shop/paymnts", "did you mean shop/payments"],
@@ -379,7 +380,7 @@ def test_a_missing_kubeconfig_of_green_is_an_error_but_not_for_a_rollback(tmp_pa
 
     async def saved() -> tuple[list[str], str]:
         async with salvaged(tmp_path / "migration.yaml") as there:
-            return list(there.opened.routers()), " ".join(there.told)
+            return list(there.session.routers()), " ".join(there.problems)
 
     with pytest.raises(ConfigError, match="gone"):
         asyncio.run(sides())

@@ -88,7 +88,7 @@ NUMBERED = ("basis points", "seconds", "how many", "number of", "objects", "requ
 def test_a_number_says_what_it_counts(cls: type[Any]) -> None:
     hints = get_type_hints(cls)
     numbers = [field for field in fields(cls) if "number" in type_name(hints[field.name])]
-    assert [f.name for f in numbers if not any(word in f.metadata["told"] for word in NUMBERED)] == []
+    assert [f.name for f in numbers if not any(word in f.metadata["meaning"] for word in NUMBERED)] == []
 
 
 @pytest.mark.parametrize(("path", "made"), [(PAGE, page), (ERRORS, errors_page)], ids=lambda value: getattr(value, "name", ""))

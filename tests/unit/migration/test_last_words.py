@@ -308,7 +308,7 @@ def test_the_value_of_a_secret_that_is_refused_is_not_printed() -> None:
     from migration.clients import discreet
 
     answer = {"reason": "Invalid", "message": 'Secret "x" is invalid: data: Invalid value: "aHVudGVyMg==": illegal base64 data'}
-    told = discreet.told("PATCH", "/api/v1/namespaces/n/secrets/x", 422, answer, answer["message"])
+    told = discreet.message_of("PATCH", "/api/v1/namespaces/n/secrets/x", 422, answer, answer["message"])
     assert "aHVudGVyMg" not in told
     assert "illegal base64 data" in told
 

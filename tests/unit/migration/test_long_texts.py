@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from migration.clients.counters import look
-from migration.clients.discreet import causes, told, without_structures
+from migration.clients.discreet import causes, message_of, without_structures
 from migration.discretion import without_passwords
 from migration.ownership.queues import CONSUMING_TEXT
 from migration.replicate.values import without_secrets
@@ -21,8 +21,8 @@ MOST_SECONDS = 5.0  # of this process alone; each takes some hundredths, and wha
 READERS: dict[str, Callable[[str], Any]] = {
     "a line of the log": without_passwords,
     "a refusal": without_structures,
-    "a refused object": lambda text: told("PATCH", "/api/v1/namespaces/a/configmaps/b", 422, {}, text),
-    "a refused Secret": lambda text: told("PATCH", "/api/v1/namespaces/a/secrets/b", 422, {}, text),
+    "a refused object": lambda text: message_of("PATCH", "/api/v1/namespaces/a/configmaps/b", 422, {}, text),
+    "a refused Secret": lambda text: message_of("PATCH", "/api/v1/namespaces/a/secrets/b", 422, {}, text),
     "a cause": lambda text: causes("PATCH", "/x", {"details": {"causes": [{"field": text, "message": text}]}}),
     "a value of an object": without_secrets,
     "a mounted file": CONSUMING_TEXT.search,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import routing
-from migration.clients.istio import IN_FLIGHT, SILENT_SECONDS, IstioRouter, Sides
+from migration.clients.edge_record import Sides
+from migration.clients.istio import IN_FLIGHT, SILENT_SECONDS, IstioRouter
 from migration.errors import ForeignWrite, Rejected, Unreachable
 from migration.model import FENCE, MANAGER, RouterState
 from migration.objects.kinds import Object, Resource

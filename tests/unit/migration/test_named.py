@@ -35,12 +35,12 @@ def test_an_option_is_named_with_its_names() -> None:
 @pytest.mark.parametrize(("known", "shown"), [((), "none"), (tuple("ba"), "a, b")])
 def test_what_there_is_is_listed_in_order(known: tuple[str, ...], shown: str) -> None:
     with pytest.raises(UsageError, match=f"^no route x; there are: {shown}$"):
-        refuse_unknown(["x"], known, lacks="no route", there="there are", remedy="look")
+        refuse_unknown(["x"], known, lacks="no route", heading="there are", remedy="look")
 
 
 def test_of_many_the_first_are_listed_with_the_number_of_the_rest() -> None:
     with pytest.raises(UsageError, match=f"s{NAMED - 1:02} and 3 more$"):
-        refuse_unknown(["x"], [f"s{n:02}" for n in range(NAMED + 3)], lacks="no", there="there are", remedy="look")
+        refuse_unknown(["x"], [f"s{n:02}" for n in range(NAMED + 3)], lacks="no", heading="there are", remedy="look")
 
 
 def test_what_is_known_is_not_reported() -> None:

@@ -16,7 +16,8 @@ import routing.kinds
 from migration.cli.console import Context, finish
 from migration.cli.prepare import take_in
 from migration.clients.counters import destination_hosts
-from migration.clients.istio import IstioRouter, Sides
+from migration.clients.edge_record import Sides
+from migration.clients.istio import IstioRouter
 from migration.enroll.argo import warnings
 from migration.enroll.steps import unenroll
 from migration.errors import BluegreenError, Forbidden, NotFound

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from access import kubeconfig
-from migration.clients.discreet import told
+from migration.clients.discreet import message_of
 from migration.clients.kubernetes import Kubernetes
 from migration.errors import BluegreenError, Forbidden, NotFound, Rejected
 from migration.objects.kinds import Resource
@@ -121,20 +121,21 @@ def test_structures_that_a_server_quotes_are_not_repeated_for_any_kind() -> None
         'Job.batch "j" is invalid: spec.template: Invalid value: core.PodTemplateSpec{Spec:core.PodSpec{Env:[]core.EnvVar'
         f'{{core.EnvVar{{Name:"P", Value:"{CANARY}"}}}}}}}}: field is immutable'
     )
-    said = told("PATCH", "/apis/batch/v1/namespaces/shop/jobs/j", 422, {}, dump)
+    said = message_of("PATCH", "/apis/batch/v1/namespaces/shop/jobs/j", 422, {}, dump)
     assert said == 'Job.batch "j" is invalid: spec.template: Invalid value: ...: field is immutable'
     typed = f'.data.a: expected string, got &value.valueUnstructured{{Value:map[string]interface {{}}{{"a":"{CANARY}"}}}}'
-    assert CANARY not in told("PATCH", "/api/v1/namespaces/shop/configmaps/c", 500, {}, typed)
+    assert CANARY not in message_of("PATCH", "/api/v1/namespaces/shop/configmaps/c", 500, {}, typed)
     for cut in (dump[: dump.index("}")], f'x: Invalid value: map[string]interface {{}}{{"a":"{CANARY}"}}'):
         assert CANARY in cut
-        assert told("PATCH", "/apis/batch/v1/namespaces/shop/jobs/j", 422, {}, cut).endswith("Invalid value: ...")
+        assert message_of("PATCH", "/apis/batch/v1/namespaces/shop/jobs/j", 422, {}, cut).endswith("Invalid value: ...")
     plain = 'Service "s" is invalid: spec.clusterIP: Invalid value: "10.0.0.1": is in use'
-    assert told("POST", "/api/v1/namespaces/shop/services", 422, {}, plain) == plain
+    assert message_of("POST", "/api/v1/namespaces/shop/services", 422, {}, plain) == plain
 
 
 def test_a_custom_kind_of_the_name_keeps_its_words() -> None:
     assert (
-        told("PATCH", "/apis/example.com/v1/namespaces/a/secrets/b", 422, {}, "spec.size: too small") == "spec.size: too small"
+        message_of("PATCH", "/apis/example.com/v1/namespaces/a/secrets/b", 422, {}, "spec.size: too small")
+        == "spec.size: too small"
     )
 
 

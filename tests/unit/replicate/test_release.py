@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from migration.capacity import release as capacity
-from migration.cli.session import RELEASED_AT_ONCE, Opened
+from migration.cli.session import RELEASED_AT_ONCE, Session
 from migration.errors import Forbidden
 from migration.objects import kinds
 from migration.objects.kinds import Object, Resource
@@ -25,11 +25,11 @@ from tests.fakes.work import counted
 from tests.unit.replicate.test_capacity import BACK, FLOOR, ROUTES, minimums, named, original, raised, scaler, service, workload
 
 
-def opened(blue: FakeApiServer, green: FakeApiServer, routes: Mapping[str, Object] = ROUTES) -> Opened:
+def opened(blue: FakeApiServer, green: FakeApiServer, routes: Mapping[str, Object] = ROUTES) -> Session:
     edge = Edge("plum", "fern", {}, dict.fromkeys(routes, 10_000), 1)
     nothing = SimpleNamespace()
     clusters = {"blue": blue, "green": green}
-    return Opened(nothing, nothing, edge, clusters, routes, {}, AsyncExitStack())  # type: ignore[arg-type]
+    return Session(nothing, nothing, edge, clusters, routes, {}, AsyncExitStack())  # type: ignore[arg-type]
 
 
 def test_floors_go_with_the_last_bake_that_needs_them() -> None:
