@@ -49,8 +49,8 @@ class Release:
         return inputs, failures
 
     def diff(self, request: Request) -> Difference:
-        found = compare(request.old_inputs, request.inputs, lambda path: path in ("name", "namespace"))
-        return Difference(found.changes, found.replaces, delete_first=bool(found.replaces))
+        matched = compare(request.old_inputs, request.inputs, lambda path: path in ("name", "namespace"))
+        return Difference(matched.changes, matched.replaces, delete_first=bool(matched.replaces))
 
     def _where(self, inputs: Properties) -> tuple[str, str]:
         return inputs.get("namespace") or self._settings.namespace(), inputs["name"]
@@ -89,9 +89,9 @@ class Release:
             raise PluginError(f"{error}; set skip_update_unreachable on the provider to go on without it") from error
         if record is None:
             return None
-        seen = {"chart": record["chart"], "version": record["version"], "values": record["values"]}
-        inputs = request.inputs or seen | {"name": name, "namespace": namespace}
-        inputs = inputs | {key: value for key, value in seen.items() if key in inputs}
+        observed = {"chart": record["chart"], "version": record["version"], "values": record["values"]}
+        inputs = request.inputs or observed | {"name": name, "namespace": namespace}
+        inputs = inputs | {key: value for key, value in observed.items() if key in inputs}
         return request.id, request.outputs | inputs, inputs
 
     def delete(self, request: Request) -> None:
@@ -193,8 +193,8 @@ class Release:
         records = self._records(api, namespace, name)
         if not records:
             return None
-        found: Properties = json.loads(b64decode(records[-1]["data"]["release"]))
-        return found
+        matched: Properties = json.loads(b64decode(records[-1]["data"]["release"]))
+        return matched
 
     @staticmethod
     def _remember(

@@ -29,12 +29,12 @@ class Context:
     values: Mapping[str, Any]
 
     def value(self, path: str, default: Any = None) -> Any:
-        found: Any = self.values
+        matched: Any = self.values
         for key in path.split("."):
-            if not isinstance(found, Mapping) or found.get(key) is None:
+            if not isinstance(matched, Mapping) or matched.get(key) is None:
                 return default
-            found = found[key]
-        return found
+            matched = matched[key]
+        return matched
 
     def fullname(self, chart: str | None = None, limit: int = 63) -> str:
         """Helm's usual rule: the release's name when it says the chart's, else both."""
@@ -59,8 +59,8 @@ def render(chart: str, release: str, namespace: str, version: str, values: Mappi
         "helm.sh/chart": f"{chart}-{version}",
     }
     objects = CHARTS[chart].objects(context)
-    for made in objects:
-        metadata = made["metadata"]
+    for created in objects:
+        metadata = created["metadata"]
         metadata["labels"] = labels | metadata.get("labels", {})
         notes = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace}
         metadata["annotations"] = notes | metadata.get("annotations", {})
@@ -75,10 +75,10 @@ def _object(c: Context, api_version: str, kind: str, name: str, **rest: Any) -> 
 
 
 def _account(c: Context, name: str, annotations: Mapping[str, str] | None = None) -> Object:
-    made = _object(c, "v1", "ServiceAccount", name)
+    created = _object(c, "v1", "ServiceAccount", name)
     if annotations:
-        made["metadata"]["annotations"] = dict(annotations)
-    return made
+        created["metadata"]["annotations"] = dict(annotations)
+    return created
 
 
 def _workload(
@@ -113,9 +113,9 @@ def _workload(
         spec["replicas"] = replicas
     if kind == "StatefulSet":
         spec["serviceName"] = name
-    made = _object(c, "apps/v1", kind, name, spec=spec)
-    made["metadata"]["labels"] = {**labels, **(more_labels or {})}
-    return made
+    created = _object(c, "apps/v1", kind, name, spec=spec)
+    created["metadata"]["labels"] = {**labels, **(more_labels or {})}
+    return created
 
 
 def _autoscaler(c: Context, name: str, minimum: int, maximum: int, cpu: int) -> Object:
@@ -129,9 +129,9 @@ def _autoscaler(c: Context, name: str, minimum: int, maximum: int, cpu: int) -> 
 
 
 def _service(c: Context, name: str, labels: Mapping[str, str], ports: list[Object], **spec: Any) -> Object:
-    made = _object(c, "v1", "Service", name, spec={"selector": dict(labels), "ports": ports, **spec})
-    made["metadata"]["labels"] = dict(labels)
-    return made
+    created = _object(c, "v1", "Service", name, spec={"selector": dict(labels), "ports": ports, **spec})
+    created["metadata"]["labels"] = dict(labels)
+    return created
 
 
 def _port(name: str, port: int, target: int | str | None = None) -> Object:
@@ -144,8 +144,8 @@ def _labels(c: Context, name: str) -> dict[str, str]:
 
 def _account_name(c: Context, default: str, at: str = "serviceAccount") -> tuple[str, list[Object]]:
     name = c.value(f"{at}.name") or default
-    made = [_account(c, name, c.value(f"{at}.annotations"))] if c.value(f"{at}.create", True) else []
-    return name, made
+    created = [_account(c, name, c.value(f"{at}.annotations"))] if c.value(f"{at}.create", True) else []
+    return name, created
 
 
 # --- Istio --------------------------------------------------------------------------------------------------
@@ -270,11 +270,11 @@ def _single(app: str, port: int | None, replicas: str, default_replicas: int = 1
 
     def objects(c: Context) -> list[Object]:
         name, labels = c.fullname(app), _labels(c, app)
-        account, made = _account_name(c, name)
-        made.append(_workload(c, name, labels, c.value(replicas, default_replicas), account))
+        account, created = _account_name(c, name)
+        created.append(_workload(c, name, labels, c.value(replicas, default_replicas), account))
         if port is not None:
-            made.append(_service(c, name, labels, [_port("https" if port == 443 else "http", port)]))
-        return made
+            created.append(_service(c, name, labels, [_port("https" if port == 443 else "http", port)]))
+        return created
 
     return objects
 

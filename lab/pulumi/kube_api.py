@@ -72,12 +72,12 @@ class KubeApi:
         except urllib3.exceptions.HTTPError as error:
             raise UnreachableError(f"the Kubernetes cluster at {self.access.server} is unreachable: {_short(error)}") from error
         try:
-            found: Object = json.loads(answer.data)
+            matched: Object = json.loads(answer.data)
         except ValueError:
-            found = {"message": answer.data.decode(errors="replace")[:500]}
+            matched = {"message": answer.data.decode(errors="replace")[:500]}
         if answer.status >= 300:
-            raise ApiError(answer.status, found.get("message") or f"HTTP status {answer.status}", found.get("reason", ""))
-        return found
+            raise ApiError(answer.status, matched.get("message") or f"HTTP status {answer.status}", matched.get("reason", ""))
+        return matched
 
     def _headers(self) -> dict[str, str]:
         if time.time() >= self._credentials.until:

@@ -18,8 +18,8 @@ def pending(live: Object) -> str | None:
     rule = _RULES.get(live.get("kind", ""))
     if rule is None:
         return None
-    seen = live.get("status", {}).get("observedGeneration", 0)
-    if live["kind"] in ("Deployment", "StatefulSet", "DaemonSet") and seen < live["metadata"].get("generation", 0):
+    observed = live.get("status", {}).get("observedGeneration", 0)
+    if live["kind"] in ("Deployment", "StatefulSet", "DaemonSet") and observed < live["metadata"].get("generation", 0):
         return "its controller has not seen this generation yet"
     reason: str | None = rule(live)
     return reason
@@ -38,10 +38,10 @@ def wait_ready(api: KubeApi, path: str, live: Object, seconds: float) -> tuple[O
         if time.monotonic() > end:
             return live, f"not ready after {seconds:.0f} s: {reason}"
         time.sleep(POLL_SECONDS)
-        found = api.get(path)
-        if found is None:
+        matched = api.get(path)
+        if matched is None:
             return live, "it was deleted while it was waited for"
-        live = found
+        live = matched
 
 
 def wait_gone(api: KubeApi, path: str, uid: str | None, seconds: float) -> None:
@@ -54,8 +54,8 @@ def wait_gone(api: KubeApi, path: str, uid: str | None, seconds: float) -> None:
 
 
 def _condition(live: Object, type: str) -> Object:
-    found = (item for item in (live.get("status", {}).get("conditions") or []) if item.get("type") == type)
-    return next(found, {})
+    matched = (item for item in (live.get("status", {}).get("conditions") or []) if item.get("type") == type)
+    return next(matched, {})
 
 
 def _deployment(live: Object) -> str | None:

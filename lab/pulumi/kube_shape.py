@@ -84,8 +84,8 @@ def _like(live: Any, wanted: Any, name: str, whole: bool, in_list: bool = False)
 def _like_list(live: list[Any], wanted: list[Any], name: str, whole: bool) -> list[Any]:
     key = _KEYS.get(name)
     if key and all(isinstance(item, dict) and key in item for item in (*live, *wanted)):
-        there = {item[key]: item for item in live}
-        return [_like(there[item[key]], item, name, whole) for item in wanted if item[key] in there]
+        present = {item[key]: item for item in live}
+        return [_like(present[item[key]], item, name, whole) for item in wanted if item[key] in present]
     if len(live) != len(wanted):
         return live
     return [_like(one, item, name, whole, in_list=True) for one, item in zip(live, wanted, strict=True)]
@@ -106,8 +106,8 @@ def _same(live: Any, wanted: Any) -> bool:
 
 
 def _quantity(value: Any) -> Decimal | None:
-    found = _QUANTITY.match(str(value)) if isinstance(value, (str, int, float)) else None
-    return Decimal(found[1]) * _SUFFIX[found[2]] if found else None
+    matched = _QUANTITY.match(str(value)) if isinstance(value, (str, int, float)) else None
+    return Decimal(matched[1]) * _SUFFIX[matched[2]] if matched else None
 
 
 def imported(live: Object) -> Object:

@@ -187,12 +187,12 @@ class KubernetesObject:
         def force_new(path: str) -> bool:
             return any(path == fixed or path.startswith((f"{fixed}.", f"{fixed}[")) for fixed in immovable)
 
-        found = compare(request.old_inputs, request.inputs, force_new)
-        if found.changes and not found.replaces and self._is_so_already(request):
+        matched = compare(request.old_inputs, request.inputs, force_new)
+        if matched.changes and not matched.replaces and self._is_so_already(request):
             return Difference({})
-        same_name = "metadata.name" not in found.changes and "metadata.namespace" not in found.changes
+        same_name = "metadata.name" not in matched.changes and "metadata.namespace" not in matched.changes
         named = not self._annotation(request.inputs, "autonamed")
-        return Difference(found.changes, found.replaces, delete_first=bool(found.replaces) and same_name and named)
+        return Difference(matched.changes, matched.replaces, delete_first=bool(matched.replaces) and same_name and named)
 
     def _is_so_already(self, request: Request) -> bool:
         """Whether the API server, asked by a dry run, would change nothing: somebody wrote what the program wants.
@@ -231,8 +231,8 @@ class KubernetesObject:
     def _may_create(self, api: KubeApi, path: str, request: Request) -> None:
         if self._settings.flag("upsertExistingObjects"):
             return
-        there = api.get(path)
-        if there is not None and not there["metadata"].get("deletionTimestamp") and not _is_labs_own(there):
+        present = api.get(path)
+        if present is not None and not present["metadata"].get("deletionTimestamp") and not _is_labs_own(present):
             what = f"{request.inputs['kind']} {request.inputs['metadata']['name']!r}"
             raise PluginError(
                 f"{what} already exists in the cluster and is not in this stack's state: import it, or set "
@@ -292,9 +292,9 @@ class KubernetesObject:
 
     def _preview_possible(self, api: KubeApi, kind: Kind, path: str, request: Request) -> bool:
         if not request.id:
-            there = api.get(path)
-            if there is not None:
-                return not there["metadata"].get("deletionTimestamp") and self._settings.flag("upsertExistingObjects")
+            present = api.get(path)
+            if present is not None:
+                return not present["metadata"].get("deletionTimestamp") and self._settings.flag("upsertExistingObjects")
         namespace = path.split("/namespaces/")[1].split("/")[0] if kind.namespaced else None
         return namespace is None or api.get(f"/api/v1/namespaces/{namespace}") is not None
 
@@ -374,9 +374,9 @@ class ObjectPatch(KubernetesObject):
 
     def _manager(self, request: Request) -> str:
         """As told; else one of its own, kept in the state, so that two patches of one object do not fight."""
-        told = self._annotation(request.inputs, "patchFieldManager")
+        given = self._annotation(request.inputs, "patchFieldManager")
         digest = hashlib.sha256(request.urn.encode()).hexdigest()[:8]
-        return told or request.outputs.get("__fieldManager") or f"{MANAGER}-{digest}"
+        return given or request.outputs.get("__fieldManager") or f"{MANAGER}-{digest}"
 
     def _outputs(self, live: Properties, request: Request) -> Properties:
         return kube_shape.outputs(live) | {"__fieldManager": self._manager(request)}
