@@ -185,8 +185,8 @@ class Conflict(Permanent):
 class Forbidden(Permanent):
     kind = "forbidden"
     means = "an API refused the credentials (401) or the right (403)"
-    then = "logs in again, or gets the right (docs/permissions.md)"
-    usual = "log in again, or get the right to it (docs/permissions.md)"
+    then = "logs in again, or gets the right (docs/reference/permissions.md)"
+    usual = "log in again, or get the right to it (docs/reference/permissions.md)"
 
     def __init__(self, message: str, *, status: int = 403, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)

@@ -124,6 +124,6 @@ def _client(session: Session) -> Route53Entry:
     if client is None:
         raise ConfigError(
             f"{session.file.path}: has no bluegreen:zone and bluegreen:hosts; allowed: a domain and a list of names in it",
-            remedy=f"name them in {session.file.path}, as docs/configuration.md shows",
+            remedy=f"name them in {session.file.path}, as docs/reference/configuration.md shows",
         )
     return client

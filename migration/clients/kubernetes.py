@@ -219,7 +219,7 @@ class Kubernetes(Connection):
         return f"{major}.{str(answer.get('emulationMinor') or answer.get('minor', '?')).rstrip('+')}"
 
     async def issuer(self) -> str:
-        """Who signs the tokens of its ServiceAccounts. Forbidden: not every user may ask (docs/permissions.md)."""
+        """Who signs the tokens of its ServiceAccounts. Forbidden: not every user may ask (docs/reference/permissions.md)."""
         issuer = (await self.request("GET", ISSUER_PATH)).get("issuer")
         if not isinstance(issuer, str) or not issuer:
             raise self._unreachable(f"names no issuer at {ISSUER_PATH}", None)

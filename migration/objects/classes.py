@@ -44,7 +44,7 @@ class Class(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """`why` an object is of a class, and what `becomes` of it without an answer; for people, and docs/configuration.md."""
+    """`why` an object is of a class, and what `becomes` of it without an answer; for people, and docs/guides/replicate.md."""
 
     why: str
     becomes: str

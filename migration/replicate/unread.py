@@ -18,7 +18,7 @@ from migration.settings.yaml_reader import did_you_mean
 from migration.words import counted
 
 NAMED = 6  # of many kinds that are refused alike
-ROLE = "bind the role bluegreen-read (docs/permissions.md) to this user"
+ROLE = "bind the role bluegreen-read (docs/reference/permissions.md) to this user"
 _ON = " on "
 _USER = re.compile(r'User "(?P<user>[^"]+)" cannot (list|get) resource')
 _REQUEST = re.compile(r"\b(GET|POST) \S+: ")

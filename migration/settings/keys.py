@@ -1,6 +1,6 @@
 """What a key of migration.yaml may hold, said once, beside the field that holds it.
 
-The reader refuses by it (reading.py), the schema for editors is made of it (schema.py), and docs/configuration.md is
+The reader refuses by it (reading.py), the schema for editors is made of it (schema.py), and docs/reference/configuration.md is
 compared with it.
 """
 

@@ -16,7 +16,7 @@ replicate: {...}                   # replicate/choices.py
 windows: ["Mon-Fri 09:00-17:00"]   # when traffic may be moved forward; none: always
 ignore: [CODE, CODE:OBJECT]
 ```
-docs/configuration.md has every key with its range, unit and default; schema.py makes the schema for editors of the same
+docs/reference/configuration.md has every key with its range, unit and default; schema.py makes the schema for editors of the same
 dataclasses. Paths are relative to the file, `~` is the home folder. A key with nothing after it counts as not given where
 it is a mapping, a list or has no default. Every complaint names file, line, key, value, what is allowed and what was
 probably meant; exit 2.
@@ -46,8 +46,8 @@ log = logging.getLogger(__name__)
 VERSION = 1  # of the file; grows when a key changes its meaning or goes
 Dialect = Literal["envoy", "istio"]
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
-PAGE = "docs/configuration.md#migrationyaml"
-CODES_PAGE = "docs/configuration.md#codes-for-ignore"
+PAGE = "docs/reference/configuration.md#migrationyaml"
+CODES_PAGE = "docs/reference/configuration.md#codes-for-ignore"
 # what may be written under what; `policy` has the fields of policy.Policy
 KEYS: Mapping[str, tuple[str, ...]] = {
     "": (
@@ -162,7 +162,7 @@ def _with(policy: Policy, own: ServicePolicy) -> Policy:
 def load(path: Path) -> Migration:
     """Raises ConfigError: it cannot be read, is of another version, or something in it is wrong."""
     document, lines = read_yaml(
-        path, "migration.yaml", remedy=f"write {path} as docs/configuration.md shows, or name another with --config"
+        path, "migration.yaml", remedy=f"write {path} as docs/reference/configuration.md shows, or name another with --config"
     )
     reader = Reader(path, lines, PAGE)
     versioned = _is_of_this_version(reader, document)
@@ -217,7 +217,7 @@ def _is_of_this_version(reader: Reader, document: Any) -> bool:
         raise reader.wrong(
             "version",
             f"must be {VERSION}, the only one that this bluegreen knows, got {shown(version)}{quoted}",
-            remedy=f"use the bluegreen that this file was written for, or write it as version {VERSION}: docs/configuration.md",
+            remedy=f"use the bluegreen that this file was written for, or write it as version {VERSION}: docs/reference/configuration.md",
         )
     return True
 

@@ -9,7 +9,7 @@ from migration.settings.keys import keys_of
 from migration.settings.policy import COMMON, Policy, impossible
 from migration.settings.yaml_reader import Reader, shown
 
-PAGE = "docs/configuration.md#policy"
+PAGE = "docs/reference/configuration.md#policy"
 
 
 def read(reader: Reader, value: Any, key: str) -> dict[str, Any]:

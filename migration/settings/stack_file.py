@@ -176,7 +176,7 @@ class StackFile:
         document, lines = read_yaml(self.path, WHAT, remedy="name it under `edge:` in migration.yaml, or restore it from git")
         config = document.get("config") if isinstance(document, Mapping) else None
         if not isinstance(config, Mapping):
-            remedy = f"write {self.path} as docs/configuration.md shows"
+            remedy = f"write {self.path} as docs/reference/configuration.md shows"
             raise ConfigError(f"{self.path}: has no `config:`; allowed: a mapping of keys", remedy=remedy)
         reader = Reader(self.path, {key.removeprefix("config."): line for key, line in lines.items()})
         return edge_of(reader, _known(reader, config))
@@ -204,7 +204,7 @@ def _known(reader: Reader, config: Mapping[Any, Any]) -> dict[str, Any]:
     for key in ours:
         if key not in KEYS:
             known = [PREFIX + name for name in KEYS]
-            some = some_of(known, PREFIX + key, f"all {len(known)} are in docs/configuration.md#the-edges-stack-file")
+            some = some_of(known, PREFIX + key, f"all {len(known)} are in docs/reference/configuration.md#the-edges-stack-file")
             raise reader.wrong(PREFIX + key, f"unknown key{did_you_mean(PREFIX + key, known)}", some)
     return ours
 

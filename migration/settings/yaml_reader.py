@@ -26,7 +26,7 @@ MOST_DEEP = 50
 class Reader:
     """Walks the document; knows the file and the line of every key, to name them. `page`: where all keys are described."""
 
-    def __init__(self, path: Path, lines: Mapping[str, int], page: str = "docs/configuration.md") -> None:
+    def __init__(self, path: Path, lines: Mapping[str, int], page: str = "docs/reference/configuration.md") -> None:
         self.path = path
         self.lines = lines
         self.page = page

@@ -74,7 +74,7 @@ def test_a_hook_runs_where_only_its_settings_change(hook: str) -> None:
     (found,) = [each for each in repo["hooks"] if each["id"] == hook]
     assert re.search(found["files"], "pyproject.toml")
     assert hook == "lock" or re.search(found["files"], "migration/cli/main.py")
-    assert not re.search(found["files"], "docs/lab.md")
+    assert not re.search(found["files"], "docs/guides/lab.md")
 
 
 def test_its_environment_is_never_that_of_pulumi(checkout: Path) -> None:

@@ -1,5 +1,5 @@
 """Blue is only read, and so is green by what only plans: by the API servers' audit logs, with users who have exactly the
-rights that docs/permissions.md prints.
+rights that docs/reference/permissions.md prints.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.lab.support.bare import Bare, await_object, on
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
-DOCS = Path(__file__).parents[3] / "docs/permissions.md"
+DOCS = Path(__file__).parents[3] / "docs/reference/permissions.md"
 SPACE = "reads-only"
 USER = "system:serviceaccount:kube-system:bluegreen"
 READS = {"get", "list", "watch"}

@@ -1,4 +1,4 @@
-"""Each command, in cases whose output is compared, stays within the roles and actions that docs/permissions.md gives it;
+"""Each command, in cases whose output is compared, stays within the roles and actions that docs/reference/permissions.md gives it;
 and each right that moves traffic or the entry is used, so that the page gives none too many.
 """
 
@@ -37,7 +37,7 @@ from tests.unit.golden.test_shift import FAST
 from tests.unit.golden.things import deployment, namespace, put, service
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs/permissions.md").read_text()
+PAGE = (ROOT / "docs/reference/permissions.md").read_text()
 DOCUMENTS = [document for block in PAGE.split("```yaml\n")[1:] for document in yaml.safe_load_all(block.partition("```")[0])]
 ROLES: dict[str, list[dict[str, Any]]] = {
     each["metadata"]["name"]: each["rules"] for each in DOCUMENTS if each["kind"] == "ClusterRole"

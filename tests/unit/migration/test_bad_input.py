@@ -74,7 +74,7 @@ def counters(text: str) -> str:
         pytest.param(GOOD + "ignore: [BG30]\n", [":6:", "ignore[0]", "'BG30'", "did you mean BG30"], id="no such code"),
         pytest.param(
             GOOD + "ignore: ['BG999:Deployment a/b']\n",
-            ["'BG999:Deployment a/b': no such code", "docs/configuration.md#codes-for-ignore"],
+            ["'BG999:Deployment a/b': no such code", "docs/reference/configuration.md#codes-for-ignore"],
             id="no such code of an object",
         ),
         pytest.param(GOOD + "policy: {windows_seconds: []}\n", ["windows_seconds", "at least one"], id="no window to judge by"),
@@ -109,7 +109,7 @@ def test_a_mistake_in_migration_yaml_is_refused_with_its_place(tmp_path: Path, t
         pytest.param("a/b: 0", "a/b: 10001", ["a/b", "10001", "0 to 10000"], id="split out of range"),
         pytest.param("green: fern", "green: plum", ["both plum"], id="one cluster on both sides"),
         pytest.param("generation: 1", "generation: -1", ["generation"], id="generation"),
-        pytest.param("config:", "confg:", ["config", "docs/configuration.md"], id="no config"),
+        pytest.param("config:", "confg:", ["config", "docs/reference/configuration.md"], id="no config"),
         pytest.param("bluegreen:services", "bluegreen:service", ["mean bluegreen:services"], id="unknown key"),
         pytest.param("  bluegreen:gen", "  bluegreen:entri: {}\n  bluegreen:gen", ["mean bluegreen:entry"], id="a letter off"),
         pytest.param("green: fern", "gren: fern", ["bluegreen:sides.gren", "did you mean green"], id="unknown side"),

@@ -114,7 +114,7 @@ def test_codes_and_answers_are_those_of_the_program() -> None:
 
 EXAMPLES = [
     document
-    for page in ("README.md", "docs/configuration.md")
+    for page in ("README.md", "docs/reference/configuration.md")
     for block in (ROOT / page).read_text().split("```yaml\n")[1:]
     if "clusters" in (document := yaml.safe_load(block.partition("```")[0]))
 ]

@@ -80,7 +80,7 @@ def test_what_is_no_yaml_of_ours_is_refused_at_once_with_its_line(tmp_path: Path
 @pytest.mark.parametrize(
     ("how", "parts"),
     [
-        pytest.param("missing", ["No such file", "docs/configuration.md", "--config"], id="no file"),
+        pytest.param("missing", ["No such file", "docs/reference/configuration.md", "--config"], id="no file"),
         pytest.param("folder", ["Is a directory"], id="a folder"),
         pytest.param("below a file", ["Not a directory"], id="below a file"),
         pytest.param("broken link", ["No such file", "a link to gone.yaml"], id="a broken link"),
@@ -215,7 +215,7 @@ def test_a_long_list_of_what_is_allowed_is_cut_to_the_nearest(tmp_path: Path) ->
         load(path)
     told = str(caught.value).removeprefix(str(path))
     assert told.startswith(":6: policy.dwel_seconds: unknown key (did you mean dwell_seconds?); allowed: dwell_seconds, ")
-    assert told.endswith(", ...: all 24 are in docs/configuration.md#policy")
+    assert told.endswith(", ...: all 24 are in docs/reference/configuration.md#policy")
     assert told.count(",") == 3
     path.write_text(GOOD.replace("address: 127.0.0.10", "adress: x"))
     with pytest.raises(ConfigError, match=r"\(did you mean address\?\); allowed: address, port, peer_port, peer_address$"):

@@ -245,7 +245,7 @@ def test_all_classes_are_explained_without_a_file(tmp_path: Path, capsys: pytest
 
 
 def test_the_docs_have_the_same_table() -> None:
-    page = (Path(__file__).parents[3] / "docs/configuration.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/guides/replicate.md").read_text()
     for each, about in CLASSES.items():
         assert f"| {each.value} | {about.why} | {about.becomes} |" in page
     for answer, what in ANSWERS.items():

@@ -156,7 +156,7 @@ def test_kinds_that_are_refused_alike_are_one_line_with_the_role_that_lacks(caps
     assert count > 6
     assert f"{count} kinds may not be listed by looker: " in lines[0]
     assert lines[0].endswith(f" and {count - 6} more")
-    assert "bluegreen-read (docs/permissions.md)" in said
+    assert "bluegreen-read (docs/reference/permissions.md)" in said
     assert len(str(problem)) < 400
     assert str(problem.remedy).endswith("or continue without: --despite-unread all")
     run(one, other)

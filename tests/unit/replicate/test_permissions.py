@@ -1,4 +1,4 @@
-"""The roles that docs/permissions.md prints can do no more than they are for. The lab proves that they are enough."""
+"""The roles that docs/reference/permissions.md prints can do no more than they are for. The lab proves that they are enough."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-DOCS = Path(__file__).parents[3] / "docs/permissions.md"
+DOCS = Path(__file__).parents[3] / "docs/reference/permissions.md"
 # subresources on which even `get` acts: a WebSocket is opened by GET
 ACTING = {"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "nodes/proxy", "services/proxy", "pods/*", "*/*", "*"}
 
