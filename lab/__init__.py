@@ -1,1 +1,1 @@
-"""Two real clusters on one machine, for trying, testing and measuring (docs/guides/lab.md says what that proves and what not)."""
+"""Two real clusters on one machine, for trying, testing and measuring; docs/guides/lab.md says what that proves."""

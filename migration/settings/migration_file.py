@@ -16,9 +16,9 @@ replicate: {...}                   # replicate/choices.py
 windows: ["Mon-Fri 09:00-17:00"]   # when traffic may be moved forward; none: always
 ignore: [CODE, CODE:OBJECT]
 ```
-docs/reference/configuration.md has every key with its range, unit and default; schema.py makes the schema for editors of the same
-dataclasses. Paths are relative to the file, `~` is the home folder. A key with nothing after it counts as not given where
-it is a mapping, a list or has no default. Every complaint names file, line, key, value, what is allowed and what was
+docs/reference/configuration.md has every key with its range, unit and default; schema.py makes the schema for editors of
+the same dataclasses. Paths are relative to the file, `~` is the home folder. A key with nothing after it counts as not given
+where it is a mapping, a list or has no default. Every complaint names file, line, key, value, what is allowed and what was
 probably meant; exit 2.
 """
 
@@ -217,7 +217,8 @@ def _is_of_this_version(reader: Reader, document: Any) -> bool:
         raise reader.wrong(
             "version",
             f"must be {VERSION}, the only one that this bluegreen knows, got {shown(version)}{quoted}",
-            remedy=f"use the bluegreen that this file was written for, or write it as version {VERSION}: docs/reference/configuration.md",
+            remedy=f"use the bluegreen that this file was written for, or write it as version {VERSION}: "
+            "docs/reference/configuration.md",
         )
     return True
 

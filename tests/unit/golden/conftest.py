@@ -7,9 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from migration.cli import salvage
+from migration.cli import salvage, status
+from migration.clients import counters, edge_record, istio, peer_probe
 from migration.shift import side_back
 
+LIMITS = {
+    salvage: ("SALVAGE_SECONDS", "ASKED_SECONDS"),
+    status: ("READ_SECONDS",),
+    istio: ("READ_SECONDS", "WRITE_SECONDS", "SILENT_SECONDS"),
+    edge_record: ("READ_SECONDS", "WRITE_SECONDS"),
+    peer_probe: ("PROBE_SECONDS",),
+    counters: ("READ_SECONDS",),
+    side_back: ("LOOK_SECONDS",),
+}
 HERE = Path(__file__).parent
 LAST = "test_every_golden_file_is_compared"
 
@@ -37,9 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every server here answers or refuses; on a machine that is busy for seconds, none of them is given up."""
-    monkeypatch.setattr(salvage, "SALVAGE_SECONDS", 60.0)
-    monkeypatch.setattr(salvage, "ASKED_SECONDS", 60.0)
-    monkeypatch.setattr(side_back, "LOOK_SECONDS", 60.0)
+    for module, names in LIMITS.items():
+        for name in names:
+            monkeypatch.setattr(module, name, 60.0)
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
-"""Each command, in cases whose output is compared, stays within the roles and actions that docs/reference/permissions.md gives it;
-and each right that moves traffic or the entry is used, so that the page gives none too many.
+"""Each command, in cases whose output is compared, stays within the roles and actions of docs/reference/permissions.md; and
+each right that moves traffic or the entry is used, so that the page gives none too many.
 """
 
 from __future__ import annotations

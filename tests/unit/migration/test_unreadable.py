@@ -70,9 +70,9 @@ def refused(path: Path) -> str:
 def test_what_is_no_yaml_of_ours_is_refused_at_once_with_its_line(tmp_path: Path, raw: bytes, parts: list[str]) -> None:
     path = tmp_path / "migration.yaml"
     path.write_bytes(raw)
-    began = time.monotonic()
+    began = time.process_time()
     told = refused(path)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     for part in parts:
         assert part in told
 
