@@ -21,6 +21,7 @@ LIMITS = {
     side_back: ("LOOK_SECONDS",),
 }
 HERE = Path(__file__).parent
+RIGHTS = "test_rights.py"  # runs the cases of the others once more and compares no file
 LAST = "test_every_golden_file_is_compared"
 
 
@@ -31,13 +32,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Deselected:
-    """Whether any test of this folder was left out by `-m` or `-k`."""
+    """Whether any test that compares files was left out by `-m` or `-k`."""
 
     def __init__(self) -> None:
         self.any = False
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        self.any = self.any or any(HERE in item.path.parents for item in items)
+        self.any = self.any or any(HERE in item.path.parents and item.path.name != RIGHTS for item in items)
 
 
 def pytest_configure(config: pytest.Config) -> None:
