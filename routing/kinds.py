@@ -92,7 +92,7 @@ class RouteKind(Protocol):
         ...
 
     def public_spec(self, original: Mapping[str, Any], green_bp: int, side: Side) -> Object:
-        """Of that side's public gateway; the original's where everything is served here."""
+        """Of that side's public gateway, of one shape at every split: weights alone change."""
         ...
 
     def peer_spec(self, original: Mapping[str, Any], green_bp: int) -> Object:
@@ -112,14 +112,18 @@ class RouteKind(Protocol):
         """The split that a peer route tells of; None where it is none that `peer_spec` makes, and where there is none."""
         ...
 
+    def has_forward(self, route: Mapping[str, Any]) -> bool:
+        """Whether a public route names the other gateway among its destinations, with whatever weight."""
+        ...
+
     def forwards(self, route: Mapping[str, Any]) -> bool:
         """Whether a public route sends a part of its requests to the other gateway."""
         ...
 
     def spec_of_split(self, live: Mapping[str, Any]) -> Object | None:
-        """The original's spec, weights up to a common factor, of a live route that serves a part here.
+        """The original's spec, weights up to a common factor, of a live route.
 
-        None where some rule has no local destination any more.
+        None where some rule does not say its local weights any more.
         """
         ...
 

@@ -74,7 +74,7 @@ def _rank(route: Mapping[str, Any]) -> tuple[bool, bool]:
 
 
 def public_route(original: Mapping[str, Any], green_bp: int, side: Side) -> Object:
-    """What that side's public gateway has; its spec is the original's where everything is served here.
+    """What that side's public gateway has: of one shape at every split, in which weights alone change.
 
     Raises:
         ValueError: a split that is not of 0 to 10000 basis points; an original that is no route.
@@ -132,6 +132,11 @@ def probe_split(peer: Mapping[str, Any]) -> int | None:
     return None if kind is None else kind.probe_split(peer)
 
 
+def has_forward(route: Mapping[str, Any]) -> bool:
+    """Whether a public route has the edge's shape: the other cluster among its destinations, with whatever weight."""
+    return kind_of(route).has_forward(route)
+
+
 def forwards(route: Mapping[str, Any]) -> bool:
     """Whether a public route sends a part of its requests to the other cluster."""
     return kind_of(route).forwards(route)
@@ -160,7 +165,7 @@ def original_of(peer: Mapping[str, Any]) -> Object | None:
 def original_of_split(live: Mapping[str, Any]) -> Object | None:
     """The original of a live public route that serves a part here: its local destinations, their weights up to a factor.
 
-    A route that forwards nothing is its own original. None where some rule has no local destination any more.
+    A route without a forward is its own original. None where some rule does not say its local weights any more.
     """
     kind = kind_of(live)
     spec = kind.spec_of_split(live)

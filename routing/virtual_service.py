@@ -154,11 +154,13 @@ class VirtualServices:
     # -- what is read back
 
     def live_split(self, live: Mapping[str, Any], original: Mapping[str, Any], side: Side) -> int | None:
-        """Basis points at green for which `public_spec` makes the live spec, or made it before headers were carried."""
+        """Basis points at green for which `public_spec` makes the live spec, or an earlier version made it."""
         spec = canonical(live.get("spec"))
         for green_bp in _candidates(live, original, side):
-            for carried in (CARRIED, {}):  # {}: as it was written before headers were carried; still ours
-                if canonical(_public_spec(original, green_bp, side, carried)) == spec:
+            if canonical(_public_spec(original, green_bp, side, CARRIED)) == spec:
+                return green_bp
+            for carried in (CARRIED, {}):  # {}: before headers were carried
+                if canonical(_changing_spec(original, green_bp, side, carried)) == spec:
                     return green_bp
         return None
 
@@ -170,13 +172,22 @@ class VirtualServices:
         except (KeyError, IndexError, TypeError, ValueError):
             return None
 
-    def forwards(self, route: Mapping[str, Any]) -> bool:
-        """Whether one of its rules has the service's peer host as a destination."""
+    def has_forward(self, route: Mapping[str, Any]) -> bool:
+        """Whether one of its rules has the service\'s peer host as a destination."""
         peer = peer_host(service_of(route))
         return any(_host(sent) == peer for rule in _rules(route) for sent in rule.get("route") or ())
 
+    def forwards(self, route: Mapping[str, Any]) -> bool:
+        """Whether the peer host has a weight in one of its rules."""
+        peer = peer_host(service_of(route))
+        return any(
+            weight and _host(sent) == peer
+            for rule in _rules(route)
+            for sent, weight in zip(rule.get("route") or (), _weights(rule), strict=True)
+        )
+
     def spec_of_split(self, live: Mapping[str, Any]) -> Object | None:
-        """The live spec without its forwards; None where a rule has nothing else."""
+        """The live spec without its forwards; None where a rule's other weights are all 0."""
         forward = peer_host(service_of(live))
         spec = copy.deepcopy(live.get("spec"))
         if not isinstance(spec, dict):
@@ -186,14 +197,14 @@ class VirtualServices:
             local = [each for each in sent if _host(each) != forward]
             if len(local) == len(sent):
                 continue
-            if not local:
-                return None
-            common = gcd(*(int(each.get("weight") or 0) for each in local)) or 1
+            common = gcd(*(int(each.get("weight") or 0) for each in local))
+            if not local or (len(local) > 1 and not common):
+                return None  # nothing is served here: in which proportion it was, the route does not say
             for each in local:
                 unstrip(each)
-                weight = int(each.pop("weight", 0) or 0) // common
+                weight = int(each.pop("weight", 0) or 0)
                 if len(local) > 1:
-                    each["weight"] = weight
+                    each["weight"] = weight // common
             rule["route"] = local
         return spec
 
@@ -289,17 +300,31 @@ def _refusals_of(rule: Rule, where: str) -> Iterator[Refusal]:
 
 
 def _public_spec(original: Mapping[str, Any], green_bp: int, side: Side, carried: Mapping[str, str]) -> Object:
-    local_bp = local_share_bp(green_bp, side)
+    """Of one shape at every split: weights alone change (docs/architecture.md says why)."""
+    local_bp, service = local_share_bp(green_bp, side), service_of(original)
     spec = copy.deepcopy(dict(original["spec"]))
-    if local_bp < WHOLE_BP:
-        service = service_of(original)
-        # New rules, not changed ones: YAML anchors make one object of two rules that are written alike.
-        spec["http"] = [
-            rule | {"route": _shared(rule, rule_id(service, index), peer_host(service), local_bp, carried)}
-            if rule.get("route")
-            else rule
-            for index, rule in enumerate(spec["http"])
-        ]
+    # New rules, not changed ones: YAML anchors make one object of two rules that are written alike.
+    spec["http"] = [
+        rule | {"route": _shared(rule, rule_id(service, index), peer_host(service), local_bp, carried)}
+        if rule.get("route")
+        else rule
+        for index, rule in enumerate(spec["http"])
+    ]
+    return spec
+
+
+def _changing_spec(original: Mapping[str, Any], green_bp: int, side: Side, carried: Mapping[str, str]) -> Object:
+    """As earlier versions wrote it: the original where all is served here, forwards alone where nothing is."""
+    local_bp, peer = local_share_bp(green_bp, side), peer_host(service_of(original))
+    if local_bp == WHOLE_BP:
+        return copy.deepcopy(dict(original["spec"]))
+    spec = _public_spec(original, green_bp, side, carried)
+    if local_bp == 0:
+        for rule in _rules({"spec": spec}):
+            if sent := rule.get("route"):
+                sent[:] = [
+                    {key: value for key, value in each.items() if key != "weight"} for each in sent if _host(each) == peer
+                ]
     return spec
 
 
@@ -311,8 +336,6 @@ def _shared(rule: Rule, name: str, host: str, local_bp: int, carried: Mapping[st
         "destination": {"host": host, "port": {"number": 80}},
         "headers": on_the_way(rule, name, carried),
     }
-    if local_bp == 0:
-        return [forward]
     ours = (RULE_HEADER, *carried.values())
     kept = [stripped(each, ours) | {"weight": weight // common} for each, weight in zip(rule["route"], here, strict=True)]
     return [*kept, forward | {"weight": away // common}]
@@ -329,7 +352,7 @@ def _candidates(live: Mapping[str, Any], original: Mapping[str, Any], side: Side
             local_bp = WHOLE_BP - round(WHOLE_BP * away / sum(weights))
             yield local_bp if side == "green" else WHOLE_BP - local_bp
             return
-    yield WHOLE_BP if side == "green" else 0
+    yield WHOLE_BP if side == "green" else 0  # it is the original
 
 
 def _takes(match: Mapping[str, Any], request: Request) -> bool:

@@ -1,10 +1,8 @@
 """Live objects in the words of their inputs, so that a refresh tells what somebody changed and nothing else.
 
-An API server adds defaults, drops empty values, writes quantities its own way and lets other managers add to keyed
-lists. None of that is drift. A field of the inputs that is gone or has another value is. In a custom resource a list
-without keys belongs as a whole to whoever applied it, so what came into one of its items is seen too. (The engine's own
-provider would look only at the places that its last inputs had: there the next `up` tells an update, which writes what
-is there already.)
+An API server adds defaults, drops empty values and writes quantities its own way. None of that is drift. As Pulumi's own
+provider does, only places that the last inputs had are looked at: of a mapping their keys, of a list as many items as they
+were. So what grew is not seen by a refresh, and a program that wants it is told of an update, which writes what is there.
 """
 
 from __future__ import annotations
@@ -16,16 +14,6 @@ from typing import Any
 
 Object = dict[str, Any]
 
-# Lists that the API merges by a key: what others put beside ours is theirs. All others are one value.
-_KEYS = {
-    "containers": "name",
-    "initContainers": "name",
-    "volumes": "name",
-    "env": "name",
-    "imagePullSecrets": "name",
-    "volumeMounts": "mountPath",
-    "ownerReferences": "uid",
-}
 _SERVERS_OWN = ("managedFields", "uid", "resourceVersion", "generation", "creationTimestamp", "selfLink")
 _QUANTITY = re.compile(r"^([+-]?\d+(?:\.\d*)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|n|u|)$")
 _SUFFIX = {
@@ -47,14 +35,12 @@ _SUFFIX = {
 
 
 def as_inputs(live: Object, wanted: Object) -> Object:
-    group = str(wanted.get("apiVersion", "")).rpartition("/")[0]
-    whole = "." in group and not group.endswith("k8s.io")  # Kubernetes' own kinds have defaults inside such lists
     shaped: Object = {}
     for name, value in wanted.items():
         if name == "stringData":  # written into data, never given back
             shaped |= _string_data(live, value)
         elif name in live:
-            shaped[name] = _like(live[name], value, name, whole)
+            shaped[name] = _like(live[name], value)
         elif _empty(value):
             shaped[name] = value
     return shaped
@@ -66,29 +52,18 @@ def _string_data(live: Object, wanted: dict[str, Any]) -> Object:
     return {"stringData": kept} if kept else {}
 
 
-def _like(live: Any, wanted: Any, name: str, whole: bool, in_list: bool = False) -> Any:
+def _like(live: Any, wanted: Any) -> Any:
     if isinstance(live, dict) and isinstance(wanted, dict):
         shaped = {}
         for key, value in wanted.items():
             if key in live:
-                shaped[key] = _like(live[key], value, key, whole, in_list)
+                shaped[key] = _like(live[key], value)
             elif _empty(value):
                 shaped[key] = value
-        more = {key: value for key, value in live.items() if whole and in_list and key not in wanted and not _empty(value)}
-        return shaped | more
+        return shaped
     if isinstance(live, list) and isinstance(wanted, list):
-        return _like_list(live, wanted, name, whole)
+        return [_like(one, item) for one, item in zip(live, wanted, strict=False)]
     return wanted if _same(live, wanted) else live
-
-
-def _like_list(live: list[Any], wanted: list[Any], name: str, whole: bool) -> list[Any]:
-    key = _KEYS.get(name)
-    if key and all(isinstance(item, dict) and key in item for item in (*live, *wanted)):
-        present = {item[key]: item for item in live}
-        return [_like(present[item[key]], item, name, whole) for item in wanted if item[key] in present]
-    if len(live) != len(wanted):
-        return live
-    return [_like(one, item, name, whole, in_list=True) for one, item in zip(live, wanted, strict=True)]
 
 
 def _empty(value: Any) -> bool:

@@ -188,27 +188,9 @@ class KubernetesObject:
             return any(path == fixed or path.startswith((f"{fixed}.", f"{fixed}[")) for fixed in immovable)
 
         matched = compare(request.old_inputs, request.inputs, force_new)
-        if matched.changes and not matched.replaces and self._is_so_already(request):
-            return Difference({})
         same_name = "metadata.name" not in matched.changes and "metadata.namespace" not in matched.changes
         named = not self._annotation(request.inputs, "autonamed")
         return Difference(matched.changes, matched.replaces, delete_first=bool(matched.replaces) and same_name and named)
-
-    def _is_so_already(self, request: Request) -> bool:
-        """Whether the API server, asked by a dry run, would change nothing: somebody wrote what the program wants.
-
-        A refresh reads a list's items in the shape of the old inputs and cannot show a field that they lacked.
-        """
-        if has_unknown(request.inputs) or self._settings.unknown:
-            return False
-        try:
-            api, path = self._settings.connect(), self._path(self._kind(request.inputs), request.inputs)
-            live = api.get(path)
-            if live is None:
-                return False
-            return kube_shape.imported(live) == kube_shape.imported(self._apply(api, path, request, dry_run=True))
-        except (UnreachableError, ApiError, PluginError):
-            return False
 
     def _immutable(self, group: str, kind: str) -> tuple[str, ...]:
         if (kind == "ConfigMap" and self._settings.flag("enableConfigMapMutable")) or (

@@ -2,9 +2,9 @@
 
 `enroll` stores a service's original route beside the stack file (to be reviewed and committed), lists it at 0 there, and
 makes on both clusters what a route needs before it may forward: the peer listener and the rule of connections to the other
-one, the other side's destination, the peer route, the record. The public routes are not touched: at 0 on blue the route
-*is* the original, and green's forwards everything to blue. Run again after it was cut short, it makes what is missing; run
-again with a newer version, what the hop needs since then, also under services that have users on green.
+one, the other side's destination, the peer route, the record. At 0 blue's public route serves what the original does, with
+a forward of weight 0 beside it, and green's forwards everything to blue. Run again after it was cut short, it makes what is
+missing; run again with a newer version, what the hop needs since then, also under services that have users on green.
 `unenroll` puts the original spec back on both sides first, equal as JSON, and only then takes away what it had needed. The
 peer listener and its rule belong to the edge stack: they go with it, after the routes.
 """
@@ -209,8 +209,8 @@ def lacks(live: Live, original: Object, side: Side) -> bool:
     public = live.get(routing.identity_of(original))
     if public is None or MANAGER not in managers_of(public):
         return True
-    if side == "green" and routing.live_split(public, original, side) == routing.WHOLE_BP:
-        return True  # let go once and enrolled anew: it is the original still, and does not forward to blue
+    if not routing.has_forward(public) and routing.live_split(public, original, side) is not None:
+        return True  # unenrolled once and enrolled anew: it is the original still
     return any(routing.identity_of(obj) not in live for obj in needed)
 
 

@@ -85,14 +85,14 @@ def managers_of(obj: Mapping[str, Any]) -> set[str | None]:
 
 def written_by_edge(obj: Mapping[str, Any]) -> bool:
     """Whether the edge still keeps this object. It goes on owning the spec of a route that was let go (`unenroll`), so
-    of routes the owner alone tells nothing: the edge keeps its peer routes, and a public one that forwards.
+    of routes the owner alone tells nothing: the edge keeps its peer routes, and a public one that has its shape.
     """
     return kinds.EDGE in managers_of(obj) and not _serves_all_here(obj)
 
 
 def _serves_all_here(obj: Mapping[str, Any]) -> bool:
     """A public route in its original form."""
-    return routing.is_route(obj) and not routing.is_peer(obj["metadata"]["name"]) and not routing.forwards(obj)
+    return routing.is_route(obj) and not routing.is_peer(obj["metadata"]["name"]) and not routing.has_forward(obj)
 
 
 def made_by(obj: Mapping[str, Any], resource: Resource) -> str | None:

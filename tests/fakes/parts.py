@@ -69,9 +69,7 @@ class PartedRoutes:
 
     def public_spec(self, original: Mapping[str, Any], green_bp: int, side: Side) -> Object:
         local_bp = local_share_bp(green_bp, side)
-        if local_bp == WHOLE_BP:
-            return dict(original["spec"])
-        kept = [part | {"per_myriad": part["per_myriad"] * local_bp} for part in original["spec"]["parts"] if local_bp]
+        kept = [part | {"per_myriad": part["per_myriad"] * local_bp} for part in original["spec"]["parts"]]
         away = {"to": peer_host(service_of(original)), "per_myriad": WHOLE_BP * (WHOLE_BP - local_bp)}
         return {**original["spec"], "parts": [*kept, away]}
 
@@ -79,6 +77,8 @@ class PartedRoutes:
         return {"listeners": [PEER_GATEWAY], "names": ["*"], "parts": original["spec"]["parts"], "probe": green_bp}
 
     def live_split(self, live: Mapping[str, Any], original: Mapping[str, Any], side: Side) -> int | None:
+        if canonical(live["spec"]) == canonical(original["spec"]):
+            return 0 if side == "blue" else WHOLE_BP
         away = [part["per_myriad"] for part in live["spec"]["parts"] if part["to"] == peer_host(service_of(original))]
         away_bp = away[0] // WHOLE_BP if away else 0
         green_bp = away_bp if side == "blue" else WHOLE_BP - away_bp
@@ -89,8 +89,11 @@ class PartedRoutes:
         probe = peer["spec"].get("probe")
         return None if probe is None else int(probe)
 
-    def forwards(self, route: Mapping[str, Any]) -> bool:
+    def has_forward(self, route: Mapping[str, Any]) -> bool:
         return any(part["to"] == peer_host(service_of(route)) for part in route["spec"]["parts"])
+
+    def forwards(self, route: Mapping[str, Any]) -> bool:
+        return any(part["per_myriad"] for part in route["spec"]["parts"] if part["to"] == peer_host(service_of(route)))
 
     def spec_of_split(self, live: Mapping[str, Any]) -> Object | None:
         local = [part for part in live["spec"]["parts"] if part["to"] != peer_host(service_of(live))]

@@ -86,8 +86,9 @@ class Pair:
         return all(key in cluster.objects for cluster in (self.blue, self.green) for key in needed) and self.forwards()
 
     def forwards(self) -> bool:
-        """Green's public route sends everything to blue."""
-        return routing.live_split(self.green.objects[KEY], original(), "green") == 0
+        """Both public routes have the edge's shape, and green's sends everything to blue."""
+        shaped = all(routing.has_forward(cluster.objects[KEY]) for cluster in (self.blue, self.green))
+        return shaped and routing.live_split(self.green.objects[KEY], original(), "green") == 0
 
 
 @pytest.fixture
@@ -108,7 +109,8 @@ def test_enrolling_changes_nothing_for_users(pair: Pair, capsys: pytest.CaptureF
     pair.enroll()
     assert document(capsys)["enrolled"] == [SERVICE]
     assert pair.whole()
-    assert pair.blue.objects[KEY]["spec"] == original()["spec"]
+    assert routing.live_split(pair.blue.objects[KEY], original(), "blue") == 0
+    assert not routing.forwards(pair.blue.objects[KEY])
     assert pair.waiting() == []
 
 
@@ -206,7 +208,7 @@ def test_a_route_that_its_owner_changed_before_the_edge_wrote_it_is_stored_anew(
     pair.cut_short(lambda kind, name: True)
     pair.blue.put(original("catalog-v2"))  # blue was cut too: its route is not the edge's yet
     pair.enroll()
-    assert pair.blue.objects[KEY]["spec"] == original("catalog-v2")["spec"]
+    assert pair.blue.objects[KEY]["spec"] == routing.public_route(original("catalog-v2"), 0, "blue")["spec"]
     assert read_route(StackFile(pair.edge_path).routes_folder, SERVICE)["spec"] == original("catalog-v2")["spec"]
 
 

@@ -236,11 +236,13 @@ def test_the_warning_for_its_gitops_tool_names_its_own_kind() -> None:
     assert "VirtualService" not in line
 
 
-def test_only_a_route_that_forwards_is_the_edges() -> None:
-    owned = {"managedFields": [{"manager": routing.FIELD_MANAGER}]}
-    for split, ours in ((2500, True), (0, False)):
-        route = routing.public_route(parted(), split, "blue")
-        route["metadata"] |= owned
+def test_a_route_with_a_forward_is_the_edges_and_one_in_its_original_form_is_not() -> None:
+    for route, ours in (
+        (routing.public_route(parted(), 2500, "blue"), True),
+        (routing.public_route(parted(), 0, "blue"), True),
+        (parted(), False),
+    ):
+        route["metadata"] |= {"managedFields": [{"manager": routing.FIELD_MANAGER}]}
         assert written_by_edge(route) is ours
 
 

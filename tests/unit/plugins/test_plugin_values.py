@@ -67,8 +67,8 @@ LIVE = {
         "template": {
             "spec": {
                 "containers": [
-                    {"name": "injected", "image": "proxy"},
                     {"name": "c", "image": "x", "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}}},
+                    {"name": "injected", "image": "proxy"},
                 ]
             }
         },
@@ -134,10 +134,13 @@ def test_a_chart_refuses_values_it_cannot_work_with() -> None:
         _render("aws-load-balancer-controller")
 
 
-def test_an_addition_to_a_list_is_drift_in_a_custom_resource_alone() -> None:
+def test_of_a_list_as_many_items_are_looked_at_as_the_last_inputs_had() -> None:
     wanted = {"rules": [{"to": [{"host": "a"}]}]}
-    live = {"rules": [{"to": [{"host": "a", "headers": {"set": {"x": "y"}}}]}]}
-    route, policy = ({"apiVersion": version} for version in ("networking.istio.io/v1", "networking.k8s.io/v1"))
-    assert as_inputs(route | {"spec": live}, route | {"spec": wanted}) == route | {"spec": live}
-    assert as_inputs(policy | {"spec": live}, policy | {"spec": wanted}) == policy | {"spec": wanted}
-    assert as_inputs(route | {"spec": wanted | {"status": "x"}}, route | {"spec": wanted}) == route | {"spec": wanted}
+    grown = {"rules": [{"to": [{"host": "a", "headers": {"set": {"x": "y"}}}, {"host": "b"}]}, {"to": []}]}
+    assert as_inputs({"spec": grown}, {"spec": wanted}) == {"spec": wanted}
+    assert as_inputs({"spec": wanted}, {"spec": grown}) == {"spec": wanted}
+
+
+def test_what_is_put_before_an_item_is_drift() -> None:
+    live = {"containers": [{"name": "injected"}, {"name": "c"}]}
+    assert as_inputs(live, {"containers": [{"name": "c"}]}) == {"containers": [{"name": "injected"}]}

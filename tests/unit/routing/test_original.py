@@ -65,15 +65,22 @@ def test_a_split_route_gives_the_original_back_up_to_a_factor_of_its_weights(
     assert routing.live_split(live, found, side) == split or not any("route" in rule for rule in original["spec"]["http"])
 
 
-def test_a_route_that_serves_nothing_here_has_no_original_left() -> None:
+def test_a_route_that_serves_nothing_here_does_not_say_the_weights_of_several_destinations() -> None:
     original = route({"route": [to("a", 60), to("b", 40)]}, {"redirect": {"uri": "/"}})
     assert routing.original_of_split(routing.public_route(original, 10_000, "blue")) is None
     assert routing.original_of_split(routing.public_route(original, 0, "green")) is None
 
 
-def test_a_route_that_forwards_nothing_is_the_original() -> None:
+def test_a_route_that_serves_nothing_here_keeps_a_single_destination() -> None:
+    original = route({"route": [to("a")]}, {"redirect": {"uri": "/"}})
+    found = routing.original_of_split(routing.public_route(original, 10_000, "blue"))
+    assert found is not None
+    assert routing.canonical(found["spec"]) == routing.canonical(original["spec"])
+
+
+def test_a_route_without_a_forward_is_its_own_original() -> None:
     original = route({"route": [to("a", 60), to("b", 40)]}, {"redirect": {"uri": "/"}})
-    found = routing.original_of_split(routing.public_route(original, 0, "blue"))
+    found = routing.original_of_split(original)
     assert found is not None
     assert routing.canonical(found["spec"]) == routing.canonical(original["spec"])
 
