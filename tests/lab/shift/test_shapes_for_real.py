@@ -41,7 +41,7 @@ SHAPES: dict[str, list[Rule]] = {
     "redirect": [{"match": [{"uri": {"exact": "/old"}}], "redirect": {"uri": "/", "redirectCode": 308}}, {"route": [to()]}],
     "direct": [{"match": [{"uri": {"exact": "/up"}}], "directResponse": {"status": 200}}, {"route": [to()]}],
     "headers": [{"route": [to(headers=HEADERS)], "headers": HEADERS}],
-    "retries": [{"route": [to()], "retries": {"attempts": 3, "perTryTimeout": "2s", "retryOn": "5xx"}, "timeout": "0s"}],
+    "retries": [{"route": [to()], "retries": {"attempts": 3, "perTryTimeout": "2s", "retryOn": "5xx"}, "timeout": "3s"}],
     "fault": [{"route": [to()], "fault": {"abort": {"httpStatus": 503, "percentage": {"value": 0.1}}}}],
     "cors": [{"route": [to()], "corsPolicy": {"allowOrigins": [{"regex": ".*"}], "maxAge": "24h"}}],
     "many-rules": [
