@@ -263,7 +263,7 @@ def build_blue(story: Story) -> None:
     for what, why in (*story.work.held, *refused):
         story.view.say(f"not in the lab: {what}: {why}")
     for what, why in story.work.unasked:
-        story.view.say(f"asked by nobody: {what}: {why}")
+        story.view.say(f"not asked under load: {what}: {why}")
     story.up(EDGE, "blue")
 
 
