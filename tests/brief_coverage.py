@@ -21,7 +21,7 @@ import pytest
 
 SECONDS = 0.01
 UNIT = Path(__file__).parent / "unit"
-_measuring: list[coverage.Coverage] = []
+_measuring: list[coverage.Coverage] = []  # whose data is kept, and none where nothing is measured
 _traced: set[str] = set()
 
 
@@ -31,17 +31,18 @@ def _stop(*_: object) -> None:
     if tracer is not None and not type(tracer).__module__.startswith("coverage"):
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
         return
-    for measuring in _measuring:
+    while measuring := coverage.Coverage.current():  # in a worker there are two, one within the other
         measuring.stop()
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection() -> None:
-    """Before anything is imported to be collected. What is stopped is `current` no more, so it is kept here."""
-    if measuring := coverage.Coverage.current():
-        _measuring.append(measuring)
+def pytest_collection(session: pytest.Session) -> None:
+    """Before anything is imported to be collected."""
+    plugin = session.config.pluginmanager.getplugin("_cov")
+    if plugin is not None and plugin.cov_controller is not None:
+        _measuring.append(plugin.cov_controller.cov)
         if "PYTEST_XDIST_WORKER" not in os.environ:
-            _import_all(measuring.get_option("run:source"))
+            _import_all(_measuring[0].get_option("run:source"))
         _stop()
         signal.signal(signal.SIGVTALRM, _stop)
 

@@ -31,6 +31,11 @@ GROUPS: dict[str, Sequence[str]] = {
     "installs": ("install/",),
     "the stand-in for AWS": ("lab/aws/",),
     "golden files": ("unit/golden/",),
+    "the product's source": (  # read and parsed once
+        *(f"unit/test_{name}.py" for name in ("dependencies", "house", "no_decision_by_text", "words")),
+        *(f"unit/migration/test_{name}.py" for name in ("bad_input", "next_commands")),
+        "unit/routing/test_one_place.py",
+    ),
 }
 
 

@@ -249,6 +249,16 @@ def test_only_some_cases_of_a_wide_table_run_each_time(tmp_path: Path, chosen: s
     assert f"{passed} passed" in pytest_of(tmp_path, "-m", chosen, str(tmp_path), conftest=hooks, test_sample=WIDE)
 
 
+UNTRACED = "import sys\ndef test_one(): assert sys.gettrace() is None"
+
+
+def test_coverage_traces_no_more_of_a_workers_tests_than_it_says(tmp_path: Path) -> None:
+    """Traced for good they take two to three times as long."""
+    words = ("-n", "1", "--cov", "--cov-report=", f"--cov-config={CHECKOUT}/pyproject.toml", "-p", "tests.brief_coverage")
+    said = pytest_of(tmp_path, *words, str(tmp_path), test_sample=UNTRACED)
+    assert "1 passed" in said, said
+
+
 @pytest.mark.long
 def test_what_a_group_of_tests_shares_ends_with_it(tmp_path: Path) -> None:
     """A worker that goes on with another group does not keep its clusters running beside."""
