@@ -100,7 +100,8 @@ class Cluster(pulumi.ComponentResource):
             # Without it a changed kubeconfig (a new token, another endpoint) would replace everything in the cluster.
             cluster_identifier=self.arn,
             enable_server_side_apply=True,
-            skip_update_unreachable=True,
+            # Not skip_update_unreachable, which the edge has: a cluster that was lost and made again would be taken to hold
+            # what the state says, and an `up` would end well on an empty one.
             # A namespace that an `up` made before it was broken off, or an add-on did: taken over, not an error.
             upsert_existing_objects=True,
             opts=pulumi.ResourceOptions(parent=self),

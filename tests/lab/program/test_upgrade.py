@@ -342,6 +342,8 @@ def test_a_dead_green_does_not_hold_up_a_rollback(world: World) -> None:
         held = world.project.up(EDGE)
         assert any(f"{GREEN}: its live record cannot be read" in warning for warning in held.warnings)
         assert world.splits() == [0, 5000]  # nobody can say what green was last told
+        with pytest.raises(ProjectError, match="skip_update_unreachable"):  # its own stack has to know what is there
+            world.project.up(GREEN)
         world.project.configure(EDGE, {"services": {SERVICE: 0}, "generation": generation + 3})
     caught_up = world.project.up(EDGE)
     assert caught_up.update > 0
