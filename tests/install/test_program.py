@@ -101,6 +101,7 @@ def test_two_environments_of_the_project_leave_each_other_alone(project: Path, r
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 def test_what_pulumi_syncs_leaves_the_environment_of_make_alone(project: Path, run: Run, uv_toolchain: Path) -> None:
     run("make", "-s", ".venv-dev/.ready", cwd=project)
     run(uv_toolchain, project, "install", cwd=project)
