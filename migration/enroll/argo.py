@@ -1,4 +1,4 @@
-"""What Argo CD has to leave alone: it would put an original route back as soon as a split is written.
+"""What Argo CD has to leave alone: it would put an original route back from enrolment on, when a forward stands in it.
 
 A route is Argo CD's when it carries its tracking annotation or label. Its Application must then ignore differences of
 the field that we own; without that, enrolled services would be fought over (and be frozen as written by somebody else).

@@ -194,11 +194,11 @@ def _original_of(service: str, live: Mapping[Side, Mapping[str, Object]]) -> tup
 
 
 def _says(question: Callable[[Object], bool], route: Object) -> bool:
-    """What a route of a shape that nobody can read does is not known: users may be on green."""
+    """Of a route whose shape cannot be read: whether it names the other cluster at all; most are no service of ours."""
     try:
         return question(route)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return True
+        return f'"{routing.peer_host(routing.service_of(route))}"' in routing.canonical(route.get("spec"))
 
 
 def recorded(records: Iterable[Object], routes: Iterable[Mapping[str, Object]]) -> dict[str, Any]:

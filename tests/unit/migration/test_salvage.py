@@ -351,6 +351,16 @@ def test_clusters_that_list_nothing_stop_no_rollback_of_known_services(project: 
     assert "it is not known whether green serves other services" in told
 
 
+@pytest.mark.parametrize("http", [["route"], [{"route": ["x"]}], [{"route": {"a": 1}}], "x"], ids=str)
+def test_another_teams_route_of_an_unknown_shape_is_nobodys_service(project: Project, http: Any) -> None:
+    """A gateway's route that was never enrolled, as a later version of its kind may have it."""
+    for server in project.servers.values():
+        server.put({**original("prod/cart"), "spec": {**original("prod/cart")["spec"], "http": http}})
+    code, rolled, told = project.run("rollback")
+    assert (code, project.at_blue(), rolled["not_back"]) == (0, ALL, {})
+    assert "prod/cart" not in told
+
+
 def test_a_route_that_forwards_nothing_is_left_alone_whatever_the_record_says(project: Project) -> None:
     without(project, "shop/pay")
     found = project.servers["plum"].objects["networking.istio.io", "VirtualService", "shop", "pay"]
