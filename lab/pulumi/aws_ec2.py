@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lab.pulumi.aws_kind import Aws, Change, Kind, camel, first, missing_ok, pascal, tag_list, tag_map, wait
+from lab.pulumi.aws_kind import Aws, Change, Kind, camel, delete_by, first, missing_ok, pascal, tag_list, tag_map, wait
 from lab.pulumi.values import Properties
 
 
@@ -309,7 +309,7 @@ KINDS: dict[str, Kind] = {
         read=_read_vpc,
         tag=_tag,
         update=lambda aws, change: _vpc_attributes(aws, change.id, change.new),
-        delete=lambda aws, id, outputs: missing_ok(aws("ec2").delete_vpc, VpcId=id),
+        delete=delete_by("ec2", "delete_vpc", "VpcId"),
         force_new=frozenset({"cidrBlock", "instanceTenancy"}),
         defaults={"enableDnsSupport": True},
     ),
@@ -318,7 +318,7 @@ KINDS: dict[str, Kind] = {
         read=_read_subnet,
         tag=_tag,
         update=lambda aws, change: _subnet_attributes(aws, change.id, change.new),
-        delete=lambda aws, id, outputs: missing_ok(aws("ec2").delete_subnet, SubnetId=id),
+        delete=delete_by("ec2", "delete_subnet", "SubnetId"),
         force_new=frozenset({"vpcId", "cidrBlock", "availabilityZone", "availabilityZoneId"}),
         unique=True,  # two subnets of one range cannot stand side by side
     ),
@@ -333,14 +333,14 @@ KINDS: dict[str, Kind] = {
         create=lambda aws, inputs: aws("ec2").allocate_address(Domain="vpc")["AllocationId"],
         read=_read_eip,
         tag=_tag,
-        delete=lambda aws, id, outputs: missing_ok(aws("ec2").release_address, AllocationId=id),
+        delete=delete_by("ec2", "release_address", "AllocationId"),
         force_new=frozenset({"domain", "publicIpv4Pool", "networkBorderGroup"}),
     ),
     "aws:ec2/natGateway:NatGateway": Kind(
         create=_create_nat_gateway,
         read=_read_nat_gateway,
         tag=_tag,
-        delete=lambda aws, id, outputs: missing_ok(aws("ec2").delete_nat_gateway, NatGatewayId=id),
+        delete=delete_by("ec2", "delete_nat_gateway", "NatGatewayId"),
         force_new=frozenset({"allocationId", "subnetId", "connectivityType"}),
     ),
     "aws:ec2/routeTable:RouteTable": Kind(
@@ -348,7 +348,7 @@ KINDS: dict[str, Kind] = {
         read=_read_route_table,
         update=_update_route_table,
         tag=_tag,
-        delete=lambda aws, id, outputs: missing_ok(aws("ec2").delete_route_table, RouteTableId=id),
+        delete=delete_by("ec2", "delete_route_table", "RouteTableId"),
         force_new=frozenset({"vpcId"}),
     ),
     "aws:ec2/route:Route": Kind(
@@ -369,7 +369,7 @@ KINDS: dict[str, Kind] = {
         ],
         read=_read_association,
         unique=True,
-        delete=lambda aws, id, outputs: missing_ok(aws("ec2").disassociate_route_table, AssociationId=id),
+        delete=delete_by("ec2", "disassociate_route_table", "AssociationId"),
         force_new=frozenset({"routeTableId", "subnetId", "gatewayId"}),
     ),
     "aws:ec2/vpcEndpoint:VpcEndpoint": Kind(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from lab.pulumi.aws_kind import Aws, Change, Kind, missing_ok, pascal, tag_list, tag_map
+from lab.pulumi.aws_kind import Aws, Change, Kind, delete_by, missing_ok, pascal, tag_list, tag_map
 from lab.pulumi.values import Properties
 
 
@@ -258,7 +258,7 @@ KINDS: dict[str, Kind] = {
         read=_read_oidc,
         update=_update_oidc,
         unique=True,
-        delete=lambda aws, id, outputs: missing_ok(aws("iam").delete_open_id_connect_provider, OpenIDConnectProviderArn=id),
+        delete=delete_by("iam", "delete_open_id_connect_provider", "OpenIDConnectProviderArn"),
         tag=_tag_calls("tag_open_id_connect_provider", "untag_open_id_connect_provider", "OpenIDConnectProviderArn"),
         force_new=frozenset({"url"}),
     ),

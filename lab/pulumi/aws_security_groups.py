@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.pulumi.aws_ec2 import _tag, in_order_of
-from lab.pulumi.aws_kind import Aws, Change, Kind, first, missing_ok, tag_map
+from lab.pulumi.aws_kind import Aws, Change, Kind, delete_by, first, missing_ok, tag_map
 from lab.pulumi.plugin import PluginError
 from lab.pulumi.values import Properties
 
@@ -210,7 +210,7 @@ KINDS: dict[str, Kind] = {
         update=_update_group,
         tag=_tag,
         name="name",
-        delete=lambda aws, id, outputs: missing_ok(aws("ec2").delete_security_group, GroupId=id),
+        delete=delete_by("ec2", "delete_security_group", "GroupId"),
         force_new=frozenset({"name", "namePrefix", "description", "vpcId"}),
         defaults={"description": "Managed by Pulumi"},
     ),
