@@ -1,6 +1,7 @@
 """Live objects in the words of their inputs, so that a refresh tells what somebody changed and nothing else.
 
-An API server adds defaults, drops empty values and writes quantities its own way. None of that is drift. As Pulumi's own
+An API server adds defaults; of Kubernetes' own kinds it also drops empty values and writes quantities its own way, which the
+provider knows. None of that is drift. In a custom resource it is. As Pulumi's own
 provider does, only places that the last inputs had are looked at: of a mapping their keys, of a list as many items as they
 were. So what grew is not seen by a refresh, and a program that wants it is told of an update, which writes what is there.
 """
@@ -35,6 +36,10 @@ _SUFFIX = {
 
 
 def as_inputs(live: Object, wanted: Object) -> Object:
+    group = str(wanted.get("apiVersion", "")).rpartition("/")[0]
+    if "." in group and not group.endswith(".k8s.io"):
+        pruned: Object = _pruned(live, wanted)
+        return pruned
     shaped: Object = {}
     for name, value in wanted.items():
         if name == "stringData":  # written into data, never given back
@@ -44,6 +49,14 @@ def as_inputs(live: Object, wanted: Object) -> Object:
         elif _empty(value):
             shaped[name] = value
     return shaped
+
+
+def _pruned(live: Any, wanted: Any) -> Any:
+    if isinstance(live, dict) and isinstance(wanted, dict):
+        return {key: _pruned(live[key], value) for key, value in wanted.items() if key in live}
+    if isinstance(live, list) and isinstance(wanted, list):
+        return [_pruned(one, item) for one, item in zip(live, wanted, strict=False)]
+    return live
 
 
 def _string_data(live: Object, wanted: dict[str, Any]) -> Object:

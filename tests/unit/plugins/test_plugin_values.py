@@ -141,6 +141,13 @@ def test_of_a_list_as_many_items_are_looked_at_as_the_last_inputs_had() -> None:
     assert as_inputs({"spec": wanted}, {"spec": grown}) == {"spec": wanted}
 
 
+def test_an_empty_value_that_is_gone_is_drift_in_a_custom_resource_alone() -> None:
+    wanted = {"spec": {"a": "", "weight": 0}}
+    for version, seen in (("networking.istio.io/v1", {}), ("networking.k8s.io/v1", wanted["spec"])):
+        kind = {"apiVersion": version}
+        assert as_inputs(kind | {"spec": {}}, kind | wanted) == kind | {"spec": seen}
+
+
 def test_what_is_put_before_an_item_is_drift() -> None:
     live = {"containers": [{"name": "injected"}, {"name": "c"}]}
     assert as_inputs(live, {"containers": [{"name": "c"}]}) == {"containers": [{"name": "injected"}]}
